@@ -1,0 +1,274 @@
+//! The keys of an app, how a request is signed with them, and who a request comes from.
+//!
+//! Shared by the client (which signs), the server and the engine (which check). Sources: LeanCloud's REST guide on
+//! `X-LC-Sign`; the header names that the official Node.js engine SDK accepts.
+
+use md5::{Digest, Md5};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+use crate::model::{CloudError, Timestamp};
+
+/// The app's id and keys.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// `X-LC-Id`; public.
+    pub app_id: String,
+    /// The key that clients are shipped with; public in practice.
+    pub app_key: SecretString,
+    /// Passes every permission. `None` in a client that has no business with it.
+    pub master_key: Option<SecretString>,
+    /// Proves that a hook call comes from the storage service. Without it every hook call is refused.
+    pub hook_key: Option<SecretString>,
+    /// The Android key (`ax-sig-1`), where the app has one.
+    pub androidx_key: Option<SecretString>,
+}
+
+/// Who a request comes from, once its keys have been checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// It carries the master key, as such.
+    pub master: bool,
+    /// It carries the right hook key.
+    pub hook: bool,
+    /// Its session token, unchecked; never empty.
+    pub session_token: Option<String>,
+    /// `X-LC-Prod`: false for staging.
+    pub production: bool,
+}
+
+/// The credentials that a request shows, from headers or from a `text/plain` body.
+#[derive(Clone, Debug, Default)]
+pub struct Presented {
+    /// App id.
+    pub id: Option<String>,
+    /// App key, or the master key with `,master`.
+    pub key: Option<String>,
+    /// Master key in a header of its own.
+    pub master: Option<String>,
+    /// `X-LC-Sign`.
+    pub sign: Option<String>,
+    /// Session token.
+    pub session: Option<String>,
+    /// `X-LC-Prod`.
+    pub production: Option<String>,
+    /// `X-LC-Hook-Key`.
+    pub hook_key: Option<String>,
+}
+
+impl Presented {
+    /// Reads the headers, each name in the order of preference of the Node.js engine SDK.
+    pub fn from_headers<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Self {
+        let first = |names: &[&str]| names.iter().find_map(|name| header(name)).map(ToOwned::to_owned);
+        Self {
+            id: first(&["x-lc-id", "x-avoscloud-application-id", "x-uluru-application-id"]),
+            key: first(&[
+                "x-lc-key",
+                "x-avoscloud-application-key",
+                "x-uluru-application-key",
+            ]),
+            master: first(&["x-avoscloud-master-key", "x-uluru-master-key"]),
+            sign: first(&["x-lc-sign", "x-avoscloud-request-sign"]),
+            session: first(&[
+                "x-lc-session",
+                "x-uluru-session-token",
+                "x-avoscloud-session-token",
+            ]),
+            production: first(&[
+                "x-lc-prod",
+                "x-avoscloud-application-production",
+                "x-uluru-application-production",
+            ]),
+            hook_key: first(&["x-lc-hook-key"]),
+        }
+    }
+}
+
+impl Credentials {
+    /// Checks what a request shows.
+    ///
+    /// A master key without `,master` in `X-LC-Key` authenticates, but not as master.
+    ///
+    /// # Errors
+    /// 401.
+    pub fn authenticate(&self, presented: &Presented) -> Result<Caller, CloudError> {
+        let id = presented
+            .id
+            .as_deref()
+            .filter(|id| !id.is_empty())
+            .ok_or_else(CloudError::unauthorized)?;
+        let master_key = self.master_key.as_ref();
+        let (key, master) = match presented.key.as_deref().and_then(|key| key.split_once(",master")) {
+            Some((master, _)) => (None, Some(master)),
+            None => (presented.key.as_deref(), presented.master.as_deref()),
+        };
+        let by_master = matches_key(master_key, master);
+        let by_key = by_master || matches_key(Some(&self.app_key), key) || matches_key(master_key, key);
+        let master = if same(id, &self.app_id) && by_key {
+            by_master
+        } else {
+            // As in the Node.js SDK, the id must be there; here it must be the right one too.
+            let sign = presented.sign.as_deref().filter(|_| same(id, &self.app_id));
+            self.check_sign(sign.ok_or_else(CloudError::unauthorized)?)?
+        };
+        Ok(Caller {
+            master,
+            hook: matches_key(self.hook_key.as_ref(), presented.hook_key.as_deref()),
+            session_token: presented.session.clone().filter(|token| !token.is_empty()),
+            production: !matches!(presented.production.as_deref(), Some("0" | "false")),
+        })
+    }
+
+    /// Checks `X-LC-Sign` and answers whether it is the master key's. The timestamp's age is not checked.
+    fn check_sign(&self, text: &str) -> Result<bool, CloudError> {
+        let mut parts = text.split(',');
+        let (Some(digest), Some(time)) = (parts.next(), parts.next()) else {
+            return Err(CloudError::unauthorized());
+        };
+        let (key, master) = match parts.next() {
+            Some("master") => (self.master_key.as_ref(), true),
+            Some("ax-sig-1") => (self.androidx_key.as_ref(), false),
+            _ => (Some(&self.app_key), false),
+        };
+        let expected = key
+            .map(|key| sign_digest(key, time))
+            .ok_or_else(CloudError::unauthorized)?;
+        if same(&digest.to_ascii_lowercase(), &expected) {
+            Ok(master)
+        } else {
+            Err(CloudError::unauthorized())
+        }
+    }
+}
+
+/// The value of `X-LC-Sign` for the app key.
+#[must_use]
+pub fn sign(app_key: &SecretString, now: Timestamp) -> String {
+    let time = now.as_millis().to_string();
+    format!("{},{time}", sign_digest(app_key, &time))
+}
+
+/// The value of `X-LC-Sign` for the master key.
+#[must_use]
+pub fn sign_master(master_key: &SecretString, now: Timestamp) -> String {
+    let time = now.as_millis().to_string();
+    format!("{},{time},master", sign_digest(master_key, &time))
+}
+
+/// Lower-case hexadecimal MD5 of the time in milliseconds followed by the key.
+fn sign_digest(key: &SecretString, time: &str) -> String {
+    let digest = Md5::new()
+        .chain_update(time)
+        .chain_update(key.expose_secret())
+        .finalize();
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Whether `shown` is the key; never where there is no key, or an empty one. Constant time.
+fn matches_key(key: Option<&SecretString>, shown: Option<&str>) -> bool {
+    match (key.map(ExposeSecret::expose_secret), shown) {
+        (Some(key), Some(shown)) if !key.is_empty() => same(key, shown),
+        _ => false,
+    }
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.as_bytes().ct_eq(b.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials() -> Credentials {
+        Credentials {
+            app_id: "app".into(),
+            app_key: "UtOCzqb67d3sN12Kts4URwy8".into(),
+            master_key: Some("DyJegPlemooo4X1tg94gQkw1".into()),
+            hook_key: Some("hook".into()),
+            androidx_key: None,
+        }
+    }
+
+    fn presented(id: &str) -> Presented {
+        Presented {
+            id: Some(id.into()),
+            ..Presented::default()
+        }
+    }
+
+    #[test]
+    fn documented_sign_vectors() {
+        let now = Timestamp::from_millis(1_453_014_943_466);
+        let keys = credentials();
+        assert_eq!(
+            sign(&keys.app_key, now),
+            "d5bcbb897e19b2f6633c716dfdfaf9be,1453014943466"
+        );
+        assert_eq!(
+            sign_master(&keys.master_key.clone().unwrap(), now),
+            "e074720658078c898aa0d4b1b82bdf4b,1453014943466,master"
+        );
+        for (sign, master) in [
+            ("d5bcbb897e19b2f6633c716dfdfaf9be,1453014943466", false),
+            ("D5BCBB897E19B2F6633C716DFDFAF9BE,1453014943466", false),
+            ("e074720658078c898aa0d4b1b82bdf4b,1453014943466,master", true),
+        ] {
+            let shown = Presented {
+                sign: Some(sign.into()),
+                ..presented("app")
+            };
+            assert_eq!(keys.authenticate(&shown).unwrap().master, master);
+            let other_app = Presented {
+                sign: Some(sign.into()),
+                ..presented("other")
+            };
+            assert!(keys.authenticate(&other_app).is_err());
+        }
+    }
+
+    #[test]
+    fn a_master_key_is_master_only_when_it_says_so() {
+        let keys = credentials();
+        let with_key = |key: &str| Presented {
+            key: Some(key.into()),
+            ..presented("app")
+        };
+        assert!(
+            keys.authenticate(&with_key("DyJegPlemooo4X1tg94gQkw1,master"))
+                .unwrap()
+                .master
+        );
+        assert!(
+            !keys
+                .authenticate(&with_key("DyJegPlemooo4X1tg94gQkw1"))
+                .unwrap()
+                .master
+        );
+        assert!(
+            !keys
+                .authenticate(&with_key("UtOCzqb67d3sN12Kts4URwy8"))
+                .unwrap()
+                .master
+        );
+        assert!(
+            keys.authenticate(&with_key("UtOCzqb67d3sN12Kts4URwy8,master"))
+                .is_err()
+        );
+        assert!(keys.authenticate(&with_key("")).is_err());
+    }
+
+    #[test]
+    fn an_absent_hook_key_lets_nobody_in() {
+        let mut keys = credentials();
+        let shown = Presented {
+            key: Some("UtOCzqb67d3sN12Kts4URwy8".into()),
+            hook_key: Some(String::new()),
+            ..presented("app")
+        };
+        for hook_key in [None, Some(SecretString::from(""))] {
+            keys.hook_key = hook_key;
+            assert!(!keys.authenticate(&shown).unwrap().hook);
+        }
+    }
+}

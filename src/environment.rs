@@ -1,0 +1,196 @@
+//! Time and chance, as arguments. Everything that reads the clock, sleeps or draws a random number does it through
+//! [`Environment`], so that a simulation decides them from one seed.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use crate::model::{ObjectId, Timestamp};
+
+/// What time it is.
+pub trait Clock: Send + Sync {
+    /// The wall clock. May jump, forwards and backwards.
+    fn now(&self) -> Timestamp;
+
+    /// A clock that only moves forwards, from an arbitrary start; for measuring and for deadlines.
+    fn elapsed(&self) -> Duration;
+}
+
+/// Chance.
+pub trait Entropy: Send + Sync {
+    /// Fills `bytes`. The system's is fit for secrets.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The clock and the randomness that a component works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Environment {
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Environment {
+    /// The machine's clock and the system's randomness.
+    #[must_use]
+    pub fn system() -> Self {
+        Self::new(Arc::new(SystemClock::default()), Arc::new(SystemEntropy))
+    }
+
+    /// A clock that stands at `start` until it is moved, and randomness from `seed`.
+    #[must_use]
+    pub fn seeded(seed: u64, start: Timestamp) -> (Self, Arc<ManualClock>) {
+        let clock = Arc::new(ManualClock::new(start));
+        let entropy = SeededEntropy(Mutex::new(StdRng::seed_from_u64(seed)));
+        (
+            Self::new(Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(entropy)),
+            clock,
+        )
+    }
+
+    /// From parts.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        Self { clock, entropy }
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// See [`Clock::elapsed`].
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    /// Waits, on tokio's clock (which tests may pause).
+    pub async fn sleep(&self, duration: Duration) {
+        #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
+        tokio::time::sleep(duration).await;
+    }
+
+    /// Random bytes.
+    #[must_use]
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes);
+        bytes
+    }
+
+    /// A new object id.
+    #[must_use]
+    pub fn object_id(&self) -> ObjectId {
+        ObjectId::from_parts(self.now(), self.random())
+    }
+
+    /// `length` random characters of `0-9a-z`, without bias.
+    #[must_use]
+    pub fn random_text(&self, length: usize) -> String {
+        const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+        let mut text = String::with_capacity(length);
+        while text.len() < length {
+            for byte in self.random::<32>() {
+                // 252 = 7 × 36: larger bytes would favour the first letters.
+                if byte < 252 && text.len() < length {
+                    text.push(char::from(ALPHABET[usize::from(byte % 36)]));
+                }
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
+}
+
+/// The machine's clocks.
+#[derive(Debug)]
+struct SystemClock {
+    started: std::time::Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+        let started = std::time::Instant::now();
+        Self { started }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+        let now = jiff::Timestamp::now();
+        Timestamp::from_millis(now.as_millisecond())
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// The operating system's generator, reseeded per thread by `rand`.
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that draws random numbers"
+        )]
+        rand::rng().fill_bytes(bytes);
+    }
+}
+
+/// A clock that is moved by hand.
+#[derive(Debug)]
+pub struct ManualClock {
+    start: Timestamp,
+    now_millis: AtomicI64,
+}
+
+impl ManualClock {
+    /// Stands at `start`.
+    #[must_use]
+    pub fn new(start: Timestamp) -> Self {
+        Self {
+            start,
+            now_millis: AtomicI64::new(start.as_millis()),
+        }
+    }
+
+    /// Moves by `millis`, backwards where negative.
+    pub fn advance(&self, millis: i64) {
+        self.now_millis.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now_millis.load(Ordering::Relaxed))
+    }
+
+    fn elapsed(&self) -> Duration {
+        let millis = self.now().as_millis().saturating_sub(self.start.as_millis());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    }
+}
+
+struct SeededEntropy(Mutex<StdRng>);
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut generator = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        generator.fill_bytes(bytes);
+    }
+}

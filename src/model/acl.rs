@@ -1,0 +1,122 @@
+//! Who may read and write one object.
+
+use serde_json::Map;
+
+use crate::model::{CloudError, Document, ObjectId, Value};
+
+/// An access control list in its wire form: `{"*": {"read": true}, "<user id>": {"write": true}, "role:<name>": {…}}`.
+/// Unknown entries are kept as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Acl(Map<String, Value>);
+
+/// On whose behalf a document is read or written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// The master key: everything is allowed.
+    Master,
+    /// A client: anonymous, or a logged-in user with all roles that hold them, inherited ones included.
+    Client {
+        /// The session's user.
+        user: Option<ObjectId>,
+        /// Names of the user's roles, without `role:`.
+        roles: Vec<String>,
+    },
+}
+
+impl Principal {
+    /// A client without a session.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        Self::Client {
+            user: None,
+            roles: Vec::new(),
+        }
+    }
+
+    /// Whether this is the master key.
+    #[must_use]
+    pub fn is_master(&self) -> bool {
+        matches!(self, Self::Master)
+    }
+
+    /// The session's user, where there is one.
+    #[must_use]
+    pub fn user(&self) -> Option<&ObjectId> {
+        match self {
+            Self::Master => None,
+            Self::Client { user, .. } => user.as_ref(),
+        }
+    }
+
+    /// The ACL keys that apply to this principal: `*`, the user's id, `role:<name>`. Empty for the master key.
+    #[must_use]
+    pub fn acl_keys(&self) -> Vec<String> {
+        match self {
+            Self::Master => Vec::new(),
+            Self::Client { user, roles } => std::iter::once("*".to_owned())
+                .chain(user.iter().map(ToString::to_string))
+                .chain(roles.iter().map(|role| format!("role:{role}")))
+                .collect(),
+        }
+    }
+
+    /// Whether the document's ACL lets this principal read it. A document without an ACL is public.
+    #[must_use]
+    pub fn may_read(&self, document: &Document) -> bool {
+        self.allowed(document, "read")
+    }
+
+    /// Whether the document's ACL lets this principal write it. A document without an ACL is public.
+    #[must_use]
+    pub fn may_write(&self, document: &Document) -> bool {
+        self.allowed(document, "write")
+    }
+
+    fn allowed(&self, document: &Document, right: &str) -> bool {
+        let (Self::Client { user, roles }, Some(acl)) = (self, document.get("ACL")) else {
+            return true;
+        };
+        let grants =
+            |key: &str| acl.get(key).and_then(|rights| rights.get(right)) == Some(&Value::Bool(true));
+        grants("*")
+            || user.as_ref().is_some_and(|user| grants(user.as_str()))
+            || roles.iter().any(|role| grants(&format!("role:{role}")))
+    }
+}
+
+impl Acl {
+    /// What an object gets that is created without an ACL in a class without a default of its own.
+    #[must_use]
+    pub fn public() -> Self {
+        Self::parse(&serde_json::json!({"*": {"read": true, "write": true}})).unwrap_or(Self(Map::new()))
+    }
+
+    /// Only the owner may read, only the master key may write.
+    #[must_use]
+    pub fn owner_reads(user: &ObjectId) -> Self {
+        let rights = Map::from_iter([("read".to_owned(), Value::Bool(true))]);
+        Self(Map::from_iter([(user.to_string(), Value::Object(rights))]))
+    }
+
+    /// Checks an ACL that came from outside: an object of objects of booleans.
+    ///
+    /// # Errors
+    /// [`crate::model::ErrorCode::INVALID_ACL`] (123).
+    pub fn parse(value: &Value) -> Result<Self, CloudError> {
+        let invalid = || CloudError::new(crate::model::ErrorCode::INVALID_ACL, "Invalid ACL.");
+        let entries = value.as_object().ok_or_else(invalid)?;
+        for rights in entries.values() {
+            let rights = rights.as_object().ok_or_else(invalid)?;
+            if !rights.values().all(Value::is_boolean) {
+                return Err(invalid());
+            }
+        }
+        Ok(Self(entries.clone()))
+    }
+
+    /// The wire form.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        Value::Object(self.0)
+    }
+}

@@ -1,0 +1,88 @@
+//! The name of a class.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CloudError, ErrorCode};
+
+/// The name of a class: a letter, then letters, digits and `_`; LeanCloud's own classes start with `_`.
+/// Case-sensitive.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ClassName(Arc<str>);
+
+impl ClassName {
+    /// The longest name that is accepted, in bytes.
+    pub const LENGTH_MAX: usize = 128;
+
+    /// Reads a class name that came from outside.
+    ///
+    /// # Errors
+    /// [`ErrorCode::INVALID_CLASS_NAME`] (103).
+    pub fn parse(text: &str) -> Result<Self, CloudError> {
+        let body = text.strip_prefix('_').unwrap_or(text);
+        let legal = body.len() < Self::LENGTH_MAX
+            && body.starts_with(|first: char| first.is_ascii_alphabetic())
+            && body
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !legal {
+            return Err(CloudError::new(
+                ErrorCode::INVALID_CLASS_NAME,
+                format!("Invalid class name '{text}': letters, digits and '_' only, starting with a letter."),
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// `_User`.
+    #[must_use]
+    pub fn user() -> Self {
+        Self("_User".into())
+    }
+
+    /// `_Role`.
+    #[must_use]
+    pub fn role() -> Self {
+        Self("_Role".into())
+    }
+
+    /// Whether the class is one of LeanCloud's own (its name starts with `_`).
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        self.0.starts_with('_')
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ClassName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ClassName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClassName({})", self.0)
+    }
+}
+
+impl AsRef<str> for ClassName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ClassName {
+    type Error = CloudError;
+    fn try_from(text: String) -> Result<Self, CloudError> {
+        Self::parse(&text)
+    }
+}

@@ -1,0 +1,19 @@
+//! Bounds of everything that comes from outside, each with its reason.
+
+/// Bytes of a request body: LeanCloud's limit for storage and functions alike.
+pub const BODY_BYTES_MAX: usize = 20 * 1024 * 1024;
+
+/// Bytes of one stored object: MongoDB's document limit.
+pub const OBJECT_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Objects in one relation operation (128 beyond).
+pub const RELATION_OBJECTS_MAX: usize = 1000;
+
+/// Levels of nesting in a filter; deeper ones are refused before they can exhaust the stack.
+pub const FILTER_DEPTH_MAX: usize = 32;
+
+/// Columns of one class.
+pub const COLUMNS_MAX: usize = 300;
+
+/// Classes of one app.
+pub const CLASSES_MAX: usize = 500;

@@ -1,0 +1,72 @@
+//! The identifier of an object inside its class.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{CloudError, ErrorCode, Timestamp};
+
+/// An `objectId`: 24 lower-case hexadecimal digits when the server made it (like MongoDB's ObjectId: 4 bytes of
+/// creation second, 8 random bytes), any text of 1 to 64 letters, digits, `_` or `-` when it was imported.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct ObjectId(Arc<str>);
+
+impl ObjectId {
+    /// The longest id that is accepted, in bytes.
+    pub const LENGTH_MAX: usize = 64;
+
+    /// Makes an id from the second of `now` and eight bytes of chance.
+    #[must_use]
+    pub fn from_parts(now: Timestamp, chance: [u8; 8]) -> Self {
+        let second = u32::try_from(now.as_millis().div_euclid(1000).rem_euclid(1 << 32)).unwrap_or(0);
+        Self(format!("{second:08x}{:016x}", u64::from_be_bytes(chance)).into())
+    }
+
+    /// Reads an id that came from outside.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MISSING_OBJECT_ID`] where it is empty, too long or holds another character.
+    pub fn parse(text: &str) -> Result<Self, CloudError> {
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if text.is_empty() || text.len() > Self::LENGTH_MAX || !text.bytes().all(legal) {
+            return Err(CloudError::new(
+                ErrorCode::MISSING_OBJECT_ID,
+                "Missing object id.",
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ObjectId({})", self.0)
+    }
+}
+
+impl AsRef<str> for ObjectId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ObjectId {
+    type Error = CloudError;
+    fn try_from(text: String) -> Result<Self, CloudError> {
+        Self::parse(&text)
+    }
+}
