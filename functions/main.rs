@@ -1,1 +1,2 @@
+//! The app: its cloud functions and hooks, one file each, handed over to paylog's command line.
 fn main() {}

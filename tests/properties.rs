@@ -1,3 +1,1 @@
-//! t
-#[test]
-fn t() {}
+//! Properties, checked on many generated cases.

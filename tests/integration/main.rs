@@ -1,3 +1,10 @@
-//! t
-#[test]
-fn t() {}
+//! Behaviour that users see, over real HTTP and real databases: one binary for all of it.
+
+mod cli;
+mod client;
+mod conformance;
+mod engine;
+mod payment;
+mod server;
+mod storage;
+mod tidy;
