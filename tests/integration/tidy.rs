@@ -169,7 +169,9 @@ fn a_forbidden_import_is_seen() {
         // crate::cli is only spoken of
         fn f() { crate::storage::open(); }
         #[cfg(test)]
-        mod tests { use crate::client; }";
+        mod tests {
+            use crate::client;
+        }";
     assert_eq!(
         imports(&without_comments(text)),
         ["client", "model", "server", "storage", "store"]
