@@ -1,1 +1,23 @@
-//! To be written.
+//! The payment flow: money moves exactly once on a store that offers nothing but conditional updates of single
+//! documents.
+//!
+//! All but [`driver`], and what is built on it, is pure: it imports the data model only, and what it needs of time and
+//! names is an argument. [`machine::step`] decides; [`driver`] does; [`service`] answers the cloud functions.
+
+pub mod effect;
+pub mod error;
+pub mod kind;
+pub mod leg;
+pub mod log;
+pub mod machine;
+pub mod mark;
+pub mod money;
+pub mod order;
+pub mod prune;
+pub mod recovery;
+pub mod rules;
+
+pub use error::{ProtocolError, Refusal};
+pub use kind::Kind;
+pub use money::{Amount, Balance, Delta};
+pub use rules::Rules;

@@ -1,0 +1,117 @@
+//! What can be wrong with a payment, and why one is refused.
+
+use crate::model::{CloudError, ErrorCode};
+use crate::payment::leg::Target;
+
+/// Something that the protocol cannot go on from by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum ProtocolError {
+    /// The document has moved to another store (its epoch, or the log's state, is fenced).
+    #[error("{0} has moved to another store; ask there")]
+    Moved(String),
+    /// A document of a leg does not exist. It must never have been deleted: restore it, then resume the log.
+    #[error("there is no document {0}; restore it, then resume the log")]
+    NoDocument(Target),
+    /// A stored field is not what the protocol writes there. Repair it, then resume the log.
+    #[error("the field `{field}` should be {expected}; repair it, then resume the log")]
+    Malformed {
+        /// Which field.
+        field: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The order shows something that its attempts do not say.
+    #[error("the order {order} shows the status `{status}`, which its attempts do not say; look at both")]
+    OrderDisagrees {
+        /// The order.
+        order: Target,
+        /// What it shows.
+        status: String,
+    },
+    /// Sums beyond 2^53 − 1, or legs that cannot be merged.
+    #[error("an amount is beyond what a balance can hold")]
+    Overflow,
+    /// The driver answered something that was not asked. A mistake in the program.
+    #[error("the machine asked for {asked}, and was given {given}")]
+    UnexpectedInput {
+        /// What was asked.
+        asked: &'static str,
+        /// What came.
+        given: &'static str,
+    },
+}
+
+impl ProtocolError {
+    /// A field that is not what it should be.
+    #[must_use]
+    pub fn malformed(field: &str, expected: &str) -> Self {
+        Self::Malformed {
+            field: field.to_owned(),
+            expected: expected.to_owned(),
+        }
+    }
+
+    /// The error as a caller sees it.
+    #[must_use]
+    pub fn to_cloud_error(&self) -> CloudError {
+        match self {
+            Self::Moved(_) => CloudError::new(ErrorCode::ACCOUNT_MOVED, self.to_string()),
+            Self::NoDocument(_)
+            | Self::Malformed { .. }
+            | Self::OrderDisagrees { .. }
+            | Self::Overflow
+            | Self::UnexpectedInput { .. } => CloudError::new(
+                ErrorCode::OUTCOME_UNKNOWN,
+                format!("The payment cannot go on by itself: {self}."),
+            ),
+        }
+    }
+}
+
+/// Why a payment was refused, for good: stored as the log's `reason`, answered to every repetition of its key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Refusal {
+    /// What the caller is told.
+    pub code: ErrorCode,
+    /// The text that goes with it.
+    pub text: String,
+}
+
+impl Refusal {
+    /// A refusal.
+    #[must_use]
+    pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// The balance is too low.
+    #[must_use]
+    pub fn insufficient_balance() -> Self {
+        Self::new(ErrorCode::INSUFFICIENT_BALANCE, "The balance is too low.")
+    }
+
+    /// The form in the log: the code, a blank, the text.
+    #[must_use]
+    pub fn to_reason(&self) -> String {
+        format!("{} {}", self.code, self.text)
+    }
+
+    /// Reads a log's `reason`; another program's free text becomes 9006.
+    #[must_use]
+    pub fn from_reason(reason: &str) -> Self {
+        let parsed = reason.split_once(' ').and_then(|(code, text)| {
+            let code = code.parse().ok().filter(|code| (9001..=9011).contains(code))?;
+            Some(Self::new(ErrorCode(code), text))
+        });
+        parsed.unwrap_or_else(|| Self::new(ErrorCode::NOT_PAYABLE, reason))
+    }
+}
+
+impl From<Refusal> for CloudError {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(refusal.code, refusal.text)
+    }
+}

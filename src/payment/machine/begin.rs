@@ -1,0 +1,486 @@
+//! Until the log is this worker's to carry out: its epochs, its creation or its claim.
+
+use crate::model::{Document, ErrorCode, Filter, Update};
+use crate::payment::effect::{Commit, Effect, Outcome, Purpose, Write};
+use crate::payment::leg::{Standing, Target};
+use crate::payment::log::{Log, LogState, Verdict};
+use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
+use crate::payment::mark::Epoch;
+use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
+use crate::payment::recovery;
+use crate::payment::{ProtocolError, Refusal};
+
+impl Payment {
+    /// Step 1 of recovery, and of everything else: read the epochs first. A log that moves no money yet (a refusal,
+    /// a recharge that waits for its gateway) needs none.
+    pub(super) fn begin(&mut self) -> Result<Effect, ProtocolError> {
+        self.epochs.clear();
+        if let Subject::Draft(draft) = &self.subject {
+            if let Some(refusal) = draft.refusal.clone() {
+                return Ok(self.decline(refusal));
+            }
+            if draft.intent.kind == crate::payment::Kind::Recharge && draft.state <= LogState::Ordered {
+                return self.create();
+            }
+        }
+        self.phase = Phase::ReadingEpochs;
+        Ok(Effect::Read(Purpose::Epochs, self.targets()?))
+    }
+
+    /// From step 1 of recovery, because of `why`.
+    pub(super) fn again(&mut self, why: Restart) -> Result<Next, ProtocolError> {
+        Ok(Next::Again(why, self.begin()?))
+    }
+
+    pub(super) fn epochs_read(&mut self, documents: &[Option<Document>]) -> Result<Next, ProtocolError> {
+        let targets = self.targets()?;
+        for (target, document) in targets.iter().zip(documents) {
+            if let Some(document) = document {
+                let epoch = Epoch::of(document, target)?;
+                self.epochs.insert(target.clone(), epoch);
+            }
+        }
+        match &self.subject {
+            Subject::Draft(_) => {
+                // Nothing has begun yet, so a missing document is a refusal, not a log that waits for an operator.
+                if let Some(absent) = targets.iter().find(|target| !self.epochs.contains_key(target)) {
+                    let refusal = no_such_document(absent);
+                    return Ok(Next::Ask(self.decline(refusal)));
+                }
+                match self.manner {
+                    Manner::Stepwise => self.create().map(Next::Ask),
+                    Manner::AtOnce => self.commit().map(Next::Ask),
+                }
+            }
+            Subject::Confirmation(..) => match self.manner {
+                Manner::Stepwise => self.confirm().map(Next::Ask),
+                Manner::AtOnce => self.commit().map(Next::Ask),
+            },
+            Subject::Log(log) => {
+                let claim = recovery::claim(&self.rules, log, &self.worker);
+                self.phase = Phase::Claiming;
+                Ok(Next::Ask(Effect::Write(claim)))
+            }
+        }
+    }
+
+    fn draft(&self) -> Result<&Draft, ProtocolError> {
+        match &self.subject {
+            Subject::Draft(draft) => Ok(draft),
+            Subject::Confirmation(..) | Subject::Log(_) => Err(ProtocolError::UnexpectedInput {
+                asked: "a draft",
+                given: "a log",
+            }),
+        }
+    }
+
+    fn create(&mut self) -> Result<Effect, ProtocolError> {
+        let draft = self.draft()?;
+        let mut fields = draft.intent.to_update(&self.rules, draft.state);
+        if let Some(trade_no) = &draft.trade_no {
+            fields = fields.set("tradeNo", trade_no.as_str());
+        }
+        if let Some(stuck) = &draft.stuck {
+            fields = fields.set("stuck", stuck.as_str());
+        }
+        self.phase = Phase::Creating;
+        Ok(Effect::Write(self.create_log(fields)))
+    }
+
+    fn create_log(&self, fields: Update) -> Write {
+        Write::Create {
+            class: self.rules.log_class.clone(),
+            fields,
+        }
+    }
+
+    /// Takes over a log that this payment has just created.
+    fn adopt_created(&mut self, state: LogState, answer: &Document) -> Result<(), ProtocolError> {
+        let draft = self.draft()?;
+        let mut log = Log::created(draft.intent.clone(), state, answer)?;
+        log.trade_no.clone_from(&draft.trade_no);
+        log.stuck.clone_from(&draft.stuck);
+        self.subject = Subject::Log(Box::new(log));
+        Ok(())
+    }
+
+    /// Only a create that was answered with success is one's own; after 137, or no answer, it is someone's.
+    pub(super) fn created(&mut self, outcome: Outcome) -> Result<Next, ProtocolError> {
+        match outcome {
+            Outcome::Applied(answer) => {
+                let state = self.draft()?.state;
+                self.adopt_created(state, &answer)?;
+                self.carry_on()
+            }
+            Outcome::Rejected(ErrorCode::DUPLICATE_VALUE) => Ok(Next::Ask(self.find())),
+            Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => self.again(Restart::NoAnswer),
+        }
+    }
+
+    /// The refusal alone, as a log that is closed from the beginning: no create under way can pay after it stands.
+    fn decline(&mut self, refusal: Refusal) -> Effect {
+        let fields = self
+            .intent()
+            .to_update(&self.rules, LogState::Closed)
+            .set("outcome", Verdict::Failed.name())
+            .set("reason", refusal.to_reason());
+        self.phase = Phase::Declining(refusal);
+        Effect::Write(self.create_log(fields))
+    }
+
+    pub(super) fn declined(&mut self, refusal: Refusal, outcome: Outcome) -> Result<Next, ProtocolError> {
+        match outcome {
+            Outcome::Applied(answer) => {
+                self.adopt_created(LogState::Closed, &answer)?;
+                let log = self.own_log_mut()?;
+                log.verdict = Some(Verdict::Failed);
+                log.refusal = Some(refusal);
+                Ok(self.end(End::Closed))
+            }
+            Outcome::Rejected(ErrorCode::DUPLICATE_VALUE) => Ok(Next::Ask(self.find())),
+            Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => self.again(Restart::NoAnswer),
+        }
+    }
+
+    /// Which log holds one of our unique keys.
+    fn find(&mut self) -> Effect {
+        let intent = self.intent();
+        let mut keys = vec![Filter::all().eq("key", intent.key.as_str())];
+        if let Some(key) = &intent.request_key {
+            keys.push(Filter::all().eq("requestKey", key.as_str()));
+        }
+        if let Some(number) = &intent.number {
+            keys.push(Filter::all().eq("number", number.as_str()));
+        }
+        let filter = if let [only] = keys.as_slice() {
+            only.clone()
+        } else {
+            Filter::all().and_any(keys)
+        };
+        self.phase = Phase::Finding;
+        Effect::Find(self.rules.log_class.clone(), filter)
+    }
+
+    pub(super) fn found(&mut self, documents: &[Document]) -> Result<Next, ProtocolError> {
+        let logs = documents
+            .iter()
+            .map(|document| Log::from_document(document, &self.rules))
+            .collect::<Result<Vec<_>, _>>()?;
+        let intent = self.intent();
+        // Our own request comes first: it may hold an earlier attempt while the key is somebody else's.
+        let ours = |log: &&Log| intent.request_key.is_some() && log.intent.request_key == intent.request_key;
+        let found = logs
+            .iter()
+            .find(ours)
+            .or_else(|| logs.iter().find(|log| log.intent.key == intent.key))
+            .or_else(|| logs.first());
+        let Some(log) = found.cloned() else {
+            // A log that a read does not show yet is read again, never taken for absent.
+            let find = self.find();
+            return Ok(Next::Again(Restart::NotSeenYet, find));
+        };
+        let repeats = intent.repeats(&log.intent);
+        self.adopt(log, repeats)
+    }
+
+    /// Takes over a log that was there before, as far as it is the same request.
+    fn adopt(&mut self, log: Log, repeats: bool) -> Result<Next, ProtocolError> {
+        let state = log.state;
+        let waits = log.waits_for_gateway();
+        self.subject = Subject::Log(Box::new(log));
+        self.replayed = true;
+        if !repeats {
+            return Ok(self.end(End::Taken));
+        }
+        if state == LogState::Closed {
+            return Ok(self.end(End::Closed));
+        }
+        if waits {
+            return Ok(self.end(End::Waiting));
+        }
+        self.begin().map(Next::Ask)
+    }
+
+    /// The writes of a commit, in order: the log, every leg that changes or requires something, the order's mark.
+    fn parts(&self) -> Result<Vec<Part>, ProtocolError> {
+        let intent = self.intent();
+        let mut parts = vec![Part::Log];
+        for (index, leg) in intent.legs.as_slice().iter().enumerate() {
+            if self.keeps_marks() || leg.is_conditional() || !leg.add.is_empty() {
+                parts.push(Part::Leg(index));
+            }
+        }
+        match intent.order_mark(&self.rules)? {
+            // Whether a refund completes the order is known only once it has been applied.
+            None | Some(OrderMark::Refunded { .. }) => {}
+            Some(mark) => parts.push(Part::Mark(mark)),
+        }
+        Ok(parts)
+    }
+
+    /// Only a commit that creates the log as applied may leave the marks out: no lower state of it ever exists.
+    fn keeps_marks(&self) -> bool {
+        match &self.subject {
+            Subject::Draft(_) => false,
+            Subject::Confirmation(..) | Subject::Log(_) => true,
+        }
+    }
+
+    /// Everything in one commit. The epoch guards every document, marks or not.
+    fn commit(&mut self) -> Result<Effect, ProtocolError> {
+        let writes = self
+            .parts()?
+            .into_iter()
+            .map(|part| self.part_write(part))
+            .collect::<Result<Vec<_>, _>>()?;
+        self.phase = Phase::Committing;
+        Ok(Effect::Commit(writes))
+    }
+
+    fn part_write(&self, part: Part) -> Result<Write, ProtocolError> {
+        match part {
+            Part::Log => match &self.subject {
+                Subject::Draft(draft) => {
+                    let mut fields = draft
+                        .intent
+                        .to_update(&self.rules, LogState::Applied)
+                        .set("outcome", Verdict::Succeeded.name());
+                    if let Some(trade_no) = &draft.trade_no {
+                        fields = fields.set("tradeNo", trade_no.as_str());
+                    }
+                    Ok(self.create_log(fields))
+                }
+                Subject::Confirmation(_, trade_no) => Ok(Write::Update {
+                    target: self.log_target()?,
+                    guard: Filter::all().eq("state", LogState::Ordered.number()),
+                    update: Update::new()
+                        .set("state", LogState::Applied.number())
+                        .set("outcome", Verdict::Succeeded.name())
+                        .set("tradeNo", trade_no.as_str())
+                        .delete("stuck"),
+                }),
+                Subject::Log(_) => Err(ProtocolError::UnexpectedInput {
+                    asked: "a draft",
+                    given: "a log",
+                }),
+            },
+            Part::Leg(index) => {
+                let leg = self.leg(index)?;
+                let epoch = self.epoch(&leg.target)?;
+                let (guard, update) = if self.keeps_marks() {
+                    let id = &self.own_log()?.id;
+                    (leg.guard(id, epoch), leg.body(id))
+                } else {
+                    (leg.guard_unmarked(epoch), leg.body_unmarked())
+                };
+                Ok(Write::Update {
+                    target: leg.target.clone(),
+                    guard,
+                    update,
+                })
+            }
+            Part::Mark(mark) => self.mark_write(mark),
+        }
+    }
+
+    pub(super) fn committed(&mut self, commit: Commit) -> Result<Next, ProtocolError> {
+        match commit {
+            Commit::Applied(answers) => {
+                let answer = answers.into_iter().next().unwrap_or_default();
+                match &self.subject {
+                    Subject::Draft(_) => self.adopt_created(LogState::Applied, &answer)?,
+                    Subject::Confirmation(log, trade_no) => {
+                        let mut log = log.clone();
+                        log.trade_no = Some(trade_no.clone());
+                        log.stuck = None;
+                        log.reached(LogState::Applied);
+                        self.subject = Subject::Log(log);
+                    }
+                    Subject::Log(_) => {}
+                }
+                match self.intent().order_mark(&self.rules)? {
+                    mark @ Some(OrderMark::Refunded { .. }) => self.record(mark),
+                    None | Some(OrderMark::Paid | OrderMark::Cancelled | OrderMark::Expired) => Ok(self.settle()),
+                }
+            }
+            Commit::Refused(index, outcome) => self.commit_refused(index, outcome),
+            Commit::Unknown => self.again(Restart::NoAnswer),
+        }
+    }
+
+    /// Nothing has happened. The document that did not match says why.
+    fn commit_refused(&mut self, index: usize, outcome: Outcome) -> Result<Next, ProtocolError> {
+        let part = self.parts()?.get(index).copied();
+        let confirmation = matches!(self.subject, Subject::Confirmation(..));
+        match (part, outcome) {
+            (Some(Part::Log), Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)) => Ok(Next::Ask(self.find())),
+            (Some(Part::Log), Outcome::NotMatched) if confirmation => {
+                let target = self.log_target()?;
+                Ok(self.ask_reason(target, Phase::LookingAtConfirmed))
+            }
+            (Some(_), Outcome::NotMatched) if confirmation => {
+                // Step by step every such case has its answer: pruned, moved, or stuck with the money recorded.
+                self.manner = Manner::Stepwise;
+                self.again(Restart::EpochMoved)
+            }
+            (Some(Part::Leg(leg)), Outcome::NotMatched) => {
+                let target = self.leg(leg)?.target.clone();
+                Ok(self.ask_reason(target, Phase::Examining(Part::Leg(leg))))
+            }
+            (Some(Part::Mark(mark)), Outcome::NotMatched) => {
+                let target = self.order_target()?;
+                Ok(self.ask_reason(target, Phase::Examining(Part::Mark(mark))))
+            }
+            (
+                Some(Part::Log | Part::Leg(_) | Part::Mark(_)) | None,
+                Outcome::NotMatched | Outcome::Applied(_) | Outcome::Rejected(_) | Outcome::Unknown,
+            ) => self.again(Restart::NoAnswer),
+        }
+    }
+
+    pub(super) fn examined(&mut self, part: Part, document: Option<&Document>) -> Result<Next, ProtocolError> {
+        let refusal = match part {
+            Part::Log => None,
+            Part::Leg(index) => {
+                let leg = self.leg(index)?;
+                match document {
+                    None => Some(no_such_document(&leg.target)),
+                    Some(document) => match leg.standing_unmarked(document, self.epoch(&leg.target)?)? {
+                        Standing::Unmet => Some(leg.refusal(&self.rules)),
+                        Standing::Applied | Standing::Refused | Standing::Retry => None,
+                    },
+                }
+            }
+            Part::Mark(mark) => {
+                let target = self.order_target()?;
+                match document {
+                    None => Some(no_such_document(&target)),
+                    Some(order) => match mark.standing(order, &target, self.epoch(&target)?)? {
+                        MarkStanding::Retry => None,
+                        MarkStanding::Done | MarkStanding::Disagrees => {
+                            let status = order.text("status").and_then(OrderStatus::from_name);
+                            Some(status.unwrap_or(OrderStatus::Pending).refusal())
+                        }
+                    },
+                }
+            }
+        };
+        match refusal {
+            Some(refusal) => Ok(Next::Ask(self.decline(refusal))),
+            None => self.again(Restart::EpochMoved),
+        }
+    }
+
+    /// The gateway's number and state 2 in one write, so that one log takes the money, once.
+    fn confirm(&mut self) -> Result<Effect, ProtocolError> {
+        let Subject::Confirmation(_, trade_no) = &self.subject else {
+            return Err(ProtocolError::UnexpectedInput {
+                asked: "a confirmation",
+                given: "another payment",
+            });
+        };
+        let write = Write::Update {
+            target: self.log_target()?,
+            guard: Filter::all().eq("state", LogState::Ordered.number()),
+            update: Update::new()
+                .set("state", LogState::Funded.number())
+                .set("tradeNo", trade_no.as_str())
+                .delete("stuck"),
+        };
+        self.phase = Phase::Confirming;
+        Ok(Effect::Write(write))
+    }
+
+    pub(super) fn confirmation_written(&mut self, outcome: Outcome) -> Result<Next, ProtocolError> {
+        match Answer::from(outcome) {
+            Answer::Applied(_) => {
+                if let Subject::Confirmation(log, trade_no) = &self.subject {
+                    let mut log = log.clone();
+                    log.trade_no = Some(trade_no.clone());
+                    log.stuck = None;
+                    log.reached(LogState::Funded);
+                    self.subject = Subject::Log(log);
+                }
+                self.carry_on()
+            }
+            Answer::NotMatched => {
+                let target = self.log_target()?;
+                Ok(self.ask_reason(target, Phase::LookingAtConfirmed))
+            }
+            Answer::None => self.again(Restart::NoAnswer),
+        }
+    }
+
+    pub(super) fn confirmed_log_read(&mut self, document: Option<&Document>) -> Result<Next, ProtocolError> {
+        let target = self.log_target()?;
+        let document = document.ok_or(ProtocolError::NoDocument(target))?;
+        let log = Log::from_document(document, &self.rules)?;
+        let Subject::Confirmation(_, trade_no) = &self.subject else {
+            return self.again(Restart::Overtaken);
+        };
+        if log.state <= LogState::Ordered {
+            return self.again(Restart::NotSeenYet);
+        }
+        if log.failed() || log.trade_no.as_ref() != Some(trade_no) {
+            self.subject = Subject::Log(Box::new(log));
+            return Ok(self.end(End::Unconfirmable));
+        }
+        self.adopt(log, true)
+    }
+
+    /// The state that a claim answers is certain, whatever was read before.
+    pub(super) fn claimed(&mut self, outcome: Outcome) -> Result<Next, ProtocolError> {
+        match Answer::from(outcome) {
+            Answer::Applied(answer) => {
+                let state = answer
+                    .integer("state")
+                    .ok_or_else(|| ProtocolError::malformed("state", "the state, in the answer to a claim"))
+                    .and_then(LogState::try_from)?;
+                let log = self.own_log_mut()?;
+                log.reached(state);
+                log.claims = answer.integer("claims").unwrap_or(log.claims);
+                self.carry_on()
+            }
+            Answer::NotMatched => {
+                let target = self.log_target()?;
+                Ok(self.ask_reason(target, Phase::Rereading))
+            }
+            Answer::None => self.again(Restart::NoAnswer),
+        }
+    }
+
+    pub(super) fn reread(&mut self, document: Option<&Document>) -> Result<Next, ProtocolError> {
+        let target = self.log_target()?;
+        let document = document.ok_or(ProtocolError::NoDocument(target))?;
+        let log = Log::from_document(document, &self.rules)?;
+        let state = log.state;
+        self.subject = Subject::Log(Box::new(log));
+        if state == LogState::Closed {
+            Ok(self.end(End::Closed))
+        } else {
+            self.again(Restart::NotSeenYet)
+        }
+    }
+
+    /// Goes on from the state that is certain.
+    fn carry_on(&mut self) -> Result<Next, ProtocolError> {
+        let log = self.own_log()?;
+        if log.waits_for_gateway() {
+            return Ok(self.end(End::Waiting));
+        }
+        match log.state {
+            LogState::Created | LogState::Ordered => self.take(0),
+            LogState::Funded => self.credit(),
+            LogState::Applied => {
+                let mark = log.intent.order_mark(&self.rules)?;
+                self.record(mark)
+            }
+            LogState::Settled => Ok(self.settle()),
+            LogState::Closed => Ok(self.end(End::Closed)),
+        }
+    }
+}
+
+fn no_such_document(target: &Target) -> Refusal {
+    Refusal::new(ErrorCode::NO_SUCH_PAYMENT, format!("There is no {target}."))
+}

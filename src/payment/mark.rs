@@ -1,0 +1,124 @@
+//! What a document knows about the payments that touched it: its marks (`paylogs`) and its epoch (`payEpoch`), and
+//! the conditions built from them. Every guard of the protocol on accounts and orders is written here, once.
+
+use crate::model::value::as_integer;
+use crate::model::{Document, Filter, ObjectId, Update, Value};
+use crate::payment::ProtocolError;
+use crate::payment::leg::Target;
+
+/// The field that holds the marks.
+pub const PAYLOGS: &str = "paylogs";
+/// The field that holds the epoch.
+pub const PAY_EPOCH: &str = "payEpoch";
+
+/// What one log has left on a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MarkKind {
+    /// The leg was taken up: applied, or refused if [`MarkKind::Void`] stands beside it.
+    Taken,
+    /// The leg was refused, for good.
+    Void,
+    /// The applied leg was reversed.
+    Undo,
+}
+
+impl MarkKind {
+    /// The text of this mark of `log`.
+    #[must_use]
+    pub fn of(self, log: &ObjectId) -> String {
+        match self {
+            Self::Taken => log.to_string(),
+            Self::Void => format!("void:{log}"),
+            Self::Undo => format!("undo:{log}"),
+        }
+    }
+
+    /// The log that a mark belongs to, and what it says; `None` for text that is no mark.
+    #[must_use]
+    pub fn parse(mark: &str) -> Option<(Self, ObjectId)> {
+        let (kind, id) = match mark.split_once(':') {
+            None => (Self::Taken, mark),
+            Some(("void", id)) => (Self::Void, id),
+            Some(("undo", id)) => (Self::Undo, id),
+            Some((_, _)) => return None,
+        };
+        ObjectId::parse(id).ok().map(|id| (kind, id))
+    }
+}
+
+/// How often a document's marks have been pruned. Negative: the document has moved to another store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(i64);
+
+impl Epoch {
+    /// The epoch of a document; absent counts as 0.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Malformed`] where it is no integer; [`ProtocolError::Moved`] where it is negative.
+    pub fn of(document: &Document, target: &Target) -> Result<Self, ProtocolError> {
+        let epoch = match document.get(PAY_EPOCH) {
+            None => 0,
+            Some(value) => as_integer(value)
+                .ok_or_else(|| ProtocolError::malformed(PAY_EPOCH, "an integer, or absent"))?,
+        };
+        if epoch < 0 {
+            return Err(ProtocolError::Moved(target.to_string()));
+        }
+        Ok(Self(epoch))
+    }
+
+    /// The condition that the epoch is still this one.
+    #[must_use]
+    pub fn guard(self) -> Filter {
+        let equal = Filter::all().eq(PAY_EPOCH, self.0);
+        if self.0 == 0 {
+            Filter::all().and_any(vec![equal, Filter::all().exists(PAY_EPOCH, false)])
+        } else {
+            equal
+        }
+    }
+
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
+/// The condition that `log` has not left `kind` on the document.
+#[must_use]
+pub fn absent(kind: MarkKind, log: &ObjectId) -> Filter {
+    Filter::all().ne(PAYLOGS, kind.of(log))
+}
+
+/// `update`, leaving these marks of `log`.
+#[must_use]
+pub fn leaving(update: Update, kinds: &[MarkKind], log: &ObjectId) -> Update {
+    update.add_unique(
+        PAYLOGS,
+        kinds.iter().map(|kind| Value::String(kind.of(log))).collect(),
+    )
+}
+
+/// Whether the document holds this mark.
+///
+/// # Errors
+/// [`ProtocolError::Malformed`] where `paylogs` is there and no array.
+pub fn holds(document: &Document, kind: MarkKind, log: &ObjectId) -> Result<bool, ProtocolError> {
+    let mark = kind.of(log);
+    Ok(list(document)?.iter().any(|held| held.as_str() == Some(&mark)))
+}
+
+/// The marks of a document; absent counts as none.
+///
+/// # Errors
+/// [`ProtocolError::Malformed`] where `paylogs` is there and no array.
+pub fn list(document: &Document) -> Result<&[Value], ProtocolError> {
+    match document.get(PAYLOGS) {
+        None => Ok(&[]),
+        Some(Value::Array(marks)) => Ok(marks),
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            Err(ProtocolError::malformed(PAYLOGS, "an array, or absent"))
+        }
+    }
+}

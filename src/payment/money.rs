@@ -1,0 +1,208 @@
+//! Money in integer minor units (fen). Three types, so that a sign cannot get lost; every operation is checked, and
+//! no floating-point number ever stands for an amount.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::model::value::{INTEGER_MAX, as_integer};
+use crate::model::{CloudError, Document, ErrorCode, Value};
+use crate::payment::ProtocolError;
+
+/// What is paid, asked for or credited: 1 to 10^12 minor units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Amount(i64);
+
+/// What an account holds, within ±(2^53 − 1). Below zero only where an operator's adjustment allowed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Balance(i64);
+
+/// What a leg adds to a field; the only one of the three that carries a sign of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Delta(i64);
+
+// Clients hold numbers as doubles: everything that can be an amount must be exact there.
+const _: () = assert!(Amount::MAX.0 < INTEGER_MAX);
+
+impl Amount {
+    /// The smallest amount.
+    pub const MIN: Self = Self(1);
+    /// The largest amount: thousand times less than what a double holds exactly, so that sums stay exact too.
+    pub const MAX: Self = Self(1_000_000_000_000);
+
+    /// An amount, where `units` is in range.
+    #[must_use]
+    pub fn new(units: i64) -> Option<Self> {
+        (Self::MIN.0..=Self::MAX.0).contains(&units).then_some(Self(units))
+    }
+
+    /// Reads an amount that came from outside: `100` and `100.0` are 100; `100.5`, `"100"`, `null`, zero and
+    /// negative numbers are refused.
+    ///
+    /// # Errors
+    /// 9001.
+    pub fn from_value(value: &Value) -> Result<Self, CloudError> {
+        as_integer(value).and_then(Self::new).ok_or_else(|| {
+            CloudError::new(
+                ErrorCode::INVALID_AMOUNT,
+                "An amount is an integer from 1 to 1000000000000 in minor units (fen).",
+            )
+        })
+    }
+
+    /// `quantity` times this amount, where it is still an amount.
+    #[must_use]
+    pub fn times(self, quantity: u32) -> Option<Self> {
+        self.0.checked_mul(i64::from(quantity)).and_then(Self::new)
+    }
+
+    /// Minor units.
+    #[must_use]
+    pub fn units(self) -> i64 {
+        self.0
+    }
+
+    /// This amount coming in.
+    #[must_use]
+    pub fn credit(self) -> Delta {
+        Delta(self.0)
+    }
+
+    /// This amount going out.
+    #[must_use]
+    pub fn debit(self) -> Delta {
+        // Amounts are at most 10^12, so the negation exists.
+        Delta(0_i64.saturating_sub(self.0))
+    }
+}
+
+impl Balance {
+    /// What the field `key` of a document holds; absent counts as 0.
+    ///
+    /// # Errors
+    /// [`ProtocolError::Malformed`] for null, a fraction, text, or a number beyond 2^53 − 1.
+    pub fn of(document: &Document, key: &str) -> Result<Self, ProtocolError> {
+        match document.get(key) {
+            None => Ok(Self(0)),
+            Some(value) => as_integer(value)
+                .map(Self)
+                .ok_or_else(|| ProtocolError::malformed(key, "an integer, or absent")),
+        }
+    }
+
+    /// Minor units.
+    #[must_use]
+    pub fn units(self) -> i64 {
+        self.0
+    }
+
+    /// The balance after `delta`; `None` beyond ±(2^53 − 1).
+    #[must_use]
+    pub fn checked_add(self, delta: Delta) -> Option<Self> {
+        let units = self.0.checked_add(delta.0)?;
+        (units.unsigned_abs() <= INTEGER_MAX.unsigned_abs()).then_some(Self(units))
+    }
+}
+
+impl Delta {
+    /// A change by `units`, within ±(2^53 − 1).
+    #[must_use]
+    pub fn new(units: i64) -> Option<Self> {
+        (units.unsigned_abs() <= INTEGER_MAX.unsigned_abs()).then_some(Self(units))
+    }
+
+    /// Minor units, with their sign.
+    #[must_use]
+    pub fn units(self) -> i64 {
+        self.0
+    }
+
+    /// The change that takes this one back.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        Self(0_i64.saturating_sub(self.0))
+    }
+
+    /// Both changes in one; `None` beyond ±(2^53 − 1).
+    #[must_use]
+    pub fn checked_add(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).and_then(Self::new)
+    }
+}
+
+macro_rules! plain {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_i64(self.0)
+            }
+        }
+
+        impl From<$name> for Value {
+            fn from(money: $name) -> Self {
+                Self::from(money.0)
+            }
+        }
+    )*};
+}
+
+plain!(Amount, Balance, Delta);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn amounts_from_outside() {
+        for (value, expected) in [
+            (json!(1), Some(1)),
+            (json!(100.0), Some(100)),
+            (json!(1_000_000_000_000_i64), Some(1_000_000_000_000)),
+            (json!(1_000_000_000_001_i64), None),
+            (json!(9_007_199_254_740_993_i64), None),
+            (json!(0), None),
+            (json!(-1), None),
+            (json!(100.5), None),
+            (json!("100"), None),
+            (json!(null), None),
+            (json!(true), None),
+            (json!([100]), None),
+            (json!(1e300), None),
+        ] {
+            match Amount::from_value(&value) {
+                Ok(amount) => assert_eq!(Some(amount.units()), expected, "{value}"),
+                Err(error) => {
+                    assert_eq!(expected, None, "{value}");
+                    assert_eq!(error.code, ErrorCode::INVALID_AMOUNT);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_quantity_cannot_leave_the_range() {
+        let price = Amount::new(400_000_000_000).unwrap();
+        assert_eq!(price.times(2).map(Amount::units), Some(800_000_000_000));
+        assert_eq!(price.times(3), None);
+        assert_eq!(price.times(0), None);
+        assert_eq!(price.times(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_balance_is_an_integer_or_absent() {
+        let document = |value: Value| Document::from_iter([("account".to_owned(), value)]);
+        assert_eq!(Balance::of(&Document::new(), "account").unwrap().units(), 0);
+        assert_eq!(Balance::of(&document(json!(7.0)), "account").unwrap().units(), 7);
+        for bad in [json!(null), json!(7.5), json!("7")] {
+            assert!(Balance::of(&document(bad), "account").is_err());
+        }
+    }
+}

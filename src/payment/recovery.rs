@@ -1,0 +1,85 @@
+//! What recovery writes on a log, and which logs it looks for.
+
+use serde_json::json;
+
+use crate::model::{Filter, Timestamp, Update, Value};
+use crate::payment::Rules;
+use crate::payment::effect::Write;
+use crate::payment::kind::Kind;
+use crate::payment::leg::Target;
+use crate::payment::log::{Log, LogState};
+
+/// Who takes logs up, and until when it asks the others to leave them alone.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Worker {
+    /// A name for operators.
+    pub name: String,
+    /// The end of the lease.
+    pub until: Timestamp,
+}
+
+/// The wire form of a time.
+#[must_use]
+pub fn date(time: Timestamp) -> Value {
+    json!({"__type": "Date", "iso": time.to_string()})
+}
+
+/// Takes a log up. A write, not a read: what it answers cannot be stale. `state` is incremented by 0, so that the
+/// answer carries it.
+#[must_use]
+pub fn claim(rules: &Rules, log: &Log, worker: &Worker) -> Write {
+    Write::Update {
+        target: Target::new(&rules.log_class, &log.id),
+        guard: Filter::all().lt("state", LogState::Closed.number()),
+        update: Update::new()
+            .increment("claims", 1)
+            .increment("state", 0)
+            .set("claimedBy", worker.name.as_str())
+            .set("claimedUntil", date(worker.until)),
+    }
+}
+
+/// Leaves a log to an operator. It stays resumable.
+#[must_use]
+pub fn stuck(rules: &Rules, log: &Log, why: &str) -> Write {
+    Write::Update {
+        target: Target::new(&rules.log_class, &log.id),
+        guard: Filter::all().lt("state", LogState::Closed.number()),
+        update: Update::new().set("stuck", why),
+    }
+}
+
+/// Which logs wait to be taken up: open, not stuck, not claimed, and (where never claimed) older than `untouched`.
+/// A recharge in state 1 waits for its gateway, and nothing can be done for it.
+#[must_use]
+pub fn due(now: Timestamp, untouched: Timestamp) -> Filter {
+    Filter::all()
+        .lt("state", LogState::Closed.number())
+        .exists("stuck", false)
+        .and_any(vec![
+            Filter::all().ne("kind", Kind::Recharge.name()),
+            Filter::all().and_key(
+                "state",
+                crate::model::Test::Gt(LogState::Ordered.number().into()),
+            ),
+        ])
+        .and_any(vec![
+            Filter::all().lte("claimedUntil", date(now)),
+            Filter::all()
+                .exists("claimedUntil", false)
+                .lte("createdAt", date(untouched)),
+        ])
+}
+
+/// Closes a recharge that nobody paid. Money that arrives later makes a log of its own.
+#[must_use]
+pub fn close_unpaid(rules: &Rules, log: &Log, reason: &str) -> Write {
+    Write::Update {
+        target: Target::new(&rules.log_class, &log.id),
+        guard: Filter::all().eq("state", LogState::Ordered.number()),
+        update: Update::new()
+            .set("state", LogState::Closed.number())
+            .set("outcome", crate::payment::log::Verdict::Failed.name())
+            .set("reason", reason),
+    }
+}
