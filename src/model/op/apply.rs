@@ -45,23 +45,22 @@ impl Update {
     }
 
     fn apply_one_by_one(&self, document: &mut Document) -> Result<(), CloudError> {
-        let before: Vec<(String, Option<Value>)> = self
-            .columns()
-            .into_iter()
-            .map(|column| {
-                let value = document.get(&column).cloned();
-                (column, value)
-            })
+        let columns = self.columns();
+        let before: Vec<(usize, String, Value)> = document
+            .iter()
+            .enumerate()
+            .filter(|(_, (key, _))| columns.contains(key))
+            .map(|(at, (key, value))| (at, key.clone(), value.clone()))
             .collect();
         for (path, op) in &self.ops {
             match plan(document, path, op) {
                 Ok(change) => carry_out(document, path, change),
                 Err(error) => {
-                    for (column, value) in before {
-                        match value {
-                            Some(value) => document.insert(column, value),
-                            None => document.shift_remove(&column),
-                        };
+                    for column in &columns {
+                        document.shift_remove(column);
+                    }
+                    for (at, key, value) in before {
+                        document.shift_insert(at, key, value);
                     }
                     return Err(error);
                 }
