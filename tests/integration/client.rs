@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
 mod outcomes;
+mod own_server;
 mod retries;
 mod store;
 mod wire;
