@@ -1,1 +1,6 @@
-//! Properties, checked on many generated cases.
+//! Properties, checked on many generated cases. `PROPTEST_CASES` sets how many.
+
+#[path = "properties/model.rs"]
+mod model;
+#[path = "properties/strategies.rs"]
+mod strategies;

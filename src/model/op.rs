@@ -1,6 +1,10 @@
 //! The `__op` operators and what they do to a document.
 
-use crate::model::{CloudError, Document, KeyPath, Pointer, Value};
+mod apply;
+mod parse;
+mod write;
+
+use crate::model::{KeyPath, Pointer, Value};
 
 /// What is done to one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,33 +78,6 @@ impl Update {
         Self::default()
     }
 
-    /// Reads the body of a PUT: plain values, `__op`s, dotted keys. `__type`s are checked; `objectId`, `createdAt`,
-    /// `updatedAt`, `__ignore_hooks` and the like are for the caller to take out before.
-    ///
-    /// # Errors
-    /// 105 (key name), 106 (pointer), 107 (malformed op or value), 121 (nested key), 128 (relation), 302 (geo point).
-    pub fn parse(body: &Document) -> Result<Self, CloudError> {
-        let _ = body;
-        todo!()
-    }
-
-    /// The wire form.
-    #[must_use]
-    pub fn to_value(&self) -> Value {
-        todo!()
-    }
-
-    /// Applies every operation, or none: on an error the document is as it was.
-    ///
-    /// Integers stay integers; an integer result beyond 64 bits, or a sum with a double, is a double.
-    ///
-    /// # Errors
-    /// 111 where an operation meets a value of another type.
-    pub fn apply(&self, document: &mut Document) -> Result<Applied, CloudError> {
-        let _ = document;
-        todo!()
-    }
-
     /// Whether repeating the update has an effect of its own (`Increment`, `Decrement`, `Add`, `BitXor`), so that it
     /// must never be resent unguarded after an unknown outcome.
     #[must_use]
@@ -110,10 +87,35 @@ impl Update {
             .any(|(_, op)| matches!(op, Op::Increment(_) | Op::Add(_) | Op::BitXor(_)))
     }
 
-    /// This, and `op` on `key`.
+    /// The columns that it writes, in order, each once.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        let mut columns: Vec<String> = Vec::with_capacity(self.ops.len());
+        for (path, _) in &self.ops {
+            if !columns.iter().any(|column| column == path.column()) {
+                columns.push(path.column().to_owned());
+            }
+        }
+        columns
+    }
+
+    /// This, and then `op` on `key`. Two operations of one key are joined into one where there is one that does both
+    /// (two increments into their sum, a plain value in the place of anything). Others are applied in order, but
+    /// have no wire form together.
     #[must_use]
     pub fn with(mut self, key: &str, op: Op) -> Self {
-        self.ops.push((KeyPath::new(key), op));
+        let Some(at) = self.ops.iter().rposition(|(path, _)| path.as_str() == key) else {
+            self.ops.push((KeyPath::new(key), op));
+            return self;
+        };
+        let (path, there) = self.ops.remove(at);
+        match there.followed_by(op) {
+            Ok(joined) => self.ops.insert(at, (path, joined)),
+            Err((there, op)) => {
+                self.ops.insert(at, (path.clone(), there));
+                self.ops.push((path, op));
+            }
+        }
         self
     }
 
@@ -145,5 +147,29 @@ impl Update {
     #[must_use]
     pub fn delete(self, key: &str) -> Self {
         self.with(key, Op::Delete)
+    }
+}
+
+impl Op {
+    /// One operation that does what this and then `next` do; both as they were where there is none.
+    fn followed_by(self, next: Self) -> Result<Self, (Self, Self)> {
+        Ok(match (self, next) {
+            (_, next @ (Self::Set(_) | Self::Delete)) => next,
+            (Self::Increment(a), Self::Increment(b)) => match apply::sum(&a, &b) {
+                Some(sum) => Self::Increment(sum),
+                None => return Err((Self::Increment(a), Self::Increment(b))),
+            },
+            (Self::Add(values), Self::Add(more)) => Self::Add([values, more].concat()),
+            (Self::AddUnique(values), Self::AddUnique(more)) => Self::AddUnique([values, more].concat()),
+            (Self::Remove(values), Self::Remove(more)) => Self::Remove([values, more].concat()),
+            (a, b) if a.is_relation() && b.is_relation() => {
+                let ops = |op| match op {
+                    Self::Batch(ops) => ops,
+                    op => vec![op],
+                };
+                Self::Batch([ops(a), ops(b)].concat())
+            }
+            (a, b) => return Err((a, b)),
+        })
     }
 }
