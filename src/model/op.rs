@@ -4,6 +4,8 @@ mod apply;
 mod parse;
 mod write;
 
+use std::collections::BTreeSet;
+
 use crate::model::{KeyPath, Pointer, Value};
 
 /// What is done to one key.
@@ -90,13 +92,13 @@ impl Update {
     /// The columns that it writes, in order, each once.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
-        let mut columns: Vec<String> = Vec::with_capacity(self.ops.len());
-        for (path, _) in &self.ops {
-            if !columns.iter().any(|column| column == path.column()) {
-                columns.push(path.column().to_owned());
-            }
-        }
-        columns
+        let mut seen = BTreeSet::new();
+        self.ops
+            .iter()
+            .map(|(path, _)| path.column())
+            .filter(|column| seen.insert(*column))
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     /// This, and then `op` on `key`. Two operations of one key are joined into one where there is one that does both
@@ -173,3 +175,6 @@ impl Op {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
