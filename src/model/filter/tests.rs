@@ -1,5 +1,10 @@
 //! MongoDB's rules, one table per operator.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the tables read better without references"
+)]
+
 use serde_json::json;
 
 use super::*;

@@ -100,12 +100,12 @@ fn increments() {
         (
             by(json!(1)),
             json!({"a": i64::MAX}),
-            json!({"a": 9.223372036854775807e18}),
+            json!({"a": 9.223_372_036_854_776e18}),
         ),
         (
             by(json!(-1)),
             json!({"a": i64::MIN}),
-            json!({"a": -9.223372036854775808e18}),
+            json!({"a": -9.223_372_036_854_776e18}),
         ),
         (
             by(json!(9_007_199_254_740_992_i64)),
@@ -135,7 +135,7 @@ fn increments() {
         (
             json!({"a": {"__op": "Decrement", "amount": i64::MIN}}),
             json!({}),
-            json!({"a": 9.223372036854775808e18}),
+            json!({"a": 9.223_372_036_854_776e18}),
         ),
         (
             json!({"a.b": {"__op": "Increment", "amount": 1}}),
@@ -493,6 +493,25 @@ fn operations_of_one_key_are_joined_where_they_can_be() {
         .add_unique("l", vec![1.into(), 2.into()])
         .set("s", "x");
     assert_eq!(joined, expected);
+    let targets = |ids: &[&str]| -> Vec<Pointer> {
+        let class_name = ClassName::parse("Post").unwrap();
+        ids.iter()
+            .map(|id| Pointer {
+                class_name: class_name.clone(),
+                object_id: ObjectId::parse(id).unwrap(),
+            })
+            .collect()
+    };
+    let relations = Update::new()
+        .with("r", Op::AddRelation(targets(&["a"])))
+        .with("r", Op::RemoveRelation(targets(&["b"])))
+        .with("r", Op::Batch(vec![Op::AddRelation(targets(&["c"]))]));
+    let batch = Op::Batch(vec![
+        Op::AddRelation(targets(&["a"])),
+        Op::RemoveRelation(targets(&["b"])),
+        Op::AddRelation(targets(&["c"])),
+    ]);
+    assert_eq!(relations, Update::new().with("r", batch));
     // What cannot be joined is done in order.
     let apart = Update::new()
         .set("n", 5)

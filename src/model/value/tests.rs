@@ -1,5 +1,7 @@
 //! Equality, order and the checks of values that come from outside.
 
+#![expect(clippy::cast_precision_loss, reason = "the loss is what is tested")]
+
 use std::cmp::Ordering;
 
 use serde_json::json;
