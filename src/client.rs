@@ -8,7 +8,7 @@
 //! - A write answers a [`WriteOutcome`](crate::store::WriteOutcome). Whatever leaves its effect open is
 //!   [`Unknown`](crate::store::WriteOutcome::Unknown), never an `Err` and never a guess.
 //! - Only [`RetryPolicy`] decides whether a request is sent again, from what the caller declared ([`Idempotent`]).
-//!   The HTTP library below repeats nothing by itself, follows no redirect and uses no proxy.
+//!   The HTTP library below repeats nothing that it may have sent, follows no redirect and uses no proxy.
 //! - Keys, tokens, passwords and bodies appear in no `Debug`, no error and no log line.
 //! - LeanCloud has no parameter that chooses where a read is answered. Reads may come from a replica that lags behind,
 //!   so nothing may be concluded from a read alone that a conditional update does not confirm.
