@@ -11,3 +11,4 @@ mod audit {
         anyhow::bail!("x")
     }
 }
+mod counting;

@@ -4,8 +4,10 @@
 
 pub mod home;
 pub mod keys;
+pub mod names;
 pub mod variables;
 
 pub use home::{ApiServer, Home};
 pub use keys::Keys;
+pub use names::ClassNames;
 pub use variables::{SettingError, Variables};
