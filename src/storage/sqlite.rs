@@ -117,9 +117,10 @@ impl SqliteStore {
             .name("paylog-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::folder(folder))?;
+        let readers = Readers::new(path.clone(), environment);
         Ok(Self::assemble(
             path,
-            environment,
+            readers,
             published,
             counters,
             Some(WriterHandle {
@@ -135,26 +136,33 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; [`OpenError::OlderFormat`] where it must be converted first.
     pub fn open_read_only(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
-        let path = folder.join(DATABASE);
-        if !path.exists() {
-            return Err(OpenError::Absent { path });
-        }
-        let failed = OpenError::database(&path);
-        let connection = folder::open_reader(&path).map_err(&failed)?;
-        migration::check(&connection, &path)?;
-        let catalogue = load(&connection, &path)?;
+        let (path, _, catalogue) = open_existing(folder)?;
+        let readers = Readers::new(path.clone(), environment);
         let published = Arc::new(RwLock::new(catalogue));
-        Ok(Self::assemble(path, environment, published, Arc::default(), None))
+        Ok(Self::assemble(path, readers, published, Arc::default(), None))
+    }
+
+    /// As [`SqliteStore::open_read_only`], but all reads see one moment, that of the opening, whatever is written
+    /// meanwhile. One read at a time; another beside it is refused with 503.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open_read_only`].
+    pub fn open_snapshot(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
+        let (path, connection, catalogue) = open_existing(folder)?;
+        let failed = OpenError::database(&path);
+        let readers = Readers::snapshot(path.clone(), connection, environment).map_err(&failed)?;
+        let published = Arc::new(RwLock::new(catalogue));
+        Ok(Self::assemble(path, readers, published, Arc::default(), None))
     }
 
     fn assemble(
         path: PathBuf,
-        environment: Environment,
+        readers: Readers,
         catalogue: Arc<RwLock<Arc<Catalogue>>>,
         counters: Arc<Counters>,
         writer: Option<WriterHandle>,
     ) -> Self {
-        let readers = Arc::new(Readers::new(path.clone(), environment));
+        let readers = Arc::new(readers);
         let calls = AtomicU64::new(0);
         let inner = Inner {
             path,
@@ -322,6 +330,18 @@ impl SqliteStore {
 }
 
 const WRITER_GONE: &str = "the writer ended before it answered";
+
+/// Opens the database of a folder that must be there, for reading.
+fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Catalogue>), OpenError> {
+    let path = folder.join(DATABASE);
+    if !path.exists() {
+        return Err(OpenError::Absent { path });
+    }
+    let connection = folder::open_reader(&path).map_err(OpenError::database(&path))?;
+    migration::check(&connection, &path)?;
+    let catalogue = load(&connection, &path)?;
+    Ok((path, connection, catalogue))
+}
 
 fn load(connection: &rusqlite::Connection, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
     match Catalogue::load(connection) {
