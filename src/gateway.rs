@@ -1,1 +1,82 @@
-//! To be written.
+//! Payment providers: through which channel money comes in, and what a client hands to the provider's SDK.
+//!
+//! A gateway moves no money here. What it says, once verified, is given to
+//! [`Payments::confirm_recharge`](crate::payment::Payments::confirm_recharge).
+
+pub mod sandbox;
+
+use crate::model::{CloudError, ErrorCode, Value};
+use crate::payment::money::Amount;
+
+/// Through whom money comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    /// Test money; the operator plays the provider.
+    Sandbox,
+    /// WeChat Pay.
+    Wechat,
+    /// Alipay.
+    Alipay,
+}
+
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Sandbox, Self::Wechat, Self::Alipay];
+
+    /// The name in parameters and logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sandbox => "sandbox",
+            Self::Wechat => "wechat",
+            Self::Alipay => "alipay",
+        }
+    }
+
+    /// Reads a channel that came from outside.
+    ///
+    /// # Errors
+    /// 107.
+    pub fn from_value(value: &Value) -> Result<Self, CloudError> {
+        let name = value.as_str();
+        let found = Self::ALL.into_iter().find(|channel| Some(channel.name()) == name);
+        found.ok_or_else(|| {
+            CloudError::new(
+                ErrorCode::INVALID_JSON,
+                "'channel' is one of sandbox, wechat and alipay.",
+            )
+        })
+    }
+}
+
+/// What is set up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gateways {
+    /// Whether the sandbox takes recharges.
+    pub sandbox: bool,
+}
+
+impl Gateways {
+    /// What the client hands to the provider's SDK for the recharge `number`.
+    ///
+    /// # Errors
+    /// 9008 naming what is not configured.
+    pub fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, CloudError> {
+        match channel {
+            Channel::Sandbox if self.sandbox => Ok(sandbox::pay(number, amount)),
+            Channel::Sandbox => Err(refused(
+                "The sandbox is off: start the embedded server with --sandbox for test money.",
+            )),
+            Channel::Wechat => Err(refused(
+                "WeChat Pay is not configured: no merchant number, certificate or API key.",
+            )),
+            Channel::Alipay => Err(refused(
+                "Alipay is not configured: no app id, private key or certificate.",
+            )),
+        }
+    }
+}
+
+fn refused(text: &str) -> CloudError {
+    CloudError::new(ErrorCode::GATEWAY_REFUSED, text)
+}

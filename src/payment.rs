@@ -5,6 +5,8 @@
 //! names is an argument. [`machine::step`] decides; [`driver`] does; [`service`] answers the cloud functions.
 
 pub mod audit;
+pub mod config;
+pub mod driver;
 pub mod effect;
 pub mod error;
 pub mod kind;
@@ -14,11 +16,17 @@ pub mod machine;
 pub mod mark;
 pub mod money;
 pub mod order;
+pub mod policy;
 pub mod prune;
 pub mod recovery;
 pub mod rules;
+pub mod service;
+pub mod setup;
 
+pub use config::PaymentConfig;
 pub use error::{ProtocolError, Refusal};
 pub use kind::Kind;
 pub use money::{Amount, Balance, Delta};
+pub use policy::{AllowAll, PaymentPolicy};
 pub use rules::Rules;
+pub use service::Payments;

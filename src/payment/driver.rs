@@ -1,0 +1,346 @@
+//! Carries out what the machine asks for: effects become calls of a [`Store`], answers become inputs.
+//!
+//! A call that has no answer before its time-out is *unknown*, and the machine starts over. Every loop is bounded by
+//! the caller's deadline; what is not decided by then is left to recovery.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future;
+
+use crate::environment::Environment;
+use crate::model::{Document, ErrorCode, Query};
+use crate::payment::effect::{Commit, Effect, Input, Outcome, Purpose, Write};
+use crate::payment::leg::Target;
+use crate::payment::machine::{End, Manner, Next, Payment, Restart, step};
+use crate::payment::{ProtocolError, mark, recovery};
+use crate::store::{self, CommitOutcome, ReadError, Store, WriteOutcome, Written};
+
+/// The shortest pause before a payment starts over; doubled each time.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_millis(500);
+/// Epochs move rarely; after this many restarts for that reason even they are spaced out.
+const QUICK_RESTARTS: u32 = 3;
+
+/// Runs payments against a store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Driver {
+    store: Arc<dyn Store>,
+    environment: Environment,
+    /// How long one call may take.
+    timeout: Duration,
+    /// Marks beyond which a document should be pruned.
+    threshold: usize,
+}
+
+/// Where a payment got to.
+#[derive(Debug)]
+#[must_use]
+pub enum Progress {
+    /// The caller can be answered; [`Driver::conclude`] is for later.
+    Settled(Payment),
+    /// The worker's part has ended.
+    Ended(Payment, End),
+    /// Nobody knows before the deadline. `None`: not even whether there is a log.
+    Undecided(Option<Payment>),
+}
+
+/// A payment's progress, and the documents whose marks should be pruned.
+#[derive(Debug)]
+#[must_use]
+pub struct Ran {
+    /// Where it got to.
+    pub progress: Progress,
+    /// Documents with more marks than the threshold.
+    pub crowded: Vec<Target>,
+}
+
+/// Documents that the caller has read in the same call, before the payment began.
+pub type Known = Vec<(Target, Document)>;
+
+impl Driver {
+    /// A driver for `store`; `timeout` bounds each call of it.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, environment: Environment, timeout: Duration, threshold: usize) -> Self {
+        Self {
+            store,
+            environment,
+            timeout,
+            threshold,
+        }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// All at once where the store can do that.
+    #[must_use]
+    pub fn manner(&self) -> Manner {
+        if self.store.atomic().is_some() { Manner::AtOnce } else { Manner::Stepwise }
+    }
+
+    /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`].
+    ///
+    /// **Idempotency**: dropping the future at any point, or running the same payment again, is safe.
+    ///
+    /// # Errors
+    /// [`ProtocolError::UnexpectedInput`] for a mistake in this program.
+    pub async fn run(
+        &self,
+        mut payment: Payment,
+        mut known: Known,
+        deadline: Duration,
+    ) -> Result<Ran, ProtocolError> {
+        let mut input = Input::Begin;
+        let mut restarts = 0;
+        let mut crowded = Vec::new();
+        loop {
+            let stepped = step(payment, input)?;
+            payment = stepped.payment;
+            let effect = match stepped.next {
+                Next::Ask(effect) => effect,
+                Next::Again(why, effect) => {
+                    known.clear();
+                    let pause = self.pause(why, restarts);
+                    if self.environment.elapsed().saturating_add(pause) >= deadline {
+                        return Ok(Ran {
+                            progress: Progress::Undecided(Some(payment)),
+                            crowded,
+                        });
+                    }
+                    self.environment.sleep(pause).await;
+                    restarts += 1;
+                    effect
+                }
+                Next::Settled => {
+                    let progress = Progress::Settled(payment);
+                    return Ok(Ran { progress, crowded });
+                }
+                Next::End(end) => {
+                    let progress = Progress::Ended(payment, end);
+                    return Ok(Ran { progress, crowded });
+                }
+            };
+            match self.perform(effect, &known, deadline).await {
+                Some(answer) => input = answer,
+                None => {
+                    let progress = Progress::Undecided(Some(payment));
+                    return Ok(Ran { progress, crowded });
+                }
+            }
+            self.note_crowded(&input, &payment, &mut crowded);
+        }
+    }
+
+    /// Closes settled payments, all in one batch. The world has been told of them. What cannot be closed now is left
+    /// to recovery.
+    ///
+    /// # Errors
+    /// [`ProtocolError::UnexpectedInput`] for a mistake in this program.
+    pub async fn conclude(&self, payments: Vec<Payment>) -> Result<(), ProtocolError> {
+        let mut waiting = Vec::with_capacity(payments.len());
+        let mut writes = Vec::with_capacity(payments.len());
+        for payment in payments {
+            let stepped = step(payment, Input::Told)?;
+            if let Next::Ask(Effect::Close(write)) = stepped.next {
+                waiting.push(stepped.payment);
+                writes.push(write);
+            }
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        let outcomes = self.batch(writes).await;
+        for (payment, outcome) in waiting.into_iter().zip(outcomes) {
+            // Whatever it asks for now is recovery's: the log is open, and the sweeper finds it.
+            let _ = step(payment, Input::Outcomes(vec![outcome]))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves a log to an operator. Best effort: a log that is not marked is found and tried again.
+    pub async fn leave_stuck(&self, payment: &Payment, rules: &crate::payment::Rules, why: &str) {
+        if let Some(log) = payment.log() {
+            let _ = self.write(recovery::stuck(rules, log, why)).await;
+        }
+    }
+
+    /// Reads a document, again and again until `deadline`; `None` where no read was answered.
+    pub async fn read(&self, target: &Target, deadline: Duration) -> Option<Option<Document>> {
+        self.retrying(deadline, || self.store.get(&target.class, &target.id)).await
+    }
+
+    /// As [`Driver::read`], for a query.
+    pub async fn find(
+        &self,
+        class: &crate::model::ClassName,
+        query: &Query,
+        deadline: Duration,
+    ) -> Option<Vec<Document>> {
+        self.retrying(deadline, || self.store.find(class, query)).await
+    }
+
+    /// One write.
+    pub async fn write(&self, write: Write) -> Outcome {
+        match tokio::time::timeout(self.timeout, self.store.write(to_store(write))).await {
+            Ok(outcome) => outcome.into(),
+            Err(_) => Outcome::Unknown,
+        }
+    }
+
+    fn pause(&self, why: Restart, restarts: u32) -> Duration {
+        let quick = matches!(why, Restart::EpochMoved | Restart::Overtaken) && restarts < QUICK_RESTARTS;
+        if quick {
+            return Duration::ZERO;
+        }
+        let longest = PAUSE_MIN.saturating_mul(1 << restarts.min(10)).min(PAUSE_MAX);
+        // Half fixed, half by chance, so that workers that met once do not meet again.
+        let [chance] = self.environment.random::<1>();
+        longest / 2 + longest.mul_f64(f64::from(chance) / 512.0)
+    }
+
+    async fn retrying<T, F>(&self, deadline: Duration, read: impl Fn() -> F) -> Option<T>
+    where
+        F: Future<Output = Result<T, ReadError>>,
+    {
+        let mut tries = 0;
+        loop {
+            match tokio::time::timeout(self.timeout, read()).await {
+                Ok(Ok(answer)) => return Some(answer),
+                Ok(Err(ReadError::Rejected(error))) => {
+                    tracing::warn!(code = error.code.0, "the store refuses a read: {error}");
+                    return None;
+                }
+                Ok(Err(ReadError::Unavailable(_))) | Err(_) => {}
+            }
+            let pause = self.pause(Restart::NoAnswer, tries);
+            tries += 1;
+            if self.environment.elapsed().saturating_add(pause) >= deadline {
+                return None;
+            }
+            self.environment.sleep(pause).await;
+        }
+    }
+
+    /// What became of an effect; `None` where a read was not answered before the deadline.
+    async fn perform(&self, effect: Effect, known: &Known, deadline: Duration) -> Option<Input> {
+        match effect {
+            Effect::Read(purpose, targets) => {
+                let reads = targets.iter().map(|target| async move {
+                    let known = known.iter().find(|(known, _)| purpose == Purpose::Epochs && known == target);
+                    match known {
+                        Some((_, document)) => Some(Some(document.clone())),
+                        None => self.read(target, deadline).await,
+                    }
+                });
+                let documents: Option<Vec<_>> = future::join_all(reads).await.into_iter().collect();
+                documents.map(Input::Documents)
+            }
+            Effect::Find(class, filter) => {
+                let query = Query::new(filter);
+                self.find(&class, &query, deadline).await.map(Input::Found)
+            }
+            Effect::Write(write) => Some(Input::Outcomes(vec![self.write(write).await])),
+            Effect::Close(write) => Some(Input::Outcomes(self.batch(vec![write]).await)),
+            Effect::Batch(writes) => Some(Input::Outcomes(self.batch(writes).await)),
+            Effect::Commit(writes) => Some(Input::Committed(self.commit(writes).await)),
+        }
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<Outcome> {
+        let count = writes.len();
+        let writes = writes.into_iter().map(to_store).collect();
+        let mut outcomes: Vec<Outcome> =
+            match tokio::time::timeout(self.timeout, self.store.batch(writes)).await {
+                Ok(outcomes) => outcomes.into_iter().map(Outcome::from).collect(),
+                Err(_) => Vec::new(),
+            };
+        outcomes.resize(count, Outcome::Unknown);
+        outcomes
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Commit {
+        let Some(atomic) = self.store.atomic() else {
+            // Only a driver whose store can do it asks for commits; without an answer the machine starts over.
+            return Commit::Unknown;
+        };
+        let writes = writes.into_iter().map(to_store).collect();
+        match tokio::time::timeout(self.timeout, atomic.commit(writes)).await {
+            Ok(CommitOutcome::Applied(written)) => Commit::Applied(written.into_iter().map(document).collect()),
+            Ok(CommitOutcome::Refused { index, outcome }) => Commit::Refused(index, outcome.into()),
+            Ok(CommitOutcome::Unknown(_)) | Err(_) => Commit::Unknown,
+        }
+    }
+
+    /// The answers to the writes show how many marks the documents hold.
+    fn note_crowded(&self, input: &Input, payment: &Payment, crowded: &mut Vec<Target>) {
+        let mut note = |document: &Document| {
+            let crowd = mark::list(document).is_ok_and(|marks| marks.len() > self.threshold);
+            let Some(id) = document.object_id().filter(|_| crowd) else { return };
+            let targets = payment.targets().unwrap_or_default();
+            crowded.extend(
+                targets
+                    .into_iter()
+                    .filter(|target| target.id == id)
+                    .filter(|target| !crowded.contains(target))
+                    .collect::<Vec<_>>(),
+            );
+        };
+        match input {
+            Input::Documents(documents) => documents.iter().flatten().for_each(&mut note),
+            Input::Outcomes(outcomes) => {
+                for outcome in outcomes {
+                    if let Outcome::Applied(document) = outcome {
+                        note(document);
+                    }
+                }
+            }
+            Input::Begin | Input::Found(_) | Input::Committed(_) | Input::Told => {}
+        }
+    }
+}
+
+fn to_store(write: Write) -> store::Write {
+    match write {
+        Write::Create { class, fields } => store::Write::create(&class, fields),
+        Write::Update {
+            target,
+            guard,
+            update,
+        } => store::Write::update(&target.class, &target.id, guard, update),
+    }
+}
+
+/// The fields of an answer with its id and time of creation, as a document shows them.
+fn document(written: Written) -> Document {
+    let mut document = written.fields;
+    if let Some(id) = written.object_id {
+        document.insert("objectId".into(), id.as_str().into());
+    }
+    if let Some(created) = written.created_at {
+        document.insert("createdAt".into(), created.to_string().into());
+    }
+    document
+}
+
+impl From<WriteOutcome> for Outcome {
+    fn from(outcome: WriteOutcome) -> Self {
+        match outcome {
+            WriteOutcome::Applied(written) => Self::Applied(document(written)),
+            WriteOutcome::NotMatched => Self::NotMatched,
+            WriteOutcome::Rejected(error) if error.code == ErrorCode::NO_EFFECT => Self::NotMatched,
+            WriteOutcome::Rejected(error) => {
+                tracing::debug!(code = error.code.0, "the store refuses a write: {error}");
+                Self::Rejected(error.code)
+            }
+            WriteOutcome::Unknown(why) => {
+                tracing::debug!("a write without an answer: {why}");
+                Self::Unknown
+            }
+        }
+    }
+}

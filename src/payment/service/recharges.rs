@@ -1,0 +1,242 @@
+//! Recharges: asked for by a user, confirmed by a gateway's verified word.
+
+use serde_json::{Map, json};
+
+use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Value};
+use crate::payment::driver::Known;
+use crate::payment::leg::{Leg, Legs};
+use crate::payment::log::{Intent, Log, LogState};
+use crate::payment::machine::{Draft, Payment};
+use crate::payment::service::orders::no_such;
+use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
+use crate::payment::{Amount, Kind};
+
+pub use crate::gateway::Channel;
+use crate::gateway::Gateways;
+
+/// The verified word of a gateway: this much has been paid for this recharge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The number that the gateway knows the recharge by.
+    pub number: String,
+    /// What was paid.
+    pub amount: Amount,
+    /// Through whom.
+    pub channel: Channel,
+    /// The gateway's own number of the payment: 1 to 64 characters.
+    pub trade_no: String,
+}
+
+impl Payments {
+    /// Asks for money to come in. Nothing is credited before the gateway confirms.
+    ///
+    /// **Idempotency**: one recharge per `key`.
+    ///
+    /// # Errors
+    /// 9001, 9003, 9007, 9008 (the channel is not configured), 9010.
+    pub async fn recharge(
+        &self,
+        user: &ObjectId,
+        amount: &Value,
+        channel: &Value,
+        key: &CallerKey,
+    ) -> Result<Receipt, CloudError> {
+        let amount = Amount::from_value(amount)?;
+        let channel = Channel::from_value(channel)?;
+        let key = key.of_payment(user, Kind::Recharge);
+        let asked = format!("{key}:{amount}:{}", channel.name());
+        self.0
+            .flights
+            .join(&asked, || self.recharge_once(user, amount, channel, &key))
+            .await
+    }
+
+    async fn recharge_once(
+        &self,
+        user: &ObjectId,
+        amount: Amount,
+        channel: Channel,
+        key: &str,
+    ) -> Result<Receipt, CloudError> {
+        let deadline = self.deadline();
+        let number = self.recharge_number();
+        let params = json!({"amount": amount, "channel": channel.name()});
+        let intent = self.credit(user, key.to_owned(), Some(number), amount, params)?;
+        let standing = self.log_matching(Filter::all().eq("key", key), deadline).await?;
+        let (log, replayed) = match standing {
+            Some(log) if intent.repeats(&log.intent) => (log, true),
+            Some(_) => return Err(keys::reused()),
+            None => {
+                // Refused before anything is stored: a recharge on a channel that is not there moves nothing.
+                self.pay(channel, intent.number.as_deref().unwrap_or_default(), amount)?;
+                let payment = self.fresh(self.judged(intent).await);
+                match self.carry_out(payment, Known::new(), deadline).await? {
+                    Done::Finished { log, replayed } => (log, replayed),
+                    Done::Taken(_) => return Err(keys::reused()),
+                    Done::Unconfirmable => return Err(undecided()),
+                }
+            }
+        };
+        let mut receipt = if replayed {
+            self.replay(log.clone(), deadline).await?
+        } else {
+            Receipt::answer(&log, false)?
+        };
+        if let (true, Some(number)) = (log.waits_for_gateway(), &log.intent.number) {
+            receipt.pay = Some(self.pay(channel, number, amount)?);
+        }
+        Ok(receipt)
+    }
+
+    fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, CloudError> {
+        let gateways = Gateways {
+            sandbox: self.0.config.sandbox,
+        };
+        gateways.pay(channel, number, amount)
+    }
+
+    /// Letters and digits only, 32 at most: what every gateway takes.
+    fn recharge_number(&self) -> String {
+        let now = self.0.environment.now().to_string();
+        let time: String = now.chars().filter(char::is_ascii_digit).collect();
+        format!("{time}{}", self.0.environment.random_text(12))
+    }
+
+    /// Money that comes in for `user`.
+    fn credit(
+        &self,
+        user: &ObjectId,
+        key: String,
+        number: Option<String>,
+        amount: Amount,
+        params: Value,
+    ) -> Result<Intent, CloudError> {
+        let leg = Leg::new(self.user_target(user)).adding(&self.0.rules.account, amount.credit());
+        Ok(Intent {
+            key,
+            request_key: None,
+            number,
+            kind: Kind::Recharge,
+            user: user.clone(),
+            order: None,
+            amount: Some(amount),
+            params: match params {
+                Value::Object(params) => params,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+            },
+            legs: Legs::new(vec![leg]).map_err(|error| error.to_cloud_error())?,
+        })
+    }
+
+    /// Credits what a gateway has confirmed. For the operator and the gateways' notices; never for clients.
+    ///
+    /// **Idempotency**: one credit per `tradeNo`, however often and late the notice comes; money for a recharge that
+    /// was given up, or paid before under another `tradeNo`, is credited by a payment of its own. Whoever acknowledges
+    /// a gateway may do so once this has answered without an error.
+    ///
+    /// # Errors
+    /// 9001 where another amount was asked for (the log is left to an operator), 9004, 9010, 9011.
+    pub async fn confirm_recharge(&self, notice: &Notice) -> Result<Receipt, CloudError> {
+        let asked = format!(
+            "confirm:{}:{}:{}:{}",
+            notice.number,
+            notice.channel.name(),
+            notice.amount,
+            notice.trade_no
+        );
+        self.0
+            .flights
+            .join(&asked, || self.confirm_recharge_once(notice))
+            .await
+    }
+
+    async fn confirm_recharge_once(&self, notice: &Notice) -> Result<Receipt, CloudError> {
+        if !(1..=CallerKey::LENGTH_MAX).contains(&notice.trade_no.chars().count()) {
+            let text = "'tradeNo' is a text of 1 to 64 characters, the gateway's own number.";
+            return Err(CloudError::new(ErrorCode::INVALID_JSON, text));
+        }
+        let deadline = self.deadline();
+        let filter = Filter::all().eq("number", notice.number.as_str());
+        let log = self.log_matching(filter, deadline).await?;
+        let log = log.ok_or_else(|| no_such("recharge"))?;
+        if log.intent.params.get("channel").and_then(Value::as_str) != Some(notice.channel.name()) {
+            return Err(no_such("recharge on this channel"));
+        }
+        if log.intent.amount != Some(notice.amount) {
+            return self.other_amount(&log, notice, deadline).await;
+        }
+        if log.trade_no.as_ref() == Some(&notice.trade_no) {
+            return self.replay(log, deadline).await;
+        }
+        let payment = Payment::confirmed(
+            &self.0.rules,
+            self.worker(),
+            self.0.driver.manner(),
+            log.clone(),
+            &notice.trade_no,
+        );
+        match self.carry_out(payment, Known::new(), deadline).await? {
+            Done::Finished { log, replayed } => Receipt::answer(&log, replayed),
+            Done::Taken(_) => Err(undecided()),
+            Done::Unconfirmable => self.credit_apart(&log, notice, None, deadline).await,
+        }
+    }
+
+    /// Money that no recharge waits for gets a log of its own, which the gateway's number makes unique.
+    async fn credit_apart(
+        &self,
+        asked: &Log,
+        notice: &Notice,
+        stuck: Option<String>,
+        deadline: std::time::Duration,
+    ) -> Result<Receipt, CloudError> {
+        let key = format!("trade:{}:{}", notice.channel.name(), notice.trade_no);
+        let params = json!({
+            "number": notice.number,
+            "amount": notice.amount,
+            "channel": notice.channel.name(),
+            "tradeNo": notice.trade_no,
+        });
+        let intent = self.credit(&asked.intent.user, key, None, notice.amount, params)?;
+        let state = if stuck.is_some() { LogState::Ordered } else { LogState::Funded };
+        let draft = Draft {
+            state,
+            trade_no: Some(notice.trade_no.clone()),
+            stuck,
+            ..Draft::new(intent)
+        };
+        match self.carry_out(self.fresh(draft), Known::new(), deadline).await? {
+            Done::Finished { log, replayed } => Receipt::answer(&log, replayed),
+            Done::Taken(_) => Err(keys::reused()),
+            Done::Unconfirmable => Err(undecided()),
+        }
+    }
+
+    /// Another amount than asked for is never credited silently and never dropped: it waits for an operator.
+    async fn other_amount(
+        &self,
+        log: &Log,
+        notice: &Notice,
+        deadline: std::time::Duration,
+    ) -> Result<Receipt, CloudError> {
+        let asked = log.intent.amount.map_or(0, Amount::units);
+        let why = format!(
+            "the gateway confirmed {} under tradeNo {}, but {asked} was asked for",
+            notice.amount, notice.trade_no
+        );
+        tracing::error!(payment.id = log.id.as_str(), "stuck: another amount was confirmed than asked for");
+        if log.state <= LogState::Ordered {
+            let write = crate::payment::recovery::stuck(&self.0.rules, log, &why);
+            match self.0.driver.write(write).await {
+                crate::payment::effect::Outcome::Applied(_) => {}
+                crate::payment::effect::Outcome::NotMatched
+                | crate::payment::effect::Outcome::Rejected(_)
+                | crate::payment::effect::Outcome::Unknown => return Err(undecided()),
+            }
+        } else if log.trade_no.as_ref() != Some(&notice.trade_no) {
+            self.credit_apart(log, notice, Some(why.clone()), deadline).await?;
+        }
+        let text = format!("Another amount than asked for: {why}. It is left to an operator.");
+        Err(CloudError::new(ErrorCode::INVALID_AMOUNT, text))
+    }
+}

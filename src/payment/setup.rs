@@ -1,0 +1,232 @@
+//! The classes that the payment flow needs, as changes of a schema: nothing here touches a store.
+
+use std::collections::BTreeMap;
+
+use crate::model::{
+    Class, ClassName, ClassPermissions, Column, ColumnType, Index, Permission, Schema, SchemaChange,
+};
+use crate::payment::PaymentConfig;
+use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
+
+/// A class of that name is there already, and clients may write it: it is somebody else's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the class {class} is there already and clients may write it. paylog never locks a class that it did not make: \
+     choose another name with {variable}, or take the permissions to create, update and delete away from clients"
+)]
+pub struct ForeignClass {
+    /// Which class.
+    pub class: ClassName,
+    /// Where another name is set.
+    pub variable: &'static str,
+}
+
+/// What to change in `schema` so that money can be kept in it, in order. Empty where everything is there; never
+/// changes what an app has set up itself, apart from the four columns of `_User`.
+///
+/// # Errors
+/// [`ForeignClass`].
+pub fn changes(schema: &Schema, config: &PaymentConfig) -> Result<Vec<SchemaChange>, ForeignClass> {
+    let mut changes = Vec::new();
+    let locked = [
+        (log_class(config), "PAYLOG_LOG_CLASS"),
+        (order_class(config), "PAYLOG_ORDER_CLASS"),
+    ];
+    for (class, variable) in locked {
+        if let Some(standing) = schema.classes.get(&class.name)
+            && clients_write(&standing.permissions)
+        {
+            return Err(ForeignClass {
+                class: class.name,
+                variable,
+            });
+        }
+        add(&mut changes, schema, class);
+    }
+    add(&mut changes, schema, product_class(config));
+    add(&mut changes, schema, Class::new(config.user_class.clone()));
+    for (name, column) in user_columns(config) {
+        let standing = schema.classes.get(&config.user_class);
+        let standing = standing.and_then(|class| class.columns.get(&name));
+        if standing.is_none_or(|standing| !standing.read_only) {
+            let column = Column {
+                read_only: true,
+                ..standing.cloned().unwrap_or(column)
+            };
+            changes.push(SchemaChange::SetColumn(config.user_class.clone(), name, column));
+        }
+    }
+    Ok(changes)
+}
+
+/// Whether a client may create, change or delete objects.
+#[must_use]
+pub fn clients_write(permissions: &ClassPermissions) -> bool {
+    [&permissions.create, &permissions.update, &permissions.delete]
+        .into_iter()
+        .any(|permission| *permission != Permission::MasterOnly)
+}
+
+/// The class, or what it lacks.
+fn add(changes: &mut Vec<SchemaChange>, schema: &Schema, class: Class) {
+    match schema.classes.get(&class.name) {
+        None => {
+            let (name, indexes) = (class.name.clone(), class.indexes.clone());
+            changes.push(SchemaChange::CreateClass(Class {
+                indexes: Vec::new(),
+                ..class
+            }));
+            changes.extend(indexes.into_iter().map(|index| SchemaChange::AddIndex(name.clone(), index)));
+        }
+        Some(standing) => {
+            for (name, column) in class.columns {
+                if !standing.columns.contains_key(&name) {
+                    changes.push(SchemaChange::SetColumn(class.name.clone(), name, column));
+                }
+            }
+            for index in class.indexes {
+                if !standing.indexes.contains(&index) {
+                    changes.push(SchemaChange::AddIndex(class.name.clone(), index));
+                }
+            }
+        }
+    }
+}
+
+/// The money columns of a user, which no client may write.
+#[must_use]
+pub fn user_columns(config: &PaymentConfig) -> Vec<(String, Column)> {
+    let column = |name: &str, column_type| (name.to_owned(), column(column_type, true));
+    vec![
+        column(&config.account_field, ColumnType::Number),
+        column(&config.frozen_field, ColumnType::Number),
+        column(PAYLOGS, ColumnType::Array),
+        column(PAY_EPOCH, ColumnType::Number),
+    ]
+}
+
+/// `Log`: master only.
+#[must_use]
+pub fn log_class(config: &PaymentConfig) -> Class {
+    let pointer = |class: &ClassName| ColumnType::Pointer {
+        class_name: class.clone(),
+    };
+    let columns = [
+        ("state", ColumnType::Number),
+        ("key", ColumnType::String),
+        ("kind", ColumnType::String),
+        ("requestKey", ColumnType::String),
+        ("number", ColumnType::String),
+        ("user", pointer(&config.user_class)),
+        ("order", pointer(&config.order_class)),
+        ("amount", ColumnType::Number),
+        ("params", ColumnType::Object),
+        ("legs", ColumnType::Array),
+        ("outcome", ColumnType::String),
+        ("reason", ColumnType::String),
+        ("tradeNo", ColumnType::String),
+        ("claims", ColumnType::Number),
+        ("claimedBy", ColumnType::String),
+        ("claimedUntil", ColumnType::Date),
+        ("stuck", ColumnType::String),
+    ];
+    Class {
+        columns: columns_of(columns),
+        permissions: ClassPermissions::master_only(),
+        indexes: vec![
+            unique("key", false),
+            unique("requestKey", true),
+            unique("number", true),
+            plain("state"),
+            plain("user"),
+            plain("order"),
+        ],
+        ..Class::new(config.log_class.clone())
+    }
+}
+
+/// `Order`: master only.
+#[must_use]
+pub fn order_class(config: &PaymentConfig) -> Class {
+    let pointer = |class: &ClassName| ColumnType::Pointer {
+        class_name: class.clone(),
+    };
+    let columns = [
+        ("number", ColumnType::String),
+        ("key", ColumnType::String),
+        ("user", pointer(&config.user_class)),
+        ("subject", ColumnType::String),
+        ("product", pointer(&config.product_class)),
+        ("quantity", ColumnType::Number),
+        ("amount", ColumnType::Number),
+        ("payees", ColumnType::Array),
+        ("status", ColumnType::String),
+        ("refunded", ColumnType::Number),
+        (PAYLOGS, ColumnType::Array),
+        (PAY_EPOCH, ColumnType::Number),
+        ("expiresAt", ColumnType::Date),
+    ];
+    Class {
+        columns: columns_of(columns),
+        permissions: ClassPermissions::master_only(),
+        indexes: vec![
+            unique("number", false),
+            unique("key", false),
+            plain("status"),
+        ],
+        ..Class::new(config.order_class.clone())
+    }
+}
+
+/// `Product`: everybody reads, the master key writes.
+#[must_use]
+pub fn product_class(config: &PaymentConfig) -> Class {
+    let columns = [
+        ("name", ColumnType::String),
+        ("price", ColumnType::Number),
+        ("payees", ColumnType::Array),
+        ("onSale", ColumnType::Boolean),
+    ];
+    Class {
+        columns: columns_of(columns),
+        permissions: ClassPermissions {
+            find: Permission::Public,
+            get: Permission::Public,
+            ..ClassPermissions::master_only()
+        },
+        ..Class::new(config.product_class.clone())
+    }
+}
+
+fn columns_of<const N: usize>(columns: [(&str, ColumnType); N]) -> BTreeMap<String, Column> {
+    columns
+        .into_iter()
+        .map(|(name, column_type)| (name.to_owned(), column(column_type, false)))
+        .collect()
+}
+
+fn column(column_type: ColumnType, read_only: bool) -> Column {
+    Column {
+        column_type,
+        read_only,
+        hidden: false,
+        required: false,
+        default: None,
+    }
+}
+
+fn unique(key: &str, sparse: bool) -> Index {
+    Index {
+        keys: vec![key.to_owned()],
+        unique: true,
+        sparse,
+    }
+}
+
+fn plain(key: &str) -> Index {
+    Index {
+        keys: vec![key.to_owned()],
+        unique: false,
+        sparse: false,
+    }
+}
