@@ -10,16 +10,15 @@ mod load;
 mod prepare;
 mod report;
 
-use std::path::Path;
-
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 
 use crate::cli::arguments::{BenchArguments, BenchMode};
-use crate::cli::terminal;
+use crate::cli::{audit, terminal};
 use crate::config::ApiServer;
 use crate::credentials::Credentials;
 use crate::environment::Environment;
+use crate::payment::PaymentConfig;
 
 use child::Child;
 use connection::Target;
@@ -47,14 +46,10 @@ async fn run_on_own_server(arguments: &BenchArguments, environment: &Environment
     let result = measure(arguments, &target, Some(&child), environment).await;
     let folder = child.stop(environment).await?;
     let mut report = result?;
-    report.audited(audit(folder.path()).await?);
+    let findings = audit::embedded(folder.path(), &PaymentConfig::new(), environment).await?;
+    report.audited(findings.differences.len());
     report.print(arguments.json)?;
     Ok(report.is_right())
-}
-
-/// How many documents differ from what the payments say.
-async fn audit(data: &Path) -> Result<u64> {
-    crate::cli::audit::differences(data).await
 }
 
 fn given_credentials(arguments: &BenchArguments) -> Result<Credentials> {

@@ -8,9 +8,17 @@ pub(crate) mod money;
 pub(crate) mod probe;
 pub(crate) mod set_up;
 
+use anyhow::Result;
 use serde::Serialize;
 
+use crate::cli::arguments::DoctorArguments;
+use crate::cli::serve::leancloud;
 use crate::cli::terminal;
+use crate::config::{Home, Keys, Variables};
+use crate::environment::Environment;
+use crate::payment::PaymentConfig;
+use crate::storage::SqliteStore;
+use crate::store::Database;
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,7 +32,7 @@ pub(crate) struct Finding {
 }
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// Money can be made, lost or counted twice: `serve` refuses to start.
@@ -74,7 +82,7 @@ pub(crate) fn describe(findings: &[Finding]) -> String {
 }
 
 /// Prints the findings, and answers whether there is none.
-pub(crate) fn report(findings: &[Finding], json: bool) -> anyhow::Result<bool> {
+pub(crate) fn report(findings: &[Finding], json: bool) -> Result<bool> {
     if json {
         terminal::say_json(&serde_json::json!({"findings": findings}))?;
     } else if findings.is_empty() {
@@ -83,4 +91,31 @@ pub(crate) fn report(findings: &[Finding], json: bool) -> anyhow::Result<bool> {
         terminal::say(describe(findings));
     }
     Ok(findings.is_empty())
+}
+
+/// Runs the command, and answers whether nothing was found.
+pub(crate) async fn run(
+    arguments: &DoctorArguments,
+    home: &Home,
+    config: &PaymentConfig,
+    variables: &Variables,
+    environment: &Environment,
+) -> Result<bool> {
+    let mut findings = match home {
+        Home::Embedded(data) => {
+            let store = SqliteStore::open_read_only(data, environment.clone())?;
+            let mut findings = set_up::check(&store.schema(), config);
+            findings.extend(money::check(&store, config).await?);
+            findings
+        }
+        Home::LeanCloud(server) => {
+            let credentials = Keys::read(variables)?.complete()?;
+            let client = leancloud::client(server, &credentials, environment).build()?;
+            let mut findings = probe::check(&client, config, environment).await?.findings;
+            findings.extend(money::check(&client, config).await?);
+            findings
+        }
+    };
+    findings.sort_by_key(|finding| finding.severity);
+    report(&findings, arguments.json)
 }

@@ -70,26 +70,25 @@ impl Keys {
         }
     }
 
-    /// Puts those that are set in place of the ones in `credentials`, and answers the variables that were used.
+    /// Whether app id and app key are both set, or neither.
     ///
     /// # Errors
     /// [`SettingError::HalfSet`]: an app id without its key, or the reverse, would lock every client out.
-    pub fn replace_in(self, credentials: &mut Credentials) -> Result<Vec<&'static str>, SettingError> {
+    pub fn check_pair(&self) -> Result<(), SettingError> {
+        let half_set = |given, missing| Err(SettingError::HalfSet { given, missing });
         match (&self.app_id, &self.app_key) {
-            (Some(_), None) => {
-                return Err(SettingError::HalfSet {
-                    given: APP_ID,
-                    missing: APP_KEY,
-                });
-            }
-            (None, Some(_)) => {
-                return Err(SettingError::HalfSet {
-                    given: APP_KEY,
-                    missing: APP_ID,
-                });
-            }
-            _ => {}
+            (Some(_), None) => half_set(APP_ID, APP_KEY),
+            (None, Some(_)) => half_set(APP_KEY, APP_ID),
+            (Some(_), Some(_)) | (None, None) => Ok(()),
         }
+    }
+
+    /// Puts those that are set in place of the ones in `credentials`, and answers the variables that were used.
+    ///
+    /// # Errors
+    /// As [`Keys::check_pair`].
+    pub fn replace_in(self, credentials: &mut Credentials) -> Result<Vec<&'static str>, SettingError> {
+        self.check_pair()?;
         let mut used = Vec::new();
         if let (Some(app_id), Some(app_key)) = (self.app_id, self.app_key) {
             credentials.app_id = app_id;

@@ -3,6 +3,10 @@
 use std::fs;
 use std::path::Path;
 
+use paylog::environment::Environment;
+use paylog::model::{ClassName, Filter, Query, Update};
+use paylog::storage::SqliteStore;
+use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 
 use crate::support::program::{As, Server, ended, program, refusal, run, stderr, stdout, terminate};
@@ -234,6 +238,24 @@ fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[tokio::test]
+async fn data_of_a_newer_version_are_left_alone() {
+    let (_folder, data) = folder();
+    assert!(Server::start(&data).await.stop().await.success());
+    let database = rusqlite::Connection::open(data.join("paylog.sqlite3")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    for command in ["serve", "audit", "recover", "doctor"] {
+        let output = program()
+            .args([command, "--data", text(&data)])
+            .env("LEANCLOUD_APP_PORT", "0")
+            .output()
+            .unwrap();
+        let error = refusal(&output);
+        assert!(error.contains("format 99") && error.contains("newer paylog"), "{command}: {error}");
+    }
+}
+
+#[tokio::test]
 async fn a_folder_serves_one_server_at_a_time() {
     let (_folder, data) = folder();
     let first = Server::start(&data).await;
@@ -273,6 +295,35 @@ async fn a_payment_end_to_end_and_its_audit() {
         (&json!(1), &json!(2)),
         "{found}"
     );
+}
+
+/// While payments are made, an audit beside the server sees one moment: whatever it finds is real.
+#[tokio::test]
+async fn an_audit_beside_a_busy_server_finds_nothing() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let session = server.sign_up("tester").await;
+    let product = server.product(100).await;
+    server.recharge(&session, 1_000_000, "first").await;
+    let busy = async {
+        for round in 0.. {
+            let order = server.order(&session, &product, &format!("order{round}")).await;
+            server.call("payOrder", As::User(&session), &json!({"order": order})).await;
+        }
+    };
+    let audits = tokio::task::spawn_blocking({
+        let data = data.clone();
+        move || {
+            for _ in 0..10 {
+                let audit = run(&["audit", "--data", text(&data)]);
+                assert!(audit.status.success(), "{}{}", stdout(&audit), stderr(&audit));
+            }
+        }
+    });
+    tokio::select! {
+        () = busy => {}
+        audited = audits => audited.unwrap(),
+    }
 }
 
 #[tokio::test]
@@ -357,19 +408,22 @@ async fn a_backup_of_a_running_server_can_be_restored() {
         error.contains("exists"),
         "an older backup is not overwritten: {error}"
     );
+    let keys_of = |file: &Path| std::path::PathBuf::from(format!("{}.credentials.json", file.display()));
+    assert!(!keys_of(&plain).exists());
     #[cfg(unix)]
-    {
+    for private in [&plain, &whole, &keys_of(&whole)] {
         use std::os::unix::fs::PermissionsExt;
-        assert_eq!(fs::metadata(&whole).unwrap().permissions().mode() & 0o777, 0o600);
+        let mode = fs::metadata(private).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", private.display());
     }
     let secret = server.keys.master_key.as_bytes();
-    let holds = |path: &Path| {
-        fs::read(path)
+    for file in [&plain, &whole] {
+        let holds = fs::read(file)
             .unwrap()
             .windows(secret.len())
-            .any(|part| part == secret)
-    };
-    assert!(holds(&whole) && !holds(&plain));
+            .any(|part| part == secret);
+        assert!(!holds, "the master key is in {}", file.display());
+    }
     // What happens after the backup is not in it.
     server.recharge(&session, 5_000, "second").await;
 

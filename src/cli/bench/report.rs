@@ -35,7 +35,7 @@ pub(super) struct Report {
     /// During the measured payments.
     peak_memory_bytes: Option<u64>,
     wrong_balances: u64,
-    audit_differences: Option<u64>,
+    audit_differences: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -85,7 +85,7 @@ impl Report {
         }
     }
 
-    pub(super) fn audited(&mut self, differences: u64) {
+    pub(super) fn audited(&mut self, differences: usize) {
         self.audit_differences = Some(differences);
     }
 
