@@ -80,7 +80,11 @@ impl Driver {
     /// All at once where the store can do that.
     #[must_use]
     pub fn manner(&self) -> Manner {
-        if self.store.atomic().is_some() { Manner::AtOnce } else { Manner::Stepwise }
+        if self.store.atomic().is_some() {
+            Manner::AtOnce
+        } else {
+            Manner::Stepwise
+        }
     }
 
     /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`].
@@ -171,7 +175,8 @@ impl Driver {
 
     /// Reads a document, again and again until `deadline`; `None` where no read was answered.
     pub async fn read(&self, target: &Target, deadline: Duration) -> Option<Option<Document>> {
-        self.retrying(deadline, || self.store.get(&target.class, &target.id)).await
+        self.retrying(deadline, || self.store.get(&target.class, &target.id))
+            .await
     }
 
     /// As [`Driver::read`], for a query.
@@ -231,7 +236,9 @@ impl Driver {
         match effect {
             Effect::Read(purpose, targets) => {
                 let reads = targets.iter().map(|target| async move {
-                    let known = known.iter().find(|(known, _)| purpose == Purpose::Epochs && known == target);
+                    let known = known
+                        .iter()
+                        .find(|(known, _)| purpose == Purpose::Epochs && known == target);
                     match known {
                         Some((_, document)) => Some(Some(document.clone())),
                         None => self.read(target, deadline).await,
@@ -270,7 +277,9 @@ impl Driver {
         };
         let writes = writes.into_iter().map(to_store).collect();
         match tokio::time::timeout(self.timeout, atomic.commit(writes)).await {
-            Ok(CommitOutcome::Applied(written)) => Commit::Applied(written.into_iter().map(document).collect()),
+            Ok(CommitOutcome::Applied(written)) => {
+                Commit::Applied(written.into_iter().map(document).collect())
+            }
             Ok(CommitOutcome::Refused { index, outcome }) => Commit::Refused(index, outcome.into()),
             Ok(CommitOutcome::Unknown(_)) | Err(_) => Commit::Unknown,
         }
@@ -280,7 +289,9 @@ impl Driver {
     fn note_crowded(&self, input: &Input, payment: &Payment, crowded: &mut Vec<Target>) {
         let mut note = |document: &Document| {
             let crowd = mark::list(document).is_ok_and(|marks| marks.len() > self.threshold);
-            let Some(id) = document.object_id().filter(|_| crowd) else { return };
+            let Some(id) = document.object_id().filter(|_| crowd) else {
+                return;
+            };
             let targets = payment.targets().unwrap_or_default();
             crowded.extend(
                 targets

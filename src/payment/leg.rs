@@ -268,7 +268,10 @@ impl Leg {
         if self.require.contains_key(&rules.account) {
             Refusal::insufficient_balance()
         } else if self.target.class == rules.order_class {
-            Refusal::new(ErrorCode::AMOUNT_EXCEEDS_REST, "More than what is left of the order.")
+            Refusal::new(
+                ErrorCode::AMOUNT_EXCEEDS_REST,
+                "More than what is left of the order.",
+            )
         } else {
             Refusal::new(ErrorCode::NOT_PAYABLE, "Not payable in this state.")
         }
@@ -313,7 +316,11 @@ impl Leg {
         let class = ClassName::parse(text("class")?).map_err(|_| malformed())?;
         let id = ObjectId::parse(text("id")?).map_err(|_| malformed())?;
         let mut leg = Self::new(Target { class, id });
-        for (field, delta) in value.get("add").and_then(Value::as_object).ok_or_else(malformed)? {
+        for (field, delta) in value
+            .get("add")
+            .and_then(Value::as_object)
+            .ok_or_else(malformed)?
+        {
             let delta = as_integer(delta).and_then(Delta::new).ok_or_else(malformed)?;
             leg.add.insert(field.clone(), delta);
         }
@@ -344,7 +351,12 @@ impl Leg {
     fn merged(mut self, second: Self) -> Option<Self> {
         for (field, bound) in second.require {
             let delta = self.add.get(&field).map_or(0, |delta| delta.units());
-            let merged = self.require.get(&field).copied().unwrap_or_default().merged(bound, delta)?;
+            let merged = self
+                .require
+                .get(&field)
+                .copied()
+                .unwrap_or_default()
+                .merged(bound, delta)?;
             self.require.insert(field, merged);
         }
         for (field, delta) in second.add {
@@ -391,11 +403,19 @@ impl Legs {
     /// # Errors
     /// [`ProtocolError::Malformed`].
     pub fn from_value(value: Option<&Value>) -> Result<Self, ProtocolError> {
-        let malformed = || ProtocolError::malformed("legs", "legs on different documents, conditional ones first");
+        let malformed =
+            || ProtocolError::malformed("legs", "legs on different documents, conditional ones first");
         let values = value.and_then(Value::as_array).ok_or_else(malformed)?;
-        let legs = values.iter().map(Leg::from_value).collect::<Result<Vec<_>, _>>()?;
+        let legs = values
+            .iter()
+            .map(Leg::from_value)
+            .collect::<Result<Vec<_>, _>>()?;
         let ordered = Self::new(legs.clone())?;
-        if ordered.0 == legs { Ok(ordered) } else { Err(malformed()) }
+        if ordered.0 == legs {
+            Ok(ordered)
+        } else {
+            Err(malformed())
+        }
     }
 
     /// The wire form.
@@ -438,7 +458,10 @@ mod tests {
         let legs = Legs::new(vec![add("b", 5), take("a", 100), add("a", 100), add("b", 6)]).unwrap();
         assert_eq!(
             legs.as_slice(),
-            [add("a", 0).requiring("account", Bound::at_least(100)), add("b", 11)]
+            [
+                add("a", 0).requiring("account", Bound::at_least(100)),
+                add("b", 11)
+            ]
         );
         assert_eq!(legs.conditional_count(), 1);
     }
@@ -502,7 +525,9 @@ mod tests {
         );
         assert_eq!(
             leg.body(&log),
-            Update::new().increment("account", -100).add_unique("paylogs", vec!["G".into()])
+            Update::new()
+                .increment("account", -100)
+                .add_unique("paylogs", vec!["G".into()])
         );
         assert_eq!(
             Leg::refusal_body(&log),

@@ -141,7 +141,10 @@ impl Intent {
             Some(key) => stored.request_key.as_ref() == Some(key),
             None => stored.key == self.key,
         };
-        same_key && self.kind == stored.kind && self.user == stored.user && same_params(&self.params, &stored.params)
+        same_key
+            && self.kind == stored.kind
+            && self.user == stored.user
+            && same_params(&self.params, &stored.params)
     }
 
     /// What the order is to show once every leg is applied.
@@ -327,7 +330,9 @@ pub fn same_params(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
 
 fn same_value(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(_), Value::Number(_)) => as_integer(a).is_some() && as_integer(a) == as_integer(b) || a == b,
+        (Value::Number(_), Value::Number(_)) => {
+            as_integer(a).is_some() && as_integer(a) == as_integer(b) || a == b
+        }
         (Value::Object(a), Value::Object(b)) => same_params(a, b),
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_value(a, b))

@@ -241,7 +241,12 @@ impl Payment {
     /// [`ProtocolError::Malformed`] for a refund without a leg on its order.
     pub fn targets(&self) -> Result<Vec<Target>, ProtocolError> {
         let intent = self.intent();
-        let mut targets: Vec<Target> = intent.legs.as_slice().iter().map(|leg| leg.target.clone()).collect();
+        let mut targets: Vec<Target> = intent
+            .legs
+            .as_slice()
+            .iter()
+            .map(|leg| leg.target.clone())
+            .collect();
         if intent.order_mark(&self.rules)?.is_some() {
             let order = self.order_target()?;
             if !targets.contains(&order) {
@@ -346,7 +351,8 @@ impl Payment {
                 self.looked_credited(&legs, &documents)
             }
             Phase::Recording { log, mark } => {
-                let outcomes = input.outcomes(usize::from(log).saturating_add(usize::from(mark.is_some())))?;
+                let outcomes =
+                    input.outcomes(usize::from(log).saturating_add(usize::from(mark.is_some())))?;
                 self.recorded(log, mark, outcomes)
             }
             Phase::LookingMarked { mark } => self.looked_marked(mark, input.document()?.as_ref()),

@@ -33,7 +33,9 @@ impl Amount {
     /// An amount, where `units` is in range.
     #[must_use]
     pub fn new(units: i64) -> Option<Self> {
-        (Self::MIN.0..=Self::MAX.0).contains(&units).then_some(Self(units))
+        (Self::MIN.0..=Self::MAX.0)
+            .contains(&units)
+            .then_some(Self(units))
     }
 
     /// Reads an amount that came from outside: `100` and `100.0` are 100; `100.5`, `"100"`, `null`, zero and

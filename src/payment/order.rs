@@ -114,7 +114,9 @@ impl Order {
     pub fn from_document(document: &Document, rules: &Rules) -> Result<Self, ProtocolError> {
         let malformed = ProtocolError::malformed;
         Ok(Self {
-            id: document.object_id().ok_or_else(|| malformed("objectId", "the order's id"))?,
+            id: document
+                .object_id()
+                .ok_or_else(|| malformed("objectId", "the order's id"))?,
             number: document
                 .text("number")
                 .ok_or_else(|| malformed("number", "the order's number"))?
@@ -159,7 +161,11 @@ impl Order {
             .set("status", OrderStatus::Pending.name())
             .set("refunded", 0)
             .set("ACL", Acl::owner_reads(user).into_value());
-        if payees.is_empty() { update } else { update.set("payees", payees) }
+        if payees.is_empty() {
+            update
+        } else {
+            update.set("payees", payees)
+        }
     }
 }
 
@@ -173,7 +179,9 @@ pub fn payees(value: Option<&Value>) -> Result<Vec<Payee>, ProtocolError> {
         return Ok(Vec::new());
     };
     let one = |payee: &Value| {
-        let user = payee.get("user").and_then(|user| user.as_str().or_else(|| user.get("objectId")?.as_str()));
+        let user = payee
+            .get("user")
+            .and_then(|user| user.as_str().or_else(|| user.get("objectId")?.as_str()));
         Ok(Payee {
             user: ObjectId::parse(user.ok_or_else(malformed)?).map_err(|_| malformed())?,
             amount: payee
@@ -218,7 +226,9 @@ impl OrderMark {
     pub const CANCEL_TO: &str = "to";
 
     pub(super) fn of(intent: &Intent, rules: &Rules) -> Result<Option<Self>, ProtocolError> {
-        let Some(order) = &intent.order else { return Ok(None) };
+        let Some(order) = &intent.order else {
+            return Ok(None);
+        };
         match intent.kind {
             Kind::Purchase => Ok(Some(Self::Paid)),
             Kind::Cancel => {
@@ -240,7 +250,9 @@ impl OrderMark {
                     .map(|total| Some(Self::Refunded { total }))
                     .ok_or_else(|| ProtocolError::malformed("legs", "a refund with a leg on its order"))
             }
-            Kind::Recharge | Kind::Transfer | Kind::Withdraw | Kind::Hold | Kind::Settle | Kind::Adjust => Ok(None),
+            Kind::Recharge | Kind::Transfer | Kind::Withdraw | Kind::Hold | Kind::Settle | Kind::Adjust => {
+                Ok(None)
+            }
         }
     }
 
@@ -292,7 +304,9 @@ impl OrderMark {
         let status = order
             .text("status")
             .and_then(OrderStatus::from_name)
-            .ok_or_else(|| ProtocolError::malformed("status", "pending, paid, cancelled, expired or refunded"))?;
+            .ok_or_else(|| {
+                ProtocolError::malformed("status", "pending, paid, cancelled, expired or refunded")
+            })?;
         let shown = match (self, status) {
             (Self::Paid, OrderStatus::Paid | OrderStatus::Refunded)
             | (Self::Cancelled, OrderStatus::Cancelled)

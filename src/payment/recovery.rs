@@ -58,10 +58,7 @@ pub fn due(now: Timestamp, untouched: Timestamp) -> Filter {
         .exists("stuck", false)
         .and_any(vec![
             Filter::all().ne("kind", Kind::Recharge.name()),
-            Filter::all().and_key(
-                "state",
-                crate::model::Test::Gt(LogState::Ordered.number().into()),
-            ),
+            Filter::all().and_key("state", crate::model::Test::Gt(LogState::Ordered.number().into())),
         ])
         .and_any(vec![
             Filter::all().lte("claimedUntil", date(now)),

@@ -40,9 +40,8 @@ pub use recharges::{Channel, Notice};
 const CLOSINGS_WAITING_MAX: usize = 8192;
 
 /// What runs after a payment has succeeded.
-pub type AfterPayment = Arc<
-    dyn Fn(Receipt) -> Pin<Box<dyn Future<Output = Result<(), CloudError>> + Send>> + Send + Sync,
->;
+pub type AfterPayment =
+    Arc<dyn Fn(Receipt) -> Pin<Box<dyn Future<Output = Result<(), CloudError>> + Send>> + Send + Sync>;
 
 /// The payment service. Cheap to clone.
 #[derive(Clone)]
@@ -132,7 +131,10 @@ impl Payments {
     }
 
     fn deadline(&self) -> Duration {
-        self.0.environment.elapsed().saturating_add(self.0.config.deadline)
+        self.0
+            .environment
+            .elapsed()
+            .saturating_add(self.0.config.deadline)
     }
 
     fn worker(&self) -> Worker {
@@ -181,7 +183,12 @@ impl Payments {
     }
 
     /// Runs a payment as far as the caller needs, and leaves the rest to the background.
-    async fn carry_out(&self, payment: Payment, known: Known, deadline: Duration) -> Result<Done, CloudError> {
+    async fn carry_out(
+        &self,
+        payment: Payment,
+        known: Known,
+        deadline: Duration,
+    ) -> Result<Done, CloudError> {
         let ran = self
             .0
             .driver
@@ -214,7 +221,10 @@ impl Payments {
             End::Taken => Ok(Done::Taken(log.ok_or_else(undecided)?)),
             End::Unconfirmable => Ok(Done::Unconfirmable),
             End::Stuck(why) => {
-                tracing::error!(payment.id = log.as_ref().map(|log| log.id.as_str()), "stuck: {why}");
+                tracing::error!(
+                    payment.id = log.as_ref().map(|log| log.id.as_str()),
+                    "stuck: {why}"
+                );
                 self.0
                     .driver
                     .leave_stuck(payment, &self.0.rules, &why.to_string())

@@ -76,7 +76,11 @@ fn add(changes: &mut Vec<SchemaChange>, schema: &Schema, class: Class) {
                 indexes: Vec::new(),
                 ..class
             }));
-            changes.extend(indexes.into_iter().map(|index| SchemaChange::AddIndex(name.clone(), index)));
+            changes.extend(
+                indexes
+                    .into_iter()
+                    .map(|index| SchemaChange::AddIndex(name.clone(), index)),
+            );
         }
         Some(standing) => {
             for (name, column) in class.columns {
@@ -169,11 +173,7 @@ pub fn order_class(config: &PaymentConfig) -> Class {
     Class {
         columns: columns_of(columns),
         permissions: ClassPermissions::master_only(),
-        indexes: vec![
-            unique("number", false),
-            unique("key", false),
-            plain("status"),
-        ],
+        indexes: vec![unique("number", false), unique("key", false), plain("status")],
         ..Class::new(config.order_class.clone())
     }
 }

@@ -47,7 +47,11 @@ impl Payment {
     }
 
     /// 305 does not say which condition failed: the document does.
-    pub(super) fn looked(&mut self, index: usize, document: Option<&Document>) -> Result<Next, ProtocolError> {
+    pub(super) fn looked(
+        &mut self,
+        index: usize,
+        document: Option<&Document>,
+    ) -> Result<Next, ProtocolError> {
         match self.standing(index, document)? {
             Standing::Applied => self.take(index.saturating_add(1)),
             Standing::Refused => self.reverse(index, index),
@@ -220,7 +224,9 @@ impl Payment {
                 Standing::Applied => {}
                 Standing::Retry | Standing::Unmet => return self.again(Restart::EpochMoved),
                 // A credit is never refused: somebody wrote this mark by hand.
-                Standing::Refused => return Err(ProtocolError::malformed("paylogs", "no void mark of a credit")),
+                Standing::Refused => {
+                    return Err(ProtocolError::malformed("paylogs", "no void mark of a credit"));
+                }
             }
         }
         let mark = self.intent().order_mark(&self.rules)?;

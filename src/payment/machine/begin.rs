@@ -300,7 +300,9 @@ impl Payment {
                 }
                 match self.intent().order_mark(&self.rules)? {
                     mark @ Some(OrderMark::Refunded { .. }) => self.record(mark),
-                    None | Some(OrderMark::Paid | OrderMark::Cancelled | OrderMark::Expired) => Ok(self.settle()),
+                    None | Some(OrderMark::Paid | OrderMark::Cancelled | OrderMark::Expired) => {
+                        Ok(self.settle())
+                    }
                 }
             }
             Commit::Refused(index, outcome) => self.commit_refused(index, outcome),
@@ -338,7 +340,11 @@ impl Payment {
         }
     }
 
-    pub(super) fn examined(&mut self, part: Part, document: Option<&Document>) -> Result<Next, ProtocolError> {
+    pub(super) fn examined(
+        &mut self,
+        part: Part,
+        document: Option<&Document>,
+    ) -> Result<Next, ProtocolError> {
         let refusal = match part {
             Part::Log => None,
             Part::Leg(index) => {

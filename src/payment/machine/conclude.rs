@@ -61,7 +61,9 @@ impl Payment {
                 Some(Answer::None) | None => return self.again(Restart::NoAnswer),
             }
         }
-        let Some(mark) = mark else { return Ok(self.settle()) };
+        let Some(mark) = mark else {
+            return Ok(self.settle());
+        };
         match answers.next() {
             Some(Answer::Applied(_)) => Ok(self.settle()),
             Some(Answer::NotMatched) => {

@@ -158,7 +158,9 @@ impl Payments {
     /// # Errors
     /// 9010 where the store does not answer.
     pub async fn recover_payments(&self, limit: u32) -> Result<Recovered, CloudError> {
-        self.sweep(Duration::ZERO, limit.min(SWEEP_MAX)).await.ok_or_else(undecided)
+        self.sweep(Duration::ZERO, limit.min(SWEEP_MAX))
+            .await
+            .ok_or_else(undecided)
     }
 
     async fn logs(&self, filter: Filter, limit: u32) -> Option<Vec<Log>> {
@@ -239,11 +241,7 @@ impl Payments {
     /// Gives up recharges that nobody paid.
     pub async fn expire_recharges(&self) {
         let millis = i64::try_from(self.0.config.recharge_expires.as_millis()).unwrap_or(i64::MAX);
-        let before: Timestamp = self
-            .0
-            .environment
-            .now()
-            .plus_millis(0_i64.saturating_sub(millis));
+        let before: Timestamp = self.0.environment.now().plus_millis(0_i64.saturating_sub(millis));
         let filter = Filter::all()
             .eq("state", LogState::Ordered.number())
             .eq("kind", Kind::Recharge.name())

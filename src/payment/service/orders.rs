@@ -44,11 +44,8 @@ impl Payments {
         let deadline = self.deadline();
         let key = key.of_order(user);
         let target = Target::new(&self.0.config.product_class, product);
-        let (standing, found) = future::join(
-            self.order_by_key(&key, deadline),
-            self.read(&target, deadline),
-        )
-        .await;
+        let (standing, found) =
+            future::join(self.order_by_key(&key, deadline), self.read(&target, deadline)).await;
         if let Some(order) = standing? {
             return repeated_order(&order, product, quantity);
         }
@@ -78,7 +75,10 @@ impl Payments {
         deadline: std::time::Duration,
     ) -> Result<(String, Amount, Vec<Payee>), CloudError> {
         if product.get("onSale") == Some(&Value::Bool(false)) {
-            return Err(CloudError::new(ErrorCode::NOT_PAYABLE, "This product is not on sale."));
+            return Err(CloudError::new(
+                ErrorCode::NOT_PAYABLE,
+                "This product is not on sale.",
+            ));
         }
         let price = Amount::from_value(product.get("price").unwrap_or(&Value::Null))?;
         let amount = price.times(quantity).ok_or_else(too_much)?;
@@ -102,7 +102,9 @@ impl Payments {
             .collect::<Result<Vec<_>, CloudError>>()?;
         let reads = payees.iter().map(|payee| async move {
             let target = self.user_target(&payee.user);
-            self.read(&target, deadline).await?.ok_or_else(|| no_such("payee"))
+            self.read(&target, deadline)
+                .await?
+                .ok_or_else(|| no_such("payee"))
         });
         future::try_join_all(reads).await?;
         let subject = product.text("name").unwrap_or_default().to_owned();
@@ -145,7 +147,10 @@ impl Payments {
             if self.0.environment.elapsed() >= deadline {
                 return Err(undecided());
             }
-            self.0.environment.sleep(std::time::Duration::from_millis(20)).await;
+            self.0
+                .environment
+                .sleep(std::time::Duration::from_millis(20))
+                .await;
         }
     }
 
@@ -163,7 +168,12 @@ impl Payments {
     ) -> Result<Option<Order>, CloudError> {
         let query = Query::new(Filter::all().eq("key", key)).limit(1);
         let class = &self.0.rules.order_class;
-        let found = self.0.driver.find(class, &query, deadline).await.ok_or_else(undecided)?;
+        let found = self
+            .0
+            .driver
+            .find(class, &query, deadline)
+            .await
+            .ok_or_else(undecided)?;
         match found.first() {
             None => Ok(None),
             Some(order) => Order::from_document(order, &self.0.rules)
@@ -186,7 +196,10 @@ impl Payments {
         key: Option<&CallerKey>,
     ) -> Result<Receipt, CloudError> {
         let request_key = key.map(|key| key.of_payment(user, Kind::Purchase));
-        let asked = format!("pay:{user}:{order}:{}", request_key.as_deref().unwrap_or_default());
+        let asked = format!(
+            "pay:{user}:{order}:{}",
+            request_key.as_deref().unwrap_or_default()
+        );
         self.0
             .flights
             .join(&asked, || self.pay_order_once(user, order, request_key.clone()))
@@ -234,7 +247,9 @@ impl Payments {
     }
 
     fn is_expired(&self, order: &Order) -> bool {
-        order.expires_at.is_some_and(|time| time <= self.0.environment.now())
+        order
+            .expires_at
+            .is_some_and(|time| time <= self.0.environment.now())
     }
 
     /// The first attempt to pay an order; the others differ in their key alone.
@@ -306,14 +321,21 @@ impl Payments {
                 | Kind::Adjust => Draft::new(intent),
             };
             let payment = self.fresh(draft);
-            match self.carry_out(payment, std::mem::take(&mut known), deadline).await? {
+            match self
+                .carry_out(payment, std::mem::take(&mut known), deadline)
+                .await?
+            {
                 Done::Finished { log, replayed } => return Ok(Attempted::Ours { log, replayed }),
                 Done::Unconfirmable => return Err(undecided()),
                 Done::Taken(log) => {
                     if first.request_key.is_some() && log.intent.request_key == first.request_key {
                         return Err(keys::reused());
                     }
-                    let log = if log.verdict.is_some() { log } else { self.finish(log, deadline).await? };
+                    let log = if log.verdict.is_some() {
+                        log
+                    } else {
+                        self.finish(log, deadline).await?
+                    };
                     if !log.failed() {
                         return Ok(Attempted::Decided(log));
                     }
@@ -416,7 +438,12 @@ impl Payments {
     ) -> Result<Option<Log>, CloudError> {
         let query = Query::new(filter).limit(1);
         let class = &self.0.rules.log_class;
-        let found = self.0.driver.find(class, &query, deadline).await.ok_or_else(undecided)?;
+        let found = self
+            .0
+            .driver
+            .find(class, &query, deadline)
+            .await
+            .ok_or_else(undecided)?;
         match found.first() {
             None => Ok(None),
             Some(log) => Log::from_document(log, &self.0.rules)

@@ -68,7 +68,9 @@ impl Payments {
         let deadline = self.deadline();
         let mut filter = Filter::all().eq("user", self.0.rules.user_pointer(user));
         if let Some(before) = before {
-            let log = self.own_log(user, Filter::all().eq("objectId", before.as_str())).await?;
+            let log = self
+                .own_log(user, Filter::all().eq("objectId", before.as_str()))
+                .await?;
             let time = date(log.created_at.ok_or_else(undecided)?);
             let same_time = Filter::all()
                 .eq("createdAt", time.clone())
@@ -79,7 +81,12 @@ impl Payments {
             .order_by("-createdAt,-objectId")
             .limit(limit.saturating_add(1));
         let class = &self.0.rules.log_class;
-        let found = self.0.driver.find(class, &query, deadline).await.ok_or_else(undecided)?;
+        let found = self
+            .0
+            .driver
+            .find(class, &query, deadline)
+            .await
+            .ok_or_else(undecided)?;
         let logs = found
             .iter()
             .take(usize::try_from(limit).unwrap_or(usize::MAX))

@@ -122,7 +122,9 @@ impl Payments {
             amount: Some(amount),
             params: match params {
                 Value::Object(params) => params,
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                    Map::new()
+                }
             },
             legs: Legs::new(vec![leg]).map_err(|error| error.to_cloud_error())?,
         })
@@ -198,7 +200,11 @@ impl Payments {
             "tradeNo": notice.trade_no,
         });
         let intent = self.credit(&asked.intent.user, key, None, notice.amount, params)?;
-        let state = if stuck.is_some() { LogState::Ordered } else { LogState::Funded };
+        let state = if stuck.is_some() {
+            LogState::Ordered
+        } else {
+            LogState::Funded
+        };
         let draft = Draft {
             state,
             trade_no: Some(notice.trade_no.clone()),
@@ -224,7 +230,10 @@ impl Payments {
             "the gateway confirmed {} under tradeNo {}, but {asked} was asked for",
             notice.amount, notice.trade_no
         );
-        tracing::error!(payment.id = log.id.as_str(), "stuck: another amount was confirmed than asked for");
+        tracing::error!(
+            payment.id = log.id.as_str(),
+            "stuck: another amount was confirmed than asked for"
+        );
         if log.state <= LogState::Ordered {
             let write = crate::payment::recovery::stuck(&self.0.rules, log, &why);
             match self.0.driver.write(write).await {
@@ -234,7 +243,8 @@ impl Payments {
                 | crate::payment::effect::Outcome::Unknown => return Err(undecided()),
             }
         } else if log.trade_no.as_ref() != Some(&notice.trade_no) {
-            self.credit_apart(log, notice, Some(why.clone()), deadline).await?;
+            self.credit_apart(log, notice, Some(why.clone()), deadline)
+                .await?;
         }
         let text = format!("Another amount than asked for: {why}. It is left to an operator.");
         Err(CloudError::new(ErrorCode::INVALID_AMOUNT, text))
