@@ -169,3 +169,6 @@ impl Filter {
         self.and_key(key, Test::In(values))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{CloudError, ErrorCode};
+use crate::model::{CloudError, ErrorCode, limits};
 
 /// A key, or several joined by dots. Each part is non-empty and starts with neither `$` nor holds a NUL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,16 +16,15 @@ impl KeyPath {
         Self(path.into())
     }
 
-    /// Reads a path that came from outside: no part is empty, starts with `$` or holds a NUL.
+    /// Reads a path that came from outside: no part is empty, starts with `$` or holds a NUL, and
+    /// there are at most [`limits::VALUE_DEPTH_MAX`].
     ///
     /// # Errors
     /// [`ErrorCode::INVALID_KEY_NAME`] (105).
     pub fn parse(path: &str) -> Result<Self, CloudError> {
-        if path
-            .split('.')
-            .any(|part| part.is_empty() || part.starts_with('$'))
-            || path.contains('\0')
-        {
+        let illegal = |part: &str| part.is_empty() || part.starts_with('$') || part.contains('\0');
+        // Deeper than a value can be, there is nothing to be found.
+        if path.split('.').any(illegal) || path.split('.').nth(limits::VALUE_DEPTH_MAX).is_some() {
             return Err(Self::invalid(path));
         }
         Ok(Self::new(path))

@@ -4,6 +4,8 @@ mod apply;
 mod parse;
 mod write;
 
+use std::collections::BTreeSet;
+
 use crate::model::{KeyPath, Pointer, Value};
 
 /// What is done to one key.
@@ -90,13 +92,13 @@ impl Update {
     /// The columns that it writes, in order, each once.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
-        let mut columns: Vec<String> = Vec::with_capacity(self.ops.len());
-        for (path, _) in &self.ops {
-            if !columns.iter().any(|column| column == path.column()) {
-                columns.push(path.column().to_owned());
-            }
-        }
-        columns
+        let mut seen = BTreeSet::new();
+        self.ops
+            .iter()
+            .map(|(path, _)| path.column())
+            .filter(|column| seen.insert(*column))
+            .map(ToOwned::to_owned)
+            .collect()
     }
 
     /// This, and then `op` on `key`. Two operations of one key are joined into one where there is one that does both
@@ -108,13 +110,10 @@ impl Update {
             self.ops.push((KeyPath::new(key), op));
             return self;
         };
-        let (path, there) = self.ops.remove(at);
-        match there.followed_by(op) {
-            Ok(joined) => self.ops.insert(at, (path, joined)),
-            Err((there, op)) => {
-                self.ops.insert(at, (path.clone(), there));
-                self.ops.push((path, op));
-            }
+        if let Some((_, there)) = self.ops.get_mut(at)
+            && let Some(apart) = there.join(op)
+        {
+            self.ops.push((KeyPath::new(key), apart));
         }
         self
     }
@@ -151,25 +150,32 @@ impl Update {
 }
 
 impl Op {
-    /// One operation that does what this and then `next` do; both as they were where there is none.
-    fn followed_by(self, next: Self) -> Result<Self, (Self, Self)> {
-        Ok(match (self, next) {
-            (_, next @ (Self::Set(_) | Self::Delete)) => next,
-            (Self::Increment(a), Self::Increment(b)) => match apply::sum(&a, &b) {
-                Some(sum) => Self::Increment(sum),
-                None => return Err((Self::Increment(a), Self::Increment(b))),
+    /// Becomes one operation that does what this and then `next` do; gives `next` back where there is none.
+    fn join(&mut self, next: Self) -> Option<Self> {
+        match (&mut *self, next) {
+            (_, next @ (Self::Set(_) | Self::Delete)) => *self = next,
+            (Self::Increment(amount), Self::Increment(more)) => match apply::sum(amount, &more) {
+                Some(sum) => *amount = sum,
+                None => return Some(Self::Increment(more)),
             },
-            (Self::Add(values), Self::Add(more)) => Self::Add([values, more].concat()),
-            (Self::AddUnique(values), Self::AddUnique(more)) => Self::AddUnique([values, more].concat()),
-            (Self::Remove(values), Self::Remove(more)) => Self::Remove([values, more].concat()),
-            (a, b) if a.is_relation() && b.is_relation() => {
-                let ops = |op| match op {
-                    Self::Batch(ops) => ops,
-                    op => vec![op],
-                };
-                Self::Batch([ops(a), ops(b)].concat())
+            (Self::Add(values), Self::Add(more))
+            | (Self::AddUnique(values), Self::AddUnique(more))
+            | (Self::Remove(values), Self::Remove(more)) => values.extend(more),
+            (first, next) if first.is_relation() && next.is_relation() => {
+                *self = Self::Batch([first.clone().into_batch(), next.into_batch()].concat());
             }
-            (a, b) => return Err((a, b)),
-        })
+            (_, next) => return Some(next),
+        }
+        None
+    }
+
+    fn into_batch(self) -> Vec<Self> {
+        match self {
+            Self::Batch(ops) => ops,
+            op => vec![op],
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ impl OrderKey {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

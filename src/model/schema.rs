@@ -193,3 +193,6 @@ impl Permission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,3 +160,6 @@ impl GeoPoint {
         2.0 * chord.sqrt().min(1.0).asin()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -310,86 +310,23 @@ pub(crate) fn wild_updates() -> BoxedStrategy<Update> {
         .boxed()
 }
 
+/// Keys that mean something to the model.
+const NAMES: &str = "a a.b $ $and $or $nor $not $in $nin $all $ne $gt $lte $exists $size $regex $options $inQuery \
+    $select $relatedTo $nearSphere $maxDistance $within $box __type __op className objectId objects \
+    amount value ops iso base64 latitude longitude key query where object delete limit";
+
+/// Texts that mean something to the model.
+const WORDS: &str = "Date Bytes Pointer GeoPoint File Relation Object Increment Decrement Add AddUnique Remove \
+    Delete BitAnd AddRelation RemoveRelation Batch Post x ( [a \\Qa \\E \\ 2020-01-01T00:00:00Z \
+    YQ== $ {\"a\":1}";
+
 /// Any JSON, well-formed for the model or not: operators and types with wrong operands.
 pub(crate) fn json() -> BoxedStrategy<Value> {
-    let names = prop::sample::select(vec![
-        "a",
-        "a.b",
-        "",
-        "$",
-        "$and",
-        "$or",
-        "$nor",
-        "$not",
-        "$in",
-        "$nin",
-        "$all",
-        "$ne",
-        "$gt",
-        "$lte",
-        "$exists",
-        "$size",
-        "$regex",
-        "$options",
-        "$inQuery",
-        "$select",
-        "$relatedTo",
-        "$nearSphere",
-        "$maxDistance",
-        "$within",
-        "$box",
-        "__type",
-        "__op",
-        "className",
-        "objectId",
-        "objects",
-        "amount",
-        "value",
-        "ops",
-        "iso",
-        "base64",
-        "latitude",
-        "longitude",
-        "key",
-        "query",
-        "where",
-        "object",
-        "delete",
-        "limit",
-    ]);
-    let words = prop::sample::select(vec![
-        "",
-        "Date",
-        "Bytes",
-        "Pointer",
-        "GeoPoint",
-        "File",
-        "Relation",
-        "Object",
-        "Increment",
-        "Decrement",
-        "Add",
-        "AddUnique",
-        "Remove",
-        "Delete",
-        "BitAnd",
-        "AddRelation",
-        "RemoveRelation",
-        "Batch",
-        "Post",
-        "x",
-        "(",
-        "[a",
-        r"\Qa",
-        r"\E",
-        "\\",
-        "2020-01-01T00:00:00Z",
-        "YQ==",
-        "$",
-        "{\"a\":1}",
-    ]);
+    let names = prop::sample::select(NAMES.split(' ').collect::<Vec<_>>());
+    let words = prop::sample::select(WORDS.split(' ').collect::<Vec<_>>());
     let leaf = prop_oneof![
         3 => words.prop_map(Value::from),
+        1 => texts().prop_map(Value::from),
         1 => any::<i64>().prop_map(Value::from),
         1 => any::<f64>().prop_map(Value::from),
         1 => Just(json!(u64::MAX)),
@@ -399,7 +336,7 @@ pub(crate) fn json() -> BoxedStrategy<Value> {
     leaf.prop_recursive(4, 24, 4, move |inner| {
         prop_oneof![
             1 => vec(inner.clone(), 0..4).prop_map(Value::from),
-            3 => vec((names.clone(), inner), 0..4).prop_map(|fields| {
+            3 => vec((prop_oneof![20 => names.clone(), 1 => Just("")], inner), 0..4).prop_map(|fields| {
                 fields.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
             }),
         ]

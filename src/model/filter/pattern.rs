@@ -85,20 +85,21 @@ impl Pattern {
 fn expand_quotes(pattern: &str) -> String {
     let mut expanded = String::with_capacity(pattern.len() + 8);
     let mut rest = pattern;
-    while let Some(at) = rest.find('\\') {
-        expanded.push_str(&rest[..at]);
-        let escape = &rest[at..];
-        if let Some(quoted) = escape.strip_prefix(r"\Q") {
-            let (text, after) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
-            push_literal(&mut expanded, text);
-            rest = after;
-        } else if let Some(after) = escape.strip_prefix(r"\E") {
-            rest = after;
-        } else {
-            let end = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
-            expanded.push_str(&escape[..end]);
-            rest = &escape[end..];
+    while let Some((before, escape)) = rest.split_once('\\') {
+        expanded.push_str(before);
+        let mut after = escape.chars();
+        match after.next() {
+            Some('Q') => {
+                let (text, after) = after.as_str().split_once(r"\E").unwrap_or((after.as_str(), ""));
+                push_literal(&mut expanded, text);
+                rest = after;
+                continue;
+            }
+            Some('E') => {}
+            Some(escaped) => expanded.extend(['\\', escaped]),
+            None => expanded.push('\\'),
         }
+        rest = after.as_str();
     }
     expanded.push_str(rest);
     expanded

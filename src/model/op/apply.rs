@@ -20,7 +20,8 @@ impl Update {
     /// operations leave the document alone.
     ///
     /// # Errors
-    /// 111 where an operation meets a value of another type; 107 where it would make an array too long.
+    /// 111 where an operation meets a value of another type; 107 where it would make an array too long; 304 for a batch of anything
+    /// but relation operations.
     pub fn apply(&self, document: &mut Document) -> Result<Applied, CloudError> {
         if columns_are_distinct(&self.ops) {
             let changes = self
@@ -144,6 +145,7 @@ fn plan<'a>(document: &Document, path: &KeyPath, op: &'a Op) -> Result<Change<'a
         Op::BitAnd(bits) => Change::Put((integer(path, current, *bits)? & bits).into()),
         Op::BitOr(bits) => Change::Put((integer(path, current, *bits)? | bits).into()),
         Op::BitXor(bits) => Change::Put((integer(path, current, *bits)? ^ bits).into()),
+        Op::Batch(ops) if !ops.iter().all(Op::is_relation) => return Err(Op::invalid_batch()),
         Op::AddRelation(_) | Op::RemoveRelation(_) | Op::Batch(_) => Change::Nothing,
     })
 }

@@ -47,6 +47,13 @@ impl Update {
 }
 
 impl Op {
+    pub(super) fn invalid_batch() -> CloudError {
+        CloudError::new(
+            ErrorCode::DATABASE_FAILED,
+            "Invalid array operation: a Batch holds AddRelation and RemoveRelation only.",
+        )
+    }
+
     /// Whether it changes a relation and not the document.
     #[must_use]
     pub fn is_relation(&self) -> bool {
@@ -75,15 +82,16 @@ fn parse_key(key: &str) -> Result<KeyPath, CloudError> {
 
 /// Two operations must not meet: neither `a` and `a.b`, nor `a.b` and `a.b.c`.
 fn check_overlap(body: &Document, key: &str) -> Result<(), CloudError> {
-    let outer = key
-        .match_indices('.')
-        .find_map(|(at, _)| body.contains_key(&key[..at]).then(|| &key[..at]));
-    match outer {
-        Some(outer) => Err(malformed(format!(
-            "'{outer}' and '{key}' cannot be written in one request: one holds the other."
-        ))),
-        None => Ok(()),
+    let mut outer = key;
+    while let Some((head, _)) = outer.rsplit_once('.') {
+        if body.contains_key(head) {
+            return Err(malformed(format!(
+                "'{head}' and '{key}' cannot be written in one request: one holds the other."
+            )));
+        }
+        outer = head;
     }
+    Ok(())
 }
 
 fn malformed(message: String) -> CloudError {
@@ -187,10 +195,7 @@ fn batch(fields: &Map<String, Value>) -> Result<Vec<Op>, CloudError> {
     ops.iter()
         .map(|op| match op.get("__op").and_then(Value::as_str) {
             Some("AddRelation" | "RemoveRelation") => parse_op(op),
-            _ => Err(CloudError::new(
-                ErrorCode::DATABASE_FAILED,
-                "Invalid array operation: a Batch holds AddRelation and RemoveRelation only.",
-            )),
+            _ => Err(Op::invalid_batch()),
         })
         .collect()
 }

@@ -9,15 +9,15 @@ impl Class {
     pub fn initial(name: ClassName) -> Self {
         let class = Self::new(name);
         match class.name.as_str() {
-            "_User" => class.as_user(),
-            "_Role" => class.as_role(),
-            "_File" => class.as_file(),
-            "_Installation" => class.as_installation(),
+            "_User" => class.with_user_columns(),
+            "_Role" => class.with_role_columns(),
+            "_File" => class.with_file_columns(),
+            "_Installation" => class.with_installation_columns(),
             _ => class,
         }
     }
 
-    fn as_user(mut self) -> Self {
+    fn with_user_columns(mut self) -> Self {
         self.add(&["username", "email", "mobilePhoneNumber"], &ColumnType::String);
         self.add(&["emailVerified", "mobilePhoneVerified"], &ColumnType::Boolean);
         self.add(&["authData"], &ColumnType::Object);
@@ -34,7 +34,7 @@ impl Class {
         self
     }
 
-    fn as_role(mut self) -> Self {
+    fn with_role_columns(mut self) -> Self {
         self.add(&["name"], &ColumnType::String);
         self.add(
             &["users"],
@@ -53,7 +53,7 @@ impl Class {
     }
 
     /// The row of a file never changes, and goes only with the file itself.
-    fn as_file(mut self) -> Self {
+    fn with_file_columns(mut self) -> Self {
         self.add(
             &["name", "key", "url", "mime_type", "bucket", "provider"],
             &ColumnType::String,
@@ -64,7 +64,7 @@ impl Class {
         self
     }
 
-    fn as_installation(mut self) -> Self {
+    fn with_installation_columns(mut self) -> Self {
         self.add(
             &[
                 "deviceType",
