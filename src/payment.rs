@@ -4,10 +4,12 @@
 //! All but [`driver`], and what is built on it, is pure: it imports the data model only, and what it needs of time and
 //! names is an argument. [`machine::step`] decides; [`driver`] does; [`service`] answers the cloud functions.
 
+pub mod audit;
 pub mod config;
 pub mod driver;
 pub mod effect;
 pub mod error;
+pub mod invariant;
 pub mod kind;
 pub mod leg;
 pub mod log;

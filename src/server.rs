@@ -8,6 +8,8 @@
 //! its owner, in no filter, no order, no hook call (but the caller's own token) and no log line; a before hook that
 //! cannot be asked stops the write; nothing here knows which engine stores the documents or what they mean.
 
+mod answer;
+mod attempts;
 mod authorize;
 mod batch;
 mod classes;

@@ -7,6 +7,8 @@
 //! A write never answers with an `Err`: its result is a [`WriteOutcome`], whose [`WriteOutcome::Unknown`] is a value
 //! to be handled, not an exception to be passed on.
 
+pub mod fault;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;

@@ -1,1 +1,9 @@
-//! To be written.
+//! The payment flow on real stores: what callers are told, what the documents show, what it costs in store calls, and
+//! what is left after faults.
+
+mod bank;
+mod counting;
+mod declined;
+mod faults;
+mod happy;
+mod racing;

@@ -7,7 +7,7 @@ use paylog::credentials::Credentials;
 use paylog::environment::Environment;
 use paylog::model::Hooks;
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
-use paylog::storage::MemoryStore;
+use paylog::storage::SqliteStore;
 use paylog::store::Database;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) database: Arc<dyn Database>,
     listener: tokio::task::JoinHandle<()>,
+    /// Deleted when dropped.
+    _folder: tempfile::TempDir,
 }
 
 impl Drop for TestServer {
@@ -118,7 +120,9 @@ pub(crate) async fn start_with(
     configure: impl FnOnce(&mut ServerConfig),
 ) -> TestServer {
     let environment = Environment::system();
-    let database: Arc<dyn Database> = Arc::new(MemoryStore::new(environment.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
+    let database: Arc<dyn Database> = Arc::new(store);
     set_up(&*database).await.unwrap();
     let credentials = Credentials {
         app_id: APP_ID.into(),
@@ -145,6 +149,7 @@ pub(crate) async fn start_with(
         server,
         database,
         listener,
+        _folder: folder,
     }
 }
 

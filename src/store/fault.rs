@@ -1,0 +1,221 @@
+//! A store behind a bad network: requests and answers get lost, arrive late, arrive twice. For tests and simulations.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::environment::Environment;
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
+use crate::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+
+/// How often what goes wrong, in thousandths of all calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FaultRates {
+    /// A request never arrives.
+    pub request_lost: u16,
+    /// A request takes effect, and its answer never arrives.
+    pub answer_lost: u16,
+    /// A request is answered, and arrives a second time later.
+    pub duplicate: u16,
+    /// A request without an answer arrives later.
+    pub delayed: u16,
+    /// A read is not answered.
+    pub read_lost: u16,
+}
+
+/// What may still arrive.
+#[derive(Clone, Debug)]
+enum Late {
+    Batch(Vec<Write>),
+    Commit(Vec<Write>),
+}
+
+/// A store with faults, decided by the environment's randomness.
+pub struct FaultStore {
+    inner: Arc<dyn Store>,
+    environment: Environment,
+    rates: FaultRates,
+    healed: AtomicBool,
+    late: Mutex<Vec<Late>>,
+}
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Fine,
+    RequestLost,
+    AnswerLost,
+    Duplicate,
+    Delayed,
+}
+
+impl FaultStore {
+    /// `inner`, seen through a network with these faults.
+    #[must_use]
+    pub fn new(inner: Arc<dyn Store>, environment: Environment, rates: FaultRates) -> Self {
+        Self {
+            inner,
+            environment,
+            rates,
+            healed: AtomicBool::new(false),
+            late: Mutex::default(),
+        }
+    }
+
+    /// No more faults; what is still under way arrives now.
+    pub async fn heal(&self) {
+        self.healed.store(true, Ordering::Relaxed);
+        while self.deliver_one().await {}
+    }
+
+    fn late(&self) -> MutexGuard<'_, Vec<Late>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// 0 to 999.
+    fn draw(&self) -> u16 {
+        u16::from_be_bytes(self.environment.random()) % 1000
+    }
+
+    fn fate(&self) -> Fate {
+        if self.healed.load(Ordering::Relaxed) {
+            return Fate::Fine;
+        }
+        let mut drawn = self.draw();
+        let fates = [
+            (self.rates.request_lost, Fate::RequestLost),
+            (self.rates.answer_lost, Fate::AnswerLost),
+            (self.rates.duplicate, Fate::Duplicate),
+            (self.rates.delayed, Fate::Delayed),
+        ];
+        for (rate, fate) in fates {
+            if drawn < rate {
+                return fate;
+            }
+            drawn = drawn.saturating_sub(rate);
+        }
+        Fate::Fine
+    }
+
+    /// Lets one late request arrive; false where none is under way.
+    async fn deliver_one(&self) -> bool {
+        let late = {
+            let mut waiting = self.late();
+            if waiting.is_empty() {
+                return false;
+            }
+            let index = usize::from(self.draw()) % waiting.len();
+            waiting.swap_remove(index)
+        };
+        match (late, self.inner.atomic()) {
+            (Late::Commit(writes), Some(atomic)) => drop(atomic.commit(writes).await),
+            (Late::Commit(writes) | Late::Batch(writes), _) => drop(self.inner.batch(writes).await),
+        }
+        true
+    }
+
+    async fn before_call(&self) {
+        if !self.healed.load(Ordering::Relaxed) && self.draw() < 200 {
+            self.deliver_one().await;
+        }
+    }
+
+    fn read_fault(&self) -> Result<(), ReadError> {
+        if !self.healed.load(Ordering::Relaxed) && self.draw() < self.rates.read_lost {
+            return Err(ReadError::Unavailable("lost by the fault decorator".into()));
+        }
+        Ok(())
+    }
+
+    /// Each write on its own, since each may land without the others.
+    async fn faulty(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        self.before_call().await;
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for write in writes {
+            let fate = self.fate();
+            if matches!(fate, Fate::Duplicate | Fate::Delayed) {
+                self.late().push(Late::Batch(vec![write.clone()]));
+            }
+            let outcome = match fate {
+                Fate::Fine | Fate::Duplicate => self.inner.write(write).await,
+                Fate::AnswerLost => {
+                    let _ = self.inner.write(write).await;
+                    unknown()
+                }
+                Fate::RequestLost | Fate::Delayed => unknown(),
+            };
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+}
+
+fn unknown() -> WriteOutcome {
+    WriteOutcome::Unknown("lost by the fault decorator".into())
+}
+
+#[async_trait]
+impl Store for FaultStore {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.before_call().await;
+        self.read_fault()?;
+        self.inner.get(class, id).await
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        self.before_call().await;
+        self.read_fault()?;
+        self.inner.find(class, query).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        self.read_fault()?;
+        self.inner.count(class, filter).await
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        self.faulty(vec![write]).await.pop().unwrap_or_else(unknown)
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        self.faulty(writes).await
+    }
+
+    fn atomic(&self) -> Option<&dyn AtomicStore> {
+        self.inner.atomic().map(|_| self as &dyn AtomicStore)
+    }
+}
+
+#[async_trait]
+impl AtomicStore for FaultStore {
+    async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
+        self.before_call().await;
+        let lost = || CommitOutcome::Unknown("lost by the fault decorator".into());
+        let Some(atomic) = self.inner.atomic() else {
+            return lost();
+        };
+        let fate = self.fate();
+        if matches!(fate, Fate::Duplicate | Fate::Delayed) {
+            self.late().push(Late::Commit(writes.clone()));
+        }
+        match fate {
+            Fate::Fine | Fate::Duplicate => atomic.commit(writes).await,
+            Fate::AnswerLost => {
+                drop(atomic.commit(writes).await);
+                lost()
+            }
+            Fate::RequestLost | Fate::Delayed => lost(),
+        }
+    }
+}
+
+impl fmt::Debug for FaultStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultStore")
+            .field("inner", &self.inner)
+            .field("rates", &self.rates)
+            .finish_non_exhaustive()
+    }
+}

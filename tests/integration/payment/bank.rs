@@ -1,0 +1,213 @@
+//! A small bank: a store with the classes set up, and shorthands for what users do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use paylog::environment::Environment;
+use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Update, Value};
+use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
+use paylog::payment::{Amount, PaymentConfig, Payments, audit, setup};
+use paylog::storage::MemoryStore;
+use paylog::store::{Action, Database, Store, Write, WriteOutcome};
+use serde_json::json;
+
+pub(super) struct Bank {
+    pub(super) payments: Payments,
+    /// The documents themselves, past every decorator.
+    pub(super) store: Arc<dyn Store>,
+    pub(super) config: PaymentConfig,
+    pub(super) environment: Environment,
+}
+
+/// Whether the store offers all-or-nothing commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Batches {
+    AllOrNothing,
+    Separate,
+}
+
+pub(super) const BOTH: [Batches; 2] = [Batches::AllOrNothing, Batches::Separate];
+
+pub(super) fn config() -> PaymentConfig {
+    PaymentConfig {
+        sandbox: true,
+        ..PaymentConfig::new()
+    }
+}
+
+/// An in-memory store with the classes set up.
+pub(super) async fn store(
+    batches: Batches,
+    config: &PaymentConfig,
+    environment: &Environment,
+) -> MemoryStore {
+    let store = MemoryStore::new(environment.clone());
+    let store = match batches {
+        Batches::AllOrNothing => store,
+        Batches::Separate => store.single_documents(),
+    };
+    define(&store, config).await;
+    store
+}
+
+pub(super) async fn define(store: &dyn Database, config: &PaymentConfig) {
+    for change in setup::changes(&store.schema(), config).unwrap() {
+        store.define(change).await.unwrap();
+    }
+}
+
+impl Bank {
+    pub(super) async fn new(batches: Batches) -> Self {
+        let environment = Environment::system();
+        let config = config();
+        let store: Arc<dyn Store> = Arc::new(store(batches, &config, &environment).await);
+        Self::on(Arc::clone(&store), store, config, environment)
+    }
+
+    /// `seen` is what the payment flow works on; `store` the documents themselves.
+    pub(super) fn on(
+        seen: Arc<dyn Store>,
+        store: Arc<dyn Store>,
+        config: PaymentConfig,
+        environment: Environment,
+    ) -> Self {
+        Self {
+            payments: Payments::new(seen, environment.clone(), config.clone()),
+            store,
+            config,
+            environment,
+        }
+    }
+
+    pub(super) async fn create(&self, class: &ClassName, fields: Value) -> ObjectId {
+        let Value::Object(fields) = fields else { panic!() };
+        let update = Update::parse(&Document(fields)).unwrap();
+        match self.store.write(Write::create(class, update)).await {
+            WriteOutcome::Applied(written) => written.object_id.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) async fn user(&self) -> ObjectId {
+        self.create(&ClassName::user(), json!({})).await
+    }
+
+    pub(super) async fn product(&self, price: i64) -> ObjectId {
+        self.create(
+            &self.config.product_class,
+            json!({"name": "A course", "price": price, "onSale": true}),
+        )
+        .await
+    }
+
+    pub(super) async fn order(&self, user: &ObjectId, product: &ObjectId, key: &str) -> OrderReceipt {
+        self.payments
+            .create_order(user, product, None, &self::key(key))
+            .await
+            .unwrap()
+    }
+
+    pub(super) async fn ask(&self, user: &ObjectId, amount: i64, key: &str) -> Result<Receipt, CloudError> {
+        self.payments
+            .recharge(user, &json!(amount), &json!("sandbox"), &self::key(key))
+            .await
+    }
+
+    pub(super) async fn confirm(
+        &self,
+        number: &str,
+        amount: i64,
+        trade_no: &str,
+    ) -> Result<Receipt, CloudError> {
+        self.payments
+            .confirm_recharge(&notice(number, amount, trade_no))
+            .await
+    }
+
+    pub(super) async fn recharge(&self, user: &ObjectId, amount: i64, key: &str) {
+        let receipt = self.ask(user, amount, key).await.unwrap();
+        let number = receipt.number.unwrap();
+        let confirmed = self
+            .confirm(&number, amount, &format!("T-{number}"))
+            .await
+            .unwrap();
+        assert_eq!(confirmed.outcome.as_deref(), Some("succeeded"));
+    }
+
+    pub(super) async fn balance(&self, user: &ObjectId) -> i64 {
+        self.payments.balance(user).await.unwrap().account.units()
+    }
+
+    pub(super) async fn get(&self, class: &ClassName, id: &ObjectId) -> Document {
+        self.store.get(class, id).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn status(&self, order: &ObjectId) -> String {
+        let order = self.get(&self.config.order_class, order).await;
+        order.text("status").unwrap().to_owned()
+    }
+
+    pub(super) async fn logs(&self, filter: Filter) -> Vec<Document> {
+        let query = Query::new(filter).limit(1000);
+        self.store.find(&self.config.log_class, &query).await.unwrap()
+    }
+
+    /// Takes up every open log until none is left; fails where recovery gets nowhere.
+    pub(super) async fn recover(&self) {
+        for _ in 0..50 {
+            self.payments.sweep(Duration::ZERO, 500).await.unwrap();
+            self.unclaim().await;
+            let open = Filter::all().lt("state", 5).and_any(vec![
+                Filter::all().ne("kind", "recharge"),
+                Filter::all().ne("state", 1),
+            ]);
+            if self.logs(open).await.is_empty() {
+                return;
+            }
+        }
+        panic!(
+            "recovery leaves open: {:?}",
+            self.logs(Filter::all().lt("state", 5)).await
+        );
+    }
+
+    /// Leases only save work: taking them away changes nothing but how soon the next worker comes.
+    async fn unclaim(&self) {
+        for log in self
+            .logs(Filter::all().lt("state", 5).exists("claimedUntil", true))
+            .await
+        {
+            let action = Action::Update {
+                id: log.object_id().unwrap(),
+                guard: Filter::all(),
+                update: Update::new().delete("claimedUntil"),
+                fetch: false,
+            };
+            let class = self.config.log_class.clone();
+            let _ = self.store.write(Write { class, action }).await;
+        }
+    }
+
+    /// Recomputes every account and order from the logs.
+    pub(super) async fn audit(&self) {
+        let report = audit::audit(&*self.store, &self.config).await.unwrap();
+        assert_eq!(report.differences, [], "{report:?}");
+    }
+}
+
+pub(super) fn key(text: &str) -> CallerKey {
+    CallerKey::from_value(&json!(text)).unwrap()
+}
+
+pub(super) fn notice(number: &str, amount: i64, trade_no: &str) -> Notice {
+    Notice {
+        number: number.to_owned(),
+        amount: Amount::new(amount).unwrap(),
+        channel: Channel::Sandbox,
+        trade_no: trade_no.to_owned(),
+    }
+}
+
+pub(super) fn code<T: std::fmt::Debug>(result: Result<T, CloudError>) -> i32 {
+    result.unwrap_err().code.0
+}

@@ -1,0 +1,141 @@
+//! Declined means declined; cancelled and expired means never paid.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use paylog::model::Filter;
+use paylog::payment::PaymentPolicy;
+use paylog::payment::policy::Proposal;
+
+use super::bank::{BOTH, Bank, code, key};
+
+#[tokio::test]
+async fn a_declined_order_can_be_paid_with_a_new_key() {
+    for batches in BOTH {
+        let bank = Bank::new(batches).await;
+        let (user, product) = (bank.user().await, bank.product(1000).await);
+        let order = bank.order(&user, &product, "o").await.order;
+        let pay = async |name: Option<&str>| {
+            let key = name.map(key);
+            bank.payments.pay_order(&user, &order, key.as_ref()).await
+        };
+        assert_eq!(code(pay(Some("first")).await), 9002);
+        assert_eq!(code(pay(None).await), 9002);
+        bank.recharge(&user, 5000, "r").await;
+        assert_eq!(code(pay(Some("first")).await), 9002);
+        assert_eq!(code(pay(None).await), 9002);
+        let paid = pay(Some("second")).await.unwrap();
+        assert!(!paid.replayed);
+        assert_eq!(code(pay(Some("first")).await), 9002);
+        assert_eq!(code(pay(Some("third")).await), 9006);
+        assert!(pay(Some("second")).await.unwrap().replayed);
+        assert_eq!(bank.balance(&user).await, 4000);
+        assert_eq!(bank.status(&order).await, "paid");
+        bank.recover().await;
+        bank.audit().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_order_stays_cancelled() {
+    for batches in BOTH {
+        let bank = Bank::new(batches).await;
+        let (user, product) = (bank.user().await, bank.product(1000).await);
+        let order = bank.order(&user, &product, "o").await.order;
+        assert_eq!(
+            code(bank.payments.pay_order(&user, &order, Some(&key("early"))).await),
+            9002
+        );
+        let cancelled = bank.payments.cancel_order(&user, &order).await.unwrap();
+        assert_eq!((cancelled.kind.as_str(), cancelled.state), ("cancel", 4));
+        let again = bank.payments.cancel_order(&user, &order).await.unwrap();
+        assert_eq!((&again.log, again.replayed), (&cancelled.log, true));
+        bank.recharge(&user, 5000, "r").await;
+        assert_eq!(
+            code(bank.payments.pay_order(&user, &order, Some(&key("late"))).await),
+            9006
+        );
+        assert_eq!(
+            code(bank.payments.pay_order(&user, &order, Some(&key("early"))).await),
+            9002
+        );
+        assert_eq!(bank.status(&order).await, "cancelled");
+        assert_eq!(bank.balance(&user).await, 5000);
+
+        let paid = bank.order(&user, &product, "o2").await.order;
+        bank.payments.pay_order(&user, &paid, None).await.unwrap();
+        assert_eq!(code(bank.payments.cancel_order(&user, &paid).await), 9006);
+        bank.recover().await;
+        bank.audit().await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_expires() {
+    for batches in BOTH {
+        let mut bank = Bank::new(batches).await;
+        bank.config.order_expires = Duration::ZERO;
+        let store = Arc::clone(&bank.store);
+        let bank = Bank::on(Arc::clone(&store), store, bank.config, bank.environment);
+        let (user, product) = (bank.user().await, bank.product(10).await);
+        bank.recharge(&user, 100, "r").await;
+        let late = bank.order(&user, &product, "o").await.order;
+        assert_eq!(code(bank.payments.pay_order(&user, &late, None).await), 9006);
+        assert_eq!(bank.status(&late).await, "expired");
+        let forgotten = bank.order(&user, &product, "o2").await.order;
+        bank.payments.expire_orders().await;
+        assert_eq!(bank.status(&forgotten).await, "expired");
+        assert_eq!(code(bank.payments.cancel_order(&user, &forgotten).await), 9006);
+        assert_eq!(bank.balance(&user).await, 100);
+        bank.recover().await;
+        bank.audit().await;
+    }
+}
+
+/// Refuses everything but recharges.
+struct Closed;
+
+#[async_trait]
+impl PaymentPolicy for Closed {
+    async fn allow(&self, proposal: Proposal<'_>) -> Result<(), String> {
+        if proposal.kind == paylog::payment::Kind::Recharge {
+            Ok(())
+        } else {
+            Err("Closed for today.".into())
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_by_policy_is_recorded() {
+    for batches in BOTH {
+        let bank = Bank::new(batches).await;
+        let (user, product) = (bank.user().await, bank.product(10).await);
+        let order = bank.order(&user, &product, "o").await.order;
+        bank.recharge(&user, 100, "r").await;
+        let store = Arc::clone(&bank.store);
+        let strict = Bank::on(
+            Arc::clone(&store),
+            store,
+            bank.config.clone(),
+            bank.environment.clone(),
+        );
+        let strict = strict.payments.with_policy(Arc::new(Closed));
+        assert_eq!(code(strict.pay_order(&user, &order, Some(&key("p"))).await), 9007);
+        // The key has its answer, whoever is asked and whatever the policy says by then.
+        assert_eq!(
+            code(bank.payments.pay_order(&user, &order, Some(&key("p"))).await),
+            9007
+        );
+        let failed = bank.logs(Filter::all().eq("outcome", "failed")).await;
+        assert_eq!(failed.len(), 1);
+        assert_eq!(bank.balance(&user).await, 100);
+        bank.payments
+            .pay_order(&user, &order, Some(&key("p2")))
+            .await
+            .unwrap();
+        bank.recover().await;
+        bank.audit().await;
+    }
+}
