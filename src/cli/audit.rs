@@ -27,7 +27,9 @@ pub(crate) async fn run(
         Home::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
             let client = leancloud::client(server, &credentials, environment).build()?;
-            audit(&client, config).await.context("LeanCloud could not be read")?
+            audit(&client, config)
+                .await
+                .context("LeanCloud could not be read")?
         }
     };
     spinner.finish_and_clear();
@@ -40,7 +42,11 @@ pub(crate) async fn run(
 }
 
 /// Audits the embedded store in `data` as of one moment, also while a server writes to it.
-pub(crate) async fn embedded(data: &Path, config: &PaymentConfig, environment: &Environment) -> Result<Report> {
+pub(crate) async fn embedded(
+    data: &Path,
+    config: &PaymentConfig,
+    environment: &Environment,
+) -> Result<Report> {
     let store = SqliteStore::open_snapshot(data, environment.clone())?;
     audit(&store, config).await.context("the data cannot be read")
 }
@@ -56,6 +62,11 @@ fn describe(report: &Report) -> String {
         format!("in flight    {}", report.in_flight),
         format!("differences  {}", report.differences.len()),
     ];
-    lines.extend(report.differences.iter().map(|difference| format!("  {difference}")));
+    lines.extend(report.differences.iter().map(|difference| {
+        format!(
+            "  {} {}, {}: the logs say {}, stored is {}",
+            difference.class, difference.id, difference.field, difference.expected, difference.found
+        )
+    }));
     lines.join("\n")
 }

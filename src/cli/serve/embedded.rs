@@ -36,9 +36,10 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     } = setting;
     // Before anything is made: what cannot work leaves nothing behind.
     keys.check_pair()?;
+    let told_to_stop = listen::told_to_stop()?;
     let listener = listen::bind(host(arguments, IpAddr::V4(Ipv4Addr::LOCALHOST)), arguments.port).await?;
     let local = listener.local_addr()?;
-    let is_fresh = credentials_file::read(data)?.is_none();
+    let is_fresh = !credentials_file::path(data).exists();
     payments.sandbox = arguments.sandbox.unwrap_or(is_fresh);
     let store = open(data, &environment)?;
     prepare(&store, &payments).await?;
@@ -83,7 +84,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     });
     let published = server_file::publish(data, local)?;
     banner::print(&server_file::local_url(local), data, &credentials, sandbox);
-    let served = listen::serve(listener, routes, &environment).await;
+    let served = listen::serve(listener, routes, told_to_stop, &environment).await;
     // Nobody is to be sent here any more.
     drop(published);
     let ended = async {

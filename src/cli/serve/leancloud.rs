@@ -36,6 +36,7 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
     if arguments.sandbox == Some(true) {
         bail!("--sandbox is for the embedded store: test money in LeanCloud would be money for everyone");
     }
+    let told_to_stop = listen::told_to_stop()?;
     let listener = listen::bind(host(arguments, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), arguments.port).await?;
     let local = listener.local_addr()?;
     refuse_own_address(api_server, local).await?;
@@ -77,7 +78,7 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
         "paylog {} serves the functions on {local}, with the data in {api_server}",
         env!("CARGO_PKG_VERSION")
     ));
-    let served = listen::serve(listener, routes, &environment).await;
+    let served = listen::serve(listener, routes, told_to_stop, &environment).await;
     stop.cancel();
     if tokio::time::timeout(listen::STOP_TIMEOUT, sweeper).await.is_err() {
         tracing::warn!("payments that were still under way are left to the next start");

@@ -92,7 +92,12 @@ async fn nothing_here() -> Response {
 }
 
 /// Serves until SIGTERM or SIGINT, and then for as long as the requests under way need, at most [`STOP_TIMEOUT`].
-pub(super) async fn serve(listener: TcpListener, routes: Router, environment: &Environment) -> Result<()> {
+pub(super) async fn serve(
+    listener: TcpListener,
+    routes: Router,
+    told_to_stop: impl Future<Output = ()>,
+    environment: &Environment,
+) -> Result<()> {
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut seen = stopping.clone();
     let server = axum::serve(
@@ -106,7 +111,7 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, environment: &E
     tokio::pin!(server);
     tokio::select! {
         ended = &mut server => return ended.context("the server ended by itself"),
-        told = terminated() => told?,
+        () = told_to_stop => {}
     }
     terminal::warn("stopping");
     let _ = stop.send(true);
@@ -119,18 +124,26 @@ pub(super) async fn serve(listener: TcpListener, routes: Router, environment: &E
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT.
-async fn terminated() -> Result<()> {
+/// Listens for SIGTERM and SIGINT from now on; what it answers waits for one of them. To be called first, so that no
+/// signal finds the program half started.
+///
+/// # Errors
+/// A system that gives no notice of signals.
+pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
         let mut terminate = signal(SignalKind::terminate())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            interrupted = tokio::signal::ctrl_c() => interrupted?,
-        }
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        Ok(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        })
     }
     #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await?;
-    Ok(())
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
 }
