@@ -63,7 +63,6 @@ pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
 }
 
 /// Browsers may call from everywhere: the keys, not the origin, decide.
-#[must_use]
 pub fn cors_layer() -> CorsLayer {
     // A preflight is answered here, before authentication.
     CorsLayer::new()

@@ -25,7 +25,7 @@ pub use class_name::ClassName;
 pub use cloud_error::CloudError;
 pub use document::Document;
 pub use error_code::ErrorCode;
-pub use filter::{Filter, Test};
+pub use filter::{Filter, Pattern, Subquery, Test};
 pub use hook::{HookCall, HookKind, Hooks};
 pub use key_path::KeyPath;
 pub use object_id::ObjectId;

@@ -1,1 +1,11 @@
-//! Properties, checked on many generated cases.
+//! Properties, checked on many generated cases. `PROPTEST_CASES` sets how many.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a strategy or check that is wrong must stop the test"
+)]
+
+#[path = "properties/model.rs"]
+mod model;
+#[path = "properties/strategies.rs"]
+mod strategies;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::{CloudError, ErrorCode, limits};
+
 /// A key, or several joined by dots. Each part is non-empty and starts with neither `$` nor holds a NUL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPath(Arc<str>);
@@ -12,6 +14,43 @@ impl KeyPath {
     #[must_use]
     pub fn new(path: &str) -> Self {
         Self(path.into())
+    }
+
+    /// Reads a path that came from outside: no part is empty, starts with `$` or holds a NUL, and
+    /// there are at most [`limits::VALUE_DEPTH_MAX`].
+    ///
+    /// # Errors
+    /// [`ErrorCode::INVALID_KEY_NAME`] (105).
+    pub fn parse(path: &str) -> Result<Self, CloudError> {
+        let illegal = |part: &str| part.is_empty() || part.starts_with('$') || part.contains('\0');
+        // Deeper than a value can be, there is nothing to be found.
+        if path.split('.').any(illegal) || path.split('.').nth(limits::VALUE_DEPTH_MAX).is_some() {
+            return Err(Self::invalid(path));
+        }
+        Ok(Self::new(path))
+    }
+
+    /// Checks the name of a column: letters, digits and `_`; it starts with neither a digit nor `__`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::INVALID_KEY_NAME`] (105).
+    pub fn check_column(name: &str) -> Result<(), CloudError> {
+        let legal = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+            && !name.starts_with("__")
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if legal { Ok(()) } else { Err(Self::invalid(name)) }
+    }
+
+    fn invalid(name: &str) -> CloudError {
+        CloudError::new(
+            ErrorCode::INVALID_KEY_NAME,
+            format!(
+                "Invalid key name. Keys are case-sensitive and 'a-zA-Z0-9_' are the only valid characters. \
+                 The column is: '{name}'."
+            ),
+        )
     }
 
     /// The parts, outermost first.

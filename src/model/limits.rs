@@ -17,3 +17,12 @@ pub const COLUMNS_MAX: usize = 300;
 
 /// Classes of one app.
 pub const CLASSES_MAX: usize = 500;
+
+/// Levels of nesting in a stored value: MongoDB's limit for documents.
+pub const VALUE_DEPTH_MAX: usize = 100;
+
+/// How far behind an array's end `array.<index>` may set an element; the gap is filled with `null`.
+pub const ARRAY_PADDING_MAX: usize = 10_000;
+
+/// Steps of one search with a regular expression, some tens of milliseconds, before it is given up (124).
+pub const REGEX_STEPS_MAX: usize = 1_000_000;

@@ -1,6 +1,12 @@
 //! The `__op` operators and what they do to a document.
 
-use crate::model::{CloudError, Document, KeyPath, Pointer, Value};
+mod apply;
+mod parse;
+mod write;
+
+use std::collections::BTreeSet;
+
+use crate::model::{KeyPath, Pointer, Value};
 
 /// What is done to one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -74,33 +80,6 @@ impl Update {
         Self::default()
     }
 
-    /// Reads the body of a PUT: plain values, `__op`s, dotted keys. `__type`s are checked; `objectId`, `createdAt`,
-    /// `updatedAt`, `__ignore_hooks` and the like are for the caller to take out before.
-    ///
-    /// # Errors
-    /// 105 (key name), 106 (pointer), 107 (malformed op or value), 121 (nested key), 128 (relation), 302 (geo point).
-    pub fn parse(body: &Document) -> Result<Self, CloudError> {
-        let _ = body;
-        todo!()
-    }
-
-    /// The wire form.
-    #[must_use]
-    pub fn to_value(&self) -> Value {
-        todo!()
-    }
-
-    /// Applies every operation, or none: on an error the document is as it was.
-    ///
-    /// Integers stay integers; an integer result beyond 64 bits, or a sum with a double, is a double.
-    ///
-    /// # Errors
-    /// 111 where an operation meets a value of another type.
-    pub fn apply(&self, document: &mut Document) -> Result<Applied, CloudError> {
-        let _ = document;
-        todo!()
-    }
-
     /// Whether repeating the update has an effect of its own (`Increment`, `Decrement`, `Add`, `BitXor`), so that it
     /// must never be resent unguarded after an unknown outcome.
     #[must_use]
@@ -110,10 +89,32 @@ impl Update {
             .any(|(_, op)| matches!(op, Op::Increment(_) | Op::Add(_) | Op::BitXor(_)))
     }
 
-    /// This, and `op` on `key`.
+    /// The columns that it writes, in order, each once.
+    #[must_use]
+    pub fn columns(&self) -> Vec<String> {
+        let mut seen = BTreeSet::new();
+        self.ops
+            .iter()
+            .map(|(path, _)| path.column())
+            .filter(|column| seen.insert(*column))
+            .map(ToOwned::to_owned)
+            .collect()
+    }
+
+    /// This, and then `op` on `key`. Two operations of one key are joined into one where there is one that does both
+    /// (two increments into their sum, a plain value in the place of anything). Others are applied in order, but
+    /// have no wire form together.
     #[must_use]
     pub fn with(mut self, key: &str, op: Op) -> Self {
-        self.ops.push((KeyPath::new(key), op));
+        let Some(at) = self.ops.iter().rposition(|(path, _)| path.as_str() == key) else {
+            self.ops.push((KeyPath::new(key), op));
+            return self;
+        };
+        if let Some((_, there)) = self.ops.get_mut(at)
+            && let Some(apart) = there.join(op)
+        {
+            self.ops.push((KeyPath::new(key), apart));
+        }
         self
     }
 
@@ -147,3 +148,34 @@ impl Update {
         self.with(key, Op::Delete)
     }
 }
+
+impl Op {
+    /// Becomes one operation that does what this and then `next` do; gives `next` back where there is none.
+    fn join(&mut self, next: Self) -> Option<Self> {
+        match (&mut *self, next) {
+            (_, next @ (Self::Set(_) | Self::Delete)) => *self = next,
+            (Self::Increment(amount), Self::Increment(more)) => match apply::sum(amount, &more) {
+                Some(sum) => *amount = sum,
+                None => return Some(Self::Increment(more)),
+            },
+            (Self::Add(values), Self::Add(more))
+            | (Self::AddUnique(values), Self::AddUnique(more))
+            | (Self::Remove(values), Self::Remove(more)) => values.extend(more),
+            (first, next) if first.is_relation() && next.is_relation() => {
+                *self = Self::Batch([first.clone().into_batch(), next.into_batch()].concat());
+            }
+            (_, next) => return Some(next),
+        }
+        None
+    }
+
+    fn into_batch(self) -> Vec<Self> {
+        match self {
+            Self::Batch(ops) => ops,
+            op => vec![op],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,10 @@
 //! The parameters of a query.
 
-use crate::model::{CloudError, Document, Filter, KeyPath};
+mod order;
+mod parse;
+mod project;
+
+use crate::model::{Filter, KeyPath};
 
 /// Ascending or descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -94,21 +98,6 @@ impl Query {
         self.limit = limit;
         self
     }
-
-    /// Reads the parameters of a URL (all values text) or of a batch element (`where` an object, numbers numbers).
-    ///
-    /// # Errors
-    /// 107 where `where` or a number is malformed.
-    pub fn parse(parameters: &Document) -> Result<Self, CloudError> {
-        let _ = parameters;
-        todo!()
-    }
-
-    /// The parameters of a URL; what has its default is left out.
-    #[must_use]
-    pub fn to_parameters(&self) -> Vec<(&'static str, String)> {
-        todo!()
-    }
 }
 
 impl OrderKey {
@@ -130,27 +119,7 @@ impl OrderKey {
             })
             .collect()
     }
-
-    /// Compares two documents by these keys in MongoDB's order of types and values (missing first).
-    #[must_use]
-    pub fn compare(keys: &[Self], a: &Document, b: &Document) -> std::cmp::Ordering {
-        let _ = (keys, a, b);
-        todo!()
-    }
 }
 
-impl Keys {
-    /// Reads `a,-b,c.d`.
-    #[must_use]
-    pub fn parse(text: &str) -> Self {
-        let _ = text;
-        todo!()
-    }
-
-    /// Reduces a document to what was asked for.
-    #[must_use]
-    pub fn project(&self, document: Document) -> Document {
-        let _ = document;
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

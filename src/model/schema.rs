@@ -5,7 +5,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Acl, ClassName, CloudError, Document, ObjectId, Principal, Update, Value};
+mod admit;
+mod built_in;
+mod present;
+
+use crate::model::{Acl, ClassName, ObjectId, Principal, Value};
+
+pub(in crate::model) use admit::type_mismatch;
 
 /// All classes, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,22 +148,6 @@ impl Class {
             default_acl: None,
         }
     }
-
-    /// Checks `update` against the columns: key names (105), types (111), and returns the columns that it would add.
-    ///
-    /// # Errors
-    /// 105, 111.
-    pub fn admit(&self, update: &Update) -> Result<Vec<(String, Column)>, CloudError> {
-        let _ = update;
-        todo!()
-    }
-
-    /// `document` as a client sees it: hidden columns removed, defaults and relation columns filled in.
-    #[must_use]
-    pub fn present(&self, document: Document) -> Document {
-        let _ = document;
-        todo!()
-    }
 }
 
 impl ClassPermissions {
@@ -203,3 +193,6 @@ impl Permission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,16 @@
 //! Values and their typed forms (`__type`).
 
+mod compare;
+mod kind;
+mod normal;
+
+pub use compare::{compare, compare_numbers, equal};
+pub use kind::Kind;
+pub use normal::{check_nested_key, normalize};
+
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ClassName, ObjectId};
+use crate::model::{ClassName, CloudError, ErrorCode, ObjectId};
 
 /// A value in its JSON form. Typed values are objects with a `__type`.
 pub type Value = serde_json::Value;
@@ -51,3 +59,107 @@ pub struct GeoPoint {
     /// −180 to 180.
     pub longitude: f64,
 }
+
+impl Pointer {
+    /// The wire form, with `__type`.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        serde_json::json!({
+            "__type": "Pointer",
+            "className": self.class_name.as_str(),
+            "objectId": self.object_id.as_str(),
+        })
+    }
+
+    /// Reads the wire form; what an expanded pointer holds besides is ignored.
+    ///
+    /// # Errors
+    /// [`ErrorCode::INVALID_POINTER`] (106).
+    pub fn parse(value: &Value) -> Result<Self, CloudError> {
+        value
+            .as_object()
+            .map_or_else(|| Err(Self::invalid()), Self::parse_fields)
+    }
+
+    fn invalid() -> CloudError {
+        CloudError::new(
+            ErrorCode::INVALID_POINTER,
+            r#"Malformed pointer: {"__type":"Pointer","className":…,"objectId":…} is expected."#,
+        )
+    }
+
+    fn parse_fields(fields: &serde_json::Map<String, Value>) -> Result<Self, CloudError> {
+        let invalid = Self::invalid;
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).ok_or_else(invalid);
+        if text("__type")? != "Pointer" {
+            return Err(invalid());
+        }
+        Ok(Self {
+            class_name: ClassName::parse(text("className")?).map_err(|_| invalid())?,
+            object_id: ObjectId::parse(text("objectId")?).map_err(|_| invalid())?,
+        })
+    }
+}
+
+impl GeoPoint {
+    /// The earth's radius that LeanCloud's clients reckon with, in kilometres.
+    pub const EARTH_KILOMETERS: f64 = 6371.0;
+    /// The same in miles.
+    pub const EARTH_MILES: f64 = 3958.8;
+
+    /// The wire form, with `__type`; always doubles.
+    #[must_use]
+    pub fn to_value(self) -> Value {
+        serde_json::json!({
+            "__type": "GeoPoint",
+            "latitude": self.latitude,
+            "longitude": self.longitude,
+        })
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// [`ErrorCode::INVALID_GEO_POINT`] (302) where a number is missing or out of range.
+    pub fn parse(value: &Value) -> Result<Self, CloudError> {
+        value
+            .as_object()
+            .map_or_else(|| Err(Self::invalid()), Self::parse_fields)
+    }
+
+    fn invalid() -> CloudError {
+        CloudError::new(ErrorCode::INVALID_GEO_POINT, "Invalid GeoPoint values.")
+    }
+
+    fn parse_fields(fields: &serde_json::Map<String, Value>) -> Result<Self, CloudError> {
+        let invalid = Self::invalid;
+        let degrees = |key: &str, max: f64| {
+            let number = fields.get(key).and_then(Value::as_f64).ok_or_else(invalid)?;
+            if number.abs() <= max {
+                Ok(number)
+            } else {
+                Err(invalid())
+            }
+        };
+        if fields.get("__type").and_then(Value::as_str) != Some("GeoPoint") {
+            return Err(invalid());
+        }
+        Ok(Self {
+            latitude: degrees("latitude", 90.0)?,
+            longitude: degrees("longitude", 180.0)?,
+        })
+    }
+
+    /// The great-circle distance in radians.
+    #[must_use]
+    pub fn radians_to(self, other: Self) -> f64 {
+        let latitude = (other.latitude - self.latitude).to_radians() / 2.0;
+        let longitude = (other.longitude - self.longitude).to_radians() / 2.0;
+        let cosines = self.latitude.to_radians().cos() * other.latitude.to_radians().cos();
+        let chord = latitude.sin().powi(2) + cosines * longitude.sin().powi(2);
+        2.0 * chord.sqrt().min(1.0).asin()
+    }
+}
+
+#[cfg(test)]
+mod tests;

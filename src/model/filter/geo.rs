@@ -1,0 +1,130 @@
+//! `$nearSphere` and `$within`.
+
+use serde_json::{Map, json};
+
+use crate::model::filter::parse::malformed;
+use crate::model::{CloudError, GeoPoint, Value};
+
+/// The operators that stand together in one test.
+pub(super) const OPERATORS: [&str; 10] = [
+    "$nearSphere",
+    "$maxDistance",
+    "$maxDistanceInMiles",
+    "$maxDistanceInKilometers",
+    "$maxDistanceInRadians",
+    "$minDistance",
+    "$minDistanceInMiles",
+    "$minDistanceInKilometers",
+    "$minDistanceInRadians",
+    "$within",
+];
+
+/// The tests that geo operators stand for, checked and in uniform form: the distances with their centre, and a box.
+pub(super) fn parse(operators: &Map<String, Value>) -> Result<Vec<Value>, CloudError> {
+    let mut tests = Vec::new();
+    let mut near = Map::new();
+    for name in OPERATORS {
+        let Some(operand) = operators.get(name) else {
+            continue;
+        };
+        let operand = match name {
+            "$within" => Region::parse(operand)?.to_value(),
+            "$nearSphere" => GeoPoint::parse(operand)?.to_value(),
+            _ if operand.as_f64().is_some_and(|distance| distance >= 0.0) => operand.clone(),
+            _ => return Err(malformed(format!("{name} needs a distance of at least 0."))),
+        };
+        if name == "$within" {
+            tests.push(json!({ name: operand }));
+        } else {
+            near.insert(name.to_owned(), operand);
+        }
+    }
+    if !near.is_empty() {
+        if !near.contains_key("$nearSphere") {
+            return Err(malformed("A distance needs $nearSphere beside it.".to_owned()));
+        }
+        tests.insert(0, Value::Object(near));
+    }
+    Ok(tests)
+}
+
+/// Whether `value` is a point within the bounds of a test.
+pub(super) fn within(bounds: &Value, value: &Value) -> Result<bool, CloudError> {
+    let Ok(point) = GeoPoint::parse(value) else {
+        return Ok(false);
+    };
+    let bounds = bounds
+        .as_object()
+        .ok_or_else(|| malformed("A geo test must be an object.".to_owned()))?;
+    for (name, operand) in bounds {
+        let inside = match name.as_str() {
+            "$within" => Region::parse(operand)?.holds(point),
+            "$nearSphere" => true,
+            _ => {
+                let centre = bounds
+                    .get("$nearSphere")
+                    .ok_or_else(|| malformed("A distance needs $nearSphere beside it.".to_owned()))?;
+                let distance = GeoPoint::parse(centre)?.radians_to(point);
+                let bound = radians(name, operand)?;
+                if name.starts_with("$max") {
+                    distance <= bound
+                } else {
+                    distance >= bound
+                }
+            }
+        };
+        if !inside {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn radians(operator: &str, distance: &Value) -> Result<f64, CloudError> {
+    let distance = distance
+        .as_f64()
+        .ok_or_else(|| malformed(format!("{operator} needs a number.")))?;
+    Ok(if operator.ends_with("InMiles") {
+        distance / GeoPoint::EARTH_MILES
+    } else if operator.ends_with("InKilometers") {
+        distance / GeoPoint::EARTH_KILOMETERS
+    } else {
+        distance
+    })
+}
+
+/// A box from its south-western to its north-eastern corner; it may cross the date line.
+struct Region {
+    southwest: GeoPoint,
+    northeast: GeoPoint,
+}
+
+impl Region {
+    fn parse(operand: &Value) -> Result<Self, CloudError> {
+        match operand.get("$box").and_then(Value::as_array).map(Vec::as_slice) {
+            Some([southwest, northeast]) if operand.as_object().is_some_and(|operand| operand.len() == 1) => {
+                Ok(Self {
+                    southwest: GeoPoint::parse(southwest)?,
+                    northeast: GeoPoint::parse(northeast)?,
+                })
+            }
+            _ => Err(malformed(
+                r#"$within needs {"$box": [southwest, northeast]}."#.to_owned(),
+            )),
+        }
+    }
+
+    fn to_value(&self) -> Value {
+        json!({"$box": [self.southwest.to_value(), self.northeast.to_value()]})
+    }
+
+    fn holds(&self, point: GeoPoint) -> bool {
+        let (west, east) = (self.southwest.longitude, self.northeast.longitude);
+        let across = if west <= east {
+            (west..=east).contains(&point.longitude)
+        } else {
+            point.longitude >= west || point.longitude <= east
+        };
+        across && (self.southwest.latitude..=self.northeast.latitude).contains(&point.latitude)
+    }
+}

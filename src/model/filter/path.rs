@@ -1,0 +1,102 @@
+//! What stands at a path in a document: MongoDB's rules for paths that lead through arrays.
+
+use serde_json::Map;
+
+use crate::model::{KeyPath, Value};
+
+/// One thing found at a path.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::model) enum Place<'a> {
+    /// The path ends in nothing.
+    Missing,
+    /// The value that the path names, which may be an array as a whole.
+    Whole(&'a Value),
+    /// An element of an array that the path names.
+    Element(&'a Value),
+}
+
+/// Shows every thing at `path` to `see`, until it answers true; answers whether it did.
+///
+/// An array in the middle of a path stands for each of its elements that is an object, and a number in the path for
+/// the element at that index. An array of other things there is nothing at all, not even missing.
+pub(in crate::model) fn visit<'a, E>(
+    document: &'a Map<String, Value>,
+    path: &KeyPath,
+    see: &mut impl FnMut(Place<'a>) -> Result<bool, E>,
+) -> Result<bool, E> {
+    let (head, tail) = split(path.as_str());
+    visit_child(document.get(head), tail, see)
+}
+
+fn split(path: &str) -> (&str, Option<&str>) {
+    match path.split_once('.') {
+        Some((head, tail)) => (head, Some(tail)),
+        None => (path, None),
+    }
+}
+
+fn visit_child<'a, E>(
+    child: Option<&'a Value>,
+    tail: Option<&str>,
+    see: &mut impl FnMut(Place<'a>) -> Result<bool, E>,
+) -> Result<bool, E> {
+    match (child, tail) {
+        (Some(Value::Array(elements)), None) => {
+            for element in elements {
+                if see(Place::Element(element))? {
+                    return Ok(true);
+                }
+            }
+            child.map_or(Ok(false), |array| see(Place::Whole(array)))
+        }
+        (Some(value), None) => see(Place::Whole(value)),
+        (Some(Value::Array(elements)), Some(tail)) => visit_elements(elements, tail, see),
+        (Some(Value::Object(fields)), Some(tail)) => {
+            let (head, tail) = split(tail);
+            visit_child(fields.get(head), tail, see)
+        }
+        _ => see(Place::Missing),
+    }
+}
+
+fn visit_elements<'a, E>(
+    elements: &'a [Value],
+    path: &str,
+    see: &mut impl FnMut(Place<'a>) -> Result<bool, E>,
+) -> Result<bool, E> {
+    let (head, tail) = split(path);
+    let index = index_of(head);
+    for (at, element) in elements.iter().enumerate() {
+        if let Value::Object(fields) = element
+            && visit_child(fields.get(head), tail, see)?
+        {
+            return Ok(true);
+        }
+        if index != Some(at) {
+            continue;
+        }
+        let found = match (element, tail) {
+            (_, None) => see(Place::Whole(element))?,
+            (Value::Object(fields), Some(tail)) => {
+                let (head, tail) = split(tail);
+                visit_child(fields.get(head), tail, see)?
+            }
+            // An array directly inside an array is entered by index alone.
+            (Value::Array(inner), Some(tail)) => {
+                let (head, tail) = split(tail);
+                visit_child(index_of(head).and_then(|at| inner.get(at)), tail, see)?
+            }
+            _ => false,
+        };
+        if found {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// An index as MongoDB reads it: digits without leading zeros.
+pub(in crate::model) fn index_of(part: &str) -> Option<usize> {
+    let canonical = part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
+    if canonical { part.parse().ok() } else { None }
+}

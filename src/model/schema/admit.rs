@@ -1,0 +1,253 @@
+//! Whether an update fits the columns of its class.
+
+use std::collections::BTreeMap;
+
+use crate::model::filter::index_of;
+use crate::model::value::Kind;
+use crate::model::{
+    Acl, Class, ClassName, CloudError, Column, ColumnType, ErrorCode, KeyPath, Op, Pointer, Update, Value,
+    limits,
+};
+
+impl Class {
+    /// Checks `update` against the columns: key names (105), types (111), the ACL (123), and returns the columns that
+    /// it would add. `null`, and taking something away, fit everywhere and add none.
+    ///
+    /// # Errors
+    /// 103 (a class that is pointed to), 105, 111, 123.
+    pub fn admit(&self, update: &Update) -> Result<Vec<(String, Column)>, CloudError> {
+        let mut added: BTreeMap<&str, ColumnType> = BTreeMap::new();
+        let mut order: Vec<&str> = Vec::new();
+        for (path, op) in &update.ops {
+            let column = path.column();
+            KeyPath::check_column(column)?;
+            if matches!(column, "objectId" | "createdAt" | "updatedAt") {
+                continue;
+            }
+            if column == "ACL" {
+                admit_acl(path, op)?;
+                continue;
+            }
+            let there = self
+                .columns
+                .get(column)
+                .map(|column| &column.column_type)
+                .or_else(|| added.get(column));
+            let Some(found) = required_type(path, op, there)? else {
+                continue;
+            };
+            match there {
+                Some(expected) if *expected == found => {}
+                Some(expected) => return Err(mismatch(path.as_str(), &op.to_value(), op, expected, &found)),
+                None => {
+                    self.check_addition(column, &found, &added)?;
+                    added.insert(column, found);
+                    order.push(column);
+                }
+            }
+        }
+        Ok(order
+            .into_iter()
+            .filter_map(|name| Some((name.to_owned(), Column::new(added.remove(name)?))))
+            .collect())
+    }
+
+    fn check_addition(
+        &self,
+        name: &str,
+        column: &ColumnType,
+        added: &BTreeMap<&str, ColumnType>,
+    ) -> Result<(), CloudError> {
+        let is_point = |column: &ColumnType| *column == ColumnType::GeoPoint;
+        let has_point =
+            self.columns.values().any(|column| is_point(&column.column_type)) || added.values().any(is_point);
+        if is_point(column) && has_point {
+            return Err(CloudError::new(
+                ErrorCode::INCORRECT_TYPE,
+                format!("Invalid value type for field '{name}': a class has one GeoPoint column at most."),
+            ));
+        }
+        if self.columns.len() + added.len() >= limits::COLUMNS_MAX {
+            return Err(CloudError::new(
+                ErrorCode::INVALID_KEY_NAME,
+                format!(
+                    "Class '{}' has {} columns, and can have no more; '{name}' was not added.",
+                    self.name,
+                    limits::COLUMNS_MAX
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Column {
+    /// A column of a type, without further attributes.
+    #[must_use]
+    pub fn new(column_type: ColumnType) -> Self {
+        Self {
+            column_type,
+            read_only: false,
+            hidden: false,
+            required: false,
+            default: None,
+        }
+    }
+}
+
+impl ColumnType {
+    /// The type of a value; `None` for `null`, which fits every column.
+    ///
+    /// # Errors
+    /// 103 where a pointer or relation names an illegal class.
+    pub fn of(value: &Value) -> Result<Option<Self>, CloudError> {
+        Ok(Some(match Kind::of(value) {
+            Kind::Null => return Ok(None),
+            Kind::Number(_) => Self::Number,
+            Kind::String(_) => Self::String,
+            Kind::Boolean(_) => Self::Boolean,
+            Kind::Array(_) => Self::Array,
+            Kind::Object(_) => Self::Object,
+            Kind::Date(_) => Self::Date,
+            Kind::Bytes(_) => Self::Bytes,
+            Kind::GeoPoint(_) => Self::GeoPoint,
+            Kind::File(_) => Self::File,
+            Kind::Pointer { class_name, .. } => Self::Pointer {
+                class_name: ClassName::parse(class_name)?,
+            },
+            Kind::Relation(class_name) => Self::Relation {
+                class_name: ClassName::parse(class_name)?,
+            },
+        }))
+    }
+
+    /// The type as LeanCloud's errors show it.
+    fn describe(&self) -> String {
+        match self {
+            Self::Pointer { class_name } => format!(r#"{{:type "Pointer", :className "{class_name}"}}"#),
+            Self::Relation { class_name } => format!(r#"{{:type "Relation", :className "{class_name}"}}"#),
+            Self::String => describe("String"),
+            Self::Number => describe("Number"),
+            Self::Boolean => describe("Boolean"),
+            Self::Date => describe("Date"),
+            Self::Array => describe("Array"),
+            Self::Object => describe("Object"),
+            Self::GeoPoint => describe("GeoPoint"),
+            Self::File => describe("File"),
+            Self::Bytes => describe("Bytes"),
+        }
+    }
+}
+
+fn describe(name: &str) -> String {
+    format!(r#"{{:type "{name}"}}"#)
+}
+
+fn admit_acl(path: &KeyPath, op: &Op) -> Result<(), CloudError> {
+    match op {
+        Op::Set(value) if !path.is_nested() => Acl::parse(value).map(|_| ()),
+        Op::Delete if !path.is_nested() => Ok(()),
+        _ => Err(CloudError::new(
+            ErrorCode::INVALID_ACL,
+            "Invalid ACL: it is set or deleted as a whole.",
+        )),
+    }
+}
+
+/// The type that the column of `path` must have; `None` where any will do.
+fn required_type(
+    path: &KeyPath,
+    op: &Op,
+    there: Option<&ColumnType>,
+) -> Result<Option<ColumnType>, CloudError> {
+    if let Op::Delete = op {
+        return Ok(None);
+    }
+    if path.is_nested() {
+        let into_array =
+            there == Some(&ColumnType::Array) && path.parts().nth(1).and_then(index_of).is_some();
+        return Ok((!into_array).then_some(ColumnType::Object));
+    }
+    Ok(match op {
+        Op::Set(value) => ColumnType::of(value)?,
+        Op::Increment(_) | Op::BitAnd(_) | Op::BitOr(_) | Op::BitXor(_) => Some(ColumnType::Number),
+        Op::Add(_) | Op::AddUnique(_) | Op::Remove(_) => Some(ColumnType::Array),
+        Op::AddRelation(_) | Op::RemoveRelation(_) | Op::Batch(_) => relation_type(path, op)?,
+        Op::Delete => None,
+    })
+}
+
+/// All targets of a relation are of one class.
+fn relation_type(path: &KeyPath, op: &Op) -> Result<Option<ColumnType>, CloudError> {
+    let mut targets = Vec::new();
+    collect_targets(op, &mut targets);
+    let Some(first) = targets.first() else {
+        return Ok(None);
+    };
+    let of = |target: &Pointer| ColumnType::Relation {
+        class_name: target.class_name.clone(),
+    };
+    match targets
+        .iter()
+        .find(|target| target.class_name != first.class_name)
+    {
+        Some(other) => Err(mismatch(
+            path.as_str(),
+            &other.to_value(),
+            op,
+            &of(first),
+            &of(other),
+        )),
+        None => Ok(Some(of(first))),
+    }
+}
+
+fn collect_targets<'a>(op: &'a Op, targets: &mut Vec<&'a Pointer>) {
+    match op {
+        Op::AddRelation(more) | Op::RemoveRelation(more) => targets.extend(more),
+        Op::Batch(ops) => ops.iter().for_each(|op| collect_targets(op, targets)),
+        _ => {}
+    }
+}
+
+/// The value that an error shows is what the client sent, without the operation around it.
+fn mismatch(field: &str, sent: &Value, op: &Op, expected: &ColumnType, found: &ColumnType) -> CloudError {
+    let operand = match op {
+        Op::Set(_) => Some(sent),
+        _ => sent
+            .get("amount")
+            .or_else(|| sent.get("value"))
+            .or_else(|| sent.get("objects")),
+    };
+    incorrect_type(
+        field,
+        operand.unwrap_or(sent),
+        &expected.describe(),
+        &found.describe(),
+    )
+}
+
+fn incorrect_type(field: &str, value: &Value, expected: &str, found: &str) -> CloudError {
+    // A long value is cut, so that an error stays readable.
+    let mut text = value.to_string();
+    if let Some((end, _)) = text.char_indices().nth(200) {
+        text.truncate(end);
+        text.push('…');
+    }
+    CloudError::new(
+        ErrorCode::INCORRECT_TYPE,
+        format!(
+            "Invalid value type for field '{field}',value '{text}',expect type is {expected},but it is '{found}'."
+        ),
+    )
+}
+
+/// The error of an operation whose operand `value` meets `stored`, a value of another type.
+pub(in crate::model) fn type_mismatch(field: &str, value: &Value, stored: &Value) -> CloudError {
+    let name = |value: &Value| match ColumnType::of(value) {
+        Ok(Some(column)) => column.describe(),
+        Ok(None) => describe("Null"),
+        Err(_) => describe("Object"),
+    };
+    incorrect_type(field, value, &name(stored), &name(value))
+}

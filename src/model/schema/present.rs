@@ -1,0 +1,27 @@
+//! How a class shows its objects.
+
+use serde_json::json;
+
+use crate::model::{Class, ColumnType, Document};
+
+impl Class {
+    /// `document` as a client sees it: hidden columns removed, defaults and relation columns filled in.
+    #[must_use]
+    pub fn present(&self, mut document: Document) -> Document {
+        for (name, column) in &self.columns {
+            if column.hidden {
+                document.shift_remove(name);
+                continue;
+            }
+            if let ColumnType::Relation { class_name } = &column.column_type {
+                let relation = json!({"__type": "Relation", "className": class_name.as_str()});
+                document.insert(name.clone(), relation);
+            } else if let Some(default) = &column.default
+                && !document.contains_key(name)
+            {
+                document.insert(name.clone(), default.clone());
+            }
+        }
+        document
+    }
+}

@@ -1,0 +1,272 @@
+//! What fits a class, and how it shows its objects.
+
+use serde_json::json;
+
+use super::*;
+use crate::model::{CloudError, Document};
+
+fn class(columns: Value) -> Class {
+    let mut class = Class::new(ClassName::parse("Post").unwrap());
+    class.columns = serde_json::from_value(columns).unwrap();
+    class
+}
+
+fn admit(class: &Class, body: Value) -> Result<Value, CloudError> {
+    let Value::Object(body) = body else { panic!() };
+    let added = class.admit(&crate::model::Update::parse(&Document(body))?)?;
+    Ok(added
+        .into_iter()
+        .map(|(name, column)| (name, serde_json::to_value(column).unwrap()))
+        .collect())
+}
+
+fn pointer(class: &str) -> Value {
+    json!({"__type": "Pointer", "className": class, "objectId": "x"})
+}
+
+#[test]
+fn the_first_value_fixes_a_type() {
+    let relation = json!({"__op": "AddRelation", "objects": [pointer("Tag")]});
+    for (value, column) in [
+        (json!("x"), json!({"type": "String"})),
+        (json!(1), json!({"type": "Number"})),
+        (json!(1.5), json!({"type": "Number"})),
+        (json!(true), json!({"type": "Boolean"})),
+        (json!([1]), json!({"type": "Array"})),
+        (json!({"x": 1}), json!({"type": "Object"})),
+        (json!({}), json!({"type": "Object"})),
+        (
+            json!({"__type": "Object", "className": "C"}),
+            json!({"type": "Object"}),
+        ),
+        (
+            json!({"__type": "Date", "iso": "2020-01-01T00:00:00Z"}),
+            json!({"type": "Date"}),
+        ),
+        (
+            json!({"__type": "Bytes", "base64": "YQ=="}),
+            json!({"type": "Bytes"}),
+        ),
+        (
+            json!({"__type": "GeoPoint", "latitude": 1, "longitude": 2}),
+            json!({"type": "GeoPoint"}),
+        ),
+        (json!({"__type": "File", "id": "f"}), json!({"type": "File"})),
+        (pointer("_User"), json!({"type": "Pointer", "className": "_User"})),
+        (
+            json!({"__type": "Relation", "className": "Tag"}),
+            json!({"type": "Relation", "className": "Tag"}),
+        ),
+        (
+            json!({"__op": "Increment", "amount": 1}),
+            json!({"type": "Number"}),
+        ),
+        (
+            json!({"__op": "Decrement", "amount": 1}),
+            json!({"type": "Number"}),
+        ),
+        (json!({"__op": "BitOr", "value": 1}), json!({"type": "Number"})),
+        (json!({"__op": "Add", "objects": [1]}), json!({"type": "Array"})),
+        (
+            json!({"__op": "AddUnique", "objects": [1]}),
+            json!({"type": "Array"}),
+        ),
+        (
+            json!({"__op": "Remove", "objects": [1]}),
+            json!({"type": "Array"}),
+        ),
+        (relation.clone(), json!({"type": "Relation", "className": "Tag"})),
+        (
+            json!({"__op": "Batch", "ops": [relation]}),
+            json!({"type": "Relation", "className": "Tag"}),
+        ),
+    ] {
+        let added = admit(&class(json!({})), json!({"f": value})).unwrap();
+        assert_eq!(added, json!({"f": column}), "{value}");
+        // Once there, the column takes the same again, adds nothing, and takes null and Delete.
+        let there = class(json!({"f": column}));
+        for again in [value, json!(null), json!({"__op": "Delete"})] {
+            assert_eq!(admit(&there, json!({"f": again})).unwrap(), json!({}), "{again}");
+        }
+    }
+    for nothing in [json!(null), json!({"__op": "Delete"})] {
+        assert_eq!(
+            admit(&class(json!({})), json!({"f": nothing})).unwrap(),
+            json!({})
+        );
+    }
+    assert_eq!(
+        admit(&class(json!({})), json!({"o.x": 1, "a": 1, "o.y": "z"})).unwrap(),
+        json!({"o": {"type": "Object"}, "a": {"type": "Number"}})
+    );
+}
+
+#[test]
+fn other_types_are_refused() {
+    let there = class(json!({
+        "s": {"type": "String"}, "n": {"type": "Number"}, "l": {"type": "Array"}, "o": {"type": "Object"},
+        "d": {"type": "Date"}, "p": {"type": "Pointer", "className": "Post"}, "r": {"type": "Relation", "className": "Tag"},
+        "g": {"type": "GeoPoint"},
+    }));
+    let point = json!({"__type": "GeoPoint", "latitude": 1, "longitude": 2});
+    for (body, code) in [
+        (json!({"s": 1}), 111),
+        (json!({"n": "1"}), 111),
+        (json!({"n": true}), 111),
+        (json!({"s": {"__op": "Increment", "amount": 1}}), 111),
+        (json!({"s": {"__op": "Add", "objects": [1]}}), 111),
+        (json!({"n": {"__op": "AddUnique", "objects": [1]}}), 111),
+        (json!({"l": {"__op": "BitAnd", "value": 1}}), 111),
+        (json!({"l": {"x": 1}}), 111),
+        (json!({"o": [1]}), 111),
+        (
+            json!({"o": {"__type": "Date", "iso": "2020-01-01T00:00:00Z"}}),
+            111,
+        ),
+        (json!({"s.x": 1}), 111),
+        (json!({"p.x": 1}), 111),
+        (json!({"l.x": 1}), 111),
+        (json!({"p": pointer("_User")}), 111),
+        (json!({"p": "x"}), 111),
+        (json!({"r": [pointer("Tag")]}), 111),
+        (
+            json!({"r": {"__op": "AddRelation", "objects": [pointer("Post")]}}),
+            111,
+        ),
+        (
+            json!({"p": {"__op": "AddRelation", "objects": [pointer("Post")]}}),
+            111,
+        ),
+        (
+            json!({"new": {"__op": "AddRelation", "objects": [pointer("Post"), pointer("Tag")]}}),
+            111,
+        ),
+        (json!({"g2": point}), 111),
+        (json!({"ACL": 1}), 123),
+        (json!({"ACL": null}), 123),
+        (json!({"ACL": {"*": true}}), 123),
+        (json!({"ACL": {"*": {"read": 1}}}), 123),
+        (json!({"ACL.x": {"read": true}}), 123),
+        (json!({"ACL": {"__op": "Add", "objects": []}}), 123),
+    ] {
+        let error = admit(&there, body.clone()).unwrap_err();
+        assert_eq!(error.code.0, code, "{body}: {error}");
+    }
+    for fits in [
+        json!({"l.0": 1}),
+        json!({"o.x.y": {"__op": "Delete"}}),
+        json!({"ACL": {"*": {"read": true}, "role:admin": {"write": true}}}),
+        json!({"ACL": {}}),
+        json!({"ACL": {"__op": "Delete"}}),
+        json!({"g": point}),
+    ] {
+        assert_eq!(admit(&there, fits.clone()).unwrap(), json!({}), "{fits}");
+    }
+    let two = admit(&class(json!({})), json!({"g": point, "h": point})).unwrap_err();
+    assert_eq!(two.code.0, 111);
+    // Built by hand, an illegal name is refused here.
+    let illegal = crate::model::Update::new().set("a b", 1);
+    assert_eq!(there.admit(&illegal).unwrap_err().code.0, 105);
+}
+
+#[test]
+fn refusals_have_the_service_s_words() {
+    let there = class(
+        json!({"at": {"type": "Date"}, "p": {"type": "Pointer", "className": "Post"}, "s": {"type": "String"}}),
+    );
+    for (body, message) in [
+        (
+            json!({"at": "2023-08-07T02:19:45.000Z"}),
+            r#"Invalid value type for field 'at',value '"2023-08-07T02:19:45.000Z"',expect type is {:type "Date"},but it is '{:type "String"}'."#,
+        ),
+        (
+            json!({"s": {"__op": "Increment", "amount": 3}}),
+            r#"Invalid value type for field 's',value '3',expect type is {:type "String"},but it is '{:type "Number"}'."#,
+        ),
+    ] {
+        assert_eq!(admit(&there, body).unwrap_err().message, message);
+    }
+    let long = admit(&there, json!({"s": vec!["é"; 1000]})).unwrap_err();
+    assert!(long.message.len() < 600, "{long}");
+}
+
+#[test]
+fn columns_are_bounded() {
+    let full: serde_json::Map<_, _> = (0..300)
+        .map(|at| (format!("c{at}"), json!({"type": "Number"})))
+        .collect();
+    let full = class(Value::Object(full));
+    assert!(admit(&full, json!({"c0": 1})).is_ok());
+    assert_eq!(admit(&full, json!({"new": 1})).unwrap_err().code.0, 105);
+}
+
+#[test]
+fn objects_are_shown_without_hidden_columns_and_with_defaults_and_relations() {
+    let class = class(json!({
+        "secret": {"type": "String", "hidden": true},
+        "company": {"type": "String", "default": "none"},
+        "likes": {"type": "Relation", "className": "Post"},
+    }));
+    let shown = |value: Value| {
+        let Value::Object(fields) = value else { panic!() };
+        class.present(Document(fields)).into_value()
+    };
+    let likes = json!({"__type": "Relation", "className": "Post"});
+    assert_eq!(
+        shown(json!({"secret": "x", "a": 1})),
+        json!({"a": 1, "company": "none", "likes": likes})
+    );
+    assert_eq!(
+        shown(json!({"company": "mine"})),
+        json!({"company": "mine", "likes": likes})
+    );
+    assert_eq!(
+        shown(json!({"company": null})),
+        json!({"company": null, "likes": likes})
+    );
+}
+
+#[test]
+fn built_in_classes_have_their_columns_and_permissions() {
+    let initial = |name: &str| Class::initial(ClassName::parse(name).unwrap());
+    let user = initial("_User");
+    assert_eq!(user.permissions.find, Permission::MasterOnly);
+    assert_eq!(user.permissions.get, Permission::Public);
+    assert!(user.columns["password"].hidden && !user.columns["username"].hidden);
+    assert!(
+        user.indexes
+            .iter()
+            .any(|index| index.keys == ["username"] && index.unique)
+    );
+    assert_eq!(admit(&user, json!({"username": 5})).unwrap_err().code.0, 111);
+    assert_eq!(
+        admit(&user, json!({"authData.weixin": {"__op": "Delete"}})).unwrap(),
+        json!({})
+    );
+    let role = initial("_Role");
+    assert_eq!(
+        admit(
+            &role,
+            json!({"users": {"__op": "AddRelation", "objects": [pointer("_User")]}})
+        )
+        .unwrap(),
+        json!({})
+    );
+    assert_eq!(
+        admit(
+            &role,
+            json!({"users": {"__op": "AddRelation", "objects": [pointer("_Role")]}})
+        )
+        .unwrap_err()
+        .code
+        .0,
+        111
+    );
+    assert_eq!(initial("_File").permissions.delete, Permission::MasterOnly);
+    assert_eq!(initial("_File").permissions.create, Permission::Public);
+    assert_eq!(
+        initial("_Installation").columns["channels"].column_type,
+        ColumnType::Array
+    );
+    assert_eq!(initial("Post"), Class::new(ClassName::parse("Post").unwrap()));
+}
