@@ -1,1 +1,11 @@
-//! To be written.
+//! Engines behind the ports of [`store`](crate::store): where documents are kept.
+//!
+//! Every engine decides with the one evaluator of [`model`](crate::model): what an operation does to a document and
+//! whether a filter matches is never decided by a database. [`memory`] is that evaluator over a map, the oracle that
+//! the others are held against; [`sqlite`] keeps documents on disk.
+
+mod change;
+mod index_key;
+pub mod memory;
+
+pub use memory::MemoryStore;

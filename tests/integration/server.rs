@@ -1,1 +1,4 @@
-//! To be written.
+//! The storage API over real HTTP.
+
+mod objects;
+mod support;

@@ -1,0 +1,325 @@
+//! What a write makes of a document: the part of every engine that is not storing.
+
+use std::sync::Arc;
+
+use crate::environment::Environment;
+use crate::model::{
+    Class, ClassName, CloudError, Column, ColumnType, Document, ErrorCode, Filter, ObjectId, Principal,
+    RelationChange, Schema, SchemaChange, Test, Timestamp, Update, Value, limits,
+};
+use crate::store::{ReadError, WriteOutcome, Written};
+
+/// The keys that the store itself sets.
+const OWN_KEYS: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
+
+/// Levels of nesting in a stored document: MongoDB's bound, well below what the JSON reader takes.
+const DEPTH_MAX: usize = 100;
+
+/// A document after a write that is admitted, not stored yet.
+#[derive(Debug)]
+pub(super) struct Change {
+    /// Its id.
+    pub(super) id: ObjectId,
+    /// The whole of it, `objectId`, `createdAt` and `updatedAt` included.
+    pub(super) document: Document,
+    /// When it was created.
+    pub(super) created_at: Timestamp,
+    /// When it was changed.
+    pub(super) updated_at: Timestamp,
+    /// Columns that the class gets with it.
+    pub(super) columns: Vec<(String, Column)>,
+    /// Changes of relations that are stored beside it.
+    pub(super) relations: Vec<RelationChange>,
+    /// Whether it is new.
+    pub(super) is_new: bool,
+}
+
+impl Change {
+    /// A new document.
+    pub(super) fn create(
+        class: &Class,
+        fields: &Update,
+        environment: &Environment,
+    ) -> Result<Self, CloudError> {
+        let mut document = Document::new();
+        let (columns, relations) = apply(class, fields, &mut document)?;
+        for (key, column) in &class.columns {
+            if document.contains_key(key) {
+                continue;
+            }
+            match &column.default {
+                Some(default) => {
+                    document.insert(key.clone(), default.clone());
+                }
+                None if column.required => {
+                    return Err(CloudError::new(
+                        ErrorCode::KEY_REQUIRED,
+                        format!("Key is required. The column is: '{key}'."),
+                    ));
+                }
+                None => {}
+            }
+        }
+        if let Some(acl) = &class.default_acl
+            && !document.contains_key("ACL")
+        {
+            document.insert("ACL".to_owned(), acl.clone());
+        }
+        let now = environment.now();
+        let id = environment.object_id();
+        document.insert("objectId".to_owned(), id.as_str().into());
+        document.insert("createdAt".to_owned(), now.to_string().into());
+        document.insert("updatedAt".to_owned(), now.to_string().into());
+        Ok(Self {
+            id,
+            document,
+            created_at: now,
+            updated_at: now,
+            columns,
+            relations,
+            is_new: true,
+        })
+    }
+
+    /// A document that is there, changed.
+    pub(super) fn update(
+        class: &Class,
+        mut document: Document,
+        at: (ObjectId, Timestamp),
+        update: &Update,
+        environment: &Environment,
+    ) -> Result<Self, CloudError> {
+        let (columns, relations) = apply(class, update, &mut document)?;
+        let now = environment.now();
+        document.insert("updatedAt".to_owned(), now.to_string().into());
+        let (id, created_at) = at;
+        Ok(Self {
+            id,
+            document,
+            created_at,
+            updated_at: now,
+            columns,
+            relations,
+            is_new: false,
+        })
+    }
+
+    /// The class with this change's columns.
+    pub(super) fn widen(&self, class: &Class) -> Class {
+        let mut class = class.clone();
+        class.columns.extend(self.columns.iter().cloned());
+        class
+    }
+
+    /// The answer to the write.
+    pub(super) fn into_written(self) -> Written {
+        Written {
+            object_id: Some(self.id),
+            created_at: self.is_new.then_some(self.created_at),
+            updated_at: Some(self.updated_at),
+            fields: self.document,
+        }
+    }
+}
+
+/// What the answer to a delete holds.
+pub(super) fn deleted(id: &ObjectId) -> Written {
+    Written {
+        object_id: Some(id.clone()),
+        ..Written::default()
+    }
+}
+
+/// Whether `principal` may change `document`, and `guard` matches it.
+pub(super) fn allow(document: &Document, guard: &Filter, principal: &Principal) -> Result<(), WriteOutcome> {
+    if !principal.may_write(document) {
+        return Err(WriteOutcome::Rejected(CloudError::new(
+            ErrorCode::FORBIDDEN,
+            "Forbidden writing by object's ACL.",
+        )));
+    }
+    match guard.matches(document) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(WriteOutcome::NotMatched),
+        Err(error) => Err(WriteOutcome::Rejected(error)),
+    }
+}
+
+fn apply(
+    class: &Class,
+    update: &Update,
+    document: &mut Document,
+) -> Result<(Vec<(String, Column)>, Vec<RelationChange>), CloudError> {
+    if let Some((key, _)) = update
+        .ops
+        .iter()
+        .find(|(key, _)| OWN_KEYS.contains(&key.column()))
+    {
+        return Err(CloudError::new(
+            ErrorCode::KEY_READ_ONLY,
+            format!("The key is read only. The column is: '{key}'."),
+        ));
+    }
+    let columns = class.admit(update)?;
+    if class.columns.len() + columns.len() > limits::COLUMNS_MAX {
+        return Err(CloudError::other(format!(
+            "The class '{}' has its {} columns; no further ones can be added.",
+            class.name,
+            limits::COLUMNS_MAX
+        )));
+    }
+    let applied = update.apply(document)?;
+    for key in &applied.columns {
+        let Some(value) = document.get_mut(key) else {
+            continue;
+        };
+        if depth_exceeds(value, DEPTH_MAX) {
+            return Err(CloudError::new(
+                ErrorCode::INVALID_JSON,
+                format!("The value of '{key}' is nested deeper than {DEPTH_MAX} levels."),
+            ));
+        }
+        let added = || {
+            columns
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, column)| column)
+        };
+        let column = class.columns.get(key).or_else(added);
+        if column.is_some_and(|column| column.column_type == ColumnType::Date) {
+            normalize_date(value)?;
+        }
+    }
+    Ok((columns, applied.relations))
+}
+
+/// Dates are stored in one form, so that their text sorts as they do.
+fn normalize_date(value: &mut Value) -> Result<(), CloudError> {
+    let Some(iso) = value.get_mut("iso") else {
+        return Ok(());
+    };
+    let time = Timestamp::parse(iso.as_str().unwrap_or_default())?;
+    *iso = time.to_string().into();
+    Ok(())
+}
+
+fn depth_exceeds(value: &Value, rest: usize) -> bool {
+    let Some(less) = rest.checked_sub(1) else {
+        return true;
+    };
+    match value {
+        Value::Array(elements) => elements.iter().any(|element| depth_exceeds(element, less)),
+        Value::Object(fields) => fields.values().any(|field| depth_exceeds(field, less)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// 137.
+pub(super) fn duplicate() -> CloudError {
+    CloudError::new(
+        ErrorCode::DUPLICATE_VALUE,
+        "A unique field was given a value that is already taken.",
+    )
+}
+
+/// 116.
+pub(super) fn too_large() -> CloudError {
+    CloudError::new(
+        ErrorCode::OBJECT_TOO_LARGE,
+        format!(
+            "The object is too large: an object holds at most {} MB.",
+            limits::OBJECT_BYTES_MAX / (1024 * 1024)
+        ),
+    )
+}
+
+/// The class that a first write makes, where there is room for one more.
+pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, CloudError> {
+    if schema.classes.len() >= limits::CLASSES_MAX {
+        return Err(CloudError::other(format!(
+            "There are {} classes; no further ones can be created.",
+            limits::CLASSES_MAX
+        )));
+    }
+    Ok(Class::new(name.clone()))
+}
+
+/// The class that `change` is about, as it is afterwards; `None` where nothing changes. Indexes are for the engine to
+/// build.
+pub(super) fn redefine(schema: &Schema, change: SchemaChange) -> Result<Option<Class>, CloudError> {
+    let existing = |name: &ClassName| match schema.classes.get(name) {
+        Some(class) => Ok(Class::clone(class)),
+        None => new_class(schema, name),
+    };
+    Ok(Some(match change {
+        SchemaChange::CreateClass(class) => {
+            if schema.classes.contains_key(&class.name) {
+                return Ok(None);
+            }
+            new_class(schema, &class.name)?;
+            class
+        }
+        SchemaChange::SetColumn(name, key, column) => {
+            let mut class = existing(&name)?;
+            if let Some(old) = class.columns.get(&key)
+                && old.column_type != column.column_type
+            {
+                return Err(CloudError::new(
+                    ErrorCode::INCORRECT_TYPE,
+                    format!("The column '{key}' of '{name}' has another type, which cannot be changed."),
+                ));
+            }
+            class.columns.insert(key, column);
+            class
+        }
+        SchemaChange::SetPermissions(name, permissions) => {
+            let mut class = existing(&name)?;
+            class.permissions = permissions;
+            class
+        }
+        SchemaChange::AddIndex(name, index) => {
+            let mut class = existing(&name)?;
+            if class.indexes.contains(&index) {
+                return Ok(None);
+            }
+            if index.keys.is_empty() {
+                return Err(CloudError::other("An index needs at least one key."));
+            }
+            class.indexes.push(index);
+            class
+        }
+        SchemaChange::SetDefaultAcl(name, acl) => {
+            let mut class = existing(&name)?;
+            class.default_acl = acl.map(crate::model::Acl::into_value);
+            class
+        }
+    }))
+}
+
+/// The schema with this class.
+pub(super) fn with_class(schema: &Schema, class: Class) -> Arc<Schema> {
+    let mut schema = schema.clone();
+    schema.classes.insert(class.name.clone(), Arc::new(class));
+    Arc::new(schema)
+}
+
+/// Refuses a filter that holds a sub-query: these are for the caller to resolve, and whether an engine would come to
+/// evaluate one must not depend on what is stored.
+pub(super) fn check_resolved(filter: &Filter) -> Result<(), ReadError> {
+    fn resolved(test: &Test) -> bool {
+        match test {
+            Test::InQuery(_) | Test::NotInQuery(_) | Test::Select(_) | Test::DontSelect(_) => false,
+            Test::Not(inner) => resolved(inner),
+            _ => true,
+        }
+    }
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+            parts.iter().try_for_each(check_resolved)
+        }
+        Filter::Key(_, test) if resolved(test) => Ok(()),
+        Filter::Key(..) | Filter::RelatedTo { .. } => Err(ReadError::Rejected(CloudError::other(
+            "A sub-query ($inQuery, $select, $relatedTo) must be resolved before the store is asked.",
+        ))),
+    }
+}

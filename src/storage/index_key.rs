@@ -1,0 +1,144 @@
+//! Values in the form in which indexes hold them.
+
+use serde_json::Map;
+
+use crate::model::value::Kind;
+use crate::model::{Document, Index, Value};
+
+/// A value as an index holds it. Two values have equal forms exactly where
+/// [`equal`](crate::model::value::equal) says that they are equal; values of one type keep their order.
+#[derive(Clone, Debug, PartialEq, PartialOrd)]
+pub(super) enum IndexValue {
+    /// Missing, or `null`: an index does not tell them apart.
+    Absent,
+    /// An integer of 64 bits.
+    Integer(i64),
+    /// Any other number.
+    Real(f64),
+    /// Text.
+    Text(String),
+    /// Everything else: a byte that names the type, then its contents.
+    Bytes(Vec<u8>),
+}
+
+/// The first byte of [`IndexValue::Bytes`].
+pub(super) mod tag {
+    pub(in crate::storage) const BOOLEAN: u8 = 1;
+    pub(in crate::storage) const DATE: u8 = 2;
+    pub(in crate::storage) const POINTER: u8 = 3;
+    pub(in crate::storage) const FILE: u8 = 4;
+    pub(in crate::storage) const OTHER: u8 = 5;
+    /// An array at the key or on the way to it, which a single form cannot stand for. Sorts after everything.
+    pub(in crate::storage) const ARRAY: u8 = 6;
+}
+
+impl IndexValue {
+    /// The form of what stands at `key`.
+    pub(super) fn at(document: &Document, key: &str) -> Self {
+        let mut parts = key.split('.');
+        let mut value = parts.next().and_then(|column| document.get(column));
+        for part in parts {
+            value = match value {
+                Some(Value::Object(fields)) => fields.get(part),
+                Some(array @ Value::Array(_)) => return Self::of(array),
+                _ => return Self::Absent,
+            };
+        }
+        value.map_or(Self::Absent, Self::of)
+    }
+
+    /// The form of a value.
+    pub(super) fn of(value: &Value) -> Self {
+        let tagged = |tag: u8, contents: &[u8]| {
+            let mut bytes = Vec::with_capacity(contents.len() + 1);
+            bytes.push(tag);
+            bytes.extend_from_slice(contents);
+            Self::Bytes(bytes)
+        };
+        match Kind::of(value) {
+            Kind::Null => Self::Absent,
+            Kind::Number(number) => match number.as_i64() {
+                Some(integer) => Self::Integer(integer),
+                None => Self::Real(number.as_f64().unwrap_or_default()),
+            },
+            Kind::String(text) => Self::Text(text.to_owned()),
+            Kind::Boolean(boolean) => tagged(tag::BOOLEAN, &[u8::from(boolean)]),
+            Kind::Date(time) => {
+                // The sign bit turned, so that the bytes sort as the times do.
+                let sortable = time.as_millis().cast_unsigned() ^ (1 << 63);
+                tagged(tag::DATE, &sortable.to_be_bytes())
+            }
+            Kind::Pointer {
+                class_name,
+                object_id,
+            } => tagged(tag::POINTER, format!("{class_name}\0{object_id}").as_bytes()),
+            Kind::File(id) => tagged(tag::FILE, id.as_bytes()),
+            Kind::Array(_) => tagged(tag::ARRAY, canonical(value).to_string().as_bytes()),
+            Kind::Object(_) | Kind::Bytes(_) | Kind::GeoPoint(_) | Kind::Relation(_) => {
+                tagged(tag::OTHER, canonical(value).to_string().as_bytes())
+            }
+        }
+    }
+
+    /// The form in which equal values are the same bytes, for maps.
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Absent => vec![0],
+            Self::Integer(integer) => integer.to_string().into_bytes(),
+            Self::Real(real) => whole(*real).map_or_else(
+                || real.to_string().into_bytes(),
+                |integer| integer.to_string().into_bytes(),
+            ),
+            Self::Text(text) => format!("\"{text}").into_bytes(),
+            Self::Bytes(bytes) => bytes.clone(),
+        }
+    }
+}
+
+/// What a unique index compares; `None` where the document is not in the index.
+pub(super) fn unique_key(index: &Index, document: &Document) -> Option<Vec<Vec<u8>>> {
+    let values: Vec<IndexValue> = index
+        .keys
+        .iter()
+        .map(|key| IndexValue::at(document, key))
+        .collect();
+    if index.sparse && values.iter().all(|value| *value == IndexValue::Absent) {
+        return None;
+    }
+    Some(values.iter().map(IndexValue::bytes).collect())
+}
+
+/// Numbers in one form, objects with their keys in order.
+fn canonical(value: &Value) -> Value {
+    match value {
+        Value::Array(elements) => Value::Array(elements.iter().map(canonical).collect()),
+        Value::Object(fields) => {
+            let mut sorted: Vec<_> = fields.iter().collect();
+            sorted.sort_unstable_by_key(|(key, _)| *key);
+            let fields: Map<_, _> = sorted
+                .into_iter()
+                .map(|(key, value)| (key.clone(), canonical(value)))
+                .collect();
+            Value::Object(fields)
+        }
+        Value::Number(number) => match number.as_f64().and_then(whole) {
+            Some(integer) if number.as_i64().is_none() => Value::from(integer),
+            _ => value.clone(),
+        },
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// The integer that a double is, where it is one of 63 bits.
+fn whole(real: f64) -> Option<i64> {
+    const BOUND: f64 = 9_223_372_036_854_775_808.0;
+    if real.fract() != 0.0 || real.abs() >= BOUND {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "integral and within 64 bits, checked above"
+    )]
+    let integer = real as i64;
+    Some(integer)
+}

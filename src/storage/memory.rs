@@ -1,0 +1,421 @@
+//! Documents in a map: the oracle of the other engines, and a store for tests and simulations. Nothing is durable.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::environment::Environment;
+use crate::model::{
+    Class, ClassName, CloudError, Document, Filter, ObjectId, OrderKey, Pointer, Principal, Query, Schema,
+    SchemaChange, limits,
+};
+use crate::storage::change::{self, Change};
+use crate::storage::index_key::unique_key;
+use crate::store::{
+    Action, AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome, Written,
+};
+
+/// Documents in memory. Clones share them.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    environment: Environment,
+    state: Arc<Mutex<State>>,
+    single_documents: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    schema: Arc<Schema>,
+    documents: BTreeMap<ClassName, BTreeMap<ObjectId, Document>>,
+    /// By class and place of the index in it: what is taken, and by whom.
+    taken: BTreeMap<(ClassName, usize), BTreeMap<Vec<Vec<u8>>, ObjectId>>,
+    relations: BTreeSet<Link>,
+}
+
+/// `target` is in the relation `key` of `owner`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Link {
+    owner: Pointer,
+    key: String,
+    target: Pointer,
+}
+
+/// How to take back one step of a write.
+#[derive(Debug)]
+enum Undo {
+    Document(ClassName, ObjectId, Option<Document>),
+    Link(Link, bool),
+    Schema(Arc<Schema>),
+}
+
+impl MemoryStore {
+    /// An empty store that takes its ids and times from `environment`.
+    #[must_use]
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            state: Arc::default(),
+            single_documents: false,
+        }
+    }
+
+    /// The same documents, seen through a store that does not offer all-or-nothing batches
+    /// ([`Store::atomic`] is `None`), as LeanCloud does not.
+    #[must_use]
+    pub fn single_documents(mut self) -> Self {
+        self.single_documents = true;
+        self
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_all(&self, writes: Vec<Write>, principal: &Principal) -> Vec<WriteOutcome> {
+        let mut state = self.state();
+        writes
+            .into_iter()
+            .map(|write| {
+                let mut undo = Vec::new();
+                match state.write(&write, principal, &self.environment, &mut undo) {
+                    Ok(written) => WriteOutcome::Applied(written),
+                    Err(outcome) => {
+                        state.take_back(undo);
+                        outcome
+                    }
+                }
+            })
+            .collect()
+    }
+
+    fn read(&self, class: &ClassName, query: &Query, principal: &Principal) -> Result<Found, ReadError> {
+        change::check_resolved(&query.filter)?;
+        let state = self.state();
+        let mut matching = Vec::new();
+        for document in state.documents.get(class).into_iter().flat_map(BTreeMap::values) {
+            if principal.may_read(document) && query.filter.matches(document)? {
+                matching.push(document);
+            }
+        }
+        let count = query.count.then_some(matching.len() as u64);
+        // The map holds them by id, and the sort is stable: the id decides between equals.
+        matching.sort_by(|a, b| compare(&query.order, a, b));
+        let results = matching
+            .into_iter()
+            .skip(query.skip as usize)
+            .take(query.limit as usize)
+            .cloned()
+            .collect();
+        Ok(Found { results, count })
+    }
+}
+
+fn compare(order: &[OrderKey], a: &Document, b: &Document) -> Ordering {
+    if order.is_empty() {
+        Ordering::Equal
+    } else {
+        OrderKey::compare(order, a, b)
+    }
+}
+
+impl State {
+    fn write(
+        &mut self,
+        write: &Write,
+        principal: &Principal,
+        environment: &Environment,
+        undo: &mut Vec<Undo>,
+    ) -> Result<Written, WriteOutcome> {
+        let name = &write.class;
+        match &write.action {
+            Action::Create { fields } => {
+                let class = self.class(name).map_err(WriteOutcome::Rejected)?;
+                let change = Change::create(&class, fields, environment).map_err(WriteOutcome::Rejected)?;
+                self.store(&class, change, undo)
+            }
+            Action::Update {
+                id, guard, update, ..
+            } => {
+                let document = self.allowed(name, id, guard, principal)?;
+                let class = self.class(name).map_err(WriteOutcome::Rejected)?;
+                let created_at = document.created_at().unwrap_or(crate::model::Timestamp::EPOCH);
+                let change = Change::update(&class, document, (id.clone(), created_at), update, environment)
+                    .map_err(WriteOutcome::Rejected)?;
+                self.store(&class, change, undo)
+            }
+            Action::Delete { id, guard } => {
+                self.allowed(name, id, guard, principal)?;
+                self.put(name, id, None, undo).map_err(WriteOutcome::Rejected)?;
+                self.unlink_owner(name, id, undo);
+                Ok(change::deleted(id))
+            }
+        }
+    }
+
+    fn class(&self, name: &ClassName) -> Result<Arc<Class>, CloudError> {
+        match self.schema.classes.get(name) {
+            Some(class) => Ok(Arc::clone(class)),
+            None => change::new_class(&self.schema, name).map(Arc::new),
+        }
+    }
+
+    fn allowed(
+        &self,
+        class: &ClassName,
+        id: &ObjectId,
+        guard: &Filter,
+        principal: &Principal,
+    ) -> Result<Document, WriteOutcome> {
+        let document = self
+            .documents
+            .get(class)
+            .and_then(|documents| documents.get(id))
+            .ok_or(WriteOutcome::NotMatched)?;
+        change::allow(document, guard, principal)?;
+        Ok(document.clone())
+    }
+
+    fn store(
+        &mut self,
+        class: &Class,
+        change: Change,
+        undo: &mut Vec<Undo>,
+    ) -> Result<Written, WriteOutcome> {
+        let size = serde_json::to_vec(&change.document).map_or(usize::MAX, |bytes| bytes.len());
+        if size > limits::OBJECT_BYTES_MAX {
+            return Err(WriteOutcome::Rejected(change::too_large()));
+        }
+        if !change.columns.is_empty() || !self.schema.classes.contains_key(&class.name) {
+            undo.push(Undo::Schema(Arc::clone(&self.schema)));
+            self.schema = change::with_class(&self.schema, change.widen(class));
+        }
+        self.put(&class.name, &change.id, Some(change.document.clone()), undo)
+            .map_err(WriteOutcome::Rejected)?;
+        for relation in &change.relations {
+            let link = Link {
+                owner: Pointer {
+                    class_name: class.name.clone(),
+                    object_id: change.id.clone(),
+                },
+                key: relation.key.clone(),
+                target: relation.target.clone(),
+            };
+            self.link(link, relation.add, undo);
+        }
+        Ok(change.into_written())
+    }
+
+    /// Puts a document in the place of the one that is there, or takes it away; 137 where an index refuses it.
+    fn put(
+        &mut self,
+        class: &ClassName,
+        id: &ObjectId,
+        document: Option<Document>,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), CloudError> {
+        let definition = self.schema.classes.get(class).map(Arc::clone);
+        let documents = self.documents.entry(class.clone()).or_default();
+        let before = documents.remove(id);
+        let indexes = definition
+            .iter()
+            .flat_map(|class| class.indexes.iter().enumerate());
+        for (place, index) in indexes.clone().filter(|(_, index)| index.unique) {
+            let taken = self.taken.entry((class.clone(), place)).or_default();
+            if let Some(key) = before.as_ref().and_then(|before| unique_key(index, before)) {
+                taken.remove(&key);
+            }
+        }
+        let clash = indexes
+            .clone()
+            .filter(|(_, index)| index.unique)
+            .any(|(place, index)| {
+                let key = document.as_ref().and_then(|document| unique_key(index, document));
+                let taken = self.taken.get(&(class.clone(), place));
+                key.is_some_and(|key| taken.is_some_and(|taken| taken.contains_key(&key)))
+            });
+        let kept = if clash { &before } else { &document };
+        for (place, index) in indexes.filter(|(_, index)| index.unique) {
+            if let Some(key) = kept.as_ref().and_then(|kept| unique_key(index, kept)) {
+                let taken = self.taken.entry((class.clone(), place)).or_default();
+                taken.insert(key, id.clone());
+            }
+        }
+        let documents = self.documents.entry(class.clone()).or_default();
+        if let Some(kept) = kept {
+            documents.insert(id.clone(), kept.clone());
+        }
+        if clash {
+            return Err(change::duplicate());
+        }
+        undo.push(Undo::Document(class.clone(), id.clone(), before));
+        Ok(())
+    }
+
+    fn link(&mut self, link: Link, add: bool, undo: &mut Vec<Undo>) {
+        let changed = if add {
+            self.relations.insert(link.clone())
+        } else {
+            self.relations.remove(&link)
+        };
+        if changed {
+            undo.push(Undo::Link(link, add));
+        }
+    }
+
+    fn unlink_owner(&mut self, class: &ClassName, id: &ObjectId, undo: &mut Vec<Undo>) {
+        let owned = |link: &&Link| link.owner.class_name == *class && link.owner.object_id == *id;
+        let links: Vec<Link> = self.relations.iter().filter(owned).cloned().collect();
+        for link in links {
+            self.link(link, false, undo);
+        }
+    }
+
+    fn take_back(&mut self, undo: Vec<Undo>) {
+        for step in undo.into_iter().rev() {
+            match step {
+                Undo::Document(class, id, before) => {
+                    // The state before was allowed by every index, so that this cannot be refused.
+                    let _ = self.put(&class, &id, before, &mut Vec::new());
+                }
+                Undo::Link(link, added) => self.link(link, !added, &mut Vec::new()),
+                Undo::Schema(schema) => self.schema = schema,
+            }
+        }
+    }
+
+    fn define(&mut self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
+        let Some(class) = change::redefine(&self.schema, change)? else {
+            return Ok(Arc::clone(&self.schema));
+        };
+        let mut rebuilt = BTreeMap::new();
+        for (place, index) in class.indexes.iter().enumerate().filter(|(_, index)| index.unique) {
+            let taken: &mut BTreeMap<_, _> = rebuilt.entry((class.name.clone(), place)).or_default();
+            for (id, document) in self.documents.get(&class.name).into_iter().flatten() {
+                if let Some(key) = unique_key(index, document)
+                    && taken.insert(key, id.clone()).is_some()
+                {
+                    return Err(change::duplicate());
+                }
+            }
+        }
+        self.taken.extend(rebuilt);
+        self.schema = change::with_class(&self.schema, class);
+        Ok(Arc::clone(&self.schema))
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.get_as(class, id, &Principal::Master).await
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        Ok(self.read(class, query, &Principal::Master)?.results)
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        let query = Query {
+            count: true,
+            ..Query::new(filter.clone()).limit(0)
+        };
+        let found = self.read(class, &query, &Principal::Master)?;
+        Ok(found.count.unwrap_or_default())
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        let mut outcomes = self.write_all(vec![write], &Principal::Master);
+        outcomes
+            .pop()
+            .unwrap_or_else(|| WriteOutcome::Unknown("the store answered nothing".to_owned()))
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        self.write_all(writes, &Principal::Master)
+    }
+
+    fn atomic(&self) -> Option<&dyn AtomicStore> {
+        (!self.single_documents).then_some(self)
+    }
+}
+
+#[async_trait]
+impl AtomicStore for MemoryStore {
+    async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
+        let mut state = self.state();
+        let mut undo = Vec::new();
+        let mut answers = Vec::with_capacity(writes.len());
+        for (index, write) in writes.iter().enumerate() {
+            match state.write(write, &Principal::Master, &self.environment, &mut undo) {
+                Ok(written) => answers.push(written),
+                Err(outcome) => {
+                    state.take_back(undo);
+                    return CommitOutcome::Refused { index, outcome };
+                }
+            }
+        }
+        CommitOutcome::Applied(answers)
+    }
+}
+
+#[async_trait]
+impl Database for MemoryStore {
+    fn schema(&self) -> Arc<Schema> {
+        Arc::clone(&self.state().schema)
+    }
+
+    async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
+        self.state().define(change)
+    }
+
+    async fn get_as(
+        &self,
+        class: &ClassName,
+        id: &ObjectId,
+        principal: &Principal,
+    ) -> Result<Option<Document>, ReadError> {
+        let state = self.state();
+        let document = state.documents.get(class).and_then(|documents| documents.get(id));
+        Ok(document.filter(|document| principal.may_read(document)).cloned())
+    }
+
+    async fn find_as(
+        &self,
+        class: &ClassName,
+        query: &Query,
+        principal: &Principal,
+    ) -> Result<Found, ReadError> {
+        self.read(class, query, principal)
+    }
+
+    async fn write_as(&self, writes: Vec<Write>, principal: &Principal) -> Vec<WriteOutcome> {
+        self.write_all(writes, principal)
+    }
+
+    async fn related(&self, owner: &Pointer, key: &str) -> Result<Vec<Pointer>, ReadError> {
+        let state = self.state();
+        let links = state.relations.iter();
+        let mut targets: Vec<Pointer> = links
+            .filter(|link| link.owner == *owner && link.key == key)
+            .map(|link| link.target.clone())
+            .collect();
+        targets.sort_by(|a, b| (&a.object_id, &a.class_name).cmp(&(&b.object_id, &b.class_name)));
+        Ok(targets)
+    }
+
+    async fn owners(
+        &self,
+        class: &ClassName,
+        key: &str,
+        target: &Pointer,
+    ) -> Result<Vec<ObjectId>, ReadError> {
+        let state = self.state();
+        let links = state.relations.iter();
+        Ok(links
+            .filter(|link| link.owner.class_name == *class && link.key == key && link.target == *target)
+            .map(|link| link.owner.object_id.clone())
+            .collect())
+    }
+}
