@@ -7,5 +7,8 @@
 mod change;
 mod index_key;
 pub mod memory;
+mod sql;
+pub mod sqlite;
 
 pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;

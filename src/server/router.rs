@@ -36,7 +36,7 @@ impl Server {
     pub fn router(&self) -> Router {
         Router::new()
             .route("/1.1/{*path}", any(handle))
-            .layer(CatchPanicLayer::custom(|panic| panicked(panic)))
+            .layer(CatchPanicLayer::custom(panicked))
             .layer(cors_layer())
             .with_state(self.clone())
     }
@@ -269,6 +269,7 @@ fn request_id(headers: &HeaderMap, environment: &Environment) -> String {
 }
 
 /// A bug of ours must not take the connection with it, nor tell the caller about it.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands over the box")]
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic
         .downcast_ref::<String>()

@@ -171,6 +171,7 @@ async fn plan_create(context: &Context, request: WriteRequest) -> Result<Plan, C
     authorize::require_columns(&class, &update, principal)?;
     // The before hook.
     if hooks.runs(context, HookKind::BeforeSave) {
+        class.admit(&update)?;
         update = before_save(context, &hooks, update).await?;
     }
     let token = user_rules::seal(context, secrets, &mut update).await?;
@@ -212,6 +213,7 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
     let principal = if is_user { &Principal::Master } else { principal };
     // The before hook.
     if hooks.runs(context, HookKind::BeforeUpdate) {
+        class.admit(&update)?;
         let mut object = stored(context, &hooks, &id, guard.as_ref(), principal)
             .await?
             .ok_or_else(|| not_matched(&class.name, &id, guard.is_some()))?;

@@ -161,13 +161,6 @@ fn apply(
         ));
     }
     let columns = class.admit(update)?;
-    if class.columns.len() + columns.len() > limits::COLUMNS_MAX {
-        return Err(CloudError::other(format!(
-            "The class '{}' has its {} columns; no further ones can be added.",
-            class.name,
-            limits::COLUMNS_MAX
-        )));
-    }
     let applied = update.apply(document)?;
     for key in &applied.columns {
         let Some(value) = document.get_mut(key) else {
@@ -241,7 +234,7 @@ pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, Clou
             limits::CLASSES_MAX
         )));
     }
-    Ok(Class::new(name.clone()))
+    Ok(Class::initial(name.clone()))
 }
 
 /// The class that `change` is about, as it is afterwards; `None` where nothing changes. Indexes are for the engine to

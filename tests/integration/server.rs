@@ -1,4 +1,10 @@
 //! The storage API over real HTTP.
 
+mod batches;
+mod hooks;
 mod objects;
+mod permissions;
+mod queries;
 mod support;
+mod users;
+mod wire;

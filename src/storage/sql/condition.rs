@@ -1,0 +1,105 @@
+//! A condition and its parameters.
+
+use rusqlite::types::Value as SqlValue;
+
+/// What follows `WHERE`.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::storage) struct Condition {
+    /// The text, with a `?` for each parameter.
+    pub(in crate::storage) sql: String,
+    /// The parameters, in order.
+    pub(in crate::storage) parameters: Vec<SqlValue>,
+    /// Whether it holds exactly for the rows that match. Otherwise it holds for all of these, and maybe for others.
+    pub(in crate::storage) exact: bool,
+}
+
+impl Condition {
+    /// Holds for no row, exactly; or for every row, exactly.
+    pub(super) fn constant(holds: bool) -> Self {
+        Self {
+            sql: if holds { "1" } else { "0" }.to_owned(),
+            parameters: Vec::new(),
+            exact: true,
+        }
+    }
+
+    /// Holds for every row: SQL cannot tell.
+    pub(super) fn unknown() -> Self {
+        Self::constant(true).widened()
+    }
+
+    /// A text with parameters.
+    pub(super) fn new(sql: impl Into<String>, parameters: impl IntoIterator<Item = SqlValue>) -> Self {
+        Self {
+            sql: sql.into(),
+            parameters: parameters.into_iter().collect(),
+            exact: true,
+        }
+    }
+
+    /// The same, to be confirmed by the evaluator.
+    pub(super) fn widened(mut self) -> Self {
+        self.exact = false;
+        self
+    }
+
+    /// Whether it restricts nothing.
+    pub(super) fn is_open(&self) -> bool {
+        self.sql == "1"
+    }
+
+    /// The opposite.
+    pub(super) fn negated(self) -> Self {
+        if !self.exact {
+            return Self::unknown();
+        }
+        match self.sql.as_str() {
+            "0" => Self::constant(true),
+            "1" => Self::constant(false),
+            // `NOT` alone would keep out the rows for which the condition is NULL.
+            _ => Self {
+                sql: format!("({}) IS NOT TRUE", self.sql),
+                ..self
+            },
+        }
+    }
+
+    /// All of them.
+    pub(super) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut joined = Self::constant(true);
+        for part in parts {
+            joined.exact &= part.exact;
+            if part.is_open() {
+                continue;
+            }
+            if joined.sql == "1" {
+                joined.sql = part.sql;
+            } else {
+                joined.sql.push_str(" AND ");
+                joined.sql.push_str(&part.sql);
+            }
+            joined.parameters.extend(part.parameters);
+        }
+        joined
+    }
+
+    /// At least one of them.
+    pub(super) fn any(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut terms = Vec::new();
+        let mut joined = Self::constant(false);
+        for part in parts {
+            if part.is_open() {
+                return if part.exact { part } else { Self::unknown() };
+            }
+            joined.exact &= part.exact;
+            if part.sql != "0" {
+                terms.push(part.sql);
+                joined.parameters.extend(part.parameters);
+            }
+        }
+        if !terms.is_empty() {
+            joined.sql = format!("({})", terms.join(" OR "));
+        }
+        joined
+    }
+}

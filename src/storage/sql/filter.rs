@@ -1,0 +1,356 @@
+//! A filter as a condition.
+
+use rusqlite::types::Value as SqlValue;
+
+use crate::model::value::Kind;
+use crate::model::{ColumnType, Filter, Index, KeyPath, Test, Timestamp, Value};
+use crate::storage::index_key::{IndexValue, tag};
+use crate::storage::sql::condition::Condition;
+use crate::storage::sql::place::{Keys, Place, extract};
+
+/// Parts of a filter beyond which it is left to the evaluator: SQLite bounds the depth of expressions.
+const PARTS_MAX: usize = 400;
+
+/// Values of one `$in` beyond which it is left to the evaluator: SQLite bounds the number of parameters.
+const VALUES_MAX: usize = 4000;
+
+/// The rows that can match.
+pub(in crate::storage) fn condition(filter: &Filter, keys: &Keys<'_>) -> Condition {
+    if size(filter) > PARTS_MAX {
+        return Condition::unknown();
+    }
+    compile(filter, keys)
+}
+
+/// Whether the filter asks for one document by its id or by all keys of a unique index.
+pub(in crate::storage) fn is_point(filter: &Filter, keys: &Keys<'_>) -> bool {
+    let Filter::And(parts) = filter else {
+        return false;
+    };
+    let fixed = |key: &str| {
+        parts.iter().any(|part| match part {
+            Filter::Key(path, Test::Eq(value)) => {
+                path.as_str() == key && matches!(value, Value::String(_) | Value::Number(_))
+            }
+            _ => false,
+        })
+    };
+    let has_columns = |index: &Index| {
+        let typed = |key: &String| keys.class.columns.get(key).map(|column| &column.column_type);
+        index
+            .keys
+            .iter()
+            .all(|key| matches!(typed(key), Some(ColumnType::String | ColumnType::Number)))
+    };
+    fixed("objectId")
+        || keys
+            .class
+            .indexes
+            .iter()
+            .any(|index| index.unique && has_columns(index) && index.keys.iter().all(|key| fixed(key)))
+}
+
+fn size(filter: &Filter) -> usize {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+            1 + parts.iter().map(size).sum::<usize>()
+        }
+        Filter::Key(_, Test::All(values)) => values.len(),
+        Filter::Key(..) | Filter::RelatedTo { .. } => 1,
+    }
+}
+
+fn compile(filter: &Filter, keys: &Keys<'_>) -> Condition {
+    match filter {
+        Filter::And(parts) => Condition::all(parts.iter().map(|part| compile(part, keys))),
+        Filter::Or(parts) => Condition::any(parts.iter().map(|part| compile(part, keys))),
+        Filter::Nor(parts) => Condition::any(parts.iter().map(|part| compile(part, keys))).negated(),
+        Filter::Key(path, test) => compile_test(path, test, keys),
+        Filter::RelatedTo { .. } => Condition::unknown(),
+    }
+}
+
+fn compile_test(path: &KeyPath, test: &Test, keys: &Keys<'_>) -> Condition {
+    match test {
+        Test::Ne(value) => compile_test(path, &Test::Eq(value.clone()), keys).negated(),
+        Test::Nin(values) => compile_test(path, &Test::In(values.clone()), keys).negated(),
+        Test::Not(inner) => compile_test(path, inner, keys).negated(),
+        Test::All(values) if values.is_empty() => Condition::constant(false),
+        Test::All(values) => Condition::all(
+            values
+                .iter()
+                .map(|value| compile_test(path, &Test::Eq(value.clone()), keys)),
+        ),
+        Test::In(values) if values.len() > VALUES_MAX => Condition::unknown(),
+        _ => match keys.place(path) {
+            Place::Id => of_id(test),
+            Place::Time(column) => of_time(column, test),
+            Place::Indexed {
+                column, may_be_array, ..
+            } => of_indexed(path, &column, may_be_array, test),
+            Place::Typed { key, kind } => of_typed(&key, kind, test),
+            Place::Untyped { key } => of_untyped(&key, test),
+            Place::Elsewhere => Condition::unknown(),
+        },
+    }
+}
+
+/// The comparison of a range test, and what it compares with.
+fn range(test: &Test) -> Option<(&'static str, &Value)> {
+    match test {
+        Test::Lt(value) => Some(("<", value)),
+        Test::Lte(value) => Some(("<=", value)),
+        Test::Gt(value) => Some((">", value)),
+        Test::Gte(value) => Some((">=", value)),
+        _ => None,
+    }
+}
+
+fn placeholders(count: usize) -> String {
+    let mut text = "?,".repeat(count);
+    text.pop();
+    text
+}
+
+fn of_id(test: &Test) -> Condition {
+    let text = |value: &Value| value.as_str().map(|text| SqlValue::Text(text.to_owned()));
+    match test {
+        Test::Eq(value) => match text(value) {
+            Some(id) => Condition::new("id = ?", [id]),
+            None => Condition::constant(false),
+        },
+        Test::In(values) => is_one_of("id", values.iter().filter_map(text).collect()),
+        Test::Exists(there) => Condition::constant(*there),
+        _ => match range(test) {
+            Some((comparison, value)) => match text(value) {
+                Some(id) => Condition::new(format!("id {comparison} ?"), [id]),
+                None => Condition::constant(false),
+            },
+            None => Condition::unknown(),
+        },
+    }
+}
+
+fn is_one_of(expression: &str, values: Vec<SqlValue>) -> Condition {
+    match values.len() {
+        0 => Condition::constant(false),
+        1 => Condition::new(format!("{expression} = ?"), values),
+        count => Condition::new(format!("{expression} IN ({})", placeholders(count)), values),
+    }
+}
+
+fn of_time(column: &str, test: &Test) -> Condition {
+    let date = |value: &Value| match Kind::of(value) {
+        Kind::Date(time) => Some(SqlValue::Integer(time.as_millis())),
+        _ => None,
+    };
+    // The document holds the time as text; another spelling of the same instant is not equal to it.
+    let exact = |value: &Value| match value.as_str().map(Timestamp::parse) {
+        Some(Ok(time)) if value.as_str() == Some(&time.to_string()) => {
+            Some(SqlValue::Integer(time.as_millis()))
+        }
+        Some(_) => None,
+        None => date(value),
+    };
+    match test {
+        Test::Eq(value) => is_one_of(column, exact(value).into_iter().collect()),
+        Test::In(values) => is_one_of(column, values.iter().filter_map(exact).collect()),
+        Test::Exists(there) => Condition::constant(*there),
+        _ => match range(test) {
+            Some((comparison, value)) => date(value).map_or_else(Condition::unknown, |time| {
+                Condition::new(format!("{column} {comparison} ?"), [time])
+            }),
+            None => Condition::unknown(),
+        },
+    }
+}
+
+/// Every value here is in the form of [`IndexValue`]; SQLite sorts null, numbers, text, bytes.
+fn of_indexed(path: &KeyPath, column: &str, may_be_array: bool, test: &Test) -> Condition {
+    let narrow = match test {
+        Test::Eq(value) => equal_to_any(column, std::slice::from_ref(value)),
+        Test::In(values) => equal_to_any(column, values),
+        Test::Exists(there) if !path.is_nested() => return exists(path.as_str(), *there),
+        _ => range(test).and_then(|(comparison, value)| indexed_range(column, comparison, value)),
+    };
+    match narrow {
+        None => Condition::unknown(),
+        Some(narrow) if may_be_array => {
+            let array = SqlValue::Blob(vec![tag::ARRAY]);
+            Condition::any([narrow, Condition::new(format!("{column} >= ?"), [array])]).widened()
+        }
+        Some(narrow) => narrow,
+    }
+}
+
+/// `None` where a value is none of those that an index holds exactly.
+fn equal_to_any(column: &str, values: &[Value]) -> Option<Condition> {
+    let mut present = Vec::with_capacity(values.len());
+    let mut absent = Condition::constant(false);
+    let mut exact = true;
+    for value in values {
+        match IndexValue::of(value) {
+            IndexValue::Absent => absent = Condition::new(format!("{column} IS NULL"), []),
+            IndexValue::Bytes(bytes) if bytes.first().is_none_or(|tag| *tag >= tag::OTHER) => return None,
+            IndexValue::Real(real) => {
+                exact = false;
+                present.push(SqlValue::Real(real));
+            }
+            scalar => present.push(scalar.into()),
+        }
+    }
+    let found = Condition::any([is_one_of(column, present), absent]);
+    Some(if exact { found } else { found.widened() })
+}
+
+/// `None` for what has no range in an index.
+fn indexed_range(column: &str, comparison: &str, value: &Value) -> Option<Condition> {
+    let value = IndexValue::of(value);
+    // The end of the type's own stretch, so that values of other types stay out.
+    let above = comparison.starts_with('>');
+    let (end, exact) = match (&value, above) {
+        (IndexValue::Integer(_), false) => (None, true),
+        (IndexValue::Integer(_), true) => (Some(SqlValue::Text(String::new())), true),
+        (IndexValue::Real(real), _) if real.abs() >= 9e18 => return None,
+        (IndexValue::Real(_), false) => (None, false),
+        (IndexValue::Real(_), true) => (Some(SqlValue::Text(String::new())), false),
+        (IndexValue::Text(_), false) => (Some(SqlValue::Text(String::new())), true),
+        (IndexValue::Text(_), true) => (Some(SqlValue::Blob(Vec::new())), true),
+        (IndexValue::Bytes(bytes), _) if bytes.first() == Some(&tag::DATE) => {
+            let end = if above { tag::DATE + 1 } else { tag::DATE };
+            (Some(SqlValue::Blob(vec![end])), true)
+        }
+        (IndexValue::Bytes(_) | IndexValue::Absent, _) => return None,
+    };
+    let from = Condition::new(format!("{column} {comparison} ?"), [value.into()]);
+    let condition = match end {
+        Some(end) => {
+            let opposite = if above { "<" } else { ">=" };
+            let within = Condition::new(format!("{column} {opposite} ?"), [end]);
+            Condition::all([from, within])
+        }
+        None => from,
+    };
+    Some(if exact { condition } else { condition.widened() })
+}
+
+fn exists(key: &str, there: bool) -> Condition {
+    let not = if there { " NOT" } else { "" };
+    Condition::new(format!(r#"json_type(doc,'$."{key}"') IS{not} NULL"#), [])
+}
+
+fn of_untyped(key: &str, test: &Test) -> Condition {
+    match test {
+        Test::Exists(there) => exists(key, *there),
+        _ => Condition::unknown(),
+    }
+}
+
+fn of_typed(key: &str, kind: &ColumnType, test: &Test) -> Condition {
+    let expression = extract(key, kind);
+    match test {
+        Test::Exists(there) => exists(key, *there),
+        Test::Eq(value) => typed_equal(&expression, kind, std::slice::from_ref(value)),
+        Test::In(values) => typed_equal(&expression, kind, values),
+        _ => match range(test) {
+            Some((comparison, value)) => match operand(kind, value) {
+                Operand::Is(value) if is_ranged(kind) => {
+                    Condition::new(format!("{expression} {comparison} ?"), [value])
+                }
+                Operand::Is(_) | Operand::Null | Operand::Unknown => Condition::unknown(),
+                Operand::Never if is_scalar(kind) => Condition::constant(false),
+                Operand::Never => Condition::unknown(),
+            },
+            None => Condition::unknown(),
+        },
+    }
+}
+
+fn typed_equal(expression: &str, kind: &ColumnType, values: &[Value]) -> Condition {
+    if !is_scalar(kind) {
+        return Condition::unknown();
+    }
+    let mut present = Vec::with_capacity(values.len());
+    let mut absent = Condition::constant(false);
+    for value in values {
+        match operand(kind, value) {
+            Operand::Is(value) => present.push(value),
+            Operand::Null => absent = Condition::new(format!("{expression} IS NULL"), []),
+            Operand::Never => {}
+            Operand::Unknown => return Condition::unknown(),
+        }
+    }
+    Condition::any([is_one_of(expression, present), absent])
+}
+
+/// What a value is beside a column of some type.
+enum Operand {
+    /// This, as SQL has it.
+    Is(SqlValue),
+    /// Null.
+    Null,
+    /// Of another type: nothing there is equal to it.
+    Never,
+    /// Something that SQL would compare otherwise.
+    Unknown,
+}
+
+fn operand(kind: &ColumnType, value: &Value) -> Operand {
+    /// Below this every integer is a double and every double is compared exactly.
+    const EXACT: u64 = 1 << 53;
+    match (kind, Kind::of(value)) {
+        (_, Kind::Null) => Operand::Null,
+        (ColumnType::String, Kind::String(text)) => Operand::Is(SqlValue::Text(text.to_owned())),
+        (ColumnType::Number, Kind::Number(number)) => match number.as_i64() {
+            Some(integer) if integer.unsigned_abs() < EXACT => Operand::Is(SqlValue::Integer(integer)),
+            _ => Operand::Unknown,
+        },
+        (ColumnType::Boolean, Kind::Boolean(boolean)) => Operand::Is(SqlValue::Integer(boolean.into())),
+        // The text of years before 0 sorts the other way round.
+        (ColumnType::Date, Kind::Date(time)) => match time.to_string() {
+            text if text.starts_with('-') => Operand::Unknown,
+            text => Operand::Is(SqlValue::Text(text)),
+        },
+        (
+            ColumnType::Pointer { class_name },
+            Kind::Pointer {
+                class_name: of,
+                object_id,
+            },
+        ) => {
+            if class_name.as_str() == of {
+                Operand::Is(SqlValue::Text(object_id.to_owned()))
+            } else {
+                Operand::Never
+            }
+        }
+        _ => Operand::Never,
+    }
+}
+
+fn is_scalar(kind: &ColumnType) -> bool {
+    matches!(
+        kind,
+        ColumnType::String
+            | ColumnType::Number
+            | ColumnType::Boolean
+            | ColumnType::Date
+            | ColumnType::Pointer { .. }
+    )
+}
+
+fn is_ranged(kind: &ColumnType) -> bool {
+    matches!(kind, ColumnType::String | ColumnType::Number | ColumnType::Date)
+}
+
+impl From<IndexValue> for SqlValue {
+    fn from(value: IndexValue) -> Self {
+        match value {
+            IndexValue::Absent => Self::Null,
+            IndexValue::Integer(integer) => Self::Integer(integer),
+            IndexValue::Real(real) => Self::Real(real),
+            IndexValue::Text(text) => Self::Text(text),
+            IndexValue::Bytes(bytes) => Self::Blob(bytes),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! `order` as `ORDER BY`.
+
+use crate::model::{ColumnType, Direction, OrderKey};
+use crate::storage::sql::place::{Keys, Place, extract};
+
+/// What follows `ORDER BY`: the keys, then the id. `None` where SQL would sort otherwise than
+/// [`OrderKey::compare`] does.
+pub(in crate::storage) fn order_by(order: &[OrderKey], keys: &Keys<'_>) -> Option<String> {
+    let mut terms = Vec::with_capacity(order.len() + 1);
+    for key in order {
+        let term = match keys.place(&key.key) {
+            Place::Id => "id".to_owned(),
+            Place::Time(column) => column.to_owned(),
+            Place::Indexed {
+                column,
+                kind: Some(kind),
+                ..
+            } if is_sortable(kind) => column,
+            Place::Typed { key, kind } if is_sortable(kind) => extract(&key, kind),
+            Place::Indexed { .. } | Place::Typed { .. } | Place::Untyped { .. } | Place::Elsewhere => {
+                return None;
+            }
+        };
+        terms.push(match key.direction {
+            Direction::Ascending => term,
+            Direction::Descending => format!("{term} DESC"),
+        });
+    }
+    // After the id, which is unique, no further term can decide.
+    if !order.iter().any(|key| key.key.as_str() == "objectId") {
+        terms.push("id".to_owned());
+    }
+    Some(terms.join(", "))
+}
+
+/// Types whose values SQLite sorts as the evaluator does, null and missing first.
+fn is_sortable(kind: &ColumnType) -> bool {
+    match kind {
+        ColumnType::String
+        | ColumnType::Number
+        | ColumnType::Boolean
+        | ColumnType::Date
+        | ColumnType::Pointer { .. } => true,
+        ColumnType::Array
+        | ColumnType::Object
+        | ColumnType::GeoPoint
+        | ColumnType::File
+        | ColumnType::Bytes
+        | ColumnType::Relation { .. } => false,
+    }
+}

@@ -1,0 +1,94 @@
+//! Where a key of a document is found in its row.
+
+use std::borrow::Cow;
+
+use crate::model::{Class, ColumnType, KeyPath};
+
+/// How the rows of a class are laid out: `id`, `created`, `updated`, `doc`, and `k1`, `k2`, … for the keys of its
+/// indexes, in the form of [`IndexValue`](crate::storage::index_key::IndexValue).
+#[derive(Clone, Copy, Debug)]
+pub(in crate::storage) struct Keys<'a> {
+    /// The class.
+    pub(in crate::storage) class: &'a Class,
+    /// The keys with columns of their own, `k1` first.
+    pub(in crate::storage) indexed: &'a [String],
+}
+
+/// Where a key is found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// The primary key: text, always there.
+    Id,
+    /// `created` or `updated`: milliseconds, always there.
+    Time(&'static str),
+    /// A column of its own, in the form of indexes.
+    Indexed {
+        /// Its name.
+        column: String,
+        /// The type of the key, where it is a column of the class.
+        kind: Option<&'a ColumnType>,
+        /// Whether an array can be there, or on the way there.
+        may_be_array: bool,
+    },
+    /// In `doc`, where every value is of this type, or null, or missing.
+    Typed {
+        /// The key, safe to stand in a path.
+        key: Cow<'a, str>,
+        /// The type.
+        kind: &'a ColumnType,
+    },
+    /// In `doc`, of any type.
+    Untyped {
+        /// The key, safe to stand in a path.
+        key: Cow<'a, str>,
+    },
+    /// Nowhere that SQL should look.
+    Elsewhere,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn place<'p>(&self, path: &'p KeyPath) -> Place<'p>
+    where
+        'a: 'p,
+    {
+        match path.as_str() {
+            "objectId" => return Place::Id,
+            "createdAt" => return Place::Time("created"),
+            "updatedAt" => return Place::Time("updated"),
+            _ => {}
+        }
+        let column = self.class.columns.get(path.as_str());
+        let kind = column.map(|column| &column.column_type);
+        if let Some(number) = self.indexed.iter().position(|key| key == path.as_str()) {
+            return Place::Indexed {
+                column: format!("k{}", number + 1),
+                kind,
+                may_be_array: kind.is_none_or(|kind| *kind == ColumnType::Array),
+            };
+        }
+        if path.is_nested() || !is_safe(path.as_str()) {
+            return Place::Elsewhere;
+        }
+        let key = Cow::Borrowed(path.as_str());
+        match kind {
+            Some(kind) => Place::Typed { key, kind },
+            None => Place::Untyped { key },
+        }
+    }
+}
+
+/// Whether a key can stand between the quotes of a JSON path, which knows no escapes.
+fn is_safe(key: &str) -> bool {
+    key.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The value of a top-level key; for a date its text, for a pointer its id.
+pub(super) fn extract(key: &str, kind: &ColumnType) -> String {
+    let part = match kind {
+        ColumnType::Date => r#"."iso""#,
+        ColumnType::Pointer { .. } => r#"."objectId""#,
+        _ => "",
+    };
+    format!(r#"json_extract(doc,'$."{key}"{part}')"#)
+}

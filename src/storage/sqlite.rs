@@ -1,0 +1,460 @@
+//! Documents in SQLite, in one folder, durable once acknowledged.
+//!
+//! One thread writes and commits what waits for it together ([`writer`]); readers work beside it on snapshots
+//! ([`reader`]). What operations and filters do is the model's business ([`transaction`]); SQL only finds rows
+//! ([`sql`](crate::storage::sql)).
+
+mod backup;
+mod catalogue;
+mod failure;
+mod folder;
+mod migration;
+mod reader;
+mod row;
+mod transaction;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::environment::Environment;
+use crate::model::{
+    ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Pointer, Principal, Query, Schema,
+    SchemaChange,
+};
+use crate::storage::change::check_resolved;
+use crate::storage::sqlite::catalogue::{Catalogue, Table};
+use crate::storage::sqlite::failure::{Failure, unavailable};
+use crate::storage::sqlite::folder::{DATABASE, FolderLock};
+use crate::storage::sqlite::reader::{Plan, Readers};
+use crate::storage::sqlite::writer::{Counters, QUEUE_MAX, Request, Writer};
+use crate::store::{AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome};
+
+pub use backup::{BackupProgress, restore};
+pub use folder::OpenError;
+
+/// Documents in an SQLite database. Clones share it; the folder is given back when the last one is dropped, or by
+/// [`SqliteStore::close`].
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    catalogue: Arc<RwLock<Arc<Catalogue>>>,
+    readers: Arc<Readers>,
+    /// `None` where the store is only read.
+    writer: Option<WriterHandle>,
+    calls: AtomicU64,
+    counters: Arc<Counters>,
+}
+
+#[derive(Debug)]
+struct WriterHandle {
+    /// `None` only while it is dropped.
+    requests: Option<mpsc::Sender<Request>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for WriterHandle {
+    fn drop(&mut self) {
+        // With the last sender the writer ends; the folder must be free when we return.
+        self.requests = None;
+        let thread = self
+            .thread
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What a store has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Calls of the ports, reads and writes.
+    pub calls: u64,
+    /// Write requests that changed something.
+    pub requests: u64,
+    /// Durable commits that these shared.
+    pub commits: u64,
+}
+
+impl SqliteStore {
+    /// Opens the folder for reading and writing, and makes it where it is missing. Ids and times come from
+    /// `environment`.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::Locked`] while another process writes there.
+    pub fn open(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
+        let lock = FolderLock::take(folder)?;
+        let path = folder.join(DATABASE);
+        let connection = folder::open_writer(&path)?;
+        let catalogue = load(&connection, &path)?;
+        let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
+        let counters = Arc::new(Counters::default());
+        let (sender, requests) = mpsc::channel(QUEUE_MAX);
+        let writer = Writer {
+            connection,
+            environment: environment.clone(),
+            catalogue,
+            published: Arc::clone(&published),
+            counters: Arc::clone(&counters),
+            requests,
+            closing: Vec::new(),
+            lock,
+        };
+        let thread = std::thread::Builder::new()
+            .name("paylog-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(OpenError::folder(folder))?;
+        Ok(Self::assemble(
+            path,
+            environment,
+            published,
+            counters,
+            Some(WriterHandle {
+                requests: Some(sender),
+                thread: Mutex::new(Some(thread)),
+            }),
+        ))
+    }
+
+    /// Opens the folder for reading alone, beside a process that writes there or without one. Every write is refused
+    /// with 503.
+    ///
+    /// # Errors
+    /// [`OpenError`]; [`OpenError::OlderFormat`] where it must be converted first.
+    pub fn open_read_only(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
+        let path = folder.join(DATABASE);
+        if !path.exists() {
+            return Err(OpenError::Absent { path });
+        }
+        let failed = OpenError::database(&path);
+        let connection = folder::open_reader(&path).map_err(&failed)?;
+        migration::check(&connection, &path)?;
+        let catalogue = load(&connection, &path)?;
+        let published = Arc::new(RwLock::new(catalogue));
+        Ok(Self::assemble(path, environment, published, Arc::default(), None))
+    }
+
+    fn assemble(
+        path: PathBuf,
+        environment: Environment,
+        catalogue: Arc<RwLock<Arc<Catalogue>>>,
+        counters: Arc<Counters>,
+        writer: Option<WriterHandle>,
+    ) -> Self {
+        let readers = Arc::new(Readers::new(path.clone(), environment));
+        let calls = AtomicU64::new(0);
+        let inner = Inner {
+            path,
+            catalogue,
+            readers,
+            writer,
+            calls,
+            counters,
+        };
+        Self {
+            inner: Arc::new(inner),
+        }
+    }
+
+    /// What the store has done so far.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics {
+            calls: self.inner.calls.load(Ordering::Relaxed),
+            requests: self.inner.counters.requests.load(Ordering::Relaxed),
+            commits: self.inner.counters.commits.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes what waits, folds the log into the database, and gives the folder back. Later writes are refused with
+    /// 503; reads go on until the store is dropped. Repeating it does nothing.
+    pub async fn close(&self) {
+        if let Some(writer) = &self.inner.writer
+            && let Some(requests) = &writer.requests
+        {
+            self.inner.readers.close();
+            let (answer, closed) = oneshot::channel();
+            if requests.send(Request::Close { answer }).await.is_ok() {
+                let _ = closed.await;
+            }
+        }
+    }
+
+    /// Writes a consistent copy of the database to `target` while everything goes on, and reports how far it is.
+    ///
+    /// # Errors
+    /// [`OpenError::Occupied`] where `target` is there; [`OpenError`] for what fails.
+    pub async fn backup(
+        &self,
+        target: &Path,
+        progress: impl FnMut(BackupProgress) + Send + 'static,
+    ) -> Result<(), OpenError> {
+        let (source, target) = (self.inner.path.clone(), target.to_owned());
+        let copied = tokio::task::spawn_blocking(move || backup::backup(&source, &target, progress));
+        match copied.await {
+            Ok(outcome) => outcome,
+            Err(error) => Err(OpenError::folder(&self.inner.path)(std::io::Error::other(error))),
+        }
+    }
+
+    /// How SQLite finds the rows of a query, a line for each step; for tests of indexes and for those who wonder.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn explain(&self, class: &ClassName, query: &Query) -> Result<Vec<String>, ReadError> {
+        let Some(table) = self.table(class)? else {
+            return Ok(Vec::new());
+        };
+        let plan = Plan::of(query, &table);
+        self.inner
+            .readers
+            .inline(|connection| plan.explain(connection, &table))
+    }
+
+    fn count_call(&self) {
+        self.inner.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn catalogue(&self) -> Arc<Catalogue> {
+        let catalogue = self
+            .inner
+            .catalogue
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&catalogue)
+    }
+
+    /// The table of a class. A reader beside another process looks for classes that this one has made meanwhile.
+    fn table(&self, class: &ClassName) -> Result<Option<Arc<Table>>, ReadError> {
+        if self.inner.writer.is_none() {
+            self.refresh()?;
+        }
+        Ok(self.catalogue().tables.get(class).map(Arc::clone))
+    }
+
+    fn refresh(&self) -> Result<(), ReadError> {
+        let catalogue = self
+            .inner
+            .readers
+            .inline(|connection| Catalogue::load(connection))?;
+        let mut published = self
+            .inner
+            .catalogue
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *published = Arc::new(catalogue);
+        Ok(())
+    }
+
+    async fn query(
+        &self,
+        class: &ClassName,
+        query: &Query,
+        principal: &Principal,
+    ) -> Result<Found, ReadError> {
+        self.count_call();
+        check_resolved(&query.filter)?;
+        let Some(table) = self.table(class)? else {
+            return Ok(Found {
+                results: Vec::new(),
+                count: query.count.then_some(0),
+            });
+        };
+        let plan = Plan::of(query, &table);
+        if plan.is_point {
+            return self
+                .inner
+                .readers
+                .inline(|connection| plan.run(connection, &table, query, principal, &|| false));
+        }
+        let (query, principal) = (query.clone(), principal.clone());
+        self.inner
+            .readers
+            .blocking(move |connection, is_late| plan.run(connection, &table, &query, &principal, is_late))
+            .await
+    }
+
+    /// Hands a request to the writer. `Err` where the writer refuses any: it is closed, or there is none.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<Option<T>, CloudError> {
+        self.count_call();
+        let Some(writer) = &self.inner.writer else {
+            return Err(unavailable("The store is open for reading only."));
+        };
+        let (answer, answered) = oneshot::channel();
+        let stopping = || unavailable("The store is stopping.");
+        let requests = writer.requests.as_ref().ok_or_else(stopping)?;
+        requests.send(request(answer)).await.map_err(|_| stopping())?;
+        Ok(answered.await.ok())
+    }
+
+    async fn write_all(&self, writes: Vec<Write>, principal: Principal) -> Vec<WriteOutcome> {
+        let count = writes.len();
+        if count == 0 {
+            return Vec::new();
+        }
+        let request = |answer| Request::Batch {
+            writes,
+            principal,
+            answer,
+        };
+        match self.ask(request).await {
+            Ok(Some(outcomes)) => outcomes,
+            Ok(None) => vec![WriteOutcome::Unknown(WRITER_GONE.to_owned()); count],
+            Err(error) => vec![WriteOutcome::Rejected(error); count],
+        }
+    }
+}
+
+const WRITER_GONE: &str = "the writer ended before it answered";
+
+fn load(connection: &rusqlite::Connection, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
+    match Catalogue::load(connection) {
+        Ok(catalogue) => Ok(Arc::new(catalogue)),
+        Err(Failure::Database(source)) => Err(OpenError::database(path)(source)),
+        Err(error) => Err(OpenError::Corrupt {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.count_call();
+        let Some(table) = self.table(class)? else {
+            return Ok(None);
+        };
+        self.inner
+            .readers
+            .inline(|connection| reader::get(connection, &table, id))
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        Ok(self.query(class, query, &Principal::Master).await?.results)
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        let query = Query {
+            count: true,
+            ..Query::new(filter.clone()).limit(0)
+        };
+        let found = self.query(class, &query, &Principal::Master).await?;
+        Ok(found.count.unwrap_or_default())
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        let mut outcomes = self.write_all(vec![write], Principal::Master).await;
+        let nothing = || WriteOutcome::Unknown(WRITER_GONE.to_owned());
+        outcomes.pop().unwrap_or_else(nothing)
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        self.write_all(writes, Principal::Master).await
+    }
+
+    fn atomic(&self) -> Option<&dyn AtomicStore> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl AtomicStore for SqliteStore {
+    async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
+        match self.ask(|answer| Request::Commit { writes, answer }).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => CommitOutcome::Unknown(WRITER_GONE.to_owned()),
+            Err(error) => CommitOutcome::Refused {
+                index: 0,
+                outcome: WriteOutcome::Rejected(error),
+            },
+        }
+    }
+}
+
+#[async_trait]
+impl Database for SqliteStore {
+    fn schema(&self) -> Arc<Schema> {
+        if self.inner.writer.is_none()
+            && let Err(error) = self.refresh()
+        {
+            tracing::warn!(error = %error, "the classes may have changed since they were read");
+        }
+        Arc::clone(&self.catalogue().schema)
+    }
+
+    async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
+        match self.ask(|answer| Request::Define { change, answer }).await? {
+            Some(outcome) => outcome,
+            None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),
+        }
+    }
+
+    async fn get_as(
+        &self,
+        class: &ClassName,
+        id: &ObjectId,
+        principal: &Principal,
+    ) -> Result<Option<Document>, ReadError> {
+        let document = self.get(class, id).await?;
+        Ok(document.filter(|document| principal.may_read(document)))
+    }
+
+    async fn find_as(
+        &self,
+        class: &ClassName,
+        query: &Query,
+        principal: &Principal,
+    ) -> Result<Found, ReadError> {
+        self.query(class, query, principal).await
+    }
+
+    async fn write_as(&self, writes: Vec<Write>, principal: &Principal) -> Vec<WriteOutcome> {
+        self.write_all(writes, principal.clone()).await
+    }
+
+    async fn related(&self, owner: &Pointer, key: &str) -> Result<Vec<Pointer>, ReadError> {
+        self.count_call();
+        let Some(table) = self.table(&owner.class_name)? else {
+            return Ok(Vec::new());
+        };
+        let (owner, key) = (owner.object_id.clone(), key.to_owned());
+        self.inner
+            .readers
+            .blocking(move |connection, _| reader::related(connection, &table, &owner, &key))
+            .await
+    }
+
+    async fn owners(
+        &self,
+        class: &ClassName,
+        key: &str,
+        target: &Pointer,
+    ) -> Result<Vec<ObjectId>, ReadError> {
+        self.count_call();
+        let Some(table) = self.table(class)? else {
+            return Ok(Vec::new());
+        };
+        let (key, target) = (key.to_owned(), target.clone());
+        self.inner
+            .readers
+            .blocking(move |connection, _| reader::owners(connection, &table, &key, &target))
+            .await
+    }
+}

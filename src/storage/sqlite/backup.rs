@@ -1,0 +1,158 @@
+//! Copies of the database: out while it is in use, and back into an empty folder.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::storage::sqlite::folder::{DATABASE, FolderLock, OpenError, open_reader, sync_folder};
+use crate::storage::sqlite::migration::{self, FORMAT};
+
+/// Pages that are copied between two reports: 4 MB.
+const PAGES_PER_STEP: i32 = 1024;
+
+/// How far a copy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackupProgress {
+    /// Pages that are copied.
+    pub done: u64,
+    /// Pages that there are.
+    pub total: u64,
+}
+
+/// Copies the database at `source`, as it is at one moment, to a new file.
+pub(super) fn backup(
+    source: &Path,
+    target: &Path,
+    mut progress: impl FnMut(BackupProgress),
+) -> Result<(), OpenError> {
+    let partial = Partial::of(target)?;
+    let from = open_reader(source).map_err(OpenError::database(source))?;
+    migration::check(&from, source)?;
+    // The snapshot is held throughout, so that commits meanwhile neither show up nor make the copy start again.
+    let snapshot = from
+        .unchecked_transaction()
+        .map_err(OpenError::database(source))?;
+    let held: rusqlite::Result<i64> = snapshot.query_row("SELECT count(*) FROM class", [], |row| row.get(0));
+    held.map_err(OpenError::database(source))?;
+    {
+        let failed = OpenError::database(&partial.path);
+        let mut into = Connection::open(&partial.path).map_err(&failed)?;
+        let backup = Backup::new(&snapshot, &mut into).map_err(&failed)?;
+        loop {
+            let step = backup.step(PAGES_PER_STEP).map_err(&failed)?;
+            let pages = backup.progress();
+            let total = u64::try_from(pages.pagecount).unwrap_or(0);
+            let rest = u64::try_from(pages.remaining).unwrap_or(0);
+            progress(BackupProgress {
+                done: total.saturating_sub(rest),
+                total,
+            });
+            match step {
+                StepResult::Done => break,
+                // Nobody else writes to a file that is not there yet; the source is read from a snapshot.
+                StepResult::Busy | StepResult::Locked => std::thread::sleep(Duration::from_millis(10)),
+                _ => {}
+            }
+        }
+        drop(backup);
+        // One file, without a log beside it.
+        into.execute_batch("PRAGMA journal_mode = DELETE")
+            .map_err(&failed)?;
+    }
+    drop(snapshot);
+    partial.finish(target)
+}
+
+/// Puts a backup into a folder that holds no database yet, and makes the folder where it is missing.
+///
+/// # Errors
+/// [`OpenError::Occupied`] where the folder holds a database; [`OpenError::Absent`], [`OpenError::Foreign`],
+/// [`OpenError::NewerFormat`] or [`OpenError::Corrupt`] for what is wrong with the backup.
+pub fn restore(backup: &Path, folder: &Path) -> Result<(), OpenError> {
+    if !backup.exists() {
+        return Err(OpenError::Absent {
+            path: backup.to_owned(),
+        });
+    }
+    check_backup(backup)?;
+    let _lock = FolderLock::take(folder)?;
+    let target = folder.join(DATABASE);
+    let partial = Partial::of(&target)?;
+    std::fs::copy(backup, &partial.path).map_err(OpenError::folder(folder))?;
+    partial.finish(&target)
+}
+
+fn check_backup(backup: &Path) -> Result<(), OpenError> {
+    let failed = OpenError::database(backup);
+    let connection =
+        Connection::open_with_flags(backup, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(&failed)?;
+    match migration::inspect(&connection, backup)? {
+        migration::Content::Format(found) if found > FORMAT => {
+            return Err(OpenError::NewerFormat {
+                path: backup.to_owned(),
+                found,
+                known: FORMAT,
+            });
+        }
+        migration::Content::Format(_) => {}
+        migration::Content::Nothing => {
+            return Err(OpenError::Foreign {
+                path: backup.to_owned(),
+            });
+        }
+    }
+    let verdict: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(&failed)?;
+    if verdict == "ok" {
+        Ok(())
+    } else {
+        Err(OpenError::Corrupt {
+            path: backup.to_owned(),
+            reason: verdict,
+        })
+    }
+}
+
+/// A file under a name of its own until it is complete; removed where it does not become so.
+struct Partial {
+    path: PathBuf,
+}
+
+impl Partial {
+    fn of(target: &Path) -> Result<Self, OpenError> {
+        if target.exists() {
+            return Err(OpenError::Occupied {
+                path: target.to_owned(),
+            });
+        }
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(".partial");
+        let path = target.with_file_name(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(OpenError::folder(target.parent().unwrap_or(target))(error))
+            }
+            _ => Ok(Self { path }),
+        }
+    }
+
+    fn finish(self, target: &Path) -> Result<(), OpenError> {
+        let failed = OpenError::folder(target.parent().unwrap_or(target));
+        File::open(&self.path)
+            .and_then(|file| file.sync_all())
+            .and_then(|()| std::fs::rename(&self.path, target))
+            .and_then(|()| sync_folder(target))
+            .map_err(failed)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // After a rename there is nothing left under this name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}

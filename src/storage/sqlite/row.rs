@@ -1,0 +1,61 @@
+//! Documents as rows.
+//!
+//! A row's `doc` holds the document as JSON text, without `objectId`, `createdAt` and `updatedAt`: these are columns.
+
+use rusqlite::Row;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::model::{Document, Timestamp};
+use crate::storage::index_key::IndexValue;
+use crate::storage::sqlite::failure::Failure;
+
+/// Reads a row of `doc, id, created, updated`.
+pub(super) fn document(row: &Row<'_>) -> Result<Document, Failure> {
+    Ok(timed_document(row)?.0)
+}
+
+/// As [`document`], and when it was created.
+pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), Failure> {
+    let text = row.get_ref(0)?.as_bytes()?;
+    let id = row.get_ref(1)?.as_str()?;
+    let mut document: Document =
+        serde_json::from_slice(text).map_err(|error| Failure::Unreadable(format!("object {id}: {error}")))?;
+    let created = Timestamp::from_millis(row.get_ref(2)?.as_i64()?);
+    let updated = Timestamp::from_millis(row.get_ref(3)?.as_i64()?);
+    document.insert("objectId".to_owned(), id.into());
+    document.insert("createdAt".to_owned(), created.to_string().into());
+    document.insert("updatedAt".to_owned(), updated.to_string().into());
+    Ok((document, created))
+}
+
+/// The text of `doc`.
+pub(super) fn text(document: &Document) -> Result<String, Failure> {
+    serde_json::to_string(&Stored(document)).map_err(|error| Failure::Unreadable(error.to_string()))
+}
+
+struct Stored<'a>(&'a Document);
+
+impl Serialize for Stored<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, value) in self.0.iter() {
+            if !matches!(key.as_str(), "objectId" | "createdAt" | "updatedAt") {
+                map.serialize_entry(key, value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+impl ToSql for IndexValue {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Absent => ValueRef::Null,
+            Self::Integer(integer) => ValueRef::Integer(*integer),
+            Self::Real(real) => ValueRef::Real(*real),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}

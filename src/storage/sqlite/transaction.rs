@@ -1,0 +1,447 @@
+//! Requests carried out inside the writer's transaction.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+
+use crate::environment::Environment;
+use crate::model::{
+    Class, ClassName, CloudError, Document, Filter, ObjectId, Principal, SchemaChange, Timestamp, limits,
+};
+use crate::storage::change::{self, Change};
+use crate::storage::index_key::IndexValue;
+use crate::storage::sqlite::catalogue::{Catalogue, Table};
+use crate::storage::sqlite::failure::Failure;
+use crate::storage::sqlite::row;
+use crate::store::{Action, CommitOutcome, Write, WriteOutcome, Written};
+
+/// The writer's transaction, as one request sees it.
+#[derive(Debug)]
+pub(super) struct Transaction<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) environment: &'a Environment,
+    /// The classes, with what this transaction has added.
+    pub(super) catalogue: &'a mut Arc<Catalogue>,
+    /// Bytes of documents written.
+    pub(super) bytes: usize,
+}
+
+/// Why a write is not carried out.
+enum Stop {
+    /// It has this outcome; the transaction goes on.
+    Refused(WriteOutcome),
+    /// The whole transaction is lost.
+    Broken(rusqlite::Error),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Database(error) => Self::Broken(error),
+            other => Self::Refused(WriteOutcome::Rejected(other.into_refusal())),
+        }
+    }
+}
+
+impl From<CloudError> for Stop {
+    fn from(error: CloudError) -> Self {
+        Self::Refused(WriteOutcome::Rejected(error))
+    }
+}
+
+impl From<WriteOutcome> for Stop {
+    fn from(outcome: WriteOutcome) -> Self {
+        Self::Refused(outcome)
+    }
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(error: rusqlite::Error) -> Self {
+        Failure::from(error).into()
+    }
+}
+
+/// A write that is admitted: guards hold and the document is made.
+enum Step<'w> {
+    Put {
+        class: &'w ClassName,
+        change: Box<Change>,
+        /// The document as it is stored.
+        text: String,
+        /// The keys of indexes, where one of them changes.
+        keys: Option<Vec<IndexValue>>,
+    },
+    Delete {
+        class: &'w ClassName,
+        id: &'w ObjectId,
+    },
+}
+
+impl<'w> Step<'w> {
+    fn put(class: &'w ClassName, change: Change, keys: Option<Vec<IndexValue>>) -> Result<Self, Stop> {
+        let text = row::text(&change.document)?;
+        if text.len() > limits::OBJECT_BYTES_MAX {
+            return Err(change::too_large().into());
+        }
+        Ok(Self::Put {
+            class,
+            change: Box::new(change),
+            text,
+            keys,
+        })
+    }
+}
+
+/// What earlier writes of the same request, judged but not stored yet, make of things.
+#[derive(Default)]
+struct Overlay<'w> {
+    /// Documents that later writes of the request are about; `None` where they are deleted.
+    documents: BTreeMap<(&'w ClassName, &'w ObjectId), Option<(Document, Timestamp)>>,
+    /// Classes with new columns.
+    classes: BTreeMap<&'w ClassName, Class>,
+}
+
+impl<'w> Overlay<'w> {
+    /// Keeps what `later` writes can see of a step.
+    fn note(&mut self, step: &Step<'w>, known: Option<&Class>, write: &'w Write, later: &[Write]) {
+        let id = match &write.action {
+            Action::Create { .. } => None,
+            Action::Update { id, .. } | Action::Delete { id, .. } => Some(id),
+        };
+        let is_same = |other: &Write| match &other.action {
+            Action::Create { .. } => false,
+            Action::Update { id: other_id, .. } | Action::Delete { id: other_id, .. } => {
+                Some(other_id) == id && other.class == write.class
+            }
+        };
+        let state = match step {
+            Step::Put { class, change, .. } => {
+                if !change.columns.is_empty() {
+                    let noted = self.classes.get(*class).or(known);
+                    let before = noted.map_or_else(|| Class::initial((*class).clone()), Class::clone);
+                    self.classes.insert(class, change.widen(&before));
+                }
+                Some((&change.document, change.created_at))
+            }
+            Step::Delete { .. } => None,
+        };
+        if let Some(id) = id
+            && later.iter().any(is_same)
+        {
+            let state = state.map(|(document, created_at)| (document.clone(), created_at));
+            self.documents.insert((&write.class, id), state);
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Carries out each write on its own.
+    pub(super) fn batch(
+        &mut self,
+        writes: &[Write],
+        principal: &Principal,
+    ) -> Result<Vec<WriteOutcome>, rusqlite::Error> {
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for write in writes {
+            let before = Arc::clone(self.catalogue);
+            outcomes.push(match self.single(write, principal) {
+                Ok(written) => WriteOutcome::Applied(written),
+                Err(Stop::Refused(outcome)) => {
+                    *self.catalogue = before;
+                    outcome
+                }
+                Err(Stop::Broken(error)) => return Err(error),
+            });
+        }
+        Ok(outcomes)
+    }
+
+    /// One write: everything that can refuse it comes before the first statement that changes something, but for a
+    /// unique index, which refuses that statement itself. So it needs no savepoint.
+    fn single(&mut self, write: &Write, principal: &Principal) -> Result<Written, Stop> {
+        let step = self.admit(write, principal, &Overlay::default())?;
+        self.perform(step)
+    }
+
+    /// Carries out all writes or none.
+    pub(super) fn commit(&mut self, writes: &[Write]) -> Result<CommitOutcome, rusqlite::Error> {
+        let before = Arc::clone(self.catalogue);
+        match self.commit_all(writes) {
+            Ok(written) => Ok(CommitOutcome::Applied(written)),
+            Err((index, Stop::Refused(outcome))) => {
+                *self.catalogue = before;
+                Ok(CommitOutcome::Refused { index, outcome })
+            }
+            Err((_, Stop::Broken(error))) => Err(error),
+        }
+    }
+
+    /// First every write is judged, each seeing those before it; then all are stored. Only a unique index can still
+    /// refuse one then: a savepoint is needed where that can happen after the first statement.
+    fn commit_all(&mut self, writes: &[Write]) -> Result<Vec<Written>, (usize, Stop)> {
+        let mut steps = Vec::with_capacity(writes.len());
+        let mut overlay = Overlay::default();
+        for (index, write) in writes.iter().enumerate() {
+            let step = self
+                .admit(write, &Principal::Master, &overlay)
+                .map_err(|stop| (index, stop))?;
+            let known = self.catalogue.tables.get(&write.class).map(|table| &*table.class);
+            overlay.note(&step, known, write, writes.get(index + 1..).unwrap_or_default());
+            steps.push(step);
+        }
+        let guarded = steps.iter().skip(1).any(|step| self.may_be_refused(step));
+        if guarded {
+            self.run("SAVEPOINT request").map_err(|error| (0, error.into()))?;
+        }
+        let stored: Result<Vec<Written>, (usize, Stop)> = steps
+            .into_iter()
+            .enumerate()
+            .map(|(index, step)| self.perform(step).map_err(|stop| (index, stop)))
+            .collect();
+        if guarded {
+            if matches!(stored, Err((_, Stop::Refused(_)))) {
+                self.run("ROLLBACK TO request")
+                    .map_err(|error| (0, error.into()))?;
+            }
+            self.run("RELEASE request").map_err(|error| (0, error.into()))?;
+        }
+        stored
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.raw_execute().map(drop)
+    }
+
+    /// Whether storing the step can still fail, or changes more than one row.
+    fn may_be_refused(&self, step: &Step<'_>) -> bool {
+        match step {
+            Step::Put {
+                class, change, keys, ..
+            } => match self.catalogue.tables.get(*class) {
+                Some(table) => table.has_unique() && (change.is_new || keys.is_some()),
+                None => true,
+            },
+            Step::Delete { .. } => false,
+        }
+    }
+
+    /// Judges a write.
+    fn admit<'w>(
+        &self,
+        write: &'w Write,
+        principal: &Principal,
+        overlay: &Overlay<'w>,
+    ) -> Result<Step<'w>, Stop> {
+        let name = &write.class;
+        match &write.action {
+            Action::Create { fields } => {
+                let class = self.class(name, overlay)?;
+                let change = Change::create(&class, fields, self.environment)?;
+                Step::put(name, change, None)
+            }
+            Action::Update {
+                id, guard, update, ..
+            } => {
+                let (document, created_at) = self.allowed(name, id, guard, principal, overlay)?;
+                let class = self.class(name, overlay)?;
+                let keys: &[String] = self.catalogue.tables.get(name).map_or(&[], |table| &table.keys);
+                let touched = keys.iter().any(|key| {
+                    update
+                        .ops
+                        .iter()
+                        .any(|(path, _)| key.split('.').next() == Some(path.column()))
+                });
+                let forms = |document: &Document| -> Vec<_> {
+                    keys.iter().map(|key| IndexValue::at(document, key)).collect()
+                };
+                let before = touched.then(|| forms(&document));
+                let at = (id.clone(), created_at);
+                let change = Change::update(&class, document, at, update, self.environment)?;
+                let keys = before
+                    .map(|before| (before, forms(&change.document)))
+                    .and_then(|(before, after)| (before != after).then_some(after));
+                Step::put(name, change, keys)
+            }
+            Action::Delete { id, guard } => {
+                self.allowed(name, id, guard, principal, overlay)?;
+                Ok(Step::Delete { class: name, id })
+            }
+        }
+    }
+
+    fn class<'c>(&'c self, name: &ClassName, overlay: &'c Overlay<'_>) -> Result<Cow<'c, Class>, CloudError> {
+        if let Some(class) = overlay.classes.get(name) {
+            return Ok(Cow::Borrowed(class));
+        }
+        match self.catalogue.tables.get(name) {
+            Some(table) => Ok(Cow::Borrowed(&table.class)),
+            None => change::new_class(&self.catalogue.schema, name).map(Cow::Owned),
+        }
+    }
+
+    fn allowed(
+        &self,
+        class: &ClassName,
+        id: &ObjectId,
+        guard: &Filter,
+        principal: &Principal,
+        overlay: &Overlay<'_>,
+    ) -> Result<(Document, Timestamp), Stop> {
+        let found = match overlay.documents.get(&(class, id)) {
+            Some(state) => state.clone(),
+            None => self.load(class, id)?,
+        };
+        let (document, created_at) = found.ok_or(WriteOutcome::NotMatched)?;
+        change::allow(&document, guard, principal)?;
+        Ok((document, created_at))
+    }
+
+    fn load(&self, class: &ClassName, id: &ObjectId) -> Result<Option<(Document, Timestamp)>, Failure> {
+        let Some(table) = self.catalogue.tables.get(class) else {
+            return Ok(None);
+        };
+        let mut select = self.connection.prepare_cached(&table.select_one)?;
+        let mut rows = select.query([id.as_str()])?;
+        rows.next()?.map(row::timed_document).transpose()
+    }
+
+    fn perform(&mut self, step: Step<'_>) -> Result<Written, Stop> {
+        match step {
+            Step::Put {
+                class,
+                change,
+                text,
+                keys,
+            } => {
+                self.put(class, &change, &text, keys.as_deref())?;
+                Ok(change.into_written())
+            }
+            Step::Delete { class, id } => {
+                if let Some(table) = self.catalogue.tables.get(class) {
+                    self.connection
+                        .prepare_cached(&table.delete)?
+                        .execute([id.as_str()])?;
+                    self.connection
+                        .prepare_cached("DELETE FROM relation WHERE class = ?1 AND owner = ?2")?
+                        .execute(params![table.number, id.as_str()])?;
+                }
+                Ok(change::deleted(id))
+            }
+        }
+    }
+
+    fn put(
+        &mut self,
+        class: &ClassName,
+        change: &Change,
+        text: &str,
+        keys: Option<&[IndexValue]>,
+    ) -> Result<(), Stop> {
+        self.bytes += text.len();
+        let table = match self.catalogue.tables.get(class) {
+            Some(table) => Arc::clone(table),
+            None => {
+                let initial = change::new_class(&self.catalogue.schema, class)?;
+                self.put_class(change.widen(&initial))?
+            }
+        };
+        if change.is_new {
+            self.insert(&table, change, text)?;
+        } else {
+            self.update(&table, change, text, keys)?;
+        }
+        // An earlier write of the request may have brought the same columns.
+        let is_missing = |(key, _): &(String, _)| !table.class.columns.contains_key(key);
+        if change.columns.iter().any(is_missing) {
+            self.put_class(change.widen(&table.class))?;
+        }
+        self.relate(&table, change)
+    }
+
+    fn put_class(&mut self, class: Class) -> Result<Arc<Table>, Stop> {
+        Ok(Arc::make_mut(self.catalogue).put(self.connection, class)?)
+    }
+
+    fn insert(&self, table: &Table, change: &Change, text: &str) -> Result<(), Stop> {
+        let mut insert = self.connection.prepare_cached(&table.insert)?;
+        insert.raw_bind_parameter(1, change.id.as_str())?;
+        insert.raw_bind_parameter(2, change.created_at.as_millis())?;
+        insert.raw_bind_parameter(3, change.updated_at.as_millis())?;
+        insert.raw_bind_parameter(4, text)?;
+        for (place, key) in table.keys.iter().enumerate() {
+            insert.raw_bind_parameter(place + 5, IndexValue::at(&change.document, key))?;
+        }
+        insert.raw_execute()?;
+        Ok(())
+    }
+
+    fn update(
+        &self,
+        table: &Table,
+        change: &Change,
+        text: &str,
+        keys: Option<&[IndexValue]>,
+    ) -> Result<(), Stop> {
+        let sql = if keys.is_some() {
+            &table.update_keys
+        } else {
+            &table.update
+        };
+        let mut update = self.connection.prepare_cached(sql)?;
+        update.raw_bind_parameter(1, change.id.as_str())?;
+        update.raw_bind_parameter(2, change.updated_at.as_millis())?;
+        update.raw_bind_parameter(3, text)?;
+        for (place, key) in keys.unwrap_or_default().iter().enumerate() {
+            update.raw_bind_parameter(place + 4, key)?;
+        }
+        update.raw_execute()?;
+        Ok(())
+    }
+
+    fn relate(&self, table: &Table, change: &Change) -> Result<(), Stop> {
+        for relation in &change.relations {
+            let sql = if relation.add {
+                "INSERT OR IGNORE INTO relation (class, owner, key, target_class, target)
+                 VALUES (?1, ?2, ?3, ?4, ?5)"
+            } else {
+                "DELETE FROM relation
+                 WHERE class = ?1 AND owner = ?2 AND key = ?3 AND target_class = ?4 AND target = ?5"
+            };
+            self.connection.prepare_cached(sql)?.execute(params![
+                table.number,
+                change.id.as_str(),
+                relation.key,
+                relation.target.class_name.as_str(),
+                relation.target.object_id.as_str(),
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// Changes the schema.
+    pub(super) fn define(&mut self, change: SchemaChange) -> Result<Result<(), CloudError>, rusqlite::Error> {
+        let class = match change::redefine(&self.catalogue.schema, change) {
+            Ok(Some(class)) => class,
+            Ok(None) => return Ok(Ok(())),
+            Err(error) => return Ok(Err(error)),
+        };
+        let before = Arc::clone(self.catalogue);
+        self.run("SAVEPOINT request")?;
+        let outcome = match self.put_class(class) {
+            Ok(_) => Ok(()),
+            Err(Stop::Refused(outcome)) => {
+                self.run("ROLLBACK TO request")?;
+                *self.catalogue = before;
+                Err(match outcome {
+                    WriteOutcome::Rejected(error) => error,
+                    other => CloudError::other(format!("The schema could not be changed: {other:?}")),
+                })
+            }
+            Err(Stop::Broken(error)) => return Err(error),
+        };
+        self.run("RELEASE request")?;
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,298 @@
+//! The one thread that writes.
+//!
+//! It takes every request that is waiting into one transaction, commits, and only then answers: the requests share
+//! one write to disk (group commit). Nothing is acknowledged that is not durable.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::environment::Environment;
+use crate::model::{CloudError, ErrorCode, Principal, Schema, SchemaChange};
+use crate::storage::sqlite::catalogue::Catalogue;
+use crate::storage::sqlite::failure::Failure;
+use crate::storage::sqlite::folder::{FolderLock, is_full};
+use crate::storage::sqlite::transaction::Transaction;
+use crate::store::{CommitOutcome, Write, WriteOutcome};
+
+/// Requests that may wait for the writer; further callers wait for a place.
+pub(super) const QUEUE_MAX: usize = 1024;
+
+/// Requests in one commit: enough to share a write to disk, few enough for none to wait long.
+const GROUP_REQUESTS_MAX: usize = 512;
+
+/// Bytes of documents in one commit, so that the write-ahead log stays small.
+const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What the writer is asked for.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// Writes, each on its own.
+    Batch {
+        writes: Vec<Write>,
+        principal: Principal,
+        answer: oneshot::Sender<Vec<WriteOutcome>>,
+    },
+    /// Writes, all or none.
+    Commit {
+        writes: Vec<Write>,
+        answer: oneshot::Sender<CommitOutcome>,
+    },
+    /// A change of the schema.
+    Define {
+        change: SchemaChange,
+        answer: oneshot::Sender<Result<Arc<Schema>, CloudError>>,
+    },
+    /// Whatever waits is still written; then the database is closed.
+    Close { answer: oneshot::Sender<()> },
+}
+
+/// What a request comes to if the transaction is committed.
+enum Outcome {
+    Batch(Vec<WriteOutcome>),
+    Commit(CommitOutcome),
+    Define(Result<(), CloudError>),
+}
+
+/// Why a transaction came to nothing, for all of its requests.
+enum Loss {
+    /// It was rolled back: it has no effect.
+    NoEffect(CloudError),
+    /// The commit failed in a way that leaves open what is on disk.
+    Unknown(String),
+}
+
+/// Counts of the writer.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    /// Requests that changed something.
+    pub(super) requests: AtomicU64,
+    /// Commits that they shared.
+    pub(super) commits: AtomicU64,
+}
+
+/// The writer's state.
+#[derive(Debug)]
+pub(super) struct Writer {
+    pub(super) connection: Connection,
+    pub(super) environment: Environment,
+    /// The classes as they are committed.
+    pub(super) catalogue: Arc<Catalogue>,
+    /// The same, for everyone else.
+    pub(super) published: Arc<RwLock<Arc<Catalogue>>>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    /// Who waits for the end.
+    pub(super) closing: Vec<oneshot::Sender<()>>,
+    /// Given back when the database is closed.
+    pub(super) lock: FolderLock,
+}
+
+impl Writer {
+    /// Writes until everyone has gone or somebody closes the store.
+    pub(super) fn run(mut self) {
+        while let Some(request) = self.requests.blocking_recv() {
+            if let Some(request) = self.unless_closing(request) {
+                self.group(request, false);
+            }
+        }
+        // The log is folded into the database, so that one file holds everything.
+        if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::warn!(error = %error, "the write-ahead log stays beside the database");
+        }
+        drop(self.connection);
+        drop(self.lock);
+        for answer in self.closing {
+            let _ = answer.send(());
+        }
+    }
+
+    /// Takes note of a request to close: what waits is still written, nothing new is accepted.
+    fn unless_closing(&mut self, request: Request) -> Option<Request> {
+        let Request::Close { answer } = request else {
+            return Some(request);
+        };
+        self.closing.push(answer);
+        self.requests.close();
+        None
+    }
+
+    /// Carries out `first` and, unless it is to be alone, everything that is waiting, in one commit.
+    fn group(&mut self, first: Request, alone: bool) {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
+            Loss::NoEffect(Failure::Database(error).into_refusal()).answer(first);
+            return;
+        }
+        let mut catalogue = Arc::clone(&self.catalogue);
+        let mut done: Vec<(Request, Outcome)> = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(request) = next {
+            let mut transaction = Transaction {
+                connection: &self.connection,
+                environment: &self.environment,
+                catalogue: &mut catalogue,
+                bytes: 0,
+            };
+            match catch_unwind(AssertUnwindSafe(|| request.perform(&mut transaction))) {
+                Ok(Ok(outcome)) => {
+                    bytes += transaction.bytes;
+                    done.push((request, outcome));
+                }
+                Ok(Err(error)) => {
+                    self.roll_back(&error);
+                    let loss = Loss::NoEffect(Failure::Database(error).into_refusal());
+                    done.into_iter().for_each(|(request, _)| loss.answer(request));
+                    loss.answer(request);
+                    return;
+                }
+                Err(_) => return self.after_panic(done, request),
+            }
+            let more = !alone && done.len() < GROUP_REQUESTS_MAX && bytes < GROUP_BYTES_MAX;
+            next = if more { self.waiting() } else { None };
+        }
+        self.commit(catalogue, done);
+    }
+
+    /// The next request that is there already.
+    fn waiting(&mut self) -> Option<Request> {
+        while let Ok(request) = self.requests.try_recv() {
+            if let Some(request) = self.unless_closing(request) {
+                return Some(request);
+            }
+        }
+        None
+    }
+
+    /// Every request that was in the transaction is carried out again in one of its own; one that panics alone is
+    /// refused.
+    fn after_panic(&mut self, others: Vec<(Request, Outcome)>, culprit: Request) {
+        let is_alone = others.is_empty();
+        let _ = self.execute("ROLLBACK");
+        for (request, _) in others {
+            self.group(request, true);
+        }
+        if is_alone {
+            tracing::error!("a write made the store panic; it had no effect");
+            let error = CloudError::other("The store failed on this write, which had no effect.");
+            Loss::NoEffect(error.with_status(500)).answer(culprit);
+        } else {
+            self.group(culprit, true);
+        }
+    }
+
+    /// Makes the transaction durable, then answers.
+    fn commit(&mut self, catalogue: Arc<Catalogue>, done: Vec<(Request, Outcome)>) {
+        if let Err(error) = self.execute("COMMIT") {
+            self.roll_back(&error);
+            let loss = if is_full(&error) {
+                Loss::NoEffect(Failure::Database(error).into_refusal())
+            } else {
+                tracing::error!(error = %error, "a commit failed");
+                Loss::Unknown(format!("the commit failed: {error}"))
+            };
+            done.into_iter().for_each(|(request, _)| loss.answer(request));
+            return;
+        }
+        if !Arc::ptr_eq(&self.catalogue, &catalogue) {
+            let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+            *published = Arc::clone(&catalogue);
+            self.catalogue = catalogue;
+        }
+        let requests = done.iter().filter(|(_, outcome)| outcome.has_written()).count() as u64;
+        if requests > 0 {
+            self.counters.requests.fetch_add(requests, Ordering::Relaxed);
+            self.counters.commits.fetch_add(1, Ordering::Relaxed);
+        }
+        for (request, outcome) in done {
+            request.answer(outcome, &self.catalogue);
+        }
+    }
+
+    fn execute(&self, sql: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(sql)?.raw_execute().map(drop)
+    }
+
+    /// Takes back what is not committed. SQLite may have done so itself.
+    fn roll_back(&self, cause: &rusqlite::Error) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.execute("ROLLBACK")
+        {
+            tracing::error!(error = %error, "a transaction could not be rolled back");
+        }
+        // Folding the log into the database frees what the log takes, once its contents fit.
+        if is_full(cause)
+            && let Err(error) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        {
+            tracing::warn!(error = %error, "the disk is full");
+        }
+    }
+}
+
+impl Request {
+    fn perform(&self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Outcome> {
+        Ok(match self {
+            Self::Batch {
+                writes, principal, ..
+            } => Outcome::Batch(transaction.batch(writes, principal)?),
+            Self::Commit { writes, .. } => Outcome::Commit(transaction.commit(writes)?),
+            Self::Define { change, .. } => Outcome::Define(transaction.define(change.clone())?),
+            // Taken out before a transaction begins.
+            Self::Close { .. } => Outcome::Define(Ok(())),
+        })
+    }
+
+    /// Answers what is durable now. Nobody may be listening any more.
+    fn answer(self, outcome: Outcome, catalogue: &Catalogue) {
+        match (self, outcome) {
+            (Self::Batch { answer, .. }, Outcome::Batch(outcomes)) => drop(answer.send(outcomes)),
+            (Self::Commit { answer, .. }, Outcome::Commit(outcome)) => drop(answer.send(outcome)),
+            (Self::Define { answer, .. }, Outcome::Define(outcome)) => {
+                drop(answer.send(outcome.map(|()| Arc::clone(&catalogue.schema))));
+            }
+            // A caller whose sender is dropped is told that nobody knows.
+            (Self::Batch { .. } | Self::Commit { .. } | Self::Define { .. } | Self::Close { .. }, _) => {}
+        }
+    }
+}
+
+impl Outcome {
+    fn has_written(&self) -> bool {
+        match self {
+            Self::Batch(outcomes) => outcomes
+                .iter()
+                .any(|outcome| matches!(outcome, WriteOutcome::Applied(_))),
+            Self::Commit(outcome) => matches!(outcome, CommitOutcome::Applied(_)),
+            Self::Define(outcome) => outcome.is_ok(),
+        }
+    }
+}
+
+impl Loss {
+    fn answer(&self, request: Request) {
+        let outcome = || match self {
+            Self::NoEffect(error) => WriteOutcome::Rejected(error.clone()),
+            Self::Unknown(reason) => WriteOutcome::Unknown(reason.clone()),
+        };
+        match request {
+            Request::Batch { writes, answer, .. } => {
+                drop(answer.send(writes.iter().map(|_| outcome()).collect()));
+            }
+            Request::Commit { answer, .. } => drop(answer.send(match self {
+                Self::NoEffect(error) => CommitOutcome::Refused {
+                    index: 0,
+                    outcome: WriteOutcome::Rejected(error.clone()),
+                },
+                Self::Unknown(reason) => CommitOutcome::Unknown(reason.clone()),
+            })),
+            Request::Define { answer, .. } => drop(answer.send(Err(match self {
+                Self::NoEffect(error) => error.clone(),
+                Self::Unknown(reason) => CloudError::new(ErrorCode::STORAGE_FAILED, reason.clone()),
+            }))),
+            Request::Close { answer } => drop(answer.send(())),
+        }
+    }
+}
