@@ -96,9 +96,22 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Locked`] while another process writes there.
     pub fn open(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
+        Self::open_bounded(folder, environment, None)
+    }
+
+    /// As [`SqliteStore::open`], but the database grows to about `bytes_max` at most (its log not counted). Beyond
+    /// that, writes are refused with 503 as they are on a full disk, until something is deleted.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_bounded(
+        folder: &Path,
+        environment: Environment,
+        bytes_max: Option<u64>,
+    ) -> Result<Self, OpenError> {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);
-        let connection = folder::open_writer(&path)?;
+        let connection = folder::open_writer(&path, bytes_max)?;
         let catalogue = load(&connection, &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
@@ -400,6 +413,7 @@ impl Database for SqliteStore {
     }
 
     async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
+        let change = Box::new(change);
         match self.ask(|answer| Request::Define { change, answer }).await? {
             Some(outcome) => outcome,
             None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),

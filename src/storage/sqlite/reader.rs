@@ -168,9 +168,10 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn of(query: &Query, table: &Table) -> Self {
         let keys = table.keys();
+        let condition = sql::condition(&query.filter, &keys);
         Self {
-            condition: sql::condition(&query.filter, &keys),
-            order: sql::order_by(&query.order, &keys),
+            order: sql::order_by(&query.order, &keys, &condition),
+            condition,
             is_point: sql::is_point(&query.filter, &keys),
         }
     }
