@@ -1,1 +1,38 @@
-//! To be written.
+//! LeanCloud's storage API on `/1.1`, over any [`Database`](crate::store::Database).
+//!
+//! What the parts are: [`router`] reads a request off the wire and finds its endpoint (those of a batch too);
+//! [`context`] knows who asks; [`classes`], [`users`], [`batch`], [`scan`] are the endpoints; every write goes through
+//! the one list of steps in [`write_path`], every query through [`query`].
+//!
+//! Invariants: a password, a session token and a hidden column are in no answer but the one that hands the token to
+//! its owner, in no filter, no order, no hook call (but the caller's own token) and no log line; a before hook that
+//! cannot be asked stops the write; nothing here knows which engine stores the documents or what they mean.
+
+mod authorize;
+mod batch;
+mod classes;
+mod config;
+mod context;
+mod error;
+mod hook_caller;
+mod include;
+mod parameters;
+mod password;
+mod present;
+mod query;
+mod reply;
+mod resolve;
+mod roles;
+mod router;
+mod scan;
+mod service;
+pub mod sessions;
+mod set_up;
+mod user_rules;
+mod users;
+mod validate;
+mod write_path;
+
+pub use config::{PasswordCost, ServerConfig};
+pub use service::Server;
+pub use set_up::set_up;

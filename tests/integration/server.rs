@@ -1,1 +1,10 @@
-//! To be written.
+//! The storage API over real HTTP.
+
+mod batches;
+mod hooks;
+mod objects;
+mod permissions;
+mod queries;
+mod support;
+mod users;
+mod wire;

@@ -1,0 +1,110 @@
+//! The port of the payment flow, on LeanCloud.
+//!
+//! - Everything is done with the master key and without a session; no hook runs.
+//! - A write is sent once. Only one whose connection never stood is sent again, and if it never stands the write is
+//!   `Rejected` with 503: it had no effect and will have none.
+//! - `Unknown`: time-out, lost connection, any 5xx (as HTTP status, or as the code in a batch), the codes 124, 301,
+//!   303, 304, 511 and 524 whatever the HTTP status, and every success whose body is not what the write answers.
+//! - `Rejected` keeps the server's code. 429 is refused before anything is done, as far as LeanCloud says; 401 and 403
+//!   likewise. Whoever moves money takes none of them for a decision of the document: only a success and a 305 are.
+//! - A 429 for a whole batch is `Unknown` for each of its elements, since each of them counts as a call.
+//! - Reads have no parameter that chooses the primary: LeanCloud has none. What decides about money is confirmed by a
+//!   conditional update.
+
+use async_trait::async_trait;
+
+use crate::client::objects::{is_unconditional, write_request};
+use crate::client::{Client, ClientError, Idempotent, ReadOptions, Retry};
+use crate::model::{ClassName, Document, ErrorCode, Filter, HookKind, ObjectId, Query};
+use crate::store::{Action, ReadError, Store, Write, WriteOutcome};
+
+/// How LeanCloud says that there is no object to update, under code 1. Recorded.
+const NO_SUCH_OBJECT: &str = "Could not find object by id";
+
+#[async_trait]
+impl Store for Client {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        let master = self.for_store();
+        let read = master.objects(class).get(id, &ReadOptions::default()).await;
+        read.map_err(read_error)
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        let master = self.for_store();
+        match master.objects(class).query(query).await {
+            Ok(found) => Ok(found.results),
+            Err(error) if error.code() == Some(ErrorCode::NOT_FOUND) => Ok(Vec::new()),
+            Err(error) => Err(read_error(error)),
+        }
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        let master = self.for_store();
+        match master.objects(class).count(filter).await {
+            Err(error) if error.code() == Some(ErrorCode::NOT_FOUND) => Ok(0),
+            counted => counted.map_err(read_error),
+        }
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        let request = write_request(&write, &HookKind::ALL, Idempotent::No);
+        let outcome = self.for_store().send(&request).await.written(&write.action);
+        absent_is_no_match(&write.action, outcome)
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        if !self.shared.guarded_batches && writes.iter().any(|write| is_conditional(&write.action)) {
+            let mut outcomes = Vec::with_capacity(writes.len());
+            for write in writes {
+                outcomes.push(self.write(write).await);
+            }
+            return outcomes;
+        }
+        let outcomes = self.for_store().write_all(&writes, &HookKind::ALL).await;
+        let each = writes.iter().zip(outcomes);
+        each.map(|(write, outcome)| absent_is_no_match(&write.action, outcome))
+            .collect()
+    }
+}
+
+impl Client {
+    /// The view that moves money. Without a master key every call says what is missing.
+    fn for_store(&self) -> Self {
+        Self {
+            session_token: None,
+            master: true,
+            ..self.clone()
+        }
+    }
+}
+
+fn is_conditional(action: &Action) -> bool {
+    match action {
+        Action::Create { .. } => false,
+        Action::Update { guard, .. } | Action::Delete { guard, .. } => !is_unconditional(guard),
+    }
+}
+
+/// The port calls an absent document a condition that does not hold; LeanCloud has errors of its own for it.
+fn absent_is_no_match(action: &Action, outcome: WriteOutcome) -> WriteOutcome {
+    match outcome {
+        WriteOutcome::Rejected(error)
+            if !matches!(action, Action::Create { .. })
+                && (error.code == ErrorCode::NOT_FOUND
+                    || (error.code == ErrorCode::OTHER && error.message.starts_with(NO_SUCH_OBJECT))) =>
+        {
+            WriteOutcome::NotMatched
+        }
+        other => other,
+    }
+}
+
+fn read_error(error: ClientError) -> ReadError {
+    match (error.retry(), error) {
+        (Retry::Never, ClientError::Rejected { error, .. }) => ReadError::Rejected(error),
+        (_, ClientError::Invalid(reason)) => {
+            ReadError::Rejected(crate::model::CloudError::new(ErrorCode::OTHER, reason))
+        }
+        (_, error) => ReadError::Unavailable(error.to_string()),
+    }
+}

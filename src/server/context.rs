@@ -1,0 +1,122 @@
+//! Who asks, and on whose behalf documents are read and written.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+
+use super::error::read_failed;
+use super::service::Shared;
+use super::{roles, sessions};
+use crate::credentials::Caller;
+use crate::environment::Environment;
+use crate::model::{Class, ClassName, CloudError, Document, ObjectId, Principal, Schema};
+use crate::store::Database;
+
+/// One HTTP request: all elements of a batch share it, and with it the session and the roles, read at most once.
+pub(super) struct Context {
+    shared: Arc<Shared>,
+    caller: Caller,
+    /// The client's address, where it is known.
+    pub(super) remote_address: Option<String>,
+    session: OnceCell<Option<Document>>,
+    principal: OnceCell<Principal>,
+}
+
+impl Context {
+    pub(super) fn new(shared: Arc<Shared>, caller: Caller, remote_address: Option<String>) -> Self {
+        Self {
+            shared,
+            caller,
+            remote_address,
+            session: OnceCell::new(),
+            principal: OnceCell::new(),
+        }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn database(&self) -> &dyn Database {
+        &*self.shared.database
+    }
+
+    pub(super) fn environment(&self) -> &Environment {
+        &self.shared.config.environment
+    }
+
+    /// The classes as they are now.
+    pub(super) fn schema(&self) -> Arc<Schema> {
+        self.shared.database.schema()
+    }
+
+    /// A class as it is now.
+    pub(super) fn class(&self, name: &ClassName) -> Option<Arc<Class>> {
+        self.schema().classes.get(name).cloned()
+    }
+
+    /// Whether the request carries the master key.
+    pub(super) fn is_master(&self) -> bool {
+        self.caller.master
+    }
+
+    /// Whether the request may say which hooks are not to run.
+    pub(super) fn may_ignore_hooks(&self) -> bool {
+        self.caller.master || self.caller.hook
+    }
+
+    /// The token that the request shows, valid or not.
+    pub(super) fn session_token(&self) -> Option<&str> {
+        self.caller.session_token.as_deref()
+    }
+
+    /// The logged-in user as stored, with token and password hash. A token that is not valid is none.
+    pub(super) async fn session(&self) -> Result<Option<&Document>, CloudError> {
+        let Some(token) = self.session_token() else {
+            return Ok(None);
+        };
+        let session = self
+            .session
+            .get_or_try_init(|| async {
+                let user = sessions::stored_user_by_token(self.database(), token).await;
+                user.map_err(read_failed)
+            })
+            .await?;
+        Ok(session.as_ref())
+    }
+
+    /// The id of the logged-in user.
+    pub(super) async fn session_user(&self) -> Result<Option<ObjectId>, CloudError> {
+        Ok(self.session().await?.and_then(Document::object_id))
+    }
+
+    /// On whose behalf documents are read and written: the master key, or the session's user and roles.
+    pub(super) async fn principal(&self) -> Result<&Principal, CloudError> {
+        self.principal
+            .get_or_try_init(|| async {
+                if self.caller.master {
+                    return Ok(Principal::Master);
+                }
+                let Some(user) = self.session_user().await? else {
+                    return Ok(Principal::anonymous());
+                };
+                let roles = roles::names_of(self.database(), &user)
+                    .await
+                    .map_err(read_failed)?;
+                Ok(Principal::Client {
+                    user: Some(user),
+                    roles,
+                })
+            })
+            .await
+    }
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("master", &self.caller.master)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! Calling class hooks: before hooks in line, and failing closed; after hooks behind the answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use super::context::Context;
+use super::present::for_hook;
+use super::sessions;
+use crate::model::{ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks};
+
+/// After hooks that may run at the same time; a write whose hook finds no place waits for one, so that a flood of
+/// writes cannot pile up hooks without end.
+const AFTER_HOOKS_MAX: usize = 1024;
+
+/// How long a write waits for a place. After hooks are cut off after three seconds, so one comes free by then, unless
+/// the hooks themselves wait for places: then this one is given up.
+const PLACE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// The after hooks under way.
+pub(super) struct AfterHooks {
+    tasks: TaskTracker,
+    places: Arc<Semaphore>,
+}
+
+impl Default for AfterHooks {
+    fn default() -> Self {
+        Self {
+            tasks: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(AFTER_HOOKS_MAX)),
+        }
+    }
+}
+
+impl AfterHooks {
+    /// Waits for those under way.
+    pub(super) async fn close(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+/// The hooks of one write.
+#[derive(Debug)]
+pub(super) struct WriteHooks {
+    pub(super) class: ClassName,
+    /// What `__ignore_hooks` names.
+    pub(super) ignored: Vec<HookKind>,
+}
+
+impl WriteHooks {
+    /// Whoever runs this hook, where there is one and it is not ignored.
+    fn find<'a>(&self, context: &'a Context, kind: HookKind) -> Option<&'a Arc<dyn Hooks>> {
+        let hooks = context.shared().hooks.as_ref()?;
+        (!self.ignored.contains(&kind) && hooks.defined(&self.class, kind)).then_some(hooks)
+    }
+
+    /// Whether this hook will run.
+    pub(super) fn runs(&self, context: &Context, kind: HookKind) -> bool {
+        self.find(context, kind).is_some()
+    }
+
+    /// Runs a before hook: its answer, or `None` where there is no such hook.
+    ///
+    /// # Errors
+    /// 142 where it refuses or cannot be reached; 141 where it takes too long. Then nothing must be written.
+    pub(super) async fn before(
+        &self,
+        context: &Context,
+        kind: HookKind,
+        object: Document,
+        updated_keys: Vec<String>,
+    ) -> Result<Option<Document>, CloudError> {
+        let Some(hooks) = self.find(context, kind) else {
+            return Ok(None);
+        };
+        let call = self.call(context, kind, object, updated_keys).await?;
+        match hooks.call(call).await {
+            Ok(answer) => Ok(Some(answer)),
+            Err(error) => Err(self.refusal(kind, &error)),
+        }
+    }
+
+    /// Starts an after hook, and does not wait for it. Its failure changes nothing.
+    pub(super) async fn after(
+        &self,
+        context: &Context,
+        kind: HookKind,
+        object: Document,
+        updated_keys: Vec<String>,
+    ) {
+        let Some(hooks) = self.find(context, kind).map(Arc::clone) else {
+            return;
+        };
+        let call = match self.call(context, kind, object, updated_keys).await {
+            Ok(call) => call,
+            Err(error) => {
+                tracing::error!(%error, class.name = %self.class, hook = kind.name(), "an after hook was not called");
+                return;
+            }
+        };
+        let after_hooks = &context.shared().after_hooks;
+        let place = Arc::clone(&after_hooks.places).acquire_owned();
+        let Ok(Ok(place)) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
+            tracing::error!(class.name = %self.class, hook = kind.name(), "an after hook found no place");
+            return;
+        };
+        let class = self.class.clone();
+        after_hooks.tasks.spawn(async move {
+            let _place = place;
+            if let Err(error) = hooks.call(call).await {
+                tracing::warn!(%error, class.name = %class, hook = kind.name(), "an after hook failed");
+            }
+        });
+    }
+
+    async fn call(
+        &self,
+        context: &Context,
+        kind: HookKind,
+        object: Document,
+        updated_keys: Vec<String>,
+    ) -> Result<HookCall, CloudError> {
+        // The master key acts for nobody, even beside a session.
+        let session = if context.is_master() {
+            None
+        } else {
+            context.session().await?
+        };
+        let user = session.map(|user| {
+            let mut shown = for_hook(&ClassName::user(), user.clone());
+            if let Some(token) = user.get(sessions::COLUMN) {
+                shown.insert(sessions::COLUMN.to_owned(), token.clone());
+            }
+            shown
+        });
+        Ok(HookCall {
+            class: self.class.clone(),
+            kind,
+            object: for_hook(&self.class, object),
+            updated_keys,
+            user,
+            remote_address: context.remote_address.clone(),
+        })
+    }
+
+    fn refusal(&self, kind: HookKind, error: &CloudError) -> CloudError {
+        if error.code == ErrorCode::TIMEOUT {
+            let text = format!("LeanEngine request timeout. ({} {})", self.class, kind.name());
+            return CloudError::new(ErrorCode::HOOK_TIMEOUT, text);
+        }
+        CloudError::new(
+            ErrorCode::HOOK_REFUSED,
+            format!("Cloud Code validation failed. Error detail : {}", error.message),
+        )
+    }
+}

@@ -1,0 +1,63 @@
+//! What of a stored document its reader gets to see.
+
+use crate::model::{Acl, Class, ClassName, Document, ObjectId, Principal, Value};
+
+/// Columns of `_User` that nobody sees, the master key included. `salt` and `bcryptPassword` come with imported users.
+const SECRETS: [&str; 4] = ["password", "sessionToken", "salt", "bcryptPassword"];
+
+/// Whether this column of `_User` is never shown nor searched.
+pub(super) fn is_secret(key: &str) -> bool {
+    SECRETS.contains(&key)
+}
+
+/// Who looks, and whether at ACLs too.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    pub(super) principal: &'a Principal,
+    pub(super) acl: bool,
+}
+
+impl View<'_> {
+    /// The document as the reader sees it.
+    pub(super) fn show(self, class: &Class, document: Document) -> Document {
+        let mut shown = if self.principal.is_master() {
+            with_hidden_columns(class, document)
+        } else {
+            class.present(document)
+        };
+        if class.name.as_str() == "_User" {
+            let owner = self.principal.user().map(ObjectId::as_str);
+            let sees_logins =
+                self.principal.is_master() || (owner.is_some() && shown.text("objectId") == owner);
+            shown.retain(|key, _| !is_secret(key) && (sees_logins || key != "authData"));
+        }
+        if !self.acl {
+            shown.shift_remove("ACL");
+        } else if !shown.contains_key("ACL") {
+            // What is stored without an ACL is public, and LeanCloud says so.
+            shown.insert("ACL".to_owned(), Acl::public().into_value());
+        }
+        shown
+    }
+}
+
+/// The master key sees hidden columns too.
+fn with_hidden_columns(class: &Class, mut document: Document) -> Document {
+    let hidden: Vec<(String, Value)> = class
+        .columns
+        .iter()
+        .filter(|(_, column)| column.hidden)
+        .filter_map(|(name, _)| document.shift_remove_entry(name))
+        .collect();
+    let mut shown = class.present(document);
+    shown.extend(hidden);
+    shown
+}
+
+/// The document as hooks see it: everything but the secrets of users.
+pub(super) fn for_hook(class: &ClassName, mut document: Document) -> Document {
+    if class.as_str() == "_User" {
+        document.retain(|key, _| !is_secret(key));
+    }
+    document
+}

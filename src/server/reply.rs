@@ -1,0 +1,94 @@
+//! An answer, before it is written as HTTP or as an element of a batch.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use crate::http::json_response;
+use crate::model::{Document, Timestamp, Value};
+
+/// An answer to one request.
+#[derive(Debug)]
+pub(super) struct Reply {
+    status: StatusCode,
+    /// `Location`: where a created object is.
+    location: Option<String>,
+    /// `Last-Modified`: when the one object shown was last written.
+    last_modified: Option<Timestamp>,
+    body: Value,
+}
+
+impl Reply {
+    /// 200.
+    pub(super) fn ok(body: impl Into<Value>) -> Self {
+        Self {
+            status: StatusCode::OK,
+            location: None,
+            last_modified: None,
+            body: body.into(),
+        }
+    }
+
+    /// 200 with an object, `{}` where there is none.
+    pub(super) fn object(object: Option<Document>) -> Self {
+        // `null` is told apart by batches, which show it.
+        let body = object.map_or(Value::Null, Document::into_value);
+        Self::ok(body)
+    }
+
+    /// 201.
+    pub(super) fn created(location: String, body: Document) -> Self {
+        Self {
+            status: StatusCode::CREATED,
+            location: Some(location),
+            ..Self::ok(body.into_value())
+        }
+    }
+
+    /// This, with the time of the object's last write.
+    pub(super) fn modified_at(self, last_modified: Option<Timestamp>) -> Self {
+        Self {
+            last_modified,
+            ..self
+        }
+    }
+
+    /// The body as it stands under `success` in a batch.
+    pub(super) fn into_success(self) -> Value {
+        self.body
+    }
+
+    /// The answer as HTTP.
+    pub(super) fn into_response(self) -> Response {
+        let body = match self.body {
+            Value::Null => Value::Object(serde_json::Map::new()),
+            body => body,
+        };
+        let mut response = json_response(self.status, &body);
+        let headers = response.headers_mut();
+        if let Some(location) = self.location.and_then(|path| HeaderValue::try_from(path).ok()) {
+            headers.insert(header::LOCATION, location);
+        }
+        if let Some(time) = self.last_modified.and_then(http_date) {
+            headers.insert(header::LAST_MODIFIED, time);
+        }
+        response
+    }
+}
+
+/// LeanCloud's form of an HTTP date, which has milliseconds.
+fn http_date(time: Timestamp) -> Option<HeaderValue> {
+    let time = jiff::Timestamp::from_millisecond(time.as_millis()).ok()?;
+    let text = time.strftime("%a, %d %b %Y %H:%M:%S%.3f GMT").to_string();
+    HeaderValue::try_from(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_written_with_milliseconds() {
+        let time = Timestamp::parse("2019-09-19T04:45:57.890Z").unwrap();
+        assert_eq!(http_date(time).unwrap(), "Thu, 19 Sep 2019 04:45:57.890 GMT");
+    }
+}

@@ -1,0 +1,254 @@
+//! Subqueries and relations inside a filter: run first, and replaced by the ids or values that they find.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::authorize::{self, Right};
+use super::context::Context;
+use super::error::read_failed;
+use crate::model::filter::Subquery;
+use crate::model::{
+    Class, ClassName, CloudError, ColumnType, Document, Filter, KeyPath, ObjectId, Pointer, Query, Schema,
+    Test, Value,
+};
+use crate::store::Found;
+
+/// Reads that the subqueries and relations of one request may cost, so that a small body cannot keep the database
+/// busy for minutes.
+const READS_MAX: usize = 100;
+
+/// Resolves the filters of one request.
+pub(super) struct Resolver<'a> {
+    context: &'a Context,
+    schema: &'a Schema,
+    reads_left: usize,
+}
+
+impl<'a> Resolver<'a> {
+    pub(super) fn new(context: &'a Context, schema: &'a Schema) -> Self {
+        Self {
+            context,
+            schema,
+            reads_left: READS_MAX,
+        }
+    }
+
+    /// Runs a query on behalf of the caller: permission, hidden columns, subqueries, ACLs.
+    ///
+    /// # Errors
+    /// 403, 119, and what the subqueries and the database answer.
+    pub(super) async fn run(&mut self, class: &Class, mut query: Query) -> Result<Found, CloudError> {
+        let principal = self.context.principal().await?;
+        authorize::require(class, Right::Find, principal)?;
+        authorize::check_query(class, &query, principal)?;
+        query.filter = self.filter(class, query.filter).await?;
+        let found = self
+            .context
+            .database()
+            .find_as(&class.name, &query, principal)
+            .await;
+        found.map_err(read_failed)
+    }
+
+    /// The filter without anything that must be run first.
+    pub(super) async fn filter(&mut self, class: &Class, filter: Filter) -> Result<Filter, CloudError> {
+        if is_plain(class, &filter) {
+            return Ok(filter);
+        }
+        self.rewrite(class, filter).await
+    }
+
+    fn rewrite<'s>(
+        &'s mut self,
+        class: &'s Class,
+        filter: Filter,
+    ) -> Pin<Box<dyn Future<Output = Result<Filter, CloudError>> + Send + 's>> {
+        Box::pin(async move {
+            Ok(match filter {
+                Filter::And(parts) => Filter::And(self.rewrite_all(class, parts).await?),
+                Filter::Or(parts) => Filter::Or(self.rewrite_all(class, parts).await?),
+                Filter::Nor(parts) => Filter::Nor(self.rewrite_all(class, parts).await?),
+                Filter::RelatedTo { object, key } => self.related(class, &object, &key).await?,
+                Filter::Key(path, test) if is_relation(class, &path) => {
+                    self.owners(class, path, test).await?
+                }
+                Filter::Key(path, test) => self.test(class, path, test).await?,
+            })
+        })
+    }
+
+    async fn rewrite_all(&mut self, class: &Class, parts: Vec<Filter>) -> Result<Vec<Filter>, CloudError> {
+        let mut rewritten = Vec::with_capacity(parts.len());
+        for part in parts {
+            rewritten.push(self.rewrite(class, part).await?);
+        }
+        Ok(rewritten)
+    }
+
+    /// A test of an ordinary column.
+    async fn test(&mut self, class: &Class, path: KeyPath, test: Test) -> Result<Filter, CloudError> {
+        let test = match test {
+            Test::InQuery(subquery) => Test::In(self.pointers(*subquery).await?),
+            Test::NotInQuery(subquery) => Test::Nin(self.pointers(*subquery).await?),
+            Test::Select(subquery) => Test::In(self.values(*subquery).await?),
+            Test::DontSelect(subquery) => Test::Nin(self.values(*subquery).await?),
+            Test::Not(inner) => {
+                let inner = self.rewrite(class, Filter::Key(path, *inner)).await?;
+                return Ok(Filter::Nor(vec![inner]));
+            }
+            other => other,
+        };
+        Ok(Filter::Key(path, test))
+    }
+
+    /// A test of a relation column: the objects whose relation holds what is asked for.
+    async fn owners(&mut self, class: &Class, path: KeyPath, test: Test) -> Result<Filter, CloudError> {
+        let (targets, wanted) = match test {
+            Test::Eq(target) => (vec![target], true),
+            Test::Ne(target) => (vec![target], false),
+            Test::In(targets) => (targets, true),
+            Test::Nin(targets) => (targets, false),
+            Test::InQuery(subquery) => (self.pointers(*subquery).await?, true),
+            Test::NotInQuery(subquery) => (self.pointers(*subquery).await?, false),
+            Test::Not(inner) => {
+                let inner = self.rewrite(class, Filter::Key(path, *inner)).await?;
+                return Ok(Filter::Nor(vec![inner]));
+            }
+            // Every object has the column, whatever the relation holds.
+            Test::Exists(there) if there => return Ok(Filter::all()),
+            _ => return Ok(Filter::Nor(vec![Filter::all()])),
+        };
+        let mut ids = Vec::new();
+        for target in targets {
+            let Ok(target) = Pointer::parse(&target) else {
+                continue;
+            };
+            self.spend_read()?;
+            let owners = self
+                .context
+                .database()
+                .owners(&class.name, path.column(), &target)
+                .await;
+            ids.extend(owners.map_err(read_failed)?.iter().map(id_value));
+        }
+        let test = if wanted { Test::In(ids) } else { Test::Nin(ids) };
+        Ok(Filter::Key(KeyPath::new("objectId"), test))
+    }
+
+    /// `$relatedTo`: the objects of `class` in a relation of an object that the caller may read.
+    async fn related(&mut self, class: &Class, owner: &Pointer, key: &str) -> Result<Filter, CloudError> {
+        let database = self.context.database();
+        let principal = self.context.principal().await?;
+        self.spend_read()?;
+        let owner_class = self.schema.classes.get(&owner.class_name);
+        let readable = match owner_class {
+            None => false,
+            Some(_) if principal.is_master() => true,
+            Some(owner_class) => {
+                authorize::require(owner_class, Right::Get, principal)?;
+                authorize::check_key(owner_class, &KeyPath::new(key), principal)?;
+                let owner = database
+                    .get_as(&owner.class_name, &owner.object_id, principal)
+                    .await;
+                owner.map_err(read_failed)?.is_some()
+            }
+        };
+        let targets = if readable {
+            database.related(owner, key).await.map_err(read_failed)?
+        } else {
+            Vec::new()
+        };
+        let ids = targets
+            .iter()
+            .filter(|target| target.class_name == class.name)
+            .map(|target| id_value(&target.object_id))
+            .collect();
+        Ok(Filter::Key(KeyPath::new("objectId"), Test::In(ids)))
+    }
+
+    /// The objects that a subquery finds, as pointers.
+    async fn pointers(&mut self, subquery: Subquery) -> Result<Vec<Value>, CloudError> {
+        let class = subquery.class.clone();
+        let rows = self.subquery(subquery).await?;
+        let ids = rows.iter().filter_map(Document::object_id);
+        Ok(ids.map(|object_id| pointer_to(&class, object_id)).collect())
+    }
+
+    /// The values of the field that `$select` names.
+    async fn values(&mut self, subquery: Subquery) -> Result<Vec<Value>, CloudError> {
+        let Some(path) = subquery.key.as_deref().map(KeyPath::new) else {
+            return Ok(Vec::new());
+        };
+        if let Some(class) = self.schema.classes.get(&subquery.class) {
+            authorize::check_key(class, &path, self.context.principal().await?)?;
+        }
+        let rows = self.subquery(subquery).await?;
+        Ok(rows.iter().filter_map(|row| value_at(row, &path)).collect())
+    }
+
+    async fn subquery(&mut self, subquery: Subquery) -> Result<Vec<Document>, CloudError> {
+        self.spend_read()?;
+        let Some(class) = self.schema.classes.get(&subquery.class) else {
+            return Ok(Vec::new());
+        };
+        // Boxed, because a subquery may hold another one.
+        let found: Pin<Box<dyn Future<Output = Result<Found, CloudError>> + Send + '_>> =
+            Box::pin(self.run(class, subquery.query));
+        Ok(found.await?.results)
+    }
+
+    fn spend_read(&mut self) -> Result<(), CloudError> {
+        self.reads_left = self.reads_left.checked_sub(1).ok_or_else(|| {
+            CloudError::other(format!(
+                "More than {READS_MAX} subqueries and relations in one request."
+            ))
+        })?;
+        Ok(())
+    }
+}
+
+/// Whether a filter can be evaluated as it is.
+pub(super) fn is_plain(class: &Class, filter: &Filter) -> bool {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+            parts.iter().all(|part| is_plain(class, part))
+        }
+        Filter::Key(path, test) => !is_relation(class, path) && is_plain_test(test),
+        Filter::RelatedTo { .. } => false,
+    }
+}
+
+fn is_plain_test(test: &Test) -> bool {
+    match test {
+        Test::Not(inner) => is_plain_test(inner),
+        Test::InQuery(_) | Test::NotInQuery(_) | Test::Select(_) | Test::DontSelect(_) => false,
+        _ => true,
+    }
+}
+
+fn is_relation(class: &Class, path: &KeyPath) -> bool {
+    let column = class.columns.get(path.as_str());
+    column.is_some_and(|column| matches!(column.column_type, ColumnType::Relation { .. }))
+}
+
+fn id_value(id: &ObjectId) -> Value {
+    Value::String(id.to_string())
+}
+
+fn pointer_to(class: &ClassName, object_id: ObjectId) -> Value {
+    let class_name = class.clone();
+    Pointer {
+        class_name,
+        object_id,
+    }
+    .to_value()
+}
+
+fn value_at(document: &Document, path: &KeyPath) -> Option<Value> {
+    let mut parts = path.parts();
+    let mut value = document.get(parts.next()?)?;
+    for part in parts {
+        value = value.get(part)?;
+    }
+    Some(value.clone())
+}

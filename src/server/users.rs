@@ -1,0 +1,196 @@
+//! The endpoints of users beside those of every class: logging in, who am I, changing password and token.
+
+use secrecy::SecretString;
+
+use super::context::Context;
+use super::error::{no_such_class, no_such_user, not_built_yet, outcome_unknown, read_failed};
+use super::present::View;
+use super::reply::Reply;
+use super::{sessions, user_rules};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Principal, Update, Value};
+use crate::store::{Action, Write, WriteOutcome, Written};
+
+/// `POST /login`: by user name, e-mail address or phone number, in this order of preference, and password. Other keys
+/// are ignored: one SDK sends all that it knows of the user.
+///
+/// # Errors
+/// 200, 201 for missing keys; 210; 211; 429.
+pub(super) async fn log_in(context: &Context, body: &Document) -> Result<Reply, CloudError> {
+    let name = ["username", "email", "mobilePhoneNumber"]
+        .into_iter()
+        .find_map(|key| body.text(key).map(|text| (key, text)));
+    let Some((key, name)) = name else {
+        return Err(CloudError::new(
+            ErrorCode::USERNAME_MISSING,
+            "Username, e-mail or phone number is missing.",
+        ));
+    };
+    let Some(password) = body.text("password") else {
+        if body.contains_key("smsCode") {
+            return Err(not_built_yet("Logging in with an SMS code"));
+        }
+        return Err(CloudError::new(
+            ErrorCode::PASSWORD_MISSING,
+            "Password is missing or empty.",
+        ));
+    };
+    let user = user_rules::by_key(context, key, name.into()).await?;
+    let user = user.ok_or_else(no_such_user)?;
+    require_password(context, &user, password.into()).await?;
+    let user = with_token(context, user).await?;
+    whole_user(context, user)
+}
+
+/// `GET /users/me`: the user whose session token this is.
+///
+/// # Errors
+/// 211 for a token that is missing or not valid.
+pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<Reply, CloudError> {
+    let user = match token {
+        // The header's token may have been looked up already.
+        Some(token) if Some(token) == context.session_token() => context.session().await?.cloned(),
+        Some(token) => sessions::stored_user_by_token(context.database(), token)
+            .await
+            .map_err(read_failed)?,
+        None => None,
+    };
+    whole_user(context, user.ok_or_else(no_such_user)?)
+}
+
+/// `PUT /users/<id>/updatePassword`: a new password for who knows the old one; every session ends, the answer holds
+/// the new token.
+///
+/// # Errors
+/// 201; 206; 210; 211; 218; 429. 305 where the password has been changed meanwhile.
+pub(super) async fn update_password(
+    context: &Context,
+    id: &ObjectId,
+    body: &Document,
+) -> Result<Reply, CloudError> {
+    user_rules::require_self(context, id).await?;
+    let user = stored(context, id).await?;
+    let new = user_rules::password_of(body.get("new_password").unwrap_or(&Value::Null))?;
+    let old = user_rules::password_of(body.get("old_password").unwrap_or(&Value::Null))?;
+    require_password(context, &user, old).await?;
+    let hash = context
+        .shared()
+        .passwords
+        .hash(context.environment(), new)
+        .await?;
+    // Of two who change the password at the same time, one is told that the old one is no longer right.
+    let old_hash = user.get("password").cloned().unwrap_or(Value::Null);
+    let guard = Filter::all().eq("password", old_hash);
+    new_token(context, id, guard, Update::new().set("password", hash)).await
+}
+
+/// `PUT /users/<id>/refreshSessionToken`: ends every session; the answer holds the new token.
+///
+/// # Errors
+/// 206; 211.
+pub(super) async fn refresh_token(context: &Context, id: &ObjectId) -> Result<Reply, CloudError> {
+    user_rules::require_self(context, id).await?;
+    stored(context, id).await?;
+    new_token(context, id, Filter::all(), Update::new()).await
+}
+
+async fn stored(context: &Context, id: &ObjectId) -> Result<Document, CloudError> {
+    let user = context
+        .database()
+        .get(&ClassName::user(), id)
+        .await
+        .map_err(read_failed)?;
+    user.ok_or_else(no_such_user)
+}
+
+async fn require_password(
+    context: &Context,
+    user: &Document,
+    password: SecretString,
+) -> Result<(), CloudError> {
+    let hash = user.text("password").unwrap_or_default().to_owned();
+    if context.shared().passwords.verify(hash, password).await? {
+        return Ok(());
+    }
+    Err(mismatch())
+}
+
+fn mismatch() -> CloudError {
+    CloudError::new(
+        ErrorCode::PASSWORD_MISMATCH,
+        "The username and password mismatch.",
+    )
+}
+
+/// The user with a session token: the one that all their sessions share, or a first one.
+async fn with_token(context: &Context, user: Document) -> Result<Document, CloudError> {
+    if user.text(sessions::COLUMN).is_some() {
+        return Ok(user);
+    }
+    let id = user.object_id().ok_or_else(no_such_user)?;
+    let token = sessions::new_token(context.environment());
+    let guard = Filter::all().exists(sessions::COLUMN, false);
+    let update = Update::new().set(sessions::COLUMN, token);
+    write(context, &id, guard, update).await?;
+    // Somebody else may have been faster: then theirs is the token of both.
+    stored(context, &id).await
+}
+
+async fn new_token(
+    context: &Context,
+    id: &ObjectId,
+    guard: Filter,
+    update: Update,
+) -> Result<Reply, CloudError> {
+    let token = sessions::new_token(context.environment());
+    let update = update.set(sessions::COLUMN, token.as_str());
+    let written = write(context, id, guard, update).await?.ok_or_else(mismatch)?;
+    let updated_at = written.updated_at.map(|time| time.to_string());
+    Ok(Reply::ok(serde_json::json!({
+        "updatedAt": updated_at,
+        "objectId": id.as_str(),
+        "sessionToken": token,
+    })))
+}
+
+/// A write of the server's own, past permissions and hooks; `None` where the condition does not hold.
+async fn write(
+    context: &Context,
+    id: &ObjectId,
+    guard: Filter,
+    update: Update,
+) -> Result<Option<Written>, CloudError> {
+    let write = Write {
+        class: ClassName::user(),
+        action: Action::Update {
+            id: id.clone(),
+            guard,
+            update,
+            fetch: false,
+        },
+    };
+    match context.database().write(write).await {
+        WriteOutcome::Applied(written) => Ok(Some(written)),
+        WriteOutcome::NotMatched => Ok(None),
+        WriteOutcome::Rejected(error) => Err(error),
+        WriteOutcome::Unknown(reason) => Err(outcome_unknown(&reason)),
+    }
+}
+
+/// The user as they see themselves, with the token.
+fn whole_user(context: &Context, user: Document) -> Result<Reply, CloudError> {
+    let class = context.class(&ClassName::user()).ok_or_else(no_such_class)?;
+    let token = user.get(sessions::COLUMN).cloned();
+    let own = Principal::Client {
+        user: user.object_id(),
+        roles: Vec::new(),
+    };
+    let view = View {
+        principal: &own,
+        acl: false,
+    };
+    let mut shown = view.show(&class, user);
+    if let Some(token) = token {
+        shown.insert(sessions::COLUMN.to_owned(), token);
+    }
+    Ok(Reply::ok(shown.0))
+}

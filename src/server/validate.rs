@@ -1,0 +1,123 @@
+//! What a body must be before it is written.
+
+use super::context::Context;
+use crate::model::{
+    Class, ClassName, CloudError, Document, ErrorCode, HookKind, KeyPath, ObjectId, Op, Principal, Update,
+    Value,
+};
+
+/// LeanCloud's own classes that clients may write to; other names with a leading `_` are not legal.
+const BUILT_IN_CLASSES: [&str; 8] = [
+    "_User",
+    "_Role",
+    "_Installation",
+    "_File",
+    "_Conversation",
+    "_Followee",
+    "_Follower",
+    "_Status",
+];
+
+/// Keys of a body that say something about the write instead of being written, or that only the server sets.
+const RESERVED: [&str; 10] = [
+    "objectId",
+    "createdAt",
+    "updatedAt",
+    "className",
+    "__type",
+    "__ignore_hooks",
+    "__before",
+    "__after",
+    "__sign",
+    "_updatedKeys",
+];
+
+/// Reads the name of a class that a request writes to or reads from.
+///
+/// # Errors
+/// 103.
+pub(super) fn class_name(text: &str) -> Result<ClassName, CloudError> {
+    // An old spelling of the REST guide and of the Go SDK.
+    let text = if text == "files" { "_File" } else { text };
+    let name = ClassName::parse(text)?;
+    if name.is_built_in() && !BUILT_IN_CLASSES.contains(&text) {
+        return Err(CloudError::new(
+            ErrorCode::INVALID_CLASS_NAME,
+            format!("Invalid class name '{text}': only LeanCloud's own classes start with '_'."),
+        ));
+    }
+    Ok(name)
+}
+
+/// The hooks that the body asks not to run; none where the caller may not ask.
+pub(super) fn ignored_hooks(context: &Context, body: &Document) -> Vec<HookKind> {
+    let names = body.get("__ignore_hooks").and_then(Value::as_array);
+    let Some(names) = names.filter(|_| context.may_ignore_hooks()) else {
+        return Vec::new();
+    };
+    let names = names.iter().filter_map(Value::as_str);
+    names.filter_map(HookKind::from_name).collect()
+}
+
+/// The body without the reserved keys.
+pub(super) fn without_reserved(mut body: Document) -> Document {
+    if body.keys().any(|key| RESERVED.contains(&key.as_str())) {
+        body.retain(|key, _| !RESERVED.contains(&key.as_str()));
+    }
+    body
+}
+
+/// Clients cannot write read-only columns.
+///
+/// # Errors
+/// 117.
+pub(super) fn check_writable(
+    class: &Class,
+    update: &Update,
+    principal: &Principal,
+) -> Result<(), CloudError> {
+    if principal.is_master() {
+        return Ok(());
+    }
+    for (path, _) in &update.ops {
+        if class
+            .columns
+            .get(path.column())
+            .is_some_and(|column| column.read_only)
+        {
+            return Err(read_only());
+        }
+    }
+    Ok(())
+}
+
+/// 117.
+pub(super) fn read_only() -> CloudError {
+    CloudError::new(ErrorCode::KEY_READ_ONLY, "The key is read only.")
+}
+
+/// Gives a new object the class's ACL, where it has none of its own.
+pub(super) fn default_acl(class: &Class, update: &mut Update, user: Option<&ObjectId>) {
+    if let Some(acl) = &class.default_acl
+        && !update.ops.iter().any(|(path, _)| path.as_str() == "ACL")
+    {
+        update
+            .ops
+            .push((KeyPath::new("ACL"), Op::Set(acl_for(acl, user))));
+    }
+}
+
+/// A class's default ACL; `_owner` stands for the user who creates the object.
+fn acl_for(acl: &Value, user: Option<&ObjectId>) -> Value {
+    let Some(entries) = acl.as_object() else {
+        return acl.clone();
+    };
+    let entries = entries
+        .iter()
+        .filter_map(|(key, rights)| match (key.as_str(), user) {
+            ("_owner", Some(user)) => Some((user.to_string(), rights.clone())),
+            ("_owner", None) => None,
+            _ => Some((key.clone(), rights.clone())),
+        });
+    Value::Object(entries.collect())
+}

@@ -1,0 +1,573 @@
+//! Every write, as one list of steps: who may, what exactly, the before hook, the write, the answer, the after hook.
+
+use std::sync::Arc;
+
+use super::authorize::{self, Right};
+use super::context::Context;
+use super::error::{
+    forbidden_by_acl, internal, no_effect, no_such_class, no_such_object, outcome_unknown, read_failed,
+};
+use super::hook_caller::WriteHooks;
+use super::parameters::flag;
+use super::present::{View, for_hook};
+use super::reply::Reply;
+use super::user_rules::Secrets;
+use super::{query, roles, sessions, user_rules, validate};
+use crate::model::{
+    Class, ClassName, CloudError, ColumnType, Document, ErrorCode, Filter, HookKind, ObjectId, Principal,
+    Update, Value,
+};
+use crate::store::{Action, Write, WriteOutcome, Written};
+
+/// A write as it was asked for.
+#[derive(Debug)]
+pub(super) struct WriteRequest {
+    pub(super) class: ClassName,
+    pub(super) change: Change,
+    pub(super) body: Document,
+    /// `where`, `fetchWhenSave`, `new`.
+    pub(super) parameters: Document,
+}
+
+/// What a write does.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    Create,
+    Update(ObjectId),
+    /// All of them are to be deleted, one by one.
+    Delete(Vec<ObjectId>),
+}
+
+/// A write that may be done, down to what is sent to the database.
+#[derive(Debug)]
+struct Plan {
+    writes: Vec<Write>,
+    principal: Principal,
+    hooks: WriteHooks,
+    answer: Answer,
+}
+
+/// What is needed to answer once the database has.
+#[derive(Debug)]
+enum Answer {
+    Create {
+        class: Arc<Class>,
+        fetch: bool,
+        /// A sign-up's token: the answer is the whole user then.
+        token: Option<String>,
+    },
+    Update {
+        class: Arc<Class>,
+        id: ObjectId,
+        conditional: bool,
+        fetch: bool,
+        /// What the request writes, in order, without what the server adds.
+        columns: Vec<String>,
+        /// The session's new token, where its password changed.
+        token: Option<String>,
+    },
+    Delete {
+        ids: Vec<ObjectId>,
+        conditional: bool,
+        /// The objects as they were, where an after hook wants to know.
+        objects: Vec<Document>,
+    },
+}
+
+/// Performs one write.
+///
+/// # Errors
+/// Those of every step. A 5xx, and codes that leave the outcome unknown, come from the database alone.
+pub(super) async fn perform(context: &Arc<Context>, request: WriteRequest) -> Result<Reply, CloudError> {
+    let plan = plan(context, request).await?;
+    if !plan.has_after_hook(context) {
+        return write(context, plan).await;
+    }
+    // In a task of its own: a client that leaves must not take the after hook with it.
+    let task_context = Arc::clone(context);
+    let task = async move { write(&task_context, plan).await };
+    let task = context.shared().tasks.spawn(task);
+    task.await.map_err(|error| internal(&error))?
+}
+
+/// Performs several writes that call no before hook, in order, in one trip to the database; each succeeds or fails on
+/// its own.
+pub(super) async fn perform_together(
+    context: &Arc<Context>,
+    requests: Vec<WriteRequest>,
+) -> Vec<Result<Reply, CloudError>> {
+    let mut plans = Vec::with_capacity(requests.len());
+    for request in requests {
+        plans.push(plan(context, request).await);
+    }
+    let mut writes = Vec::with_capacity(plans.len());
+    let mut counts = Vec::with_capacity(plans.len());
+    for plan in plans.iter_mut().flatten() {
+        counts.push(plan.writes.len());
+        writes.append(&mut plan.writes);
+    }
+    let principal = match context.principal().await {
+        Ok(principal) => principal,
+        Err(error) => return plans.into_iter().map(|_| Err(error.clone())).collect(),
+    };
+    let mut outcomes = send(context, writes, principal).await.into_iter();
+    let mut counts = counts.into_iter();
+    let mut replies = Vec::with_capacity(plans.len());
+    for plan in plans {
+        replies.push(match plan {
+            Ok(plan) => {
+                let count = counts.next().unwrap_or(0);
+                let own = outcomes.by_ref().take(count).collect();
+                plan.conclude(context, own).await
+            }
+            Err(error) => Err(error),
+        });
+    }
+    replies
+}
+
+/// Whether a before hook would run for this write, or its class has rules of its own; such writes travel alone.
+pub(super) fn travels_alone(context: &Context, request: &WriteRequest) -> bool {
+    let kind = match request.change {
+        Change::Create => HookKind::BeforeSave,
+        Change::Update(_) => HookKind::BeforeUpdate,
+        Change::Delete(_) => HookKind::BeforeDelete,
+    };
+    let hooks = WriteHooks {
+        class: request.class.clone(),
+        ignored: validate::ignored_hooks(context, &request.body),
+    };
+    // A condition may hold subqueries, which must see the writes before them.
+    request.class.is_built_in() || request.parameters.contains_key("where") || hooks.runs(context, kind)
+}
+
+/// Steps one to three: permissions, validation, before hook.
+async fn plan(context: &Context, request: WriteRequest) -> Result<Plan, CloudError> {
+    match request.change.clone() {
+        Change::Create => plan_create(context, request).await,
+        Change::Update(id) => plan_update(context, request, id).await,
+        Change::Delete(ids) => plan_delete(context, request, ids).await,
+    }
+}
+
+async fn plan_create(context: &Context, request: WriteRequest) -> Result<Plan, CloudError> {
+    // Who may.
+    let principal = context.principal().await?;
+    let class = existing_or_new(context, &request.class)?;
+    authorize::require(&class, Right::Create, principal)?;
+    // What exactly.
+    let hooks = WriteHooks {
+        ignored: validate::ignored_hooks(context, &request.body),
+        class: request.class,
+    };
+    let mut update = Update::parse_create(&validate::without_reserved(request.body))?;
+    let secrets = match class.name.as_str() {
+        "_User" => user_rules::check_new(&mut update)?,
+        "_Role" => roles::check_new(&update).map(|()| Secrets::default())?,
+        _ => Secrets::default(),
+    };
+    validate::check_writable(&class, &update, principal)?;
+    validate::default_acl(&class, &mut update, principal.user());
+    authorize::require_columns(&class, &update, principal)?;
+    // The before hook.
+    if hooks.runs(context, HookKind::BeforeSave) {
+        class.admit(&update)?;
+        update = before_save(context, &hooks, update).await?;
+    }
+    let token = user_rules::seal(context, secrets, &mut update).await?;
+    let fetch = wants_fields(&request.parameters);
+    Ok(Plan {
+        writes: vec![Write::create(&class.name, update)],
+        principal: principal.clone(),
+        hooks,
+        answer: Answer::Create { class, fetch, token },
+    })
+}
+
+async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> Result<Plan, CloudError> {
+    // Who may.
+    let schema = context.schema();
+    let principal = context.principal().await?;
+    let class = Arc::clone(schema.classes.get(&request.class).ok_or_else(no_such_class)?);
+    authorize::require(&class, Right::Update, principal)?;
+    let is_user = class.name == ClassName::user();
+    if is_user {
+        user_rules::require_self(context, &id).await?;
+    }
+    // What exactly.
+    let guard = query::guard(context, &schema, &class, &request.parameters).await?;
+    let hooks = WriteHooks {
+        ignored: validate::ignored_hooks(context, &request.body),
+        class: request.class,
+    };
+    let mut update = Update::parse(&validate::without_reserved(request.body))?;
+    validate::check_writable(&class, &update, principal)?;
+    let columns = update.columns();
+    let secrets = match class.name.as_str() {
+        "_User" => user_rules::check_update(&mut update)?,
+        "_Role" => roles::check_update(&update).map(|()| Secrets::default())?,
+        _ => Secrets::default(),
+    };
+    authorize::require_columns(&class, &update, principal)?;
+    // An ACL has no say over users: their own session or the master key has been checked instead.
+    let principal = if is_user { &Principal::Master } else { principal };
+    // The before hook.
+    if hooks.runs(context, HookKind::BeforeUpdate) {
+        class.admit(&update)?;
+        let mut object = stored(context, &hooks, &id, guard.as_ref(), principal)
+            .await?
+            .ok_or_else(|| not_matched(&class.name, &id, guard.is_some()))?;
+        update.apply(&mut object)?;
+        let answer = hooks
+            .before(context, HookKind::BeforeUpdate, object, columns.clone())
+            .await?;
+        // Its object is not what is stored: only beforeSave may change the write.
+        drop(answer);
+    }
+    let token = user_rules::seal(context, secrets, &mut update).await?;
+    let write = Write {
+        class: class.name.clone(),
+        action: Action::Update {
+            id: id.clone(),
+            guard: guard.clone().unwrap_or_else(Filter::all),
+            update,
+            fetch: wants_fields(&request.parameters),
+        },
+    };
+    Ok(Plan {
+        writes: vec![write],
+        principal: principal.clone(),
+        hooks,
+        answer: Answer::Update {
+            class,
+            id,
+            conditional: guard.is_some(),
+            fetch: wants_fields(&request.parameters),
+            columns,
+            token: token.filter(|_| !context.is_master()),
+        },
+    })
+}
+
+async fn plan_delete(
+    context: &Context,
+    request: WriteRequest,
+    ids: Vec<ObjectId>,
+) -> Result<Plan, CloudError> {
+    // Who may.
+    let schema = context.schema();
+    let principal = context.principal().await?;
+    let class = schema.classes.get(&request.class).ok_or_else(no_such_class)?;
+    authorize::require(class, Right::Delete, principal)?;
+    let is_user = class.name == ClassName::user();
+    if is_user {
+        for id in &ids {
+            user_rules::require_self(context, id).await?;
+        }
+    }
+    let principal = if is_user { &Principal::Master } else { principal };
+    // What exactly.
+    let guard = query::guard(context, &schema, class, &request.parameters).await?;
+    let hooks = WriteHooks {
+        ignored: validate::ignored_hooks(context, &request.body),
+        class: request.class,
+    };
+    // The before hook, for each object.
+    let mut objects = Vec::new();
+    if hooks.runs(context, HookKind::BeforeDelete) || hooks.runs(context, HookKind::AfterDelete) {
+        for id in &ids {
+            let Some(object) = stored(context, &hooks, id, guard.as_ref(), principal).await? else {
+                continue;
+            };
+            let call = hooks.before(context, HookKind::BeforeDelete, object.clone(), Vec::new());
+            call.await?;
+            objects.push(object);
+        }
+    }
+    let condition = guard.clone().unwrap_or_else(Filter::all);
+    Ok(Plan {
+        writes: ids
+            .iter()
+            .map(|id| Write::delete(&class.name, id, condition.clone()))
+            .collect(),
+        principal: principal.clone(),
+        hooks,
+        answer: Answer::Delete {
+            ids,
+            conditional: guard.is_some(),
+            objects,
+        },
+    })
+}
+
+/// Steps four to six: the write, the answer, the after hook.
+async fn write(context: &Context, mut plan: Plan) -> Result<Reply, CloudError> {
+    let writes = std::mem::take(&mut plan.writes);
+    let update = match writes.first().map(|write| &write.action) {
+        Some(Action::Create { fields: update } | Action::Update { update, .. })
+            if plan.hooks.class == ClassName::user() =>
+        {
+            Some(update.clone())
+        }
+        _ => None,
+    };
+    let outcomes = send(context, writes, &plan.principal).await;
+    let id = plan.answer.updated_id().cloned();
+    let reply = plan.conclude(context, outcomes).await;
+    match (reply, update) {
+        (Err(refusal), Some(update)) => {
+            Err(user_rules::explain_duplicate(context, &update, id.as_ref(), refusal).await)
+        }
+        (reply, _) => reply,
+    }
+}
+
+async fn send(context: &Context, writes: Vec<Write>, principal: &Principal) -> Vec<WriteOutcome> {
+    if writes.is_empty() {
+        return Vec::new();
+    }
+    context.database().write_as(writes, principal).await
+}
+
+impl Plan {
+    fn has_after_hook(&self, context: &Context) -> bool {
+        self.hooks.runs(context, self.answer.after_hook())
+    }
+
+    /// Turns what the database answered into the reply, and starts the after hook.
+    async fn conclude(self, context: &Context, outcomes: Vec<WriteOutcome>) -> Result<Reply, CloudError> {
+        let hooks = &self.hooks;
+        match self.answer {
+            Answer::Create { class, fetch, token } => {
+                let written = applied(outcomes.into_iter().next())?.ok_or_else(no_effect)?;
+                start_after_hook(context, hooks, HookKind::AfterSave, &written, &[]).await;
+                answer_create(context, &class, fetch, token, written).await
+            }
+            Answer::Update {
+                class,
+                id,
+                conditional,
+                fetch,
+                columns,
+                token,
+            } => {
+                let written = applied(outcomes.into_iter().next())?
+                    .ok_or_else(|| not_matched(&class.name, &id, conditional))?;
+                start_after_hook(context, hooks, HookKind::AfterUpdate, &written, &columns).await;
+                answer_update(context, &class, &id, fetch.then_some(&*columns), token, written).await
+            }
+            Answer::Delete {
+                ids,
+                conditional,
+                objects,
+            } => {
+                let mut failure = None;
+                for (id, outcome) in ids.iter().zip(outcomes) {
+                    match applied(Some(outcome)) {
+                        Ok(Some(_)) => {
+                            let object = objects
+                                .iter()
+                                .find(|object| object.text("objectId") == Some(id.as_str()));
+                            if let Some(object) = object {
+                                let hook = HookKind::AfterDelete;
+                                hooks.after(context, hook, object.clone(), Vec::new()).await;
+                            }
+                        }
+                        // Deleting what is not there is no failure.
+                        Ok(None) if !conditional => {}
+                        Ok(None) => failure = failure.or_else(|| Some(no_effect())),
+                        Err(error) => failure = failure.or(Some(error)),
+                    }
+                }
+                failure.map_or_else(|| Ok(Reply::ok(serde_json::Map::new())), Err)
+            }
+        }
+    }
+}
+
+async fn start_after_hook(
+    context: &Context,
+    hooks: &WriteHooks,
+    kind: HookKind,
+    written: &Written,
+    columns: &[String],
+) {
+    if hooks.runs(context, kind) {
+        let object = written.fields.clone();
+        hooks.after(context, kind, object, columns.to_vec()).await;
+    }
+}
+
+impl Answer {
+    fn after_hook(&self) -> HookKind {
+        match self {
+            Self::Create { .. } => HookKind::AfterSave,
+            Self::Update { .. } => HookKind::AfterUpdate,
+            Self::Delete { .. } => HookKind::AfterDelete,
+        }
+    }
+
+    fn updated_id(&self) -> Option<&ObjectId> {
+        match self {
+            Self::Update { id, .. } => Some(id),
+            Self::Create { .. } | Self::Delete { .. } => None,
+        }
+    }
+}
+
+/// What a `beforeSave` hook makes of a new object. Relations are not part of it and stay as they were asked for.
+async fn before_save(context: &Context, hooks: &WriteHooks, update: Update) -> Result<Update, CloudError> {
+    let mut object = Document::new();
+    update.apply(&mut object)?;
+    let answer = hooks
+        .before(context, HookKind::BeforeSave, object, Vec::new())
+        .await?;
+    let Some(answer) = answer else {
+        return Ok(update);
+    };
+    let mut answer = for_hook(&hooks.class, answer);
+    answer.retain(|_, value| value.get("__type").and_then(Value::as_str) != Some("Relation"));
+    let mut stored = Update::parse_create(&validate::without_reserved(answer))?;
+    let relations = update.ops.into_iter().filter(|(_, op)| op.is_relation());
+    stored.ops.extend(relations);
+    Ok(stored)
+}
+
+/// The object that an update or delete hook is asked about; `None` where there is none.
+///
+/// # Errors
+/// 403 where the ACL forbids the write; 305 where its condition does not hold. The write itself checks both again.
+async fn stored(
+    context: &Context,
+    hooks: &WriteHooks,
+    id: &ObjectId,
+    guard: Option<&Filter>,
+    principal: &Principal,
+) -> Result<Option<Document>, CloudError> {
+    let object = context
+        .database()
+        .get(&hooks.class, id)
+        .await
+        .map_err(read_failed)?;
+    let Some(object) = object else { return Ok(None) };
+    if !principal.may_write(&object) {
+        return Err(forbidden_by_acl());
+    }
+    match guard {
+        Some(guard) if !guard.matches(&object)? => Err(no_effect()),
+        _ => Ok(Some(object)),
+    }
+}
+
+/// What the database did: `None` where the write did not match.
+fn applied(outcome: Option<WriteOutcome>) -> Result<Option<Written>, CloudError> {
+    match outcome {
+        Some(WriteOutcome::Applied(written)) => Ok(Some(written)),
+        Some(WriteOutcome::NotMatched) => Ok(None),
+        Some(WriteOutcome::Rejected(error)) => Err(error),
+        Some(WriteOutcome::Unknown(reason)) => Err(outcome_unknown(&reason)),
+        None => Err(outcome_unknown(
+            "the database answered fewer outcomes than writes",
+        )),
+    }
+}
+
+fn not_matched(class: &ClassName, id: &ObjectId, conditional: bool) -> CloudError {
+    if conditional {
+        no_effect()
+    } else {
+        no_such_object(class, id)
+    }
+}
+
+async fn answer_create(
+    context: &Context,
+    class: &Class,
+    fetch: bool,
+    token: Option<String>,
+    written: Written,
+) -> Result<Reply, CloudError> {
+    let id = written
+        .object_id
+        .ok_or_else(|| outcome_unknown("a created object has no id"))?;
+    let location = format!("/1.1/classes/{}/{id}", class.name);
+    if !fetch && token.is_none() {
+        let mut body = Document::new();
+        body.insert("objectId".to_owned(), id.to_string().into());
+        if let Some(time) = written.created_at {
+            body.insert("createdAt".to_owned(), time.to_string().into());
+        }
+        return Ok(Reply::created(location, body));
+    }
+    // The columns may be those that this very write has added.
+    let class = context.class(&class.name).ok_or_else(no_such_class)?;
+    let own = Principal::Client {
+        user: Some(id),
+        roles: Vec::new(),
+    };
+    let principal = if token.is_some() {
+        &own
+    } else {
+        context.principal().await?
+    };
+    let view = View {
+        principal,
+        acl: false,
+    };
+    let mut body = view.show(&class, written.fields);
+    if let Some(token) = token {
+        body.insert(sessions::COLUMN.to_owned(), token.into());
+    }
+    Ok(Reply::created(location, body))
+}
+
+async fn answer_update(
+    context: &Context,
+    class: &Class,
+    id: &ObjectId,
+    fetched: Option<&[String]>,
+    token: Option<String>,
+    written: Written,
+) -> Result<Reply, CloudError> {
+    let mut body = Document::new();
+    if let Some(columns) = fetched {
+        let class = context.class(&class.name).ok_or_else(no_such_class)?;
+        let view = View {
+            principal: context.principal().await?,
+            // An ACL that was written is shown like any other field.
+            acl: columns.iter().any(|column| column == "ACL"),
+        };
+        let shown = view.show(&class, written.fields);
+        let is_relation = |name: &str| {
+            let column = class.columns.get(name).map(|column| &column.column_type);
+            matches!(column, Some(ColumnType::Relation { .. }))
+        };
+        let wanted = |name: &String| columns.contains(name) || is_relation(name);
+        body = shown.0.into_iter().filter(|(name, _)| wanted(name)).collect();
+    }
+    if let Some(time) = written.updated_at {
+        body.insert("updatedAt".to_owned(), time.to_string().into());
+    }
+    body.insert("objectId".to_owned(), id.to_string().into());
+    if let Some(token) = token {
+        body.insert(sessions::COLUMN.to_owned(), token.into());
+    }
+    Ok(Reply::ok(body.0))
+}
+
+/// The class that an object is created in: one that is there, or a new one where the caller may make it.
+fn existing_or_new(context: &Context, name: &ClassName) -> Result<Arc<Class>, CloudError> {
+    if let Some(class) = context.class(name) {
+        return Ok(class);
+    }
+    if !context.is_master() && !context.shared().config.clients_create_classes {
+        let text = format!("Class '{name}' doesn't exist, and clients may not create classes.");
+        return Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text));
+    }
+    Ok(Arc::new(Class::initial(name.clone())))
+}
+
+/// Two spellings of one option.
+fn wants_fields(parameters: &Document) -> bool {
+    flag(parameters, "fetchWhenSave") || flag(parameters, "new")
+}

@@ -1,0 +1,379 @@
+//! Objects: their life, their operations, conditions on them.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::{As, answer, pointer, start};
+
+#[tokio::test]
+async fn an_object_lives_and_dies() {
+    let server = start().await;
+    let client = As::client();
+    let body = json!({"title": "first", "score": 7, "ratio": 0.5, "tags": ["a", "b"], "none": null});
+    let created = server.post(&client, "/classes/Post", body).await;
+    assert_eq!(
+        (created.status, created.keys()),
+        (201, vec!["createdAt", "objectId"])
+    );
+    let id = created.id();
+    assert_eq!(created.header("location"), format!("/1.1/classes/Post/{id}"));
+    assert!(id.len() == 24 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+
+    let path = format!("/classes/Post/{id}");
+    let read = server.get(&client, &path, &[]).await;
+    assert_eq!(read.status, 200);
+    assert_eq!(
+        read.body,
+        json!({"title": "first", "score": 7, "ratio": 0.5, "tags": ["a", "b"], "none": null, "objectId": id,
+            "createdAt": created.body["createdAt"], "updatedAt": created.body["createdAt"]})
+    );
+    // An HTTP date with milliseconds.
+    let modified = read.header("last-modified");
+    assert!(modified.ends_with(" GMT") && modified.contains('.'), "{modified}");
+
+    let updated = server.put(&client, &path, json!({"title": "second"})).await;
+    assert_eq!(
+        (updated.status, updated.keys()),
+        (200, vec!["objectId", "updatedAt"])
+    );
+    let read = server.get(&client, &path, &[]).await.body;
+    assert_eq!((&read["title"], &read["score"]), (&json!("second"), &json!(7)));
+    assert_eq!(read["updatedAt"], updated.body["updatedAt"]);
+
+    let deleted = server.delete(&client, &path).await;
+    assert_eq!((deleted.status, deleted.body), (200, json!({})));
+    let absent = server.get(&client, &path, &[]).await;
+    assert_eq!((absent.status, &absent.body), (200, &json!({})));
+    assert_eq!(absent.header("last-modified"), "");
+    // Deleting what is not there changes nothing, and is no failure.
+    assert_eq!(server.delete(&client, &path).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_absent_is_answered_as_the_service_does() {
+    let server = start().await;
+    let client = As::client();
+    let missing = server
+        .get(&client, "/classes/Nothing/5d83080ef40d3a0007541db3", &[])
+        .await;
+    assert_eq!(missing.error(), (404, 101));
+    assert_eq!(missing.body["error"], "Class or object doesn't exists.");
+    assert_eq!(
+        server.get(&client, "/classes/Nothing", &[]).await.error(),
+        (404, 101)
+    );
+    assert_eq!(
+        server.delete(&client, "/classes/Nothing/1").await.error(),
+        (404, 101)
+    );
+
+    server.create(&client, "Post", json!({})).await;
+    let missing = server.put(&client, "/classes/Post/fakeid", json!({"a": 1})).await;
+    assert_eq!(missing.error(), (400, 1));
+    assert_eq!(
+        missing.body["error"],
+        "Could not find object by id 'fakeid' for class 'Post'."
+    );
+    // What cannot be an id is the id of nothing.
+    let odd = server.get(&client, "/classes/Post/%E4%BD%A0!", &[]).await;
+    assert_eq!((odd.status, odd.body), (200, json!({})));
+    assert_eq!(
+        server
+            .put(&client, "/classes/Post/a%20b", json!({}))
+            .await
+            .error(),
+        (400, 104)
+    );
+}
+
+#[tokio::test]
+async fn answers_hold_the_fields_when_asked() {
+    let server = start().await;
+    let client = As::client();
+    let friend = server.create(&client, "Person", json!({})).await;
+    let likes = json!({"__op": "AddRelation", "objects": [pointer("Person", &friend)]});
+    server
+        .create(&client, "Person", json!({"likes": likes, "name": "a"}))
+        .await;
+
+    for option in ["fetchWhenSave=true", "new=true"] {
+        let created = server
+            .post(
+                &client,
+                &format!("/classes/Person?{option}"),
+                json!({"name": "b"}),
+            )
+            .await;
+        assert_eq!(created.status, 201);
+        assert_eq!(
+            created.keys(),
+            ["createdAt", "likes", "name", "objectId", "updatedAt"],
+            "the whole object, relation columns included"
+        );
+        assert_eq!(
+            created.body["likes"],
+            json!({"__type": "Relation", "className": "Person"})
+        );
+        let path = format!("/classes/Person/{}?{option}", created.id());
+        let increment = json!({"age": {"__op": "Increment", "amount": 19}});
+        let updated = server.put(&client, &path, increment).await;
+        assert_eq!(updated.keys(), ["age", "likes", "objectId", "updatedAt"]);
+        assert_eq!(updated.body["age"], 19);
+    }
+}
+
+#[tokio::test]
+async fn conditions_decide_atomically() {
+    let server = start().await;
+    let client = As::client();
+    let id = server.create(&client, "Account", json!({"balance": 100})).await;
+    let path = format!("/classes/Account/{id}");
+    let debit = json!({"balance": {"__op": "Increment", "amount": -60}});
+    let enough = json!({"balance": {"$gte": 60}});
+    assert_eq!(
+        server
+            .put_where(&client, &path, enough.clone(), debit.clone())
+            .await
+            .status,
+        200
+    );
+    let refused = server
+        .put_where(&client, &path, enough.clone(), debit.clone())
+        .await;
+    assert_eq!(refused.error(), (400, 305));
+    assert_eq!(
+        refused.body["error"],
+        "No effect on updating/deleting a document."
+    );
+    assert_eq!(server.read("Account", &id).await["balance"], 40);
+    // A condition on what is not there does not hold either.
+    let absent = server
+        .put_where(&client, "/classes/Account/none", json!({}), debit)
+        .await;
+    assert_eq!(absent.error(), (400, 305));
+
+    let delete = |condition: Value| {
+        let condition = condition.to_string();
+        let request = server.request(&client, Method::DELETE, &path);
+        answer(request.query(&[("where", condition)]))
+    };
+    assert_eq!(delete(json!({"balance": 0})).await.error(), (400, 305));
+    assert_eq!(delete(json!({"balance": 40})).await.status, 200);
+    assert_eq!(server.read("Account", &id).await, json!({}));
+}
+
+#[tokio::test]
+async fn every_operation_does_what_it_says() {
+    let server = start().await;
+    let client = As::client();
+    // Operation on the field `a`, its value before (absent where null), its value after.
+    let cases = [
+        (json!({"__op": "Increment", "amount": 2}), json!(1), json!(3)),
+        (json!({"__op": "Increment", "amount": 2}), Value::Null, json!(2)),
+        (json!({"__op": "Decrement", "amount": 2}), json!(1), json!(-1)),
+        (
+            json!({"__op": "Add", "objects": [2]}),
+            json!([1, 2]),
+            json!([1, 2, 2]),
+        ),
+        (json!({"__op": "Add", "objects": [2]}), Value::Null, json!([2])),
+        (
+            json!({"__op": "AddUnique", "objects": [2, 3]}),
+            json!([1, 2]),
+            json!([1, 2, 3]),
+        ),
+        (
+            json!({"__op": "Remove", "objects": [2]}),
+            json!([2, 1, 2]),
+            json!([1]),
+        ),
+        (json!({"__op": "Delete"}), json!("x"), Value::Null),
+        (json!({"__op": "BitAnd", "value": 6}), json!(3), json!(2)),
+        (json!({"__op": "BitOr", "value": 6}), json!(3), json!(7)),
+        (json!({"__op": "BitXor", "value": 6}), json!(3), json!(5)),
+    ];
+    for (number, (op, before, after)) in cases.into_iter().enumerate() {
+        // A class each: columns have types.
+        let class = format!("Case{number}");
+        let body = if before.is_null() {
+            json!({})
+        } else {
+            json!({"a": before})
+        };
+        let id = server.create(&client, &class, body).await;
+        let updated = server
+            .put(&client, &format!("/classes/{class}/{id}"), json!({"a": op}))
+            .await;
+        assert_eq!(updated.status, 200, "{op}: {updated:?}");
+        assert_eq!(server.read(&class, &id).await["a"], after, "{op} on {before}");
+    }
+    // Inside embedded objects, by dotted keys; and several at once.
+    let id = server
+        .create(&client, "Nested", json!({"a": {"n": 1, "gone": true}, "b": 1}))
+        .await;
+    let path = format!("/classes/Nested/{id}");
+    let body = json!({"a.n": {"__op": "Increment", "amount": 1}, "a.gone": {"__op": "Delete"}, "b": 2});
+    assert_eq!(server.put(&client, &path, body).await.status, 200);
+    let read = server.read("Nested", &id).await;
+    assert_eq!((&read["a"], &read["b"]), (&json!({"n": 2}), &json!(2)));
+    // A failing operation leaves the others undone.
+    let body = json!({"b": 9, "a": {"__op": "Increment", "amount": 1}});
+    assert_eq!(server.put(&client, &path, body).await.error(), (400, 111));
+    assert_eq!(server.read("Nested", &id).await["b"], 2);
+}
+
+#[tokio::test]
+async fn relations_hold_objects_and_are_searched_from_both_ends() {
+    let server = start().await;
+    let client = As::client();
+    let posts = [
+        server.create(&client, "Post", json!({"n": 1})).await,
+        server.create(&client, "Post", json!({"n": 2})).await,
+        server.create(&client, "Post", json!({"n": 3})).await,
+    ];
+    let pointers: Vec<Value> = posts.iter().map(|id| pointer("Post", id)).collect();
+    let likes = json!({"__op": "AddRelation", "objects": [pointers[0], pointers[1]]});
+    let fan = server.create(&client, "Fan", json!({"likes": likes})).await;
+    let other = server.create(&client, "Fan", json!({})).await;
+    assert_eq!(
+        server.read("Fan", &other).await["likes"],
+        json!({"__type": "Relation", "className": "Post"}),
+        "the column is in every object"
+    );
+
+    let related = json!({"$relatedTo": {"object": pointer("Fan", &fan), "key": "likes"}});
+    let numbers = |rows: Vec<Value>| rows.iter().map(|row| row["n"].clone()).collect::<Vec<_>>();
+    assert_eq!(
+        numbers(server.find(&client, "Post", related.clone()).await),
+        [1, 2]
+    );
+    let both = json!({"$relatedTo": related["$relatedTo"], "n": {"$gt": 1}});
+    assert_eq!(numbers(server.find(&client, "Post", both).await), [2]);
+    let counted = server
+        .get(
+            &client,
+            "/classes/Post",
+            &[("where", &related.to_string()), ("limit", "0"), ("count", "1")],
+        )
+        .await;
+    assert_eq!(counted.body, json!({"results": [], "count": 2}));
+    // By the class of the owner, where the target's is not known.
+    let query = [
+        ("where", related.to_string()),
+        ("redirectClassNameForKey", "likes".to_owned()),
+    ];
+    let query: Vec<(&str, &str)> = query
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let redirected = server.get(&client, "/classes/Fan", &query).await;
+    assert_eq!(redirected.body["className"], "Post");
+    assert_eq!(redirected.body["results"].as_array().unwrap().len(), 2);
+
+    let fans_of = |post: &Value| json!({"likes": post});
+    assert_eq!(server.find(&client, "Fan", fans_of(&pointers[0])).await.len(), 1);
+    assert_eq!(server.find(&client, "Fan", fans_of(&pointers[2])).await.len(), 0);
+    let not = json!({"likes": {"$ne": pointers[0]}});
+    assert_eq!(
+        server.find(&client, "Fan", not).await[0]["objectId"],
+        other.as_str()
+    );
+
+    let remove = json!({"likes": {"__op": "RemoveRelation", "objects": [pointers[0]]}});
+    assert_eq!(
+        server
+            .put(&client, &format!("/classes/Fan/{fan}"), remove)
+            .await
+            .status,
+        200
+    );
+    assert_eq!(numbers(server.find(&client, "Post", related).await), [2]);
+    let empty = json!({"likes": {"__op": "AddRelation", "objects": []}});
+    assert_eq!(
+        server
+            .put(&client, &format!("/classes/Fan/{fan}"), empty)
+            .await
+            .error(),
+        (400, 128)
+    );
+}
+
+#[tokio::test]
+async fn bodies_that_are_wrong_change_nothing() {
+    let server = start().await;
+    let client = As::client();
+    let id = server
+        .create(
+            &client,
+            "Typed",
+            json!({"text": "a", "number": 1, "list": [], "map": {}}),
+        )
+        .await;
+    let path = format!("/classes/Typed/{id}");
+    let before = server.read("Typed", &id).await;
+    let cases = [
+        (json!({"text": 1}), 111),
+        (json!({"number": "1"}), 111),
+        (json!({"text": {"__op": "Increment", "amount": 1}}), 111),
+        (json!({"list": {"__op": "add", "objects": [1]}}), 1),
+        (json!({"list": {"__op": "Add"}}), 107),
+        (json!({"number": {"__op": "Increment", "amount": "1"}}), 107),
+        (json!({"bad-key": 1}), 105),
+        (json!({"$set": 1}), 105),
+        (json!({"map": {"a.b": 1}}), 121),
+        (json!({"map": {"$a": 1}}), 121),
+        (json!({"p": {"__type": "Pointer", "className": "A"}}), 106),
+        (
+            json!({"g": {"__type": "GeoPoint", "latitude": 91, "longitude": 0}}),
+            302,
+        ),
+        (json!({"ACL": "everyone"}), 123),
+        (json!({"ACL": {"*": {"read": "yes"}}}), 123),
+    ];
+    for (body, code) in cases {
+        let refused = server.put(&client, &path, body.clone()).await;
+        assert_eq!(refused.error(), (400, code), "{body}: {refused:?}");
+    }
+    assert_eq!(server.read("Typed", &id).await, before);
+    assert_eq!(
+        server
+            .post(&client, "/classes/Typed", json!({"a.b": 1}))
+            .await
+            .error(),
+        (400, 105)
+    );
+    assert_eq!(
+        server.post(&client, "/classes/9Class", json!({})).await.error(),
+        (400, 103)
+    );
+    assert_eq!(
+        server.post(&client, "/classes/_Secret", json!({})).await.error(),
+        (400, 103)
+    );
+    // Nobody sets what the server sets.
+    let body = json!({"objectId": "mine", "createdAt": "2001-01-01T00:00:00.000Z", "text": "b"});
+    let created = server.post(&client, "/classes/Typed", body).await;
+    assert_eq!(created.status, 201);
+    let stored = server.read("Typed", &created.id()).await;
+    assert_ne!(stored["objectId"], "mine");
+    assert_eq!(stored["createdAt"], created.body["createdAt"]);
+}
+
+#[tokio::test]
+async fn several_objects_are_deleted_at_once() {
+    let server = start().await;
+    let client = As::client();
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(server.create(&client, "Post", json!({})).await);
+    }
+    let path = format!("/classes/Post/{},{}", ids[0], ids[2]);
+    assert_eq!(server.delete(&client, &path).await.body, json!({}));
+    let left = server.find(&client, "Post", json!({})).await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0]["objectId"], ids[1].as_str());
+    assert_eq!(
+        server.delete(&client, "/classes/Post/,").await.error(),
+        (400, 104)
+    );
+}

@@ -1,0 +1,443 @@
+//! Users: signing up, logging in, sessions, and what nobody gets to see.
+
+use serde_json::{Value, json};
+
+use super::support::{As, start};
+use paylog::model::{ClassName, ObjectId};
+
+#[tokio::test]
+async fn signing_up_answers_the_whole_user() {
+    let server = start().await;
+    for (number, path) in ["/users", "/classes/_User", "/users?fetchWhenSave=false"]
+        .into_iter()
+        .enumerate()
+    {
+        let body = json!({"username": format!("tom{number}"), "password": "cat", "gender": "male",
+            "email": format!("tom{number}@example.com"), "mobilePhoneNumber": format!("1380000000{number}")});
+        let user = server.post(&As::client(), path, body).await;
+        assert_eq!(user.status, 201, "{user:?}");
+        assert_eq!(
+            user.keys(),
+            [
+                "createdAt",
+                "email",
+                "emailVerified",
+                "gender",
+                "mobilePhoneNumber",
+                "mobilePhoneVerified",
+                "objectId",
+                "sessionToken",
+                "updatedAt",
+                "username"
+            ]
+        );
+        assert_eq!(
+            (&user.body["emailVerified"], &user.body["mobilePhoneVerified"]),
+            (&json!(false), &json!(false))
+        );
+        assert_eq!(
+            user.header("location"),
+            format!("/1.1/classes/_User/{}", user.id())
+        );
+        let token = user.body["sessionToken"].as_str().unwrap();
+        assert!(
+            token.len() == 25
+                && token
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte.is_ascii_lowercase())
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_password_is_stored_as_a_hash_and_never_shown() {
+    let server = start().await;
+    let (id, token) = server.sign_up("tom").await;
+    let id = ObjectId::parse(&id).unwrap();
+    let stored = server
+        .database
+        .get(&ClassName::user(), &id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(stored.text("password").unwrap().starts_with("$argon2id$"));
+    assert!(!serde_json::to_string(&stored).unwrap().contains("tom's password"));
+
+    let path = format!("/users/{id}");
+    let (own, master) = (As::user(&token), As::master());
+    let answers = [
+        server.get(&own, &path, &[]).await.body,
+        server.get(&master, &path, &[]).await.body,
+        server.get(&master, "/users", &[]).await.body,
+        server.get(&own, "/users/me", &[]).await.body,
+        server
+            .put(
+                &own,
+                &format!("{path}?new=true"),
+                json!({"password": "tom's new password"}),
+            )
+            .await
+            .body,
+        server
+            .post(
+                &As::client(),
+                "/login",
+                json!({"username": "tom", "password": "tom's new password"}),
+            )
+            .await
+            .body,
+    ];
+    for answer in answers {
+        assert!(answer.get("error").is_none(), "{answer}");
+        let text = answer.to_string();
+        assert!(!text.contains("argon2id") && !text.contains("password"), "{text}");
+    }
+    // Tokens are shown by logging in and by asking who one is, to nobody else.
+    for caller in [&own, &master] {
+        let shown = server.get(caller, &path, &[]).await.body;
+        assert!(shown.get("sessionToken").is_none(), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn secrets_cannot_be_searched_sorted_by_or_written() {
+    let server = start().await;
+    let (id, token) = server.sign_up("tom").await;
+    let master = As::master();
+    for key in ["password", "sessionToken", "salt"] {
+        for condition in [
+            json!({key: {"$exists": true}}),
+            json!({key: {"$regex": "^a"}}),
+            json!({"$or": [{"username": "tom"}, {key: "x"}]}),
+            json!({"objectId": {"$select": {"key": key, "query": {"className": "_User", "where": {}}}}}),
+            json!({"username": {"$select": {"key": "username",
+                "query": {"className": "_User", "where": {key: {"$gt": "a"}}}}}}),
+        ] {
+            let condition = condition.to_string();
+            let refused = server.get(&master, "/users", &[("where", &condition)]).await;
+            assert_eq!(refused.error(), (403, 119), "{condition}: {refused:?}");
+        }
+        let sorted = server.get(&master, "/users", &[("order", key)]).await;
+        assert_eq!(sorted.error(), (403, 119));
+        // The condition of a write tells as much as a query.
+        let path = format!("/users/{id}");
+        let guessed = server
+            .put_where(&As::user(&token), &path, json!({key: {"$gt": "a"}}), json!({}))
+            .await;
+        assert_eq!(guessed.error(), (403, 119));
+    }
+    for body in [json!({"sessionToken": "a".repeat(25)}), json!({"salt": "a"})] {
+        for caller in [As::user(&token), As::master()] {
+            let refused = server.put(&caller, &format!("/users/{id}"), body.clone()).await;
+            assert_eq!(refused.error(), (400, 117), "{body}");
+        }
+    }
+    let keys = server
+        .get(&master, "/users", &[("keys", "password,sessionToken")])
+        .await;
+    assert_eq!(
+        super::support::sorted_keys(&keys.body["results"][0]),
+        ["createdAt", "objectId", "updatedAt"]
+    );
+}
+
+#[tokio::test]
+async fn logging_in_gives_the_one_session_token() {
+    let server = start().await;
+    let client = As::client();
+    let body = json!({"username": "tom", "password": "cat", "email": "tom@example.com", "mobilePhoneNumber": "13800000000"});
+    let user = server.post(&client, "/users", body).await.body;
+    for key in ["username", "email", "mobilePhoneNumber"] {
+        let body = json!({key: user[key], "password": "cat", "gender": "ignored"});
+        let login = server.post(&client, "/login", body).await;
+        assert_eq!(login.status, 200);
+        assert_eq!(login.body, user, "by {key}");
+        assert_eq!(login.header("location"), "");
+    }
+    let wrong = server
+        .post(&client, "/login", json!({"username": "tom", "password": "dog"}))
+        .await;
+    assert_eq!(wrong.error(), (400, 210));
+    assert_eq!(wrong.body["error"], "The username and password mismatch.");
+    let nobody = server
+        .post(&client, "/login", json!({"username": "jerry", "password": "cat"}))
+        .await;
+    assert_eq!(nobody.error(), (400, 211));
+    assert_eq!(
+        server
+            .post(&client, "/login", json!({"password": "cat"}))
+            .await
+            .error(),
+        (400, 200)
+    );
+    assert_eq!(
+        server
+            .post(&client, "/login", json!({"username": "tom"}))
+            .await
+            .error(),
+        (400, 201)
+    );
+    for odd in [
+        json!({"username": {"$ne": 1}, "password": "cat"}),
+        json!({"username": "tom", "password": {"$ne": 1}}),
+    ] {
+        let refused = server.post(&client, "/login", odd).await;
+        assert_eq!(refused.status, 400);
+    }
+
+    // Who am I, by header or by parameter.
+    let token = user["sessionToken"].as_str().unwrap();
+    assert_eq!(server.get(&As::user(token), "/users/me", &[]).await.body, user);
+    assert_eq!(
+        server
+            .get(&client, "/users/me", &[("session_token", token)])
+            .await
+            .body,
+        user
+    );
+    for stranger in [
+        client.clone(),
+        As::user("nobodystokennobodystokenno"),
+        As::user("x"),
+    ] {
+        let refused = server.get(&stranger, "/users/me", &[]).await;
+        assert_eq!(refused.error(), (400, 211));
+        assert_eq!(refused.body["error"], "Could not find user.");
+    }
+}
+
+#[tokio::test]
+async fn names_addresses_and_numbers_are_unique() {
+    let server = start().await;
+    let client = As::client();
+    let body = json!({"username": "tom", "password": "cat", "email": "tom@example.com", "mobilePhoneNumber": "13800000000"});
+    assert_eq!(server.post(&client, "/users", body).await.status, 201);
+    let (id, token) = server.sign_up("jerry").await;
+    for (body, code) in [
+        (json!({"username": "tom"}), 202),
+        (json!({"email": "tom@example.com"}), 203),
+        (json!({"mobilePhoneNumber": "13800000000"}), 214),
+    ] {
+        let mut sign_up = json!({"username": "spike", "password": "dog"});
+        for (key, value) in body.as_object().unwrap() {
+            sign_up[key] = value.clone();
+        }
+        assert_eq!(server.post(&client, "/users", sign_up).await.error(), (400, code));
+        let update = server.put(&As::user(&token), &format!("/users/{id}"), body).await;
+        assert_eq!(update.error(), (400, code));
+    }
+    // Case counts, and one's own name is not taken.
+    let body = json!({"username": "Tom", "password": "cat"});
+    assert_eq!(server.post(&client, "/users", body).await.status, 201);
+    let own = server
+        .put(
+            &As::user(&token),
+            &format!("/users/{id}"),
+            json!({"username": "jerry"}),
+        )
+        .await;
+    assert_eq!(own.status, 200);
+}
+
+#[tokio::test]
+async fn a_sign_up_needs_a_name_and_a_password() {
+    let server = start().await;
+    let cases = [
+        (json!({"password": "p"}), 200),
+        (json!({"username": "tom"}), 201),
+        (json!({"username": "tom", "password": 1}), 201),
+        (json!({"username": "  ", "password": "p"}), 217),
+        (json!({"username": 7, "password": "p"}), 217),
+        (json!({"username": "tom", "password": ""}), 218),
+        (json!({"username": "tom", "password": "p", "email": "tom"}), 125),
+        (
+            json!({"username": "tom", "password": "p", "mobilePhoneNumber": "phone"}),
+            127,
+        ),
+        (
+            json!({"username": "tom", "password": "p", "emailVerified": true}),
+            117,
+        ),
+        (
+            json!({"username": "tom", "password": "p", "authData": {"weixin": {"openid": "1"}}}),
+            1,
+        ),
+    ];
+    for (body, code) in cases {
+        let refused = server.post(&As::client(), "/users", body.clone()).await;
+        assert_eq!(refused.error(), (400, code), "{body}: {refused:?}");
+    }
+    assert_eq!(
+        server.find(&As::master(), "_User", json!({})).await,
+        Vec::<Value>::new()
+    );
+}
+
+#[tokio::test]
+async fn a_user_is_changed_by_themselves_and_the_master_key_alone() {
+    let server = start().await;
+    let (tom, toms) = server.sign_up("tom").await;
+    let (_, jerrys) = server.sign_up("jerry").await;
+    let path = format!("/users/{tom}");
+    // Not even an ACL lets anyone else.
+    let open = json!({"ACL": {"*": {"read": true, "write": true}}});
+    assert_eq!(server.put(&As::user(&toms), &path, open).await.status, 200);
+    for stranger in [
+        As::client(),
+        As::user(&jerrys),
+        As::user("nobodystokennobodystokenno"),
+    ] {
+        for path in [path.clone(), format!("/classes/_User/{tom}")] {
+            let refused = server.put(&stranger, &path, json!({"nickname": "x"})).await;
+            assert_eq!(refused.error(), (403, 206));
+            assert_eq!(
+                refused.body["error"],
+                "The user cannot be altered by a client without the session."
+            );
+            assert_eq!(server.delete(&stranger, &path).await.error(), (403, 206));
+        }
+        let old = json!({"old_password": "tom's password", "new_password": "mine"});
+        let refused = server
+            .put(&stranger, &format!("{path}/updatePassword"), old)
+            .await;
+        assert_eq!(refused.error(), (403, 206));
+        let refused = server
+            .put(&stranger, &format!("{path}/refreshSessionToken"), json!({}))
+            .await;
+        assert_eq!(refused.error(), (403, 206));
+    }
+    let changed = server
+        .put(&As::user(&toms), &path, json!({"nickname": "thomas"}))
+        .await;
+    assert_eq!(
+        (changed.status, changed.keys()),
+        (200, vec!["objectId", "updatedAt"])
+    );
+    // A new address is not verified, whatever the old one was; only the master key says that it is.
+    let verified = server
+        .put(
+            &As::master(),
+            &path,
+            json!({"email": "a@b.c", "emailVerified": true}),
+        )
+        .await;
+    assert_eq!(verified.status, 200, "{verified:?}");
+    assert_eq!(server.read("_User", &tom).await["emailVerified"], true);
+    server
+        .put(&As::user(&toms), &path, json!({"email": "d@e.f"}))
+        .await;
+    assert_eq!(server.read("_User", &tom).await["emailVerified"], false);
+    // Users cannot be listed by clients, but read one by one.
+    assert_eq!(
+        server.get(&As::user(&toms), "/users", &[]).await.error(),
+        (403, 403)
+    );
+    assert_eq!(
+        server.get(&As::user(&jerrys), &path, &[]).await.body["nickname"],
+        "thomas"
+    );
+    assert_eq!(server.delete(&As::user(&toms), &path).await.status, 200);
+    let gone = server.get(&As::client(), &path, &[]).await;
+    assert_eq!(gone.error(), (400, 211));
+    assert_eq!(
+        server.get(&As::user(&toms), "/users/me", &[]).await.error(),
+        (400, 211)
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_or_token_ends_the_old_session() {
+    let server = start().await;
+    let (id, token) = server.sign_up("tom").await;
+    let path = format!("/users/{id}");
+    let change = json!({"old_password": "wrong", "new_password": "new"});
+    let refused = server
+        .put(&As::user(&token), &format!("{path}/updatePassword"), change)
+        .await;
+    assert_eq!(refused.error(), (400, 210));
+    let change = json!({"old_password": "tom's password", "new_password": "new"});
+    let changed = server
+        .put(&As::user(&token), &format!("{path}/updatePassword"), change)
+        .await;
+    assert_eq!(
+        (changed.status, changed.keys()),
+        (200, vec!["objectId", "sessionToken", "updatedAt"])
+    );
+    let second = changed.body["sessionToken"].as_str().unwrap().to_owned();
+    assert_ne!(second, token);
+    assert_eq!(
+        server.get(&As::user(&token), "/users/me", &[]).await.error(),
+        (400, 211)
+    );
+    assert_eq!(server.get(&As::user(&second), "/users/me", &[]).await.status, 200);
+    let old = json!({"username": "tom", "password": "tom's password"});
+    assert_eq!(
+        server.post(&As::client(), "/login", old).await.error(),
+        (400, 210)
+    );
+    let new = json!({"username": "tom", "password": "new"});
+    assert_eq!(
+        server.post(&As::client(), "/login", new).await.body["sessionToken"],
+        second.as_str()
+    );
+
+    let refreshed = server
+        .put(
+            &As::user(&second),
+            &format!("{path}/refreshSessionToken"),
+            json!({}),
+        )
+        .await;
+    assert_eq!(
+        (refreshed.status, refreshed.keys()),
+        (200, vec!["objectId", "sessionToken", "updatedAt"])
+    );
+    let third = refreshed.body["sessionToken"].as_str().unwrap().to_owned();
+    assert_eq!(
+        server.get(&As::user(&second), "/users/me", &[]).await.error(),
+        (400, 211)
+    );
+    let refreshed = server
+        .put(&As::master(), &format!("{path}/refreshSessionToken"), Value::Null)
+        .await;
+    assert_eq!(refreshed.error(), (400, 107), "null is no object");
+
+    // A plain update of the password ends sessions too; the session that asked gets the new token.
+    let changed = server
+        .put(&As::user(&third), &path, json!({"password": "newer"}))
+        .await;
+    assert_eq!(changed.status, 200);
+    let fourth = changed.body["sessionToken"].as_str().unwrap();
+    assert_eq!(
+        server.get(&As::user(&third), "/users/me", &[]).await.error(),
+        (400, 211)
+    );
+    assert_eq!(server.get(&As::user(fourth), "/users/me", &[]).await.status, 200);
+    let by_master = server
+        .put(&As::master(), &path, json!({"password": "newest"}))
+        .await;
+    assert_eq!(by_master.keys(), ["objectId", "updatedAt"]);
+    assert_eq!(
+        server.get(&As::user(fourth), "/users/me", &[]).await.error(),
+        (400, 211)
+    );
+}
+
+#[tokio::test]
+async fn the_command_line_finds_users_by_their_token() {
+    let server = start().await;
+    let (id, token) = server.sign_up("tom").await;
+    let user = paylog::server::sessions::user_by_token(&*server.database, &token)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (user.text("objectId"), user.text("sessionToken")),
+        (Some(&*id), Some(&*token))
+    );
+    assert!(!user.contains_key("password"));
+    for wrong in ["", "x", "nobodystokennobodystokenno"] {
+        let nobody = paylog::server::sessions::user_by_token(&*server.database, wrong).await;
+        assert_eq!(nobody.unwrap(), None);
+    }
+}
