@@ -83,6 +83,12 @@ impl Engine {
         &self.shared.names
     }
 
+    /// How many calls are running, those included whose client has been answered with a time-out.
+    #[must_use]
+    pub fn calls_under_way(&self) -> usize {
+        self.shared.tasks.len()
+    }
+
     /// Waits for the calls under way. To be called once the listener is closed, and under a deadline.
     pub async fn close(&self) {
         self.shared.tasks.close();

@@ -146,7 +146,7 @@ pub async fn terminated() {
         }
         Err(error) => {
             tracing::error!(%error, "signals cannot be received; stop the process by SIGKILL");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     tokio::select! {
