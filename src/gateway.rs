@@ -5,11 +5,14 @@
 
 pub mod sandbox;
 
+use serde::Deserialize;
+
 use crate::model::{CloudError, ErrorCode, Value};
 use crate::payment::money::Amount;
 
 /// Through whom money comes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "Value")]
 pub enum Channel {
     /// Test money; the operator plays the provider.
     Sandbox,
@@ -46,6 +49,14 @@ impl Channel {
                 "'channel' is one of sandbox, wechat and alipay.",
             )
         })
+    }
+}
+
+impl TryFrom<Value> for Channel {
+    type Error = CloudError;
+
+    fn try_from(value: Value) -> Result<Self, CloudError> {
+        Self::from_value(&value)
     }
 }
 

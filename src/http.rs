@@ -1,43 +1,32 @@
 //! What the server and the engine share of HTTP: error bodies, request bodies, CORS, who is calling.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
-use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
+
+pub mod body;
+pub mod cors;
+pub mod remote_address;
+pub mod request_id;
+
+pub use body::read_body;
+pub use cors::{CorsLayer, cors_layer};
+pub use remote_address::remote_address;
+pub use request_id::{REQUEST_ID, new_request_id, request_id};
 
 use crate::credentials::{Caller, Credentials, Presented};
 use crate::model::{CloudError, Document, ErrorCode, Value};
 
+/// Decodes `%41` in a path or a query string; bytes that are no UTF-8 become U+FFFD.
+#[must_use]
+pub fn percent_decode(text: &str) -> std::borrow::Cow<'_, str> {
+    percent_encoding::percent_decode_str(text).decode_utf8_lossy()
+}
+
 /// The content type of every answer.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-
-/// The names that browsers may send; the official SDKs' own list. `lean` (the command line tool) recognises a modern
-/// engine by finding `X-LC-Hook-Key` here.
-const ALLOWED_HEADERS: [&str; 21] = [
-    "Content-Type",
-    "X-AVOSCloud-Application-Id",
-    "X-AVOSCloud-Application-Key",
-    "X-AVOSCloud-Application-Production",
-    "X-AVOSCloud-Client-Version",
-    "X-AVOSCloud-Request-Sign",
-    "X-AVOSCloud-Session-Token",
-    "X-AVOSCloud-Super-Key",
-    "X-LC-Hook-Key",
-    "X-LC-Id",
-    "X-LC-Key",
-    "X-LC-Prod",
-    "X-LC-Session",
-    "X-LC-Sign",
-    "X-LC-UA",
-    "X-Requested-With",
-    "X-Uluru-Application-Id",
-    "X-Uluru-Application-Key",
-    "X-Uluru-Application-Production",
-    "X-Uluru-Client-Version",
-    "X-Uluru-Session-Token",
-];
 
 impl IntoResponse for CloudError {
     fn into_response(self) -> Response {
@@ -60,27 +49,6 @@ pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
-}
-
-/// Browsers may call from everywhere: the keys, not the origin, decide.
-pub fn cors_layer() -> CorsLayer {
-    // A preflight is answered here, before authentication.
-    CorsLayer::new()
-        .allow_origin(AllowOrigin::any())
-        .allow_methods(AllowMethods::list([
-            Method::HEAD,
-            Method::GET,
-            Method::POST,
-            Method::PUT,
-            Method::DELETE,
-            Method::OPTIONS,
-        ]))
-        .allow_headers(AllowHeaders::list(
-            ALLOWED_HEADERS
-                .iter()
-                .filter_map(|name| HeaderName::try_from(*name).ok()),
-        ))
-        .max_age(std::time::Duration::from_secs(86_400))
 }
 
 /// A request's body as a JSON object, and the credentials of headers or of a `text/plain` body.

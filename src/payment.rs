@@ -9,6 +9,7 @@ pub mod config;
 pub mod driver;
 pub mod effect;
 pub mod error;
+pub mod guard;
 pub mod invariant;
 pub mod kind;
 pub mod leg;

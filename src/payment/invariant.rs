@@ -4,6 +4,7 @@
 //! themselves; of an open one the document's marks say which legs have been applied.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -28,6 +29,22 @@ pub struct Difference {
     pub expected: String,
     /// What is there.
     pub found: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            class,
+            id,
+            field,
+            expected,
+            found,
+        } = self;
+        write!(
+            f,
+            "{class}/{id}: `{field}` is {found}, the payments say {expected}"
+        )
+    }
 }
 
 /// What the logs say about every document.

@@ -130,6 +130,15 @@ impl Payments {
         self.0.driver.store()
     }
 
+    /// Recomputes every account and order from the logs.
+    ///
+    /// # Errors
+    /// 9010 where the store does not answer.
+    pub async fn audit(&self) -> Result<crate::payment::audit::Report, CloudError> {
+        let report = crate::payment::audit::audit(&**self.store(), &self.0.config).await;
+        report.map_err(|error| CloudError::new(ErrorCode::OUTCOME_UNKNOWN, error.to_string()))
+    }
+
     fn deadline(&self) -> Duration {
         self.0
             .environment

@@ -143,7 +143,6 @@ pub fn log_class(config: &PaymentConfig) -> Class {
             unique("number", true),
             plain("state"),
             plain("user"),
-            plain("order"),
         ],
         ..Class::new(config.log_class.clone())
     }

@@ -1,7 +1,6 @@
 //! Paths and query strings.
 
-use std::borrow::Cow;
-
+use crate::http::percent_decode;
 use crate::model::{Document, Value};
 
 /// The parameters of a query string, each as text; of a name that is given twice the last counts.
@@ -23,34 +22,6 @@ fn form_decode(text: &str) -> String {
     } else {
         percent_decode(text).into_owned()
     }
-}
-
-/// Decodes `%41`. A `%` without two digits stays as it is; bytes that are no UTF-8 become U+FFFD.
-pub(super) fn percent_decode(text: &str) -> Cow<'_, str> {
-    if !text.contains('%') {
-        return Cow::Borrowed(text);
-    }
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        if first == b'%'
-            && let [high, low, after @ ..] = after
-            && let (Some(high), Some(low)) = (hex_digit(*high), hex_digit(*low))
-        {
-            decoded.push(high << 4 | low);
-            rest = after;
-        } else {
-            decoded.push(first);
-            rest = after;
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
-}
-
-fn hex_digit(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
 }
 
 /// Whether a parameter is set: `true` or `1`, as text or as a JSON value.

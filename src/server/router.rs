@@ -1,35 +1,29 @@
 //! From the wire to an endpoint and back. The list of all paths is [`find`]; requests of a batch go through it too.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use bytes::Bytes;
-use http_body_util::LengthLimitError;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use super::context::Context;
 use super::error::not_built_yet;
-use super::parameters::{parse_query, percent_decode};
+use super::parameters::parse_query;
 use super::reply::Reply;
 use super::service::{Server, Shared};
 use super::write_path::WriteRequest;
 use super::{batch, classes, scan, users, validate};
-use crate::environment::Environment;
-use crate::http::{Incoming, cors_layer};
+use crate::http::body::BODY_TIMEOUT;
+use crate::http::{Incoming, REQUEST_ID, cors_layer, percent_decode, read_body, remote_address, request_id};
 use crate::model::limits::BODY_BYTES_MAX;
-use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId};
-
-/// The header that a request's id comes from or is made for, and that every answer carries.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+use crate::model::{ClassName, CloudError, Document, ObjectId};
 
 impl Server {
     /// The routes of the storage API. What lies outside `/1.1` is for the caller to answer.
@@ -224,7 +218,7 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
 
 async fn answer(shared: &Arc<Shared>, parts: &Parts, body: Body) -> Result<Reply, CloudError> {
     let path = parts.uri.path();
-    let body = read_body(body).await?;
+    let body = read_body(body, BODY_BYTES_MAX, BODY_TIMEOUT).await?;
     let incoming = Incoming::read(&shared.config.credentials, &parts.headers, &body)?;
     let method = incoming.method.as_deref().unwrap_or(parts.method.as_str());
     let Some(method) = Method::parse(method) else {
@@ -239,33 +233,12 @@ async fn answer(shared: &Arc<Shared>, parts: &Parts, body: Body) -> Result<Reply
         // A GET in the clothes of a POST brings its parameters in the body.
         call.parameters.extend(std::mem::take(&mut call.body.0));
     }
-    let address = parts.extensions.get::<ConnectInfo<SocketAddr>>();
-    let address = address.map(|ConnectInfo(socket)| socket.ip().to_canonical().to_string());
+    let address = remote_address(&parts.headers, &parts.extensions, shared.config.trust_proxy);
     let context = Arc::new(Context::new(Arc::clone(shared), incoming.caller, address));
     if method == Method::Post && path.trim_end_matches('/') == "/1.1/batch" {
         return batch::perform(&context, call.body).await;
     }
     dispatch(&context, path, call).await
-}
-
-async fn read_body(body: Body) -> Result<Bytes, CloudError> {
-    axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|error| {
-        if std::error::Error::source(&error).is_some_and(|source| source.is::<LengthLimitError>()) {
-            CloudError::new(ErrorCode::PAYLOAD_TOO_LARGE, "Payload Too Large.")
-        } else {
-            CloudError::other("The request's body did not arrive.").with_status(408)
-        }
-    })
-}
-
-/// The id that the caller gave the request, where it is one, or a new one.
-fn request_id(headers: &HeaderMap, environment: &Environment) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    match given {
-        Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(legal) => id.to_owned(),
-        _ => format!("{:016x}", u64::from_be_bytes(environment.random())),
-    }
 }
 
 /// A bug of ours must not take the connection with it, nor tell the caller about it.

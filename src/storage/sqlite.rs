@@ -433,6 +433,7 @@ impl Database for SqliteStore {
     }
 
     async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
+        let change = Box::new(change);
         match self.ask(|answer| Request::Define { change, answer }).await? {
             Some(outcome) => outcome,
             None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),

@@ -365,7 +365,7 @@ proptest! {
                             assert!(retryable, "{outcome:?}");
                             continue;
                         }
-                        unknown => panic!("{unknown:?}"),
+                        CommitOutcome::Unknown(reason) => panic!("{reason}"),
                     }
                 } else {
                     let outcomes = pair.batch(writes).await.into_iter();

@@ -1,10 +1,13 @@
 //! Idempotency keys.
 
+use serde::Deserialize;
+
 use crate::model::{CloudError, ErrorCode, ObjectId, Value};
 use crate::payment::Kind;
 
 /// The caller's idempotency key: 1 to 64 characters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
 pub struct CallerKey(String);
 
 impl CallerKey {
@@ -36,6 +39,14 @@ impl CallerKey {
     #[must_use]
     pub fn of_order(&self, user: &ObjectId) -> String {
         format!("{user}:{}", self.0)
+    }
+}
+
+impl TryFrom<Value> for CallerKey {
+    type Error = CloudError;
+
+    fn try_from(value: Value) -> Result<Self, CloudError> {
+        Self::from_value(&value)
     }
 }
 

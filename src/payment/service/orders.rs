@@ -394,21 +394,12 @@ impl Payments {
         let order = self.owned(&document, user)?;
         let cancellation = self.cancellation(&order, OrderStatus::Cancelled)?;
         match order.status {
-            OrderStatus::Pending => {
+            // A cancelled order has one attempt that did it: the same call finds it again.
+            OrderStatus::Pending | OrderStatus::Cancelled => {
                 let known = vec![(target, document)];
                 match self.attempt(&order, &cancellation, known, deadline).await? {
                     Attempted::Ours { log, replayed } => Receipt::answer(&log, replayed),
                     Attempted::Decided(log) => Err(decided_status(&log, &self.0.rules).refusal().into()),
-                }
-            }
-            OrderStatus::Cancelled => {
-                let filter = Filter::all()
-                    .eq("order", self.0.rules.order_pointer(&order.id))
-                    .eq("kind", Kind::Cancel.name())
-                    .eq("outcome", "succeeded");
-                match self.log_matching(filter, deadline).await? {
-                    Some(log) => self.replay(log, deadline).await,
-                    None => Err(order.status.refusal().into()),
                 }
             }
             OrderStatus::Paid | OrderStatus::Expired | OrderStatus::Refunded => {

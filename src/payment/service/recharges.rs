@@ -38,11 +38,10 @@ impl Payments {
         &self,
         user: &ObjectId,
         amount: &Value,
-        channel: &Value,
+        channel: Channel,
         key: &CallerKey,
     ) -> Result<Receipt, CloudError> {
         let amount = Amount::from_value(amount)?;
-        let channel = Channel::from_value(channel)?;
         let key = key.of_payment(user, Kind::Recharge);
         let asked = format!("{key}:{amount}:{}", channel.name());
         self.0

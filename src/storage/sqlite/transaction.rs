@@ -31,7 +31,7 @@ pub(super) struct Transaction<'a> {
 /// Why a write is not carried out.
 enum Stop {
     /// It has this outcome; the transaction goes on.
-    Refused(WriteOutcome),
+    Refused(Box<WriteOutcome>),
     /// The whole transaction is lost.
     Broken(rusqlite::Error),
 }
@@ -40,20 +40,20 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Database(error) => Self::Broken(error),
-            other => Self::Refused(WriteOutcome::Rejected(other.into_refusal())),
+            other => other.into_refusal().into(),
         }
     }
 }
 
 impl From<CloudError> for Stop {
     fn from(error: CloudError) -> Self {
-        Self::Refused(WriteOutcome::Rejected(error))
+        WriteOutcome::Rejected(error).into()
     }
 }
 
 impl From<WriteOutcome> for Stop {
     fn from(outcome: WriteOutcome) -> Self {
-        Self::Refused(outcome)
+        Self::Refused(Box::new(outcome))
     }
 }
 
@@ -150,7 +150,7 @@ impl Transaction<'_> {
                 Ok(written) => WriteOutcome::Applied(written),
                 Err(Stop::Refused(outcome)) => {
                     *self.catalogue = before;
-                    outcome
+                    *outcome
                 }
                 Err(Stop::Broken(error)) => return Err(error),
             });
@@ -172,7 +172,10 @@ impl Transaction<'_> {
             Ok(written) => Ok(CommitOutcome::Applied(written)),
             Err((index, Stop::Refused(outcome))) => {
                 *self.catalogue = before;
-                Ok(CommitOutcome::Refused { index, outcome })
+                Ok(CommitOutcome::Refused {
+                    index,
+                    outcome: *outcome,
+                })
             }
             Err((_, Stop::Broken(error))) => Err(error),
         }
@@ -456,7 +459,7 @@ impl Transaction<'_> {
             Err(Stop::Refused(outcome)) => {
                 self.run("ROLLBACK TO request")?;
                 *self.catalogue = before;
-                Err(match outcome {
+                Err(match *outcome {
                     WriteOutcome::Rejected(error) => error,
                     other => CloudError::other(format!("The schema could not be changed: {other:?}")),
                 })

@@ -109,7 +109,7 @@ impl Bank {
 
     pub(super) async fn ask(&self, user: &ObjectId, amount: i64, key: &str) -> Result<Receipt, CloudError> {
         self.payments
-            .recharge(user, &json!(amount), &json!("sandbox"), &self::key(key))
+            .recharge(user, &json!(amount), Channel::Sandbox, &self::key(key))
             .await
     }
 

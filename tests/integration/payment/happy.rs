@@ -2,7 +2,7 @@
 
 use paylog::model::Filter;
 use paylog::payment::Kind;
-use paylog::payment::service::Which;
+use paylog::payment::service::{Channel, Which};
 use serde_json::json;
 
 use super::bank::{BOTH, Bank, code, key};
@@ -124,13 +124,13 @@ async fn what_is_refused_outright() {
     ] {
         let refused = bank
             .payments
-            .recharge(&user, &amount, &json!("sandbox"), &key("r"))
+            .recharge(&user, &amount, Channel::Sandbox, &key("r"))
             .await;
         assert_eq!(code(refused), 9001, "{amount}");
     }
     let wechat = bank
         .payments
-        .recharge(&user, &json!(1), &json!("wechat"), &key("r"))
+        .recharge(&user, &json!(1), Channel::Wechat, &key("r"))
         .await;
     assert_eq!(code(wechat), 9008);
     let order = bank.order(&user, &product, "o").await;

@@ -119,10 +119,19 @@ pub(crate) async fn start_with(
     hooks: Option<Arc<dyn Hooks>>,
     configure: impl FnOnce(&mut ServerConfig),
 ) -> TestServer {
+    start_over(|store| store, hooks, configure).await
+}
+
+/// A server over what `wrap` makes of a database.
+pub(crate) async fn start_over(
+    wrap: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
+    hooks: Option<Arc<dyn Hooks>>,
+    configure: impl FnOnce(&mut ServerConfig),
+) -> TestServer {
     let environment = Environment::system();
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
-    let database: Arc<dyn Database> = Arc::new(store);
+    let database = wrap(Arc::new(store));
     set_up(&*database).await.unwrap();
     let credentials = Credentials {
         app_id: APP_ID.into(),

@@ -1,0 +1,339 @@
+//! An app: its functions and hooks, before it runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::engine::config::EngineConfig;
+use crate::engine::handler::{Answer, BeforeSaveReply, FunctionReply, Handler, HookReply, Unbound, erase};
+use crate::engine::registry::{Access, Function, Hook, REALTIME_HOOKS, Registry, UserHook, class_hook_name};
+use crate::engine::router::Engine;
+use crate::model::{ClassName, HookKind};
+
+/// The functions and hooks of an app whose state is `S`.
+///
+/// Names and classes are checked by [`App::build`].
+pub struct App<S> {
+    definitions: Vec<Definition<S>>,
+}
+
+struct Definition<S> {
+    what: What,
+    handler: Unbound<S>,
+}
+
+enum What {
+    Function(String, FunctionOptions),
+    ClassHook(String, HookKind),
+    UserHook(UserHook),
+}
+
+/// How a function may be called. The default is a function for every client, with the user fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionOptions {
+    /// Only with the hook key or the master key.
+    pub internal: bool,
+    /// Whether a session token is resolved before the function runs. Without it there is no
+    /// [`CurrentUser`](crate::engine::CurrentUser), only the raw token in [`Meta`](crate::engine::Meta).
+    pub fetch_user: bool,
+    /// Whether a call with an invalid session token goes on without a user, instead of being refused with 211.
+    pub ignore_invalid_session: bool,
+}
+
+impl Default for FunctionOptions {
+    fn default() -> Self {
+        Self {
+            internal: false,
+            fetch_user: true,
+            ignore_invalid_session: false,
+        }
+    }
+}
+
+/// Why an app cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two functions, or two hooks of one kind, of the same name. LeanEngine could not tell which is meant.
+    #[error("'{0}' is defined twice; remove or rename one of them")]
+    DefinedTwice(String),
+    /// A function's name is empty, or holds a `/`, which no path can carry.
+    #[error("'{0}' cannot be the name of a cloud function: it must not be empty or hold '/'")]
+    InvalidName(String),
+    /// A hook's class name is not legal.
+    #[error("the hook {hook} is for no legal class: {reason}")]
+    InvalidClass {
+        /// As in `_ops/metadatas`.
+        hook: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl<S: Clone + Send + Sync + 'static> App<S> {
+    /// An app without any function.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            definitions: Vec::new(),
+        }
+    }
+
+    /// A cloud function for every client.
+    #[must_use]
+    pub fn function<H, A>(self, name: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: FunctionReply>,
+    {
+        self.function_with(name, FunctionOptions::default(), handler)
+    }
+
+    /// A cloud function for holders of the hook key or the master key.
+    #[must_use]
+    pub fn internal_function<H, A>(self, name: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: FunctionReply>,
+    {
+        let options = FunctionOptions {
+            internal: true,
+            ..FunctionOptions::default()
+        };
+        self.function_with(name, options, handler)
+    }
+
+    /// A cloud function. Those with a name of the realtime service's (`_messageReceived` …) need the hook key.
+    #[must_use]
+    pub fn function_with<H, A>(self, name: &str, options: FunctionOptions, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: FunctionReply>,
+    {
+        let what = What::Function(name.to_owned(), options);
+        self.define(
+            what,
+            erase(handler, |output, _| output.into_body().map(Answer::Body)),
+        )
+    }
+
+    /// Runs before an object of `class` is created: may refuse it, or change what is stored.
+    #[must_use]
+    pub fn before_save<H, A>(self, class: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: BeforeSaveReply>,
+    {
+        let what = What::ClassHook(class.to_owned(), HookKind::BeforeSave);
+        let answer = |output: H::Output, object| output.into_object(object).map(Answer::Object);
+        self.define(what, erase(handler, answer))
+    }
+
+    /// Runs after an object of `class` was created.
+    #[must_use]
+    pub fn after_save<H, A>(self, class: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.class_hook(class, HookKind::AfterSave, handler)
+    }
+
+    /// Runs before an object of `class` is changed: may refuse it. What it changes in the object is not stored.
+    #[must_use]
+    pub fn before_update<H, A>(self, class: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.class_hook(class, HookKind::BeforeUpdate, handler)
+    }
+
+    /// Runs after an object of `class` was changed.
+    #[must_use]
+    pub fn after_update<H, A>(self, class: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.class_hook(class, HookKind::AfterUpdate, handler)
+    }
+
+    /// Runs before an object of `class` is deleted: may refuse it.
+    #[must_use]
+    pub fn before_delete<H, A>(self, class: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.class_hook(class, HookKind::BeforeDelete, handler)
+    }
+
+    /// Runs after an object of `class` was deleted.
+    #[must_use]
+    pub fn after_delete<H, A>(self, class: &str, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.class_hook(class, HookKind::AfterDelete, handler)
+    }
+
+    /// Runs before a user is logged in: may refuse it.
+    #[must_use]
+    pub fn on_login<H, A>(self, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.define(What::UserHook(UserHook::Login), erase(handler, done::<H::Output>))
+    }
+
+    /// Runs before a user is logged in by a platform's `authData`, and answers the `authData` to use.
+    #[must_use]
+    pub fn on_auth_data<H, A>(self, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: FunctionReply>,
+    {
+        let what = What::UserHook(UserHook::AuthData);
+        self.define(
+            what,
+            erase(handler, |output, _| output.into_body().map(Answer::Body)),
+        )
+    }
+
+    /// Runs after a user has verified a phone number.
+    #[must_use]
+    pub fn on_verified_sms<H, A>(self, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.define(
+            What::UserHook(UserHook::VerifiedSms),
+            erase(handler, done::<H::Output>),
+        )
+    }
+
+    /// Runs after a user has verified an e-mail address.
+    #[must_use]
+    pub fn on_verified_email<H, A>(self, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.define(
+            What::UserHook(UserHook::VerifiedEmail),
+            erase(handler, done::<H::Output>),
+        )
+    }
+
+    /// Makes an engine of the app.
+    ///
+    /// # Errors
+    /// [`BuildError`]: a name defined twice, or one that cannot be called.
+    pub fn build(self, state: S, config: EngineConfig) -> Result<Engine, BuildError> {
+        let mut registry = Registry::default();
+        let mut names = Vec::with_capacity(self.definitions.len());
+        for Definition { what, handler } in self.definitions {
+            let name = what.metadata_name()?;
+            let handler = handler(state.clone());
+            if !registry.add(what, Arc::clone(&name), handler) {
+                return Err(BuildError::DefinedTwice(name.to_string()));
+            }
+            names.push(name);
+        }
+        Ok(Engine::new(registry, names, config))
+    }
+
+    fn class_hook<H, A>(self, class: &str, kind: HookKind, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        let what = What::ClassHook(class.to_owned(), kind);
+        self.define(what, erase(handler, done::<H::Output>))
+    }
+
+    fn define(mut self, what: What, handler: Unbound<S>) -> Self {
+        self.definitions.push(Definition { what, handler });
+        self
+    }
+}
+
+fn done<O: HookReply>(
+    output: O,
+    _: Option<crate::engine::call::ObjectOfHook>,
+) -> Result<Answer, crate::model::CloudError> {
+    output.into_verdict().map(|()| Answer::Done)
+}
+
+impl What {
+    fn metadata_name(&self) -> Result<Arc<str>, BuildError> {
+        match self {
+            Self::Function(name, _) if name.is_empty() || name.contains('/') => {
+                Err(BuildError::InvalidName(name.clone()))
+            }
+            Self::Function(name, _) => Ok(name.as_str().into()),
+            Self::ClassHook(class, kind) => {
+                let hook = class_hook_name(class, *kind);
+                match ClassName::parse(class) {
+                    Ok(_) => Ok(hook.into()),
+                    Err(error) => Err(BuildError::InvalidClass {
+                        hook,
+                        reason: error.message,
+                    }),
+                }
+            }
+            Self::UserHook(hook) => Ok(hook.name().into()),
+        }
+    }
+}
+
+impl Registry {
+    /// Adds a definition; false where there is one of that name already.
+    fn add(&mut self, what: What, name: Arc<str>, handler: crate::engine::handler::Bound) -> bool {
+        match what {
+            What::Function(key, options) => {
+                let access = if REALTIME_HOOKS.contains(&key.as_str()) {
+                    Access::Hook
+                } else if options.internal {
+                    Access::Internal
+                } else {
+                    Access::Client
+                };
+                let function = Function {
+                    name,
+                    handler,
+                    access,
+                    fetch_user: options.fetch_user,
+                    ignore_invalid_session: options.ignore_invalid_session,
+                };
+                self.functions.insert(key.into(), function).is_none()
+            }
+            What::ClassHook(class, kind) => {
+                let hooks = self.class_hooks.entry(class.into()).or_default();
+                let place = hooks.get_mut(kind as usize);
+                place.is_some_and(|place| place.replace(Hook { name, handler }).is_none())
+            }
+            What::UserHook(hook) => self.user_hooks.insert(hook, Hook { name, handler }).is_none(),
+        }
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> Default for App<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> fmt::Debug for App<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.definitions.iter().map(|definition| match &definition.what {
+            What::Function(name, _) => name.clone(),
+            What::ClassHook(class, kind) => class_hook_name(class, *kind),
+            What::UserHook(hook) => hook.name().to_owned(),
+        });
+        f.debug_list().entries(names).finish()
+    }
+}

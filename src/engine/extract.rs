@@ -1,0 +1,259 @@
+//! What a handler can ask for: its arguments' types.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use crate::engine::call::{Call, Meta, ObjectOfHook};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
+
+/// A type that a handler can have as an argument. `S` is the app's state.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no argument of a cloud function or hook",
+    label = "use Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, Meta or State<S>"
+)]
+pub trait FromCall<S>: Sized {
+    /// Takes the value out of the call.
+    ///
+    /// # Errors
+    /// What the caller is answered with where the value is not there or malformed; the handler does not run then.
+    fn from_call(call: &Call, state: &S) -> Result<Self, CloudError>;
+}
+
+/// The app's state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct State<S>(pub S);
+
+impl<S: Clone> FromCall<S> for State<S> {
+    fn from_call(_: &Call, state: &S) -> Result<Self, CloudError> {
+        Ok(Self(state.clone()))
+    }
+}
+
+impl<S> FromCall<S> for Meta {
+    fn from_call(call: &Call, _: &S) -> Result<Self, CloudError> {
+        Ok(call.meta.clone())
+    }
+}
+
+/// A function's parameters. Unknown ones are ignored; a missing or malformed one is refused (107) by name.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Params<T>(pub T);
+
+impl<S, T: DeserializeOwned> FromCall<S> for Params<T> {
+    fn from_call(call: &Call, _: &S) -> Result<Self, CloudError> {
+        read(&call.params, "parameter").map(Self)
+    }
+}
+
+/// The user who calls; 401 (code 211) where nobody is logged in. `Option<CurrentUser>` lets everybody in.
+#[derive(Clone, Debug)]
+pub struct CurrentUser {
+    id: ObjectId,
+    user: Arc<Document>,
+}
+
+impl CurrentUser {
+    /// The user's id.
+    #[must_use]
+    pub fn id(&self) -> &ObjectId {
+        &self.id
+    }
+
+    /// The user, as `users/me` showed it when the call began.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.user
+    }
+}
+
+impl<S> FromCall<S> for CurrentUser {
+    fn from_call(call: &Call, state: &S) -> Result<Self, CloudError> {
+        Option::<Self>::from_call(call, state)?.ok_or_else(|| {
+            let text = "Not logged in: this function needs the session token of a user (X-LC-Session).";
+            CloudError::new(ErrorCode::USER_NOT_FOUND, text).with_status(401)
+        })
+    }
+}
+
+impl<S> FromCall<S> for Option<CurrentUser> {
+    fn from_call(call: &Call, _: &S) -> Result<Self, CloudError> {
+        let Some(user) = &call.user else {
+            return Ok(None);
+        };
+        let id = user.object_id().ok_or_else(|| {
+            CloudError::new(ErrorCode::MISSING_OBJECT_ID, "The user has no objectId.").with_status(500)
+        })?;
+        let user = Arc::clone(user);
+        Ok(Some(CurrentUser { id, user }))
+    }
+}
+
+/// A hook's object, untyped. Dereferences to its fields; answered by a `before_save` hook, it is what is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookObject(ObjectOfHook);
+
+impl HookObject {
+    /// The object's class.
+    #[must_use]
+    pub fn class(&self) -> &ClassName {
+        &self.0.class
+    }
+
+    /// Update hooks: the keys that the request changes. Empty otherwise.
+    #[must_use]
+    pub fn updated_keys(&self) -> &[String] {
+        &self.0.updated_keys
+    }
+
+    /// The fields alone.
+    #[must_use]
+    pub fn into_document(self) -> Document {
+        self.0.fields
+    }
+}
+
+impl Deref for HookObject {
+    type Target = Document;
+    fn deref(&self) -> &Document {
+        &self.0.fields
+    }
+}
+
+impl DerefMut for HookObject {
+    fn deref_mut(&mut self) -> &mut Document {
+        &mut self.0.fields
+    }
+}
+
+impl<S> FromCall<S> for HookObject {
+    fn from_call(call: &Call, _: &S) -> Result<Self, CloudError> {
+        object(call).cloned().map(Self)
+    }
+}
+
+impl<S> FromCall<S> for Option<HookObject> {
+    fn from_call(call: &Call, _: &S) -> Result<Self, CloudError> {
+        Ok(call.object.clone().map(HookObject))
+    }
+}
+
+/// A hook's object as a `T`. Answered by a `before_save` hook, the fields that the hook changed in `T` are stored as
+/// they are now, and all others as the client sent them.
+#[derive(Clone)]
+pub struct Object<T> {
+    value: T,
+    original: Arc<ObjectOfHook>,
+}
+
+impl<T> Object<T> {
+    /// The object's class.
+    #[must_use]
+    pub fn class(&self) -> &ClassName {
+        &self.original.class
+    }
+
+    /// Update hooks: the keys that the request changes. Empty otherwise.
+    #[must_use]
+    pub fn updated_keys(&self) -> &[String] {
+        &self.original.updated_keys
+    }
+
+    /// The object without its class.
+    #[must_use]
+    pub fn into_inner(self) -> T {
+        self.value
+    }
+}
+
+impl<T: DeserializeOwned + serde::Serialize> Object<T> {
+    /// The fields to be stored.
+    pub(crate) fn into_fields(self) -> Result<Document, CloudError> {
+        let fields = |value: &T| match serde_json::to_value(value) {
+            Ok(Value::Object(fields)) => Ok(fields),
+            Ok(_) => Err(CloudError::other("The hook's object is no JSON object.").with_status(500)),
+            Err(error) => Err(CloudError::other(format!("The hook's object: {error}")).with_status(500)),
+        };
+        // Compared with what `T` makes of the original, so that a default of `T` is not taken for a change.
+        let before = fields(&read::<T>(&self.original.fields, "field")?)?;
+        let after = fields(&self.value)?;
+        let mut stored = self.original.fields.clone();
+        for key in before.keys().filter(|key| !after.contains_key(*key)) {
+            stored.shift_remove(key);
+        }
+        for (key, value) in after {
+            if before.get(&key) != Some(&value) {
+                stored.insert(key, value);
+            }
+        }
+        Ok(stored)
+    }
+}
+
+impl<T> Deref for Object<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> DerefMut for Object<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Object<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object")
+            .field("value", &self.value)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S, T: DeserializeOwned> FromCall<S> for Object<T> {
+    fn from_call(call: &Call, _: &S) -> Result<Self, CloudError> {
+        let original = object(call)?;
+        Ok(Self {
+            value: read(&original.fields, "field")?,
+            original: Arc::new(original.clone()),
+        })
+    }
+}
+
+/// `onAuthData`: what the platforms said about the user, by platform.
+#[derive(Clone, Debug)]
+pub struct AuthData(pub Document);
+
+impl<S> FromCall<S> for AuthData {
+    fn from_call(call: &Call, _: &S) -> Result<Self, CloudError> {
+        let data = call.auth_data.clone();
+        data.map(Self)
+            .ok_or_else(|| CloudError::new(ErrorCode::INVALID_JSON, "The call has no authData."))
+    }
+}
+
+fn object(call: &Call) -> Result<&ObjectOfHook, CloudError> {
+    call.object
+        .as_ref()
+        .ok_or_else(|| CloudError::new(ErrorCode::INVALID_JSON, "The call has no object."))
+}
+
+/// Reads a document as a `T`, without copying what `T` does not want.
+fn read<T: DeserializeOwned>(document: &Document, what: &str) -> Result<T, CloudError> {
+    let fields = &document.0;
+    T::deserialize(fields).map_err(|error| {
+        // Read once more, only now, to learn where it went wrong.
+        let place = serde_path_to_error::deserialize::<_, T>(fields).err();
+        let path = place
+            .map(|error| error.path().to_string())
+            .filter(|path| path != ".");
+        let text = match path {
+            Some(path) => format!("Invalid {what} '{path}': {error}"),
+            None => format!("Invalid {what}s: {error}"),
+        };
+        CloudError::new(ErrorCode::INVALID_JSON, text)
+    })
+}

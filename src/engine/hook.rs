@@ -1,0 +1,82 @@
+//! Class hooks in the process of the storage service, without HTTP in between.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::engine::call::{Call, ObjectOfHook};
+use crate::engine::handler::Answer;
+use crate::engine::router::{Engine, Shared};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks};
+
+/// What older SDKs put into objects to recognise each other's saves. User code has no business with them.
+const MARKERS: [&str; 4] = ["_updatedKeys", "__before", "__after", "__sign"];
+
+/// The hooks of an engine in the same process.
+#[derive(Debug)]
+struct LocalHooks(Arc<Shared>);
+
+impl Engine {
+    /// The class hooks, to be called by a storage service in the same process. Time-outs are those of
+    /// [`Limits`](crate::engine::Limits); a panic is an error of the hook.
+    #[must_use]
+    pub fn hooks(&self) -> Arc<dyn Hooks> {
+        Arc::new(LocalHooks(Arc::clone(&self.shared)))
+    }
+}
+
+#[async_trait]
+impl Hooks for LocalHooks {
+    fn defined(&self, class: &ClassName, kind: HookKind) -> bool {
+        self.0.registry.class_hook(class.as_str(), kind).is_some()
+    }
+
+    async fn call(&self, call: HookCall) -> Result<Document, CloudError> {
+        let Some(hook) = self.0.registry.class_hook(call.class.as_str(), call.kind) else {
+            return Err(no_hook(&call.class, call.kind));
+        };
+        let limits = &self.0.config.limits;
+        let limit = if call.kind.is_before() {
+            limits.before_hook
+        } else {
+            limits.other_hook
+        };
+        let mut meta = self.0.meta(&hook.name, &self.0.new_request_id(), limit);
+        meta.remote_address = call.remote_address;
+        let call = Call {
+            params: Document::new(),
+            user: call.user.map(Arc::new),
+            object: Some(object_of_hook(call.class, call.object, call.updated_keys)),
+            auth_data: None,
+            meta,
+        };
+        match self.0.run(&hook.handler, call).await? {
+            Answer::Object(mut object) => {
+                object.retain(|key, _| !MARKERS.contains(&key.as_str()));
+                Ok(object)
+            }
+            Answer::Body(_) | Answer::Done => Ok(Document::new()),
+        }
+    }
+}
+
+/// The object without the markers.
+pub(crate) fn object_of_hook(
+    class: ClassName,
+    mut fields: Document,
+    updated_keys: Vec<String>,
+) -> ObjectOfHook {
+    for marker in MARKERS {
+        fields.shift_remove(marker);
+    }
+    ObjectOfHook {
+        class,
+        fields,
+        updated_keys,
+    }
+}
+
+/// 404, code 1.
+pub(crate) fn no_hook(class: &ClassName, kind: HookKind) -> CloudError {
+    CloudError::new(ErrorCode::OTHER, format!("No {} hook of '{class}'", kind.name())).with_status(404)
+}

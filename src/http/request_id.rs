@@ -1,0 +1,25 @@
+//! The id by which a request is found in the log.
+
+use axum::http::{HeaderMap, HeaderName};
+
+use crate::environment::Environment;
+
+/// The header that a request's id is taken from, where a proxy gave one, and that every answer carries.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id that the caller gave the request, where it is 1 to 64 letters, digits, `-`, `_` or `.`; else a new one.
+#[must_use]
+pub fn request_id(headers: &HeaderMap, environment: &Environment) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    match given {
+        Some(id) if (1..=64).contains(&id.len()) && id.bytes().all(legal) => id.to_owned(),
+        _ => new_request_id(environment),
+    }
+}
+
+/// A new id: 16 hexadecimal digits.
+#[must_use]
+pub fn new_request_id(environment: &Environment) -> String {
+    format!("{:016x}", u64::from_be_bytes(environment.random()))
+}

@@ -1,0 +1,85 @@
+//! What hooks answer to whoever wants to write money by hand. The payment flow's own writes skip hooks.
+
+use crate::model::{ClassName, CloudError, Document, ErrorCode};
+use crate::payment::PaymentConfig;
+use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
+
+impl PaymentConfig {
+    /// The fields of a user that only the payment flow writes.
+    #[must_use]
+    pub fn guarded_fields(&self) -> [&str; 4] {
+        [&self.account_field, &self.frozen_field, PAYLOGS, PAY_EPOCH]
+    }
+
+    /// For `beforeSave` of users: refuses a new user that comes with money.
+    ///
+    /// # Errors
+    /// 119.
+    pub fn guard_new_user(&self, user: &Document) -> Result<(), CloudError> {
+        let given = self
+            .guarded_fields()
+            .into_iter()
+            .find(|field| user.contains_key(*field));
+        given.map_or(Ok(()), |field| Err(read_only(field)))
+    }
+
+    /// For `beforeUpdate` of users: refuses a change of the money, by anyone.
+    ///
+    /// # Errors
+    /// 119.
+    pub fn guard_user_update(&self, updated_keys: &[String]) -> Result<(), CloudError> {
+        let column = |key: &String| key.split('.').next().unwrap_or_default().to_owned();
+        let changed: Vec<String> = updated_keys.iter().map(column).collect();
+        let given = self
+            .guarded_fields()
+            .into_iter()
+            .find(|field| changed.iter().any(|key| key == field));
+        given.map_or(Ok(()), |field| Err(read_only(field)))
+    }
+
+    /// For the hooks of logs and orders: nobody writes them but the payment flow. A class of that name that is the
+    /// app's own, since the flow uses another, is left alone.
+    ///
+    /// # Errors
+    /// 119.
+    pub fn guard_record(&self, class: &ClassName) -> Result<(), CloudError> {
+        if *class == self.log_class || *class == self.order_class {
+            let text = format!("'{class}' is written by the payment flow alone.");
+            return Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text));
+        }
+        Ok(())
+    }
+}
+
+fn read_only(field: &str) -> CloudError {
+    let text = format!("'{field}' is written by the payment flow alone.");
+    CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn money_is_not_written_by_hand() {
+        let config = PaymentConfig::new();
+        for field in ["account", "frozen", "paylogs", "payEpoch"] {
+            let user = Document::from_iter([(field.to_owned(), json!(1))]);
+            assert_eq!(
+                config.guard_new_user(&user).unwrap_err().code,
+                ErrorCode::OPERATION_FORBIDDEN
+            );
+            assert!(
+                config
+                    .guard_user_update(&["nickname".into(), field.into()])
+                    .is_err()
+            );
+            assert!(config.guard_user_update(&[format!("{field}.0")]).is_err());
+        }
+        let user = Document::from_iter([("username".to_owned(), json!("ming"))]);
+        assert!(config.guard_new_user(&user).is_ok());
+        assert!(config.guard_user_update(&["accounts".into()]).is_ok());
+    }
+}
