@@ -14,8 +14,9 @@ use anyhow::{Result, bail};
 use crate::cli::arguments::ServeArguments;
 use crate::cli::doctor::{self, Finding};
 use crate::config::{ClassNames, Home, Keys, Variables};
-use crate::engine::App;
+use crate::engine::{App, Engine};
 use crate::environment::Environment;
+use crate::model::{CloudError, Document, Value};
 use crate::payment::{PaymentConfig, Payments};
 
 /// What every home is served with.
@@ -83,6 +84,32 @@ fn refuse_unsafe(findings: &[Finding], allow: bool) -> Result<()> {
         return Ok(());
     }
     bail!("money would not be safe, so paylog does not start:\n{list}\nTo start all the same: --allow-unsafe")
+}
+
+/// The cloud function that an app may define to be told of payments.
+const AFTER_PAYMENT: &str = "afterPayment";
+
+/// Has `afterPayment` called, where the app has it, for every payment that has succeeded.
+fn connect_after_payment(engine: &Engine, payments: &Payments) {
+    if !engine.has_function(AFTER_PAYMENT) {
+        return;
+    }
+    let engine = engine.clone();
+    // The clone shares its settings with every other.
+    let _ = payments.clone().with_after_payment(move |receipt| {
+        let engine = engine.clone();
+        async move {
+            match serde_json::to_value(receipt) {
+                Ok(Value::Object(payment)) => engine
+                    .call_function(AFTER_PAYMENT, Document(payment))
+                    .await
+                    .map(drop),
+                other => Err(CloudError::other(format!(
+                    "a payment that is no object: {other:?}"
+                ))),
+            }
+        }
+    });
 }
 
 fn host(arguments: &ServeArguments, default: IpAddr) -> IpAddr {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, HealthStore};
 use super::sessions::EmbeddedSessions;
-use super::{Setting, banner, host, listen, refuse_unsafe};
+use super::{Setting, banner, connect_after_payment, host, listen, refuse_unsafe};
 use crate::cli::counting::CountingStore;
 use crate::cli::doctor::set_up;
 use crate::cli::{credentials_file, server_file, terminal};
@@ -18,7 +18,6 @@ use crate::config::Keys;
 use crate::credentials::Credentials;
 use crate::engine::EngineConfig;
 use crate::environment::Environment;
-use crate::model::Hooks;
 use crate::payment::{PaymentConfig, Payments, setup};
 use crate::server::{self, Server, ServerConfig};
 use crate::storage::SqliteStore;
@@ -52,21 +51,22 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     let sandbox = payments.sandbox;
     let payments = Payments::new(Arc::new(counting), environment.clone(), payments);
     let sessions = Arc::new(EmbeddedSessions(Arc::clone(&database)));
-    let engine = Arc::new(app.build(
+    let engine = app.build(
         payments.clone(),
         EngineConfig {
             environment: environment.clone(),
             trust_proxy: arguments.trust_proxy,
             ..EngineConfig::new(credentials.clone(), sessions)
         },
-    )?);
+    )?;
+    connect_after_payment(&engine, &payments);
     let server = Server::new(
         database,
         ServerConfig {
             trust_proxy: arguments.trust_proxy,
             ..ServerConfig::new(credentials.clone(), environment.clone())
         },
-        Some(Arc::clone(&engine) as Arc<dyn Hooks>),
+        Some(engine.hooks()),
     );
     let health = Arc::new(Health {
         environment: environment.clone(),
@@ -84,15 +84,16 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     });
     let published = server_file::publish(data, local)?;
     banner::print(&server_file::local_url(local), data, &credentials, sandbox);
-    let served = listen::serve(listener, routes, told_to_stop, &environment).await;
+    let served = listen::serve(listener, routes, told_to_stop).await;
     // Nobody is to be sent here any more.
     drop(published);
     let ended = async {
+        engine.close().await;
         server.close().await;
         stop.cancel();
         let _ = sweeper.await;
     };
-    if tokio::time::timeout(listen::STOP_TIMEOUT, ended).await.is_err() {
+    if tokio::time::timeout(listen::END_TIMEOUT, ended).await.is_err() {
         tracing::warn!("payments that were still under way are left to the next start");
     }
     store.close().await;

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, HealthStore};
 use super::sessions::RemoteSessions;
-use super::{Setting, host, listen, refuse_unsafe};
+use super::{Setting, connect_after_payment, host, listen, refuse_unsafe};
 use crate::cli::counting::CountingStore;
 use crate::cli::doctor::probe;
 use crate::cli::terminal;
@@ -61,6 +61,7 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
             ..EngineConfig::new(credentials.clone(), Arc::new(RemoteSessions(client)))
         },
     )?;
+    connect_after_payment(&engine, &payments);
     let health = Arc::new(Health {
         environment: environment.clone(),
         credentials,
@@ -78,9 +79,13 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
         "paylog {} serves the functions on {local}, with the data in {api_server}",
         env!("CARGO_PKG_VERSION")
     ));
-    let served = listen::serve(listener, routes, told_to_stop, &environment).await;
-    stop.cancel();
-    if tokio::time::timeout(listen::STOP_TIMEOUT, sweeper).await.is_err() {
+    let served = listen::serve(listener, routes, told_to_stop).await;
+    let ended = async {
+        engine.close().await;
+        stop.cancel();
+        let _ = sweeper.await;
+    };
+    if tokio::time::timeout(listen::END_TIMEOUT, ended).await.is_err() {
         tracing::warn!("payments that were still under way are left to the next start");
     }
     served

@@ -16,13 +16,17 @@ use tokio::net::TcpListener;
 
 use super::health::{self, Health};
 use crate::cli::terminal;
+use crate::engine::{self, ServeOptions};
 use crate::environment::Environment;
 use crate::http::json_response;
 use crate::model::CloudError;
 use crate::telemetry::Counters;
 
-/// LeanEngine gives a stopping instance ten seconds; the last of them is for the store.
-pub(super) const STOP_TIMEOUT: Duration = Duration::from_secs(9);
+/// LeanEngine gives a stopping instance ten seconds: so long for the requests under way …
+const STOP_TIMEOUT: Duration = Duration::from_secs(7);
+
+/// … and so long for what goes on behind the answers.
+pub(super) const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -91,37 +95,23 @@ async fn nothing_here() -> Response {
         .into_response()
 }
 
-/// Serves until SIGTERM or SIGINT, and then for as long as the requests under way need, at most [`STOP_TIMEOUT`].
+/// Serves until told to stop, and then for as long as the requests under way need, at most [`STOP_TIMEOUT`].
 pub(super) async fn serve(
     listener: TcpListener,
     routes: Router,
     told_to_stop: impl Future<Output = ()>,
-    environment: &Environment,
 ) -> Result<()> {
-    let (stop, stopping) = tokio::sync::watch::channel(false);
-    let mut seen = stopping.clone();
-    let server = axum::serve(
-        listener,
-        routes.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(async move {
-        let _ = seen.wait_for(|stopping| *stopping).await;
-    });
-    let server = std::future::IntoFuture::into_future(server);
-    tokio::pin!(server);
-    tokio::select! {
-        ended = &mut server => return ended.context("the server ended by itself"),
-        () = told_to_stop => {}
-    }
-    terminal::warn("stopping");
-    let _ = stop.send(true);
-    tokio::select! {
-        ended = server => ended.context("the server did not end well")?,
-        () = environment.sleep(STOP_TIMEOUT) => {
-            tracing::warn!("requests that were still under way are cut off");
-        }
-    }
-    Ok(())
+    let options = ServeOptions {
+        stop_timeout: STOP_TIMEOUT,
+        ..ServeOptions::default()
+    };
+    let stopping = async {
+        told_to_stop.await;
+        terminal::warn("stopping");
+    };
+    engine::serve_with(listener, routes, options, stopping)
+        .await
+        .context("the port can no longer be listened on")
 }
 
 /// Listens for SIGTERM and SIGINT from now on; what it answers waits for one of them. To be called first, so that no
