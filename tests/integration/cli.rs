@@ -298,6 +298,27 @@ async fn a_payment_end_to_end_and_its_audit() {
         (&json!(1), &json!(2)),
         "{found}"
     );
+
+    // A balance that somebody has edited by hand is found, and the account named.
+    let store = SqliteStore::open(&data, Environment::system()).unwrap();
+    let class = ClassName::user();
+    let user = store
+        .find(&class, &Query::new(Filter::all()))
+        .await
+        .unwrap()
+        .remove(0);
+    let user = user.object_id().unwrap();
+    let edit = Write::update(&class, &user, Filter::all(), Update::new().set("account", 8_501));
+    assert!(matches!(store.write(edit).await, WriteOutcome::Applied(_)));
+    store.close().await;
+    drop(store);
+    let audit = run(&["audit", "--data", text(&data)]);
+    assert_eq!(audit.status.code(), Some(1), "{}", stdout(&audit));
+    assert!(
+        stdout(&audit).contains(user.as_str()),
+        "{user} is not named:\n{}",
+        stdout(&audit)
+    );
 }
 
 /// While payments are made, an audit beside the server sees one moment: whatever it finds is real.

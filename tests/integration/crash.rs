@@ -187,7 +187,7 @@ async fn check(server: &Server, sessions: &[String], acknowledged: &[Mutex<Ackno
     let mut payments = 0;
     let mut logs_expected = 0;
     for (session, acknowledged) in sessions.iter().zip(acknowledged) {
-        let acknowledged = acknowledged.lock().unwrap();
+        let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
         let paid = acknowledged.payments.len() as u64;
         payments += paid;
         logs_expected += 1 + acknowledged.recharges + paid;

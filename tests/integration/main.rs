@@ -1,5 +1,12 @@
 //! Behaviour that users see, over real HTTP and real databases: one binary for all of it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, in its helpers too, and says what it has done"
+)]
+
 mod cli;
 mod client;
 mod conformance;

@@ -1,3 +1,3 @@
 //! What several files of tests share.
 
-pub mod program;
+pub(crate) mod program;

@@ -23,7 +23,7 @@ pub(super) struct Paid {
 }
 
 /// The bar moves once for so many payments: drawing costs more than sending.
-const BAR_STEP: u64 = 64;
+const BAR_STEP: usize = 64;
 
 /// Pays `orders`, `in_flight` at a time.
 ///
@@ -68,8 +68,8 @@ pub(super) async fn pay(
             if status != StatusCode::OK {
                 bail!("payOrder answered {status}: {}", String::from_utf8_lossy(&answer));
             }
-            if own.len() as u64 % BAR_STEP == 0 {
-                bar.inc(BAR_STEP);
+            if own.len().is_multiple_of(BAR_STEP) {
+                bar.inc(BAR_STEP as u64);
             }
         }
     });

@@ -4,8 +4,11 @@ use super::Finding;
 use crate::model::{Class, ClassName, Permission, Schema};
 use crate::payment::{PaymentConfig, mark};
 
+/// The name of a permission, and who holds it.
+type Right = (&'static str, fn(&Class) -> &Permission);
+
 /// What a client could do to a class.
-const RIGHTS: [(&str, fn(&Class) -> &Permission); 5] = [
+const RIGHTS: [Right; 5] = [
     ("create", |class| &class.permissions.create),
     ("update", |class| &class.permissions.update),
     ("delete", |class| &class.permissions.delete),
@@ -47,7 +50,7 @@ fn absent(name: &ClassName) -> Finding {
     )
 }
 
-fn writable(class: &Class, rights: &[(&str, fn(&Class) -> &Permission)], findings: &mut Vec<Finding>) {
+fn writable(class: &Class, rights: &[Right], findings: &mut Vec<Finding>) {
     for (right, of) in rights {
         if *of(class) != Permission::MasterOnly {
             findings.push(Finding::money_at_risk(

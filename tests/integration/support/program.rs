@@ -8,10 +8,10 @@ use paylog::environment::Environment;
 use serde_json::{Value, json};
 
 /// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The program, with an environment that says nothing about LeanCloud.
-pub fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_paylog"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
@@ -24,20 +24,20 @@ pub fn program() -> Command {
 }
 
 /// Runs the program to its end.
-pub fn run(arguments: &[&str]) -> Output {
+pub(crate) fn run(arguments: &[&str]) -> Output {
     program().args(arguments).output().unwrap()
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The one-line error of a run that must have failed with exit code 1, and without a trace of the program's insides.
-pub fn refusal(output: &Output) -> String {
+pub(crate) fn refusal(output: &Output) -> String {
     let text = stderr(output);
     assert_eq!(output.status.code(), Some(1), "{}\n{text}", stdout(output));
     assert!(
@@ -53,7 +53,7 @@ pub fn refusal(output: &Output) -> String {
 }
 
 /// Asks the process to stop, as an operator does.
-pub fn terminate(child: &Child) {
+pub(crate) fn terminate(child: &Child) {
     let told = Command::new("sh")
         .args(["-c", &format!("kill -TERM {}", child.id())])
         .status()
@@ -62,12 +62,12 @@ pub fn terminate(child: &Child) {
 }
 
 /// Waits for the process to end.
-pub async fn ended(child: &mut Child) -> ExitStatus {
+pub(crate) async fn ended(child: &mut Child) -> ExitStatus {
     poll("the process to end", async || child.try_wait().unwrap()).await
 }
 
 /// Tries until there is an answer.
-pub async fn poll<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn poll<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let environment = Environment::system();
     while environment.elapsed() < PATIENCE {
         if let Some(result) = attempt().await {
@@ -79,33 +79,33 @@ pub async fn poll<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) ->
 }
 
 /// A running server on a data folder. Killed when the test ends.
-pub struct Server {
-    pub child: Child,
-    pub address: String,
-    pub keys: Keys,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) address: String,
+    pub(crate) keys: Keys,
     http: reqwest::Client,
 }
 
 /// What `credentials.json` says.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Keys {
-    pub app_id: String,
-    pub app_key: String,
-    pub master_key: String,
-    pub hook_key: String,
+pub(crate) struct Keys {
+    pub(crate) app_id: String,
+    pub(crate) app_key: String,
+    pub(crate) master_key: String,
+    pub(crate) hook_key: String,
 }
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
-pub enum As<'a> {
+pub(crate) enum As<'a> {
     Client,
     User(&'a str),
     Master,
 }
 
 /// Starts `paylog serve` on a port of its own; the output is thrown away.
-pub fn spawn(data: &Path, arguments: &[&str]) -> Child {
+pub(crate) fn spawn(data: &Path, arguments: &[&str]) -> Child {
     program()
         .args(["serve", "--port", "0", "--log", "warn", "--data"])
         .arg(data)
@@ -116,12 +116,12 @@ pub fn spawn(data: &Path, arguments: &[&str]) -> Child {
 }
 
 /// The keys of a data folder.
-pub fn keys(data: &Path) -> Keys {
+pub(crate) fn keys(data: &Path) -> Keys {
     serde_json::from_slice(&std::fs::read(data.join("credentials.json")).unwrap()).unwrap()
 }
 
 /// Where the process listens: what it wrote into the folder, not what one before it has.
-pub async fn address_of(child: &mut Child, data: &Path) -> String {
+pub(crate) async fn address_of(child: &mut Child, data: &Path) -> String {
     let file: PathBuf = data.join("server.json");
     let pid = u64::from(child.id());
     poll("the server to listen", async || {
@@ -134,7 +134,7 @@ pub async fn address_of(child: &mut Child, data: &Path) -> String {
     .await
 }
 
-pub fn http_client() -> reqwest::Client {
+pub(crate) fn http_client() -> reqwest::Client {
     reqwest::Client::builder()
         .timeout(PATIENCE)
         .no_proxy()
@@ -144,11 +144,11 @@ pub fn http_client() -> reqwest::Client {
 
 impl Server {
     /// Starts a server with `--sandbox` and waits until it listens.
-    pub async fn start(data: &Path) -> Self {
+    pub(crate) async fn start(data: &Path) -> Self {
         Self::start_with(data, &["--sandbox=true"]).await
     }
 
-    pub async fn start_with(data: &Path, arguments: &[&str]) -> Self {
+    pub(crate) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
         let mut child = spawn(data, arguments);
         let address = address_of(&mut child, data).await;
         Self {
@@ -160,14 +160,14 @@ impl Server {
     }
 
     /// Sends a request and answers status and body.
-    pub async fn send(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> (u16, Value) {
+    pub(crate) async fn send(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> (u16, Value) {
         send(&self.http, &self.address, &self.keys, method, path, from, body)
             .await
             .unwrap()
     }
 
     /// Sends a request that must succeed.
-    pub async fn ask(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> Value {
+    pub(crate) async fn ask(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> Value {
         let (status, answer) = self.send(method, path, from, body).await;
         assert!(
             (200..300).contains(&status),
@@ -177,20 +177,20 @@ impl Server {
     }
 
     /// Calls a cloud function that must succeed.
-    pub async fn call(&self, function: &str, from: As<'_>, parameters: &Value) -> Value {
+    pub(crate) async fn call(&self, function: &str, from: As<'_>, parameters: &Value) -> Value {
         let path = format!("/1.1/functions/{function}");
         self.ask("POST", &path, from, parameters).await["result"].clone()
     }
 
     /// Signs a user up; answers the session token.
-    pub async fn sign_up(&self, name: &str) -> String {
+    pub(crate) async fn sign_up(&self, name: &str) -> String {
         let user = json!({"username": name, "password": "correct horse"});
         let answer = self.ask("POST", "/1.1/users", As::Client, &user).await;
         answer["sessionToken"].as_str().unwrap().to_owned()
     }
 
     /// Gives a user test money.
-    pub async fn recharge(&self, session: &str, amount: u64, key: &str) {
+    pub(crate) async fn recharge(&self, session: &str, amount: u64, key: &str) {
         let asked = json!({"amount": amount, "channel": "sandbox", "key": key});
         let recharge = self.call("recharge", As::User(session), &asked).await;
         let word = json!({
@@ -200,7 +200,7 @@ impl Server {
     }
 
     /// Makes a product; answers its id.
-    pub async fn product(&self, price: u64) -> String {
+    pub(crate) async fn product(&self, price: u64) -> String {
         let product = json!({"name": "a course", "price": price, "onSale": true});
         let made = self
             .ask("POST", "/1.1/classes/Product", As::Master, &product)
@@ -209,19 +209,19 @@ impl Server {
     }
 
     /// Orders a product; answers the order's id.
-    pub async fn order(&self, session: &str, product: &str, key: &str) -> String {
+    pub(crate) async fn order(&self, session: &str, product: &str, key: &str) -> String {
         let asked = json!({"product": product, "key": key});
         let order = self.call("createOrder", As::User(session), &asked).await;
         order["order"].as_str().unwrap().to_owned()
     }
 
-    pub async fn balance(&self, session: &str) -> u64 {
+    pub(crate) async fn balance(&self, session: &str) -> u64 {
         let answer = self.call("getBalance", As::User(session), &json!({})).await;
         answer["account"].as_u64().unwrap()
     }
 
     /// Stops it as an operator does; answers how it ended.
-    pub async fn stop(mut self) -> ExitStatus {
+    pub(crate) async fn stop(mut self) -> ExitStatus {
         terminate(&self.child);
         ended(&mut self.child).await
     }
@@ -235,7 +235,7 @@ impl Drop for Server {
 }
 
 /// Sends one request; `Err` where no whole answer came.
-pub async fn send(
+pub(crate) async fn send(
     http: &reqwest::Client,
     address: &str,
     keys: &Keys,
