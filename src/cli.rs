@@ -1,1 +1,92 @@
-//! To be written.
+//! The command line: what `functions/main.rs`, and every app of one's own, hands its functions over to.
+//!
+//! Nothing here decides about money; it wires the parts together, and speaks with people.
+
+mod arguments;
+mod audit;
+mod backup;
+mod bench;
+mod counting;
+mod credentials_file;
+mod doctor;
+mod documents;
+mod durable_file;
+mod recover;
+mod serve;
+mod server_file;
+mod terminal;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use crate::config::{Home, Variables};
+use crate::engine::App;
+use crate::environment::Environment;
+use crate::payment::Payments;
+use crate::telemetry::logs;
+
+use arguments::{Arguments, Command, HomeArguments};
+
+/// Does what the command line says, with `app`'s functions and hooks where it serves. Ends with 0 where all is well,
+/// with 1 after an error or a finding, with 2 where the command line makes no sense.
+#[must_use]
+pub fn run(app: App<Payments>) -> ExitCode {
+    let arguments = Arguments::parse();
+    match perform(app, arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            terminal::warn(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(app: App<Payments>, arguments: Arguments) -> Result<bool> {
+    logs::start(&arguments.logging.log, arguments.logging.log_format.into())?;
+    let variables = Variables::of_process();
+    let environment = Environment::system();
+    let home =
+        |given: &HomeArguments| Home::choose(given.data.clone(), given.database.as_deref(), &variables);
+    let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
+    match &command {
+        Command::Serve(given) => on_threads(serve::run(app, given, &variables, environment)),
+        Command::Recover(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            on_threads(recover::run(given, &home, config, &variables, &environment))
+        }
+        Command::Audit(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            on_one_thread(audit::run(given, &home, &config, &variables, &environment))
+        }
+        Command::Doctor(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            on_one_thread(doctor::run(given, &home, &config, &variables, &environment))
+        }
+        Command::Backup(given) => on_one_thread(backup::backup(given, &home(&given.home)?, &environment)),
+        Command::Restore(given) => backup::restore(given, &home(&given.home)?),
+        // One thread: what makes the load is to leave the machine to what carries it.
+        Command::Bench(given) => on_one_thread(bench::run(given, &environment)),
+    }
+}
+
+fn on_threads(work: impl Future<Output = Result<bool>>) -> Result<bool> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder
+        .enable_all()
+        .build()
+        .context("no threads can be started")?;
+    runtime.block_on(work)
+}
+
+fn on_one_thread(work: impl Future<Output = Result<bool>>) -> Result<bool> {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder
+        .enable_all()
+        .build()
+        .context("the work cannot be started")?;
+    runtime.block_on(work)
+}

@@ -1,1 +1,13 @@
-//! To be written.
+//! Settings: what the environment and the command line say, read once, checked at once, and handed on as values.
+//!
+//! Nothing else in the crate reads the environment. Secrets are `SecretString`s, so that no log shows them.
+
+pub mod home;
+pub mod keys;
+pub mod names;
+pub mod variables;
+
+pub use home::{ApiServer, Home};
+pub use keys::Keys;
+pub use names::ClassNames;
+pub use variables::{SettingError, Variables};

@@ -27,6 +27,7 @@ pub mod config;
 pub mod extract;
 pub mod handler;
 pub mod hook;
+mod local;
 mod registry;
 pub mod router;
 mod run;

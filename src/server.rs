@@ -1,13 +1,15 @@
 //! LeanCloud's storage API on `/1.1`, over any [`Database`](crate::store::Database).
 //!
-//! What the parts are: [`router`] reads a request off the wire and finds its endpoint (those of a batch too);
-//! [`context`] knows who asks; [`classes`], [`users`], [`batch`], [`scan`] are the endpoints; every write goes through
-//! the one list of steps in [`write_path`], every query through [`query`].
+//! What the parts are: `router` reads a request off the wire and finds its endpoint (those of a batch too);
+//! `context` knows who asks; `classes`, `users`, `batch`, `scan` are the endpoints; every write goes through
+//! the one list of steps in `write_path`, every query through `query`.
 //!
 //! Invariants: a password, a session token and a hidden column are in no answer but the one that hands the token to
 //! its owner, in no filter, no order, no hook call (but the caller's own token) and no log line; a before hook that
 //! cannot be asked stops the write; nothing here knows which engine stores the documents or what they mean.
 
+mod answer;
+mod attempts;
 mod authorize;
 mod batch;
 mod classes;

@@ -1,1 +1,9 @@
-//! To be written.
+//! What the program tells about itself: log lines and counters.
+//!
+//! No line holds a key, a token, a request's body or a named user's balance.
+
+pub mod counters;
+pub mod logs;
+
+pub use counters::Counters;
+pub use logs::LogFormat;

@@ -7,5 +7,7 @@
 
 #[path = "properties/model.rs"]
 mod model;
+#[path = "properties/storage.rs"]
+mod storage;
 #[path = "properties/strategies.rs"]
 mod strategies;

@@ -1,5 +1,6 @@
 //! Who asks, and on whose behalf documents are read and written.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use super::service::Shared;
 use super::{roles, sessions};
 use crate::credentials::Caller;
 use crate::environment::Environment;
-use crate::model::{Class, ClassName, CloudError, Document, ObjectId, Principal, Schema};
+use crate::model::{Class, ClassName, CloudError, Document, ObjectId, Permission, Principal, Schema};
 use crate::store::Database;
 
 /// One HTTP request: all elements of a batch share it, and with it the session and the roles, read at most once.
@@ -110,6 +111,21 @@ impl Context {
                 })
             })
             .await
+    }
+
+    /// As [`Context::principal`], for a new object of this class: no object's ACL is asked, so the roles are not read
+    /// unless the class's permissions name some.
+    pub(super) async fn creator(&self, class: &Class) -> Result<Cow<'_, Principal>, CloudError> {
+        let names_roles = [&class.permissions.create, &class.permissions.add_fields]
+            .into_iter()
+            .any(|permission| matches!(permission, Permission::Named { roles, .. } if !roles.is_empty()));
+        if self.is_master() || names_roles || self.principal.initialized() {
+            return self.principal().await.map(Cow::Borrowed);
+        }
+        Ok(Cow::Owned(Principal::Client {
+            user: self.session_user().await?,
+            roles: Vec::new(),
+        }))
     }
 }
 

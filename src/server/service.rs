@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
+use super::attempts::LoginAttempts;
 use super::config::ServerConfig;
 use super::hook_caller::AfterHooks;
 use super::password::Passwords;
@@ -23,6 +24,7 @@ pub(super) struct Shared {
     pub(super) config: ServerConfig,
     pub(super) hooks: Option<Arc<dyn Hooks>>,
     pub(super) passwords: Passwords,
+    pub(super) login_attempts: LoginAttempts,
     pub(super) after_hooks: AfterHooks,
     /// Writes that must run to their end although their client has gone.
     pub(super) tasks: TaskTracker,
@@ -40,6 +42,7 @@ impl Server {
                 config,
                 hooks,
                 passwords,
+                login_attempts: LoginAttempts::default(),
                 after_hooks,
                 tasks: TaskTracker::new(),
             }),

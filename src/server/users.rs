@@ -14,7 +14,7 @@ use crate::store::{Action, Write, WriteOutcome, Written};
 /// are ignored: one SDK sends all that it knows of the user.
 ///
 /// # Errors
-/// 200, 201 for missing keys; 210; 211; 429.
+/// 200, 201 for missing keys; 210; 211; 219; 429.
 pub(super) async fn log_in(context: &Context, body: &Document) -> Result<Reply, CloudError> {
     let name = ["username", "email", "mobilePhoneNumber"]
         .into_iter()
@@ -61,7 +61,7 @@ pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<Reply, 
 /// the new token.
 ///
 /// # Errors
-/// 201; 206; 210; 211; 218; 429. 305 where the password has been changed meanwhile.
+/// 201; 206; 211; 218; 219; 429; 210 for a password that is not, or no longer, right.
 pub(super) async fn update_password(
     context: &Context,
     id: &ObjectId,
@@ -107,10 +107,15 @@ async fn require_password(
     user: &Document,
     password: SecretString,
 ) -> Result<(), CloudError> {
+    let (attempts, environment) = (&context.shared().login_attempts, context.environment());
+    let id = user.object_id().ok_or_else(no_such_user)?;
+    attempts.check(&id, environment.elapsed())?;
     let hash = user.text("password").unwrap_or_default().to_owned();
     if context.shared().passwords.verify(hash, password).await? {
+        attempts.succeeded(&id);
         return Ok(());
     }
+    attempts.failed(&id, environment.elapsed());
     Err(mismatch())
 }
 

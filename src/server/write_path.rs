@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
+use super::answer::{answer_create, answer_update, applied, not_matched};
 use super::authorize::{self, Right};
 use super::context::Context;
-use super::error::{
-    forbidden_by_acl, internal, no_effect, no_such_class, no_such_object, outcome_unknown, read_failed,
-};
+use super::error::{forbidden_by_acl, internal, no_effect, no_such_class, read_failed};
 use super::hook_caller::WriteHooks;
 use super::parameters::flag;
-use super::present::{View, for_hook};
+use super::present::for_hook;
 use super::reply::Reply;
 use super::user_rules::Secrets;
-use super::{query, roles, sessions, user_rules, validate};
+use super::{query, roles, user_rules, validate};
 use crate::model::{
-    Class, ClassName, CloudError, ColumnType, Document, ErrorCode, Filter, HookKind, ObjectId, Principal,
-    Update, Value,
+    Class, ClassName, CloudError, Document, ErrorCode, Filter, HookKind, ObjectId, Principal, Update, Value,
 };
 use crate::store::{Action, Write, WriteOutcome, Written};
 
@@ -152,8 +150,8 @@ async fn plan(context: &Context, request: WriteRequest) -> Result<Plan, CloudErr
 
 async fn plan_create(context: &Context, request: WriteRequest) -> Result<Plan, CloudError> {
     // Who may.
-    let principal = context.principal().await?;
     let class = existing_or_new(context, &request.class)?;
+    let principal = &*context.creator(&class).await?;
     authorize::require(&class, Right::Create, principal)?;
     // What exactly.
     let hooks = WriteHooks {
@@ -457,102 +455,6 @@ async fn stored(
         Some(guard) if !guard.matches(&object)? => Err(no_effect()),
         _ => Ok(Some(object)),
     }
-}
-
-/// What the database did: `None` where the write did not match.
-fn applied(outcome: Option<WriteOutcome>) -> Result<Option<Written>, CloudError> {
-    match outcome {
-        Some(WriteOutcome::Applied(written)) => Ok(Some(written)),
-        Some(WriteOutcome::NotMatched) => Ok(None),
-        Some(WriteOutcome::Rejected(error)) => Err(error),
-        Some(WriteOutcome::Unknown(reason)) => Err(outcome_unknown(&reason)),
-        None => Err(outcome_unknown(
-            "the database answered fewer outcomes than writes",
-        )),
-    }
-}
-
-fn not_matched(class: &ClassName, id: &ObjectId, conditional: bool) -> CloudError {
-    if conditional {
-        no_effect()
-    } else {
-        no_such_object(class, id)
-    }
-}
-
-async fn answer_create(
-    context: &Context,
-    class: &Class,
-    fetch: bool,
-    token: Option<String>,
-    written: Written,
-) -> Result<Reply, CloudError> {
-    let id = written
-        .object_id
-        .ok_or_else(|| outcome_unknown("a created object has no id"))?;
-    let location = format!("/1.1/classes/{}/{id}", class.name);
-    if !fetch && token.is_none() {
-        let mut body = Document::new();
-        body.insert("objectId".to_owned(), id.to_string().into());
-        if let Some(time) = written.created_at {
-            body.insert("createdAt".to_owned(), time.to_string().into());
-        }
-        return Ok(Reply::created(location, body));
-    }
-    // The columns may be those that this very write has added.
-    let class = context.class(&class.name).ok_or_else(no_such_class)?;
-    let own = Principal::Client {
-        user: Some(id),
-        roles: Vec::new(),
-    };
-    let principal = if token.is_some() {
-        &own
-    } else {
-        context.principal().await?
-    };
-    let view = View {
-        principal,
-        acl: false,
-    };
-    let mut body = view.show(&class, written.fields);
-    if let Some(token) = token {
-        body.insert(sessions::COLUMN.to_owned(), token.into());
-    }
-    Ok(Reply::created(location, body))
-}
-
-async fn answer_update(
-    context: &Context,
-    class: &Class,
-    id: &ObjectId,
-    fetched: Option<&[String]>,
-    token: Option<String>,
-    written: Written,
-) -> Result<Reply, CloudError> {
-    let mut body = Document::new();
-    if let Some(columns) = fetched {
-        let class = context.class(&class.name).ok_or_else(no_such_class)?;
-        let view = View {
-            principal: context.principal().await?,
-            // An ACL that was written is shown like any other field.
-            acl: columns.iter().any(|column| column == "ACL"),
-        };
-        let shown = view.show(&class, written.fields);
-        let is_relation = |name: &str| {
-            let column = class.columns.get(name).map(|column| &column.column_type);
-            matches!(column, Some(ColumnType::Relation { .. }))
-        };
-        let wanted = |name: &String| columns.contains(name) || is_relation(name);
-        body = shown.0.into_iter().filter(|(name, _)| wanted(name)).collect();
-    }
-    if let Some(time) = written.updated_at {
-        body.insert("updatedAt".to_owned(), time.to_string().into());
-    }
-    body.insert("objectId".to_owned(), id.to_string().into());
-    if let Some(token) = token {
-        body.insert(sessions::COLUMN.to_owned(), token.into());
-    }
-    Ok(Reply::ok(body.0))
 }
 
 /// The class that an object is created in: one that is there, or a new one where the caller may make it.

@@ -15,6 +15,9 @@ const OWN_KEYS: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
 /// Levels of nesting in a stored document: MongoDB's bound, well below what the JSON reader takes.
 const DEPTH_MAX: usize = 100;
 
+/// Columns that a class gets, by name.
+type Columns = Vec<(String, Column)>;
+
 /// A document after a write that is admitted, not stored yet.
 #[derive(Debug)]
 pub(super) struct Change {
@@ -27,7 +30,7 @@ pub(super) struct Change {
     /// When it was changed.
     pub(super) updated_at: Timestamp,
     /// Columns that the class gets with it.
-    pub(super) columns: Vec<(String, Column)>,
+    pub(super) columns: Columns,
     /// Changes of relations that are stored beside it.
     pub(super) relations: Vec<RelationChange>,
     /// Whether it is new.
@@ -149,7 +152,7 @@ fn apply(
     class: &Class,
     update: &Update,
     document: &mut Document,
-) -> Result<(Vec<(String, Column)>, Vec<RelationChange>), CloudError> {
+) -> Result<(Columns, Vec<RelationChange>), CloudError> {
     if let Some((key, _)) = update
         .ops
         .iter()

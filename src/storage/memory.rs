@@ -30,9 +30,12 @@ struct State {
     schema: Arc<Schema>,
     documents: BTreeMap<ClassName, BTreeMap<ObjectId, Document>>,
     /// By class and place of the index in it: what is taken, and by whom.
-    taken: BTreeMap<(ClassName, usize), BTreeMap<Vec<Vec<u8>>, ObjectId>>,
+    taken: BTreeMap<(ClassName, usize), Taken>,
     relations: BTreeSet<Link>,
 }
+
+/// The values in one unique index, and whose they are.
+type Taken = BTreeMap<Vec<Vec<u8>>, ObjectId>;
 
 /// `target` is in the relation `key` of `owner`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -191,7 +194,7 @@ impl State {
             undo.push(Undo::Schema(Arc::clone(&self.schema)));
             self.schema = change::with_class(&self.schema, change.widen(class));
         }
-        self.put(&class.name, &change.id, Some(change.document.clone()), undo)
+        self.put(&class.name, &change.id, Some(&change.document), undo)
             .map_err(WriteOutcome::Rejected)?;
         for relation in &change.relations {
             let link = Link {
@@ -212,7 +215,7 @@ impl State {
         &mut self,
         class: &ClassName,
         id: &ObjectId,
-        document: Option<Document>,
+        document: Option<&Document>,
         undo: &mut Vec<Undo>,
     ) -> Result<(), CloudError> {
         let definition = self.schema.classes.get(class).map(Arc::clone);
@@ -231,13 +234,13 @@ impl State {
             .clone()
             .filter(|(_, index)| index.unique)
             .any(|(place, index)| {
-                let key = document.as_ref().and_then(|document| unique_key(index, document));
+                let key = document.and_then(|document| unique_key(index, document));
                 let taken = self.taken.get(&(class.clone(), place));
                 key.is_some_and(|key| taken.is_some_and(|taken| taken.contains_key(&key)))
             });
-        let kept = if clash { &before } else { &document };
+        let kept = if clash { before.as_ref() } else { document };
         for (place, index) in indexes.filter(|(_, index)| index.unique) {
-            if let Some(key) = kept.as_ref().and_then(|kept| unique_key(index, kept)) {
+            if let Some(key) = kept.and_then(|kept| unique_key(index, kept)) {
                 let taken = self.taken.entry((class.clone(), place)).or_default();
                 taken.insert(key, id.clone());
             }
@@ -277,7 +280,7 @@ impl State {
             match step {
                 Undo::Document(class, id, before) => {
                     // The state before was allowed by every index, so that this cannot be refused.
-                    let _ = self.put(&class, &id, before, &mut Vec::new());
+                    let _ = self.put(&class, &id, before.as_ref(), &mut Vec::new());
                 }
                 Undo::Link(link, added) => self.link(link, !added, &mut Vec::new()),
                 Undo::Schema(schema) => self.schema = schema,
@@ -291,7 +294,7 @@ impl State {
         };
         let mut rebuilt = BTreeMap::new();
         for (place, index) in class.indexes.iter().enumerate().filter(|(_, index)| index.unique) {
-            let taken: &mut BTreeMap<_, _> = rebuilt.entry((class.name.clone(), place)).or_default();
+            let taken: &mut Taken = rebuilt.entry((class.name.clone(), place)).or_default();
             for (id, document) in self.documents.get(&class.name).into_iter().flatten() {
                 if let Some(key) = unique_key(index, document)
                     && taken.insert(key, id.clone()).is_some()

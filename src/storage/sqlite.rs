@@ -96,9 +96,22 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; [`OpenError::Locked`] while another process writes there.
     pub fn open(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
+        Self::open_bounded(folder, environment, None)
+    }
+
+    /// As [`SqliteStore::open`], but the database grows to about `bytes_max` at most (its log not counted). Beyond
+    /// that, writes are refused with 503 as they are on a full disk, until something is deleted.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`].
+    pub fn open_bounded(
+        folder: &Path,
+        environment: Environment,
+        bytes_max: Option<u64>,
+    ) -> Result<Self, OpenError> {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);
-        let connection = folder::open_writer(&path)?;
+        let connection = folder::open_writer(&path, bytes_max)?;
         let catalogue = load(&connection, &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
@@ -117,9 +130,10 @@ impl SqliteStore {
             .name("paylog-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::folder(folder))?;
+        let readers = Readers::new(path.clone(), environment);
         Ok(Self::assemble(
             path,
-            environment,
+            readers,
             published,
             counters,
             Some(WriterHandle {
@@ -135,26 +149,33 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError`]; [`OpenError::OlderFormat`] where it must be converted first.
     pub fn open_read_only(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
-        let path = folder.join(DATABASE);
-        if !path.exists() {
-            return Err(OpenError::Absent { path });
-        }
-        let failed = OpenError::database(&path);
-        let connection = folder::open_reader(&path).map_err(&failed)?;
-        migration::check(&connection, &path)?;
-        let catalogue = load(&connection, &path)?;
+        let (path, _, catalogue) = open_existing(folder)?;
+        let readers = Readers::new(path.clone(), environment);
         let published = Arc::new(RwLock::new(catalogue));
-        Ok(Self::assemble(path, environment, published, Arc::default(), None))
+        Ok(Self::assemble(path, readers, published, Arc::default(), None))
+    }
+
+    /// As [`SqliteStore::open_read_only`], but all reads see one moment, that of the opening, whatever is written
+    /// meanwhile. One read at a time; another beside it is refused with 503.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open_read_only`].
+    pub fn open_snapshot(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
+        let (path, connection, catalogue) = open_existing(folder)?;
+        let failed = OpenError::database(&path);
+        let readers = Readers::snapshot(path.clone(), connection, environment).map_err(&failed)?;
+        let published = Arc::new(RwLock::new(catalogue));
+        Ok(Self::assemble(path, readers, published, Arc::default(), None))
     }
 
     fn assemble(
         path: PathBuf,
-        environment: Environment,
+        readers: Readers,
         catalogue: Arc<RwLock<Arc<Catalogue>>>,
         counters: Arc<Counters>,
         writer: Option<WriterHandle>,
     ) -> Self {
-        let readers = Arc::new(Readers::new(path.clone(), environment));
+        let readers = Arc::new(readers);
         let calls = AtomicU64::new(0);
         let inner = Inner {
             path,
@@ -323,6 +344,18 @@ impl SqliteStore {
 
 const WRITER_GONE: &str = "the writer ended before it answered";
 
+/// Opens the database of a folder that must be there, for reading.
+fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Catalogue>), OpenError> {
+    let path = folder.join(DATABASE);
+    if !path.exists() {
+        return Err(OpenError::Absent { path });
+    }
+    let connection = folder::open_reader(&path).map_err(OpenError::database(&path))?;
+    migration::check(&connection, &path)?;
+    let catalogue = load(&connection, &path)?;
+    Ok((path, connection, catalogue))
+}
+
 fn load(connection: &rusqlite::Connection, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
     match Catalogue::load(connection) {
         Ok(catalogue) => Ok(Arc::new(catalogue)),
@@ -400,6 +433,7 @@ impl Database for SqliteStore {
     }
 
     async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
+        let change = Box::new(change);
         match self.ask(|answer| Request::Define { change, answer }).await? {
             Some(outcome) => outcome,
             None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),

@@ -1,1 +1,455 @@
-//! To be written.
+//! The command line, against the real program.
+
+use std::fs;
+use std::path::Path;
+
+use paylog::environment::Environment;
+use paylog::model::{ClassName, Filter, Query, Update};
+use paylog::storage::SqliteStore;
+use paylog::store::{Store, Write, WriteOutcome};
+use serde_json::{Value, json};
+
+use crate::support::program::{As, Server, ended, program, refusal, run, stderr, stdout, terminate};
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A folder of its own, and the data folder in it that is not there yet.
+fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    (folder, data)
+}
+
+#[test]
+fn help_and_version() {
+    let help = run(&["--help"]);
+    assert!(help.status.success());
+    for command in [
+        "serve", "recover", "audit", "doctor", "backup", "restore", "bench",
+    ] {
+        assert!(
+            stdout(&help).contains(&format!("\n  {command} ")),
+            "{command} is not in the help"
+        );
+        assert!(run(&[command, "--help"]).status.success(), "{command} --help");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(
+        stdout(&version).trim(),
+        format!("paylog {}", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[tokio::test]
+async fn the_first_start_makes_keys_and_shows_only_those_that_clients_get() {
+    let (_folder, data) = folder();
+    let mut child = program()
+        .args(["--port", "0", "--data", text(&data)])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    crate::support::program::address_of(&mut child, &data).await;
+    let keys = crate::support::program::keys(&data);
+    terminate(&child);
+    assert!(ended(&mut child).await.success());
+    let output = child.wait_with_output().unwrap();
+    let (printed, logged) = (stdout(&output), stderr(&output));
+    for shown in [&keys.app_id, &keys.app_key, &"credentials.json".to_owned()] {
+        assert!(printed.contains(shown.as_str()), "{shown} is not in:\n{printed}");
+    }
+    for secret in [&keys.master_key, &keys.hook_key] {
+        assert!(!printed.contains(secret.as_str()) && !logged.contains(secret.as_str()));
+    }
+    assert_eq!(printed.matches("curl ").count(), 3, "{printed}");
+    assert!((printed + &logged).contains("sandbox"));
+    assert!(
+        !data.join("server.json").exists(),
+        "the note of the running server stays behind"
+    );
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |name| fs::metadata(data.join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode("credentials.json"), 0o600);
+    }
+}
+
+#[tokio::test]
+async fn the_keys_stay_and_the_environment_replaces_them() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let first = server.keys.clone();
+    assert!(server.stop().await.success());
+    let mut server = Server::start(&data).await;
+    assert_eq!(server.keys.app_id, first.app_id);
+    assert_eq!(server.keys.master_key, first.master_key);
+    server.ask("GET", "/1.1/date", As::Master, &Value::Null).await;
+    terminate(&server.child);
+    ended(&mut server.child).await;
+
+    let mut child = program()
+        .args(["--port", "0", "--data", text(&data)])
+        .env("LEANCLOUD_APP_ID", "shipped-id")
+        .env("LEANCLOUD_APP_KEY", "shipped-key")
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    server.address = crate::support::program::address_of(&mut child, &data).await;
+    let (status, _) = server.send("GET", "/1.1/date", As::Client, &Value::Null).await;
+    assert_eq!(status, 401, "the stored key no longer counts");
+    server.keys.app_id = "shipped-id".into();
+    server.keys.app_key = "shipped-key".into();
+    server.ask("GET", "/1.1/date", As::Client, &Value::Null).await;
+    terminate(&child);
+    let output = child.wait_with_output().unwrap();
+    let said = stdout(&output) + &stderr(&output);
+    assert!(
+        said.contains("LEANCLOUD_APP_ID") && said.contains("LEANCLOUD_APP_KEY"),
+        "{said}"
+    );
+    assert_eq!(crate::support::program::keys(&data).app_id, first.app_id);
+}
+
+#[test]
+fn half_set_keys_are_refused_by_name() {
+    let (_folder, data) = folder();
+    let output = program()
+        .args(["--port", "0", "--data", text(&data)])
+        .env("LEANCLOUD_APP_ID", "an-id")
+        .output()
+        .unwrap();
+    let error = refusal(&output);
+    assert!(error.contains("LEANCLOUD_APP_KEY is not set"), "{error}");
+    let output = program()
+        .args(["--port", "0", "--data", text(&data)])
+        .env("LEANCLOUD_APP_MASTER_KEY", "")
+        .output()
+        .unwrap();
+    assert!(refusal(&output).contains("LEANCLOUD_APP_MASTER_KEY is set but empty"));
+    assert!(!data.exists(), "a refused start leaves nothing behind");
+
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("credentials.json"), r#"{"appId": "a", "appKey": "k"}"#).unwrap();
+    let error = refusal(&run(&["--port", "0", "--data", text(&data)]));
+    assert!(
+        error.contains("credentials.json") && error.contains("masterKey, hookKey"),
+        "{error}"
+    );
+}
+
+#[test]
+fn on_leancloud_every_missing_key_is_named() {
+    let output = program()
+        .env("LEANCLOUD_API_SERVER", "https://api.example.com")
+        .env("LEANCLOUD_APP_ID", "a")
+        .output()
+        .unwrap();
+    let error = refusal(&output);
+    for name in [
+        "LEANCLOUD_APP_KEY",
+        "LEANCLOUD_APP_MASTER_KEY",
+        "LEANCLOUD_APP_HOOK_KEY",
+    ] {
+        assert!(error.contains(name), "{error}");
+    }
+    assert!(!error.contains("LEANCLOUD_APP_ID"), "{error}");
+}
+
+/// The program with the four keys of LeanCloud set.
+fn on_leancloud(api_server: &str) -> std::process::Command {
+    let mut command = program();
+    command
+        .env("LEANCLOUD_API_SERVER", api_server)
+        .env("LEANCLOUD_APP_ID", "a")
+        .env("LEANCLOUD_APP_KEY", "k")
+        .env("LEANCLOUD_APP_MASTER_KEY", "m")
+        .env("LEANCLOUD_APP_HOOK_KEY", "h");
+    command
+}
+
+#[test]
+fn addresses_that_cannot_be_are_refused() {
+    for address in ["api.example.com", "ftp://api.example.com", "https://"] {
+        let error = refusal(&on_leancloud(address).output().unwrap());
+        assert!(
+            error.contains("LEANCLOUD_API_SERVER") && error.contains(address),
+            "{error}"
+        );
+    }
+    let (_folder, data) = folder();
+    let two_homes = on_leancloud("https://api.example.com")
+        .args(["--data", text(&data)])
+        .output()
+        .unwrap();
+    assert!(refusal(&two_homes).contains("--data"));
+}
+
+#[test]
+fn an_engine_is_not_its_own_api_server() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port().to_string();
+    drop(free);
+    for host in ["127.0.0.1", "localhost"] {
+        let output = on_leancloud(&format!("http://{host}:{port}"))
+            .args(["--port", &port])
+            .output()
+            .unwrap();
+        let error = refusal(&output);
+        assert!(error.contains("own address"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_built_yet_says_so() {
+    for arguments in [
+        ["--database", "postgres://user:secret@localhost/db"],
+        ["--engine", "http://localhost:3001"],
+    ] {
+        let error = refusal(&run(&arguments));
+        assert!(
+            error.contains("not built yet") && !error.contains("secret"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let (_folder, data) = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let error = refusal(&run(&["--port", &port, "--data", text(&data)]));
+    assert!(error.contains(&port) && error.contains("--port"), "{error}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let (folder, _) = folder();
+    let file = folder.path().join("a file");
+    fs::write(&file, "").unwrap();
+    for data in [file.join("data"), file] {
+        let error = refusal(&run(&["--port", "0", "--data", text(&data)]));
+        assert!(error.contains(text(&data)) && error.contains("--data"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn data_of_a_newer_version_are_left_alone() {
+    let (_folder, data) = folder();
+    assert!(Server::start(&data).await.stop().await.success());
+    let database = rusqlite::Connection::open(data.join("paylog.sqlite3")).unwrap();
+    database.pragma_update(None, "user_version", 99).unwrap();
+    drop(database);
+    for command in ["serve", "audit", "recover", "doctor"] {
+        let output = program()
+            .args([command, "--data", text(&data)])
+            .env("LEANCLOUD_APP_PORT", "0")
+            .output()
+            .unwrap();
+        let error = refusal(&output);
+        assert!(
+            error.contains("format 99") && error.contains("newer paylog"),
+            "{command}: {error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_folder_serves_one_server_at_a_time() {
+    let (_folder, data) = folder();
+    let first = Server::start(&data).await;
+    let error = refusal(&run(&["--port", "0", "--data", text(&data)]));
+    assert!(
+        error.contains(text(&data)) && error.contains("another"),
+        "{error}"
+    );
+    first.ask("GET", "/1.1/date", As::Client, &Value::Null).await;
+    assert!(first.stop().await.success());
+}
+
+#[tokio::test]
+async fn a_payment_end_to_end_and_its_audit() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let session = server.sign_up("tester").await;
+    let product = server.product(1_500).await;
+    server.recharge(&session, 10_000, "first").await;
+    let order = server.order(&session, &product, "order").await;
+    let asked = json!({"order": order});
+    let paid = server.call("payOrder", As::User(&session), &asked).await;
+    assert_eq!(paid["outcome"], "succeeded", "{paid}");
+    let again = server.call("payOrder", As::User(&session), &asked).await;
+    assert_eq!((&again["log"], &again["replayed"]), (&paid["log"], &json!(true)));
+    assert_eq!(server.balance(&session).await, 8_500);
+
+    // Beside the running server.
+    let audit = run(&["audit", "--data", text(&data)]);
+    assert!(audit.status.success(), "{}", stdout(&audit));
+    assert!(server.stop().await.success());
+    let audit = run(&["audit", "--data", text(&data), "--json"]);
+    assert!(audit.status.success(), "{}", stdout(&audit));
+    let found: Value = serde_json::from_slice(&audit.stdout).unwrap();
+    assert_eq!(
+        (&found["accounts"], &found["logs"]),
+        (&json!(1), &json!(2)),
+        "{found}"
+    );
+}
+
+/// While payments are made, an audit beside the server sees one moment: whatever it finds is real.
+#[tokio::test]
+async fn an_audit_beside_a_busy_server_finds_nothing() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let session = server.sign_up("tester").await;
+    let product = server.product(100).await;
+    server.recharge(&session, 1_000_000, "first").await;
+    let busy = async {
+        for round in 0.. {
+            let order = server.order(&session, &product, &format!("order{round}")).await;
+            server
+                .call("payOrder", As::User(&session), &json!({"order": order}))
+                .await;
+        }
+    };
+    let audits = tokio::task::spawn_blocking({
+        let data = data.clone();
+        move || {
+            for _ in 0..10 {
+                let audit = run(&["audit", "--data", text(&data)]);
+                assert!(audit.status.success(), "{}{}", stdout(&audit), stderr(&audit));
+            }
+        }
+    });
+    tokio::select! {
+        () = busy => {}
+        audited = audits => audited.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn an_error_has_a_request_id() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    for path in [
+        "/1.1/classes/Log",
+        "/1.1/functions/nosuch",
+        "/nowhere",
+        "/1.1/nowhere",
+    ] {
+        let response = crate::support::program::http_client()
+            .get(format!("{}{path}", server.address))
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            response.status().is_client_error(),
+            "{path} answered {}",
+            response.status()
+        );
+        let id = response.headers().get("x-request-id");
+        assert!(id.is_some_and(|id| id.len() >= 16), "{path}: {id:?}");
+    }
+}
+
+#[tokio::test]
+async fn health_shows_counters_to_the_master_key_only() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let seen = server.ask("GET", "/health", As::Client, &Value::Null).await;
+    assert_eq!((&seen["status"], &seen["counters"]), (&json!("ok"), &Value::Null));
+    let seen = server.ask("GET", "/health", As::Master, &Value::Null).await;
+    assert!(seen["counters"]["requests"].as_u64().unwrap() > 0, "{seen}");
+}
+
+#[tokio::test]
+async fn recover_asks_the_running_server() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let beside = run(&["recover", "--data", text(&data)]);
+    assert!(beside.status.success(), "{}", stderr(&beside));
+    assert!(server.stop().await.success());
+    let alone = run(&["recover", "--json", "--data", text(&data)]);
+    assert!(alone.status.success(), "{}", stderr(&alone));
+    serde_json::from_slice::<Value>(&alone.stdout).unwrap();
+}
+
+#[test]
+fn commands_on_an_absent_folder_make_none() {
+    let (_folder, data) = folder();
+    for command in ["recover", "audit", "doctor"] {
+        let error = refusal(&run(&[command, "--data", text(&data)]));
+        assert!(error.contains(text(&data)), "{command}: {error}");
+        assert!(!data.exists(), "{command} made a data folder");
+    }
+    let error = refusal(&run(&["backup", "/dev/null/x", "--data", text(&data)]));
+    assert!(error.contains(text(&data)), "{error}");
+}
+
+#[tokio::test]
+async fn a_backup_of_a_running_server_can_be_restored() {
+    let (folder, data) = folder();
+    let server = Server::start(&data).await;
+    let session = server.sign_up("tester").await;
+    server.recharge(&session, 10_000, "first").await;
+    let plain = folder.path().join("plain.backup");
+    let whole = folder.path().join("whole.backup");
+    let made = run(&["backup", text(&plain), "--data", text(&data)]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let made = run(&[
+        "backup",
+        text(&whole),
+        "--with-credentials",
+        "--data",
+        text(&data),
+    ]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let error = refusal(&run(&["backup", text(&whole), "--data", text(&data)]));
+    assert!(
+        error.contains("exists"),
+        "an older backup is not overwritten: {error}"
+    );
+    let keys_of = |file: &Path| std::path::PathBuf::from(format!("{}.credentials.json", file.display()));
+    assert!(!keys_of(&plain).exists());
+    #[cfg(unix)]
+    for private in [&plain, &whole, &keys_of(&whole)] {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(private).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{}", private.display());
+    }
+    let secret = server.keys.master_key.as_bytes();
+    for file in [&plain, &whole] {
+        let holds = fs::read(file)
+            .unwrap()
+            .windows(secret.len())
+            .any(|part| part == secret);
+        assert!(!holds, "the master key is in {}", file.display());
+    }
+    // What happens after the backup is not in it.
+    server.recharge(&session, 5_000, "second").await;
+
+    let error = refusal(&run(&["restore", text(&whole), "--data", text(&data)]));
+    assert!(error.contains("empty"), "{error}");
+    let keys = server.keys.clone();
+    for (file, same_keys) in [(&whole, true), (&plain, false)] {
+        let restored = folder.path().join(format!("restored {same_keys}"));
+        let output = run(&["restore", text(file), "--data", text(&restored)]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(run(&["audit", "--data", text(&restored)]).status.success());
+        let copy = Server::start(&restored).await;
+        assert_eq!(copy.keys.master_key == keys.master_key, same_keys);
+        assert_eq!(copy.balance(&session).await, 10_000);
+        assert!(copy.stop().await.success());
+    }
+    let error = refusal(&run(&[
+        "restore",
+        text(&data.join("credentials.json")),
+        "--data",
+        text(&folder.path().join("other")),
+    ]));
+    assert!(error.contains("backup"), "{error}");
+}

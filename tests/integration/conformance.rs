@@ -3,6 +3,8 @@
 //! Each behaviour is a function of a [`Home`] and uses classes of its own, so that all of them can run on one store.
 //! [`conformance`] makes a test of each.
 
+#![expect(clippy::unwrap_used, reason = "a step that fails must stop the test")]
+
 use std::sync::Arc;
 
 use paylog::environment::Environment;
@@ -65,6 +67,7 @@ macro_rules! every_behaviour {
             a_batch_goes_on_after_a_refusal,
             a_commit_is_all_or_nothing,
             writes_of_a_commit_see_those_before,
+            the_first_refusal_of_a_commit_counts,
             unique_values_are_taken_once,
             sparse_and_compound_indexes,
             an_index_refuses_what_is_stored,
@@ -753,4 +756,30 @@ async fn concurrent_guards_never_overspend(home: Home) {
     assert_eq!(document.integer("account"), Some(0));
     assert_eq!(document["paylogs"].as_array().unwrap().len(), 40);
     assert!(document.updated_at().unwrap() >= document.created_at().unwrap_or(Timestamp::EPOCH));
+}
+
+/// Where a key is taken and a guard does not hold either, the first write in order says why: a repeated payment must
+/// learn that its log is there.
+async fn the_first_refusal_of_a_commit_counts(home: Home) {
+    let Some(atomic) = home.store.atomic() else { return };
+    let class = class("Order");
+    let change = SchemaChange::AddIndex(class.clone(), unique(&["key"], true));
+    home.database.define(change).await.unwrap();
+    let id = create(&home, &class, Update::new().set("key", "a")).await;
+    let taken = Write::create(&class, Update::new().set("key", "a"));
+    let unmatched = Write::update(
+        &class,
+        &id,
+        Filter::all().eq("key", "b"),
+        Update::new().set("n", 1),
+    );
+    let CommitOutcome::Refused { index: 0, outcome } =
+        atomic.commit(vec![taken.clone(), unmatched.clone()]).await
+    else {
+        panic!("the key is taken");
+    };
+    assert_eq!(code(outcome), ErrorCode::DUPLICATE_VALUE);
+    let outcome = WriteOutcome::NotMatched;
+    let refused = atomic.commit(vec![unmatched, taken]).await;
+    assert_eq!(refused, CommitOutcome::Refused { index: 0, outcome });
 }

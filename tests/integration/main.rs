@@ -3,8 +3,10 @@
 mod cli;
 mod client;
 mod conformance;
+mod crash;
 mod engine;
 mod payment;
 mod server;
 mod storage;
+mod support;
 mod tidy;

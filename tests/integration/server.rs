@@ -1,6 +1,7 @@
 //! The storage API over real HTTP.
 
 mod batches;
+mod failures;
 mod hooks;
 mod objects;
 mod permissions;

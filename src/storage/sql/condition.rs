@@ -11,6 +11,8 @@ pub(in crate::storage) struct Condition {
     pub(in crate::storage) parameters: Vec<SqlValue>,
     /// Whether it holds exactly for the rows that match. Otherwise it holds for all of these, and maybe for others.
     pub(in crate::storage) exact: bool,
+    /// Whether an index can find the rows.
+    pub(in crate::storage) uses_index: bool,
 }
 
 impl Condition {
@@ -20,6 +22,7 @@ impl Condition {
             sql: if holds { "1" } else { "0" }.to_owned(),
             parameters: Vec::new(),
             exact: true,
+            uses_index: false,
         }
     }
 
@@ -34,7 +37,14 @@ impl Condition {
             sql: sql.into(),
             parameters: parameters.into_iter().collect(),
             exact: true,
+            uses_index: false,
         }
+    }
+
+    /// The same, of a column with an index.
+    pub(super) fn indexed(mut self) -> Self {
+        self.uses_index = !self.is_open();
+        self
     }
 
     /// The same, to be confirmed by the evaluator.
@@ -59,6 +69,7 @@ impl Condition {
             // `NOT` alone would keep out the rows for which the condition is NULL.
             _ => Self {
                 sql: format!("({}) IS NOT TRUE", self.sql),
+                uses_index: false,
                 ..self
             },
         }
@@ -69,6 +80,7 @@ impl Condition {
         let mut joined = Self::constant(true);
         for part in parts {
             joined.exact &= part.exact;
+            joined.uses_index |= part.uses_index;
             if part.is_open() {
                 continue;
             }
@@ -87,12 +99,14 @@ impl Condition {
     pub(super) fn any(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut terms = Vec::new();
         let mut joined = Self::constant(false);
+        joined.uses_index = true;
         for part in parts {
             if part.is_open() {
                 return if part.exact { part } else { Self::unknown() };
             }
             joined.exact &= part.exact;
             if part.sql != "0" {
+                joined.uses_index &= part.uses_index;
                 terms.push(part.sql);
                 joined.parameters.extend(part.parameters);
             }

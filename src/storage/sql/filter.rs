@@ -83,8 +83,8 @@ fn compile_test(path: &KeyPath, test: &Test, keys: &Keys<'_>) -> Condition {
         ),
         Test::In(values) if values.len() > VALUES_MAX => Condition::unknown(),
         _ => match keys.place(path) {
-            Place::Id => of_id(test),
-            Place::Time(column) => of_time(column, test),
+            Place::Id => of_id(test).indexed(),
+            Place::Time(column) => of_time(column, test).indexed(),
             Place::Indexed {
                 column, may_be_array, ..
             } => of_indexed(path, &column, may_be_array, test),
@@ -177,9 +177,10 @@ fn of_indexed(path: &KeyPath, column: &str, may_be_array: bool, test: &Test) -> 
         None => Condition::unknown(),
         Some(narrow) if may_be_array => {
             let array = SqlValue::Blob(vec![tag::ARRAY]);
-            Condition::any([narrow, Condition::new(format!("{column} >= ?"), [array])]).widened()
+            let array = Condition::new(format!("{column} >= ?"), [array]);
+            Condition::any([narrow, array]).widened().indexed()
         }
-        Some(narrow) => narrow,
+        Some(narrow) => narrow.indexed(),
     }
 }
 

@@ -1,11 +1,16 @@
 //! `order` as `ORDER BY`.
 
 use crate::model::{ColumnType, Direction, OrderKey};
+use crate::storage::sql::condition::Condition;
 use crate::storage::sql::place::{Keys, Place, extract};
 
 /// What follows `ORDER BY`: the keys, then the id. `None` where SQL would sort otherwise than
 /// [`OrderKey::compare`] does.
-pub(in crate::storage) fn order_by(order: &[OrderKey], keys: &Keys<'_>) -> Option<String> {
+pub(in crate::storage) fn order_by(
+    order: &[OrderKey],
+    keys: &Keys<'_>,
+    condition: &Condition,
+) -> Option<String> {
     let mut terms = Vec::with_capacity(order.len() + 1);
     for key in order {
         let term = match keys.place(&key.key) {
@@ -28,7 +33,8 @@ pub(in crate::storage) fn order_by(order: &[OrderKey], keys: &Keys<'_>) -> Optio
     }
     // After the id, which is unique, no further term can decide.
     if !order.iter().any(|key| key.key.as_str() == "objectId") {
-        terms.push("id".to_owned());
+        // With the plus SQLite does not go through all ids in order where an index finds the rows.
+        terms.push(if condition.uses_index { "+id" } else { "id" }.to_owned());
     }
     Some(terms.join(", "))
 }

@@ -132,12 +132,18 @@ impl Partial {
         let mut name = target.file_name().unwrap_or_default().to_owned();
         name.push(".partial");
         let path = target.with_file_name(name);
+        let failed = OpenError::folder(target.parent().unwrap_or(target));
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(OpenError::folder(target.parent().unwrap_or(target))(error))
-            }
-            _ => Ok(Self { path }),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
         }
+        // Other people's data: readable by the owner alone from the first byte on.
+        let mut options = File::options();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&path).map_err(failed)?;
+        Ok(Self { path })
     }
 
     fn finish(self, target: &Path) -> Result<(), OpenError> {

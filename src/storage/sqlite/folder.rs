@@ -164,7 +164,7 @@ impl FolderLock {
 }
 
 /// Opens the database for the writer, making or converting it where needed.
-pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connection, OpenError> {
     let failed = OpenError::database(path);
     let is_new = !path.exists();
     let connection = Connection::open_with_flags(
@@ -184,10 +184,21 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, OpenError> {
              PRAGMA temp_store = MEMORY;",
         )
         .map_err(&failed)?;
+    if let Some(bytes) = bytes_max {
+        bound(&connection, bytes).map_err(&failed)?;
+    }
     if is_new {
         sync_folder(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
     }
     Ok(connection)
+}
+
+fn bound(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    let page: u64 = connection
+        .pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?
+        .into();
+    let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX).max(1);
+    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
 }
 
 /// Opens the database for reading beside a writer, of this process or another.

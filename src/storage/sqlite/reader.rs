@@ -35,6 +35,8 @@ const STEPS_PER_LOOK: i32 = 20_000;
 /// Rows that the evaluator confirms between two looks at the clock.
 const ROWS_PER_LOOK: usize = 64;
 
+const SNAPSHOT_BUSY: &str = "A snapshot is read by one at a time.";
+
 /// Connections for reading.
 #[derive(Debug)]
 pub(super) struct Readers {
@@ -42,6 +44,8 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     queries: Arc<Semaphore>,
     environment: Environment,
+    /// All reads see what the one connection saw at its first.
+    is_snapshot: bool,
 }
 
 /// When a query must end: its time is over, or nobody waits for it any more.
@@ -74,7 +78,24 @@ impl Readers {
             idle: Mutex::default(),
             queries: Arc::new(Semaphore::new(QUERIES_MAX)),
             environment,
+            is_snapshot: false,
         }
+    }
+
+    /// Every read, one at a time, sees what `connection` sees now.
+    pub(super) fn snapshot(
+        path: PathBuf,
+        connection: Connection,
+        environment: Environment,
+    ) -> rusqlite::Result<Self> {
+        // The transaction begins with its first read, and ends with the connection.
+        connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")?;
+        Ok(Self {
+            idle: Mutex::new(vec![connection]),
+            queries: Arc::new(Semaphore::new(1)),
+            is_snapshot: true,
+            ..Self::new(path, environment)
+        })
     }
 
     /// Reads on this thread: for what takes microseconds.
@@ -125,6 +146,7 @@ impl Readers {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
             Some(connection) => connection,
+            None if self.is_snapshot => return Err(Failure::Refused(unavailable(SNAPSHOT_BUSY))),
             None => open_reader(&self.path)?,
         };
         let answer = read(&mut connection);
@@ -168,9 +190,10 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn of(query: &Query, table: &Table) -> Self {
         let keys = table.keys();
+        let condition = sql::condition(&query.filter, &keys);
         Self {
-            condition: sql::condition(&query.filter, &keys),
-            order: sql::order_by(&query.order, &keys),
+            order: sql::order_by(&query.order, &keys, &condition),
+            condition,
             is_point: sql::is_point(&query.filter, &keys),
         }
     }
@@ -209,7 +232,7 @@ impl Plan {
             return self.run_with_evaluator(connection, table, query, principal, is_late);
         }
         // Rows and count are two statements, which must see one snapshot.
-        let snapshot = if query.count {
+        let snapshot = if query.count && connection.is_autocommit() {
             Some(connection.unchecked_transaction()?)
         } else {
             None

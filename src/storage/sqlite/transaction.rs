@@ -31,7 +31,7 @@ pub(super) struct Transaction<'a> {
 /// Why a write is not carried out.
 enum Stop {
     /// It has this outcome; the transaction goes on.
-    Refused(WriteOutcome),
+    Refused(Box<WriteOutcome>),
     /// The whole transaction is lost.
     Broken(rusqlite::Error),
 }
@@ -40,20 +40,20 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Database(error) => Self::Broken(error),
-            other => Self::Refused(WriteOutcome::Rejected(other.into_refusal())),
+            other => other.into_refusal().into(),
         }
     }
 }
 
 impl From<CloudError> for Stop {
     fn from(error: CloudError) -> Self {
-        Self::Refused(WriteOutcome::Rejected(error))
+        WriteOutcome::Rejected(error).into()
     }
 }
 
 impl From<WriteOutcome> for Stop {
     fn from(outcome: WriteOutcome) -> Self {
-        Self::Refused(outcome)
+        Self::Refused(Box::new(outcome))
     }
 }
 
@@ -150,7 +150,7 @@ impl Transaction<'_> {
                 Ok(written) => WriteOutcome::Applied(written),
                 Err(Stop::Refused(outcome)) => {
                     *self.catalogue = before;
-                    outcome
+                    *outcome
                 }
                 Err(Stop::Broken(error)) => return Err(error),
             });
@@ -172,7 +172,10 @@ impl Transaction<'_> {
             Ok(written) => Ok(CommitOutcome::Applied(written)),
             Err((index, Stop::Refused(outcome))) => {
                 *self.catalogue = before;
-                Ok(CommitOutcome::Refused { index, outcome })
+                Ok(CommitOutcome::Refused {
+                    index,
+                    outcome: *outcome,
+                })
             }
             Err((_, Stop::Broken(error))) => Err(error),
         }
@@ -183,31 +186,53 @@ impl Transaction<'_> {
     fn commit_all(&mut self, writes: &[Write]) -> Result<Vec<Written>, (usize, Stop)> {
         let mut steps = Vec::with_capacity(writes.len());
         let mut overlay = Overlay::default();
+        let mut refused = None;
         for (index, write) in writes.iter().enumerate() {
-            let step = self
-                .admit(write, &Principal::Master, &overlay)
-                .map_err(|stop| (index, stop))?;
-            let known = self.catalogue.tables.get(&write.class).map(|table| &*table.class);
-            overlay.note(&step, known, write, writes.get(index + 1..).unwrap_or_default());
-            steps.push(step);
-        }
-        let guarded = steps.iter().skip(1).any(|step| self.may_be_refused(step));
-        if guarded {
-            self.run("SAVEPOINT request").map_err(|error| (0, error.into()))?;
-        }
-        let stored: Result<Vec<Written>, (usize, Stop)> = steps
-            .into_iter()
-            .enumerate()
-            .map(|(index, step)| self.perform(step).map_err(|stop| (index, stop)))
-            .collect();
-        if guarded {
-            if matches!(stored, Err((_, Stop::Refused(_)))) {
-                self.run("ROLLBACK TO request")
-                    .map_err(|error| (0, error.into()))?;
+            match self.admit(write, &Principal::Master, &overlay) {
+                Ok(step) => {
+                    let known = self.catalogue.tables.get(&write.class).map(|table| &*table.class);
+                    overlay.note(&step, known, write, writes.get(index + 1..).unwrap_or_default());
+                    steps.push(step);
+                }
+                Err(stop) => {
+                    refused = Some((index, stop));
+                    break;
+                }
             }
-            self.run("RELEASE request").map_err(|error| (0, error.into()))?;
         }
-        stored
+        match refused {
+            // The first refusal counts, and an index may refuse an earlier write: it is tried, and taken back.
+            Some(refused) if steps.iter().any(|step| self.may_be_refused(step)) => {
+                self.guarded(|this| this.perform_all(steps).and(Err(refused)))
+            }
+            Some(refused) => Err(refused),
+            None if steps.iter().skip(1).any(|step| self.may_be_refused(step)) => {
+                self.guarded(|this| this.perform_all(steps))
+            }
+            None => self.perform_all(steps),
+        }
+    }
+
+    fn perform_all(&mut self, steps: Vec<Step<'_>>) -> Result<Vec<Written>, (usize, Stop)> {
+        let steps = steps.into_iter().enumerate();
+        steps
+            .map(|(index, step)| self.perform(step).map_err(|stop| (index, stop)))
+            .collect()
+    }
+
+    /// Takes back what `action` has stored where it is refused.
+    fn guarded<T>(
+        &mut self,
+        action: impl FnOnce(&mut Self) -> Result<T, (usize, Stop)>,
+    ) -> Result<T, (usize, Stop)> {
+        let broken = |error: rusqlite::Error| (0, Stop::Broken(error));
+        self.run("SAVEPOINT request").map_err(broken)?;
+        let done = action(self);
+        if matches!(done, Err((_, Stop::Refused(_)))) {
+            self.run("ROLLBACK TO request").map_err(broken)?;
+        }
+        self.run("RELEASE request").map_err(broken)?;
+        done
     }
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
@@ -434,7 +459,7 @@ impl Transaction<'_> {
             Err(Stop::Refused(outcome)) => {
                 self.run("ROLLBACK TO request")?;
                 *self.catalogue = before;
-                Err(match outcome {
+                Err(match *outcome {
                     WriteOutcome::Rejected(error) => error,
                     other => CloudError::other(format!("The schema could not be changed: {other:?}")),
                 })

@@ -43,7 +43,7 @@ pub(super) enum Request {
     },
     /// A change of the schema.
     Define {
-        change: SchemaChange,
+        change: Box<SchemaChange>,
         answer: oneshot::Sender<Result<Arc<Schema>, CloudError>>,
     },
     /// Whatever waits is still written; then the database is closed.
@@ -239,7 +239,7 @@ impl Request {
                 writes, principal, ..
             } => Outcome::Batch(transaction.batch(writes, principal)?),
             Self::Commit { writes, .. } => Outcome::Commit(transaction.commit(writes)?),
-            Self::Define { change, .. } => Outcome::Define(transaction.define(change.clone())?),
+            Self::Define { change, .. } => Outcome::Define(transaction.define(SchemaChange::clone(change))?),
             // Taken out before a transaction begins.
             Self::Close { .. } => Outcome::Define(Ok(())),
         })

@@ -7,7 +7,7 @@ use paylog::credentials::Credentials;
 use paylog::environment::Environment;
 use paylog::model::Hooks;
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
-use paylog::storage::MemoryStore;
+use paylog::storage::SqliteStore;
 use paylog::store::Database;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) database: Arc<dyn Database>,
     listener: tokio::task::JoinHandle<()>,
+    /// Deleted when dropped.
+    _folder: tempfile::TempDir,
 }
 
 impl Drop for TestServer {
@@ -117,8 +119,19 @@ pub(crate) async fn start_with(
     hooks: Option<Arc<dyn Hooks>>,
     configure: impl FnOnce(&mut ServerConfig),
 ) -> TestServer {
+    start_over(|store| store, hooks, configure).await
+}
+
+/// A server over what `wrap` makes of a database.
+pub(crate) async fn start_over(
+    wrap: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
+    hooks: Option<Arc<dyn Hooks>>,
+    configure: impl FnOnce(&mut ServerConfig),
+) -> TestServer {
     let environment = Environment::system();
-    let database: Arc<dyn Database> = Arc::new(MemoryStore::new(environment.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
+    let database = wrap(Arc::new(store));
     set_up(&*database).await.unwrap();
     let credentials = Credentials {
         app_id: APP_ID.into(),
@@ -145,6 +158,7 @@ pub(crate) async fn start_with(
         server,
         database,
         listener,
+        _folder: folder,
     }
 }
 

@@ -207,6 +207,23 @@ async fn logging_in_gives_the_one_session_token() {
 }
 
 #[tokio::test]
+async fn guessing_a_password_has_an_end() {
+    let server = start().await;
+    server.sign_up("tom").await;
+    server.sign_up("jerry").await;
+    let login = async |name: &str, password: &str| {
+        let body = json!({"username": name, "password": password});
+        server.post(&As::client(), "/login", body).await
+    };
+    for _ in 0..6 {
+        assert_eq!(login("tom", "guess").await.error(), (400, 210));
+    }
+    assert_eq!(login("tom", "guess").await.error(), (400, 219));
+    assert_eq!(login("tom", "tom's password").await.error(), (400, 219));
+    assert_eq!(login("jerry", "jerry's password").await.status, 200);
+}
+
+#[tokio::test]
 async fn names_addresses_and_numbers_are_unique() {
     let server = start().await;
     let client = As::client();

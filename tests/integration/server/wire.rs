@@ -183,6 +183,30 @@ async fn paths_and_methods_that_are_not_there() {
 }
 
 #[tokio::test]
+async fn the_engines_routes_stand_beside_the_servers() {
+    let server = start().await;
+    let function = || async { "function" };
+    let both = server.server.router().merge(
+        axum::Router::new()
+            .route("/1.1/functions", axum::routing::any(function))
+            .route("/1.1/functions/{*path}", axum::routing::any(function)),
+    );
+    for (path, is_function) in [
+        ("/1.1/functions/a", true),
+        ("/1.1/functions/Post/beforeSave", true),
+        ("/1.1/functions", true),
+        ("/1.1/function", false),
+        ("/1.1/classes/functions", false),
+    ] {
+        let request = axum::http::Request::get(path)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let response = tower::ServiceExt::oneshot(both.clone(), request).await.unwrap();
+        assert_eq!(response.status() == 200, is_function, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_have_a_limit() {
     let server = start().await;
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(21 * 1024 * 1024));

@@ -1,0 +1,273 @@
+//! The command line as people type it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::telemetry::LogFormat;
+
+/// What is typed after `paylog`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "paylog",
+    version,
+    about = "Moves money exactly once, on LeanCloud or on your own machine.",
+    long_about = "Moves money exactly once, on LeanCloud or on your own machine.\n\n\
+        Without a command, paylog serves: LeanCloud's storage API and this app's cloud functions, on one port, with \
+        the data in a folder.\nStart it, and it prints the keys to use and three requests to try.",
+    after_help = "With LEANCLOUD_API_SERVER set (as on LeanEngine), the data stay in LeanCloud: paylog then serves \
+        the cloud functions only,\nand LEANCLOUD_APP_ID, LEANCLOUD_APP_KEY, LEANCLOUD_APP_MASTER_KEY and \
+        LEANCLOUD_APP_HOOK_KEY must be set too.",
+    args_conflicts_with_subcommands = true
+)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    /// The options of the default command.
+    #[command(flatten)]
+    pub(crate) serve: ServeArguments,
+    /// How to log.
+    #[command(flatten)]
+    pub(crate) logging: LogArguments,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve the API and the cloud functions (the default)
+    Serve(ServeArguments),
+    /// Finish the payments that a crash or a lost connection left open
+    ///
+    /// Works beside a running server (which is asked to do it) and without one. Safe at any time: every payment is
+    /// finished exactly once, however often this runs.
+    Recover(RecoverArguments),
+    /// Recompute every balance from the payments and compare
+    ///
+    /// Reads only, also beside a running server. Ends with exit code 1 if anything differs.
+    Audit(AuditArguments),
+    /// Check the set-up: indexes, permissions, numbers in money fields
+    ///
+    /// Says for each finding what to set where. Ends with exit code 1 if there is any.
+    Doctor(DoctorArguments),
+    /// Copy the data to one file, also while the server runs
+    ///
+    /// The file is an SQLite database that holds one consistent moment.
+    Backup(BackupArguments),
+    /// Make a data folder from a backup
+    Restore(RestoreArguments),
+    /// Measure payments per second, end to end over HTTP
+    ///
+    /// Starts a server of its own on a temporary folder, makes users with money and orders, and pays the orders.
+    Bench(BenchArguments),
+}
+
+/// How to log.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LogArguments {
+    /// What to log: error, warn, info, debug, trace, or a list such as "warn,paylog=debug"
+    #[arg(
+        long,
+        global = true,
+        env = "PAYLOG_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub(crate) log: String,
+    /// How a log line looks
+    #[arg(
+        long,
+        global = true,
+        env = "PAYLOG_LOG_FORMAT",
+        default_value = "text",
+        value_name = "FORMAT"
+    )]
+    pub(crate) log_format: LogFormatName,
+}
+
+/// The names of the log formats.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormatName {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl From<LogFormatName> for LogFormat {
+    fn from(name: LogFormatName) -> Self {
+        match name {
+            LogFormatName::Text => Self::Text,
+            LogFormatName::Json => Self::Json,
+        }
+    }
+}
+
+/// Where the data are.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct HomeArguments {
+    /// Folder of the embedded store [default: ./paylog-data]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) data: Option<PathBuf>,
+    /// PostgreSQL database, instead of a folder (not built yet)
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+}
+
+/// `paylog serve`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Address to listen on [default: 127.0.0.1; 0.0.0.0 with LEANCLOUD_API_SERVER]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<IpAddr>,
+    /// Port to listen on; 0 takes any free one
+    #[arg(long, env = "LEANCLOUD_APP_PORT", default_value_t = 3000)]
+    pub(crate) port: u16,
+    /// A LeanEngine app whose functions are served too (not built yet)
+    #[arg(long, value_name = "URL")]
+    pub(crate) engine: Option<String>,
+    /// Whether clients may recharge test money through the channel "sandbox" [default: on for a new data folder]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub(crate) sandbox: Option<bool>,
+    /// Start although a check says that clients could write money
+    #[arg(long)]
+    pub(crate) allow_unsafe: bool,
+    /// Take the caller's address from Forwarded, X-Real-IP or X-Forwarded-For: only behind a proxy that sets them
+    #[arg(long)]
+    pub(crate) trust_proxy: bool,
+}
+
+/// `paylog recover`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RecoverArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Take up at most so many payments
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog audit`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AuditArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog doctor`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DoctorArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog backup`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BackupArguments {
+    /// The file to write; it must not exist yet
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Put the app's id and keys into it too: whoever has the file then has the master key
+    #[arg(long)]
+    pub(crate) with_credentials: bool,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+}
+
+/// `paylog restore`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RestoreArguments {
+    /// A file that `paylog backup` has written
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+}
+
+/// `paylog bench`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchArguments {
+    /// Payments to measure
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) payments: u64,
+    /// Requests under way at once, each on a connection of its own
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) in_flight: u64,
+    /// Accounts that pay
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) users: u64,
+    /// How the payments spread over the accounts
+    #[arg(long, value_enum, default_value_t = BenchMode::Uniform)]
+    pub(crate) mode: BenchMode,
+    /// Measure this server, instead of one started for the purpose; needs --app-id, --app-key and --master-key
+    #[arg(long, value_name = "URL", requires_all = ["app_id", "app_key", "master_key"])]
+    pub(crate) server: Option<String>,
+    /// App id of --server
+    #[arg(long, env = "LEANCLOUD_APP_ID")]
+    pub(crate) app_id: Option<String>,
+    /// App key of --server
+    #[arg(long, env = "LEANCLOUD_APP_KEY", hide_env_values = true)]
+    pub(crate) app_key: Option<String>,
+    /// Master key of --server
+    #[arg(long, env = "LEANCLOUD_APP_MASTER_KEY", hide_env_values = true)]
+    pub(crate) master_key: Option<String>,
+    /// Folder in which the temporary data folder is made [default: the system's]; put it on the disk to be measured
+    #[arg(long, value_name = "FOLDER", conflicts_with = "server")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How the payments spread over the accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchMode {
+    /// Evenly over all users.
+    Uniform,
+    /// All on one account.
+    Hot,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_is_the_default() {
+        let short = Arguments::try_parse_from(["paylog", "--port", "4000", "--sandbox"]).unwrap();
+        assert!(short.command.is_none());
+        assert_eq!((short.serve.port, short.serve.sandbox), (4000, Some(true)));
+        let long =
+            Arguments::try_parse_from(["paylog", "serve", "--sandbox=false", "--log", "debug"]).unwrap();
+        assert_eq!(long.logging.log, "debug");
+        let Some(Command::Serve(serve)) = long.command else {
+            panic!("{long:?}");
+        };
+        assert_eq!(serve.sandbox, Some(false));
+    }
+}

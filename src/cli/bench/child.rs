@@ -1,0 +1,133 @@
+//! The server under test: this very program, started on a folder that goes away afterwards.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::connection::Target;
+use crate::cli::{credentials_file, server_file};
+use crate::config::ApiServer;
+use crate::environment::Environment;
+
+/// How long a fresh server may take until it listens, and a stopped one until it is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(20);
+
+/// A running server on a temporary data folder.
+#[derive(Debug)]
+pub(super) struct Child {
+    process: std::process::Child,
+    folder: TemporaryFolder,
+}
+
+/// A folder that is removed with this value.
+#[derive(Debug)]
+pub(super) struct TemporaryFolder(PathBuf);
+
+impl TemporaryFolder {
+    fn make(parent: &Path, environment: &Environment) -> Result<Self> {
+        let path = parent.join(format!("paylog-bench-{}", environment.random_text(8)));
+        fs::create_dir(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Child {
+    /// Starts a server and waits until it listens.
+    pub(super) async fn start(parent: &Path, environment: &Environment) -> Result<Self> {
+        let folder = TemporaryFolder::make(parent, environment)?;
+        let program = std::env::current_exe().context("this program's own file is not known")?;
+        let process = Command::new(program)
+            .args(["serve", "--port", "0", "--host", "127.0.0.1", "--sandbox=true"])
+            .args(["--log", "warn", "--data"])
+            .arg(folder.path())
+            .env_remove("LEANCLOUD_API_SERVER")
+            .env_remove("LEANCLOUD_APP_ID")
+            .env_remove("LEANCLOUD_APP_KEY")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .context("the server under test could not be started")?;
+        let mut child = Self { process, folder };
+        let deadline = environment.elapsed() + PATIENCE;
+        while server_file::read(child.folder.path()).is_none() {
+            if let Some(status) = child.process.try_wait()? {
+                bail!("the server under test ended at once: {status}");
+            }
+            if environment.elapsed() > deadline {
+                bail!(
+                    "the server under test did not start within {} s",
+                    PATIENCE.as_secs()
+                );
+            }
+            environment.sleep(POLL).await;
+        }
+        Ok(child)
+    }
+
+    /// Where it is, and its keys.
+    pub(super) fn target(&self) -> Result<Target> {
+        let data = self.folder.path();
+        let server = server_file::read(data).context("the server under test has gone")?;
+        let address = ApiServer::parse("server.json", &server.address)?;
+        let credentials = credentials_file::read(data)?.context("the server under test has no keys")?;
+        Target::new(address.host(), address.port(), &credentials)
+    }
+
+    /// Makes the peak start again from what is used now. Linux only; elsewhere nothing happens.
+    pub(super) fn forget_peak_memory(&self) {
+        let _ = fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5");
+    }
+
+    /// The most memory that was resident, in bytes (Linux's `VmHWM`).
+    pub(super) fn peak_memory_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+
+    /// Stops the server as an operator would, and hands over its folder.
+    pub(super) async fn stop(mut self, environment: &Environment) -> Result<TemporaryFolder> {
+        // The shell's own `kill` is there wherever a shell is.
+        Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", self.process.id())])
+            .status()
+            .context("the server under test could not be told to stop")?;
+        let deadline = environment.elapsed() + PATIENCE;
+        while self.process.try_wait()?.is_none() {
+            if environment.elapsed() > deadline {
+                bail!(
+                    "the server under test did not stop within {} s",
+                    PATIENCE.as_secs()
+                );
+            }
+            environment.sleep(POLL).await;
+        }
+        let folder = self.folder.0.clone();
+        // Not removed twice: the folder goes with the value that is handed over.
+        self.folder.0 = PathBuf::new();
+        Ok(TemporaryFolder(folder))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // After an error; a server that has stopped is not hurt.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

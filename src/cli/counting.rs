@@ -1,0 +1,68 @@
+//! A store that counts what the payment flow asks of it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
+use crate::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+use crate::telemetry::Counters;
+
+/// Passes every call on to the store within, and counts it.
+#[derive(Debug)]
+pub(crate) struct CountingStore {
+    inner: Arc<dyn Store>,
+    counters: Arc<Counters>,
+}
+
+impl CountingStore {
+    pub(crate) fn new(inner: Arc<dyn Store>, counters: Arc<Counters>) -> Self {
+        Self { inner, counters }
+    }
+}
+
+#[async_trait]
+impl Store for CountingStore {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.counters.store_read();
+        self.inner.get(class, id).await
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        self.counters.store_read();
+        self.inner.find(class, query).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        self.counters.store_read();
+        self.inner.count(class, filter).await
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        self.counters.store_write();
+        self.inner.write(write).await
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        self.counters.store_write();
+        self.inner.batch(writes).await
+    }
+
+    fn atomic(&self) -> Option<&dyn AtomicStore> {
+        self.inner.atomic().is_some().then_some(self as &dyn AtomicStore)
+    }
+}
+
+#[async_trait]
+impl AtomicStore for CountingStore {
+    async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
+        match self.inner.atomic() {
+            Some(store) => {
+                self.counters.store_commit();
+                store.commit(writes).await
+            }
+            // `atomic` has not offered it: somebody holds the type itself. Nothing is sent.
+            None => CommitOutcome::Unknown("this store takes no all-or-nothing batches".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The app's id and keys in the data folder: made at the first start, kept for ever.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::durable_file;
+use crate::credentials::Credentials;
+use crate::environment::Environment;
+
+/// Characters of an id or key: with 36 letters to choose from, more than 120 bits of chance.
+const KEY_LENGTH: usize = 24;
+
+/// Where the keys of a data folder are.
+pub(crate) fn path(data: &Path) -> PathBuf {
+    data.join("credentials.json")
+}
+
+/// The file's content. Absent and empty keys are told apart from the reader's errors, to be named.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Stored {
+    app_id: String,
+    app_key: String,
+    master_key: String,
+    hook_key: String,
+}
+
+/// Reads the keys of `data`; `None` where there is no such file.
+///
+/// # Errors
+/// A file that cannot be read, or in which a key is missing.
+pub(crate) fn read(data: &Path) -> Result<Option<Credentials>> {
+    let path = path(data);
+    let shown = path.display();
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            return Err(error).with_context(|| format!("the keys in {shown} cannot be read"));
+        }
+    };
+    parse(&text)
+        .with_context(|| {
+            format!("{shown} is damaged: put it back from a backup, or remove it to get new keys at the next start")
+        })
+        .map(Some)
+}
+
+/// Reads the keys from the text of a credentials file.
+///
+/// # Errors
+/// Names the keys that are missing.
+pub(crate) fn parse(text: &str) -> Result<Credentials> {
+    let stored: Stored = serde_json::from_str(text).context("it is no JSON object of texts")?;
+    let fields = [
+        ("appId", &stored.app_id),
+        ("appKey", &stored.app_key),
+        ("masterKey", &stored.master_key),
+        ("hookKey", &stored.hook_key),
+    ];
+    let missing: Vec<_> = fields
+        .iter()
+        .filter(|(_, value)| value.trim().is_empty())
+        .map(|(name, _)| *name)
+        .collect();
+    if !missing.is_empty() {
+        bail!("it lacks {}", missing.join(", "));
+    }
+    Ok(Credentials {
+        app_id: stored.app_id,
+        app_key: stored.app_key.into(),
+        master_key: Some(stored.master_key.into()),
+        hook_key: Some(stored.hook_key.into()),
+        androidx_key: None,
+    })
+}
+
+/// The keys of `data`, made now if there are none yet; and whether they were.
+///
+/// # Errors
+/// As [`read`]; a folder that cannot be written.
+pub(crate) fn read_or_make(data: &Path, environment: &Environment) -> Result<(Credentials, bool)> {
+    if let Some(credentials) = read(data)? {
+        return Ok((credentials, false));
+    }
+    let key = || SecretString::from(environment.random_text(KEY_LENGTH));
+    let credentials = Credentials {
+        app_id: environment.random_text(KEY_LENGTH),
+        app_key: key(),
+        master_key: Some(key()),
+        hook_key: Some(key()),
+        androidx_key: None,
+    };
+    let path = path(data);
+    durable_file::write_private(&path, text(&credentials)?.as_bytes())
+        .with_context(|| format!("the keys cannot be written to {}", path.display()))?;
+    Ok((credentials, true))
+}
+
+/// The text of a credentials file.
+///
+/// # Errors
+/// None in practice.
+fn text(credentials: &Credentials) -> Result<String> {
+    let secret = |key: &Option<SecretString>| {
+        key.as_ref()
+            .map(|key| key.expose_secret().to_owned())
+            .unwrap_or_default()
+    };
+    let stored = Stored {
+        app_id: credentials.app_id.clone(),
+        app_key: credentials.app_key.expose_secret().to_owned(),
+        master_key: secret(&credentials.master_key),
+        hook_key: secret(&credentials.hook_key),
+    };
+    Ok(serde_json::to_string_pretty(&stored)? + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let (made, new) = read_or_make(folder.path(), &Environment::system()).unwrap();
+        assert!(new);
+        let (read, new) = read_or_make(folder.path(), &Environment::system()).unwrap();
+        assert!(!new);
+        assert_eq!(text(&made).unwrap(), text(&read).unwrap());
+        assert_ne!(made.app_key.expose_secret(), made.app_id);
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let error = parse(r#"{"appId": "a", "masterKey": " "}"#).unwrap_err();
+        assert_eq!(error.to_string(), "it lacks appKey, masterKey, hookKey");
+    }
+}

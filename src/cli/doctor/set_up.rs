@@ -1,0 +1,101 @@
+//! The set-up of the embedded store, as its schema shows it.
+
+use super::Finding;
+use crate::model::{Class, ClassName, Permission, Schema};
+use crate::payment::{PaymentConfig, mark};
+
+/// What a client could do to a class.
+const RIGHTS: [(&str, fn(&Class) -> &Permission); 5] = [
+    ("create", |class| &class.permissions.create),
+    ("update", |class| &class.permissions.update),
+    ("delete", |class| &class.permissions.delete),
+    ("add_fields", |class| &class.permissions.add_fields),
+    ("find", |class| &class.permissions.find),
+];
+
+/// Compares the classes with what the payment flow needs.
+pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (name, indexes) in [
+        (&config.log_class, &["key", "requestKey", "number"][..]),
+        (&config.order_class, &["number", "key"][..]),
+    ] {
+        match schema.classes.get(name) {
+            None => findings.push(absent(name)),
+            Some(class) => {
+                writable(class, &RIGHTS, &mut findings);
+                not_unique(class, indexes, &mut findings);
+            }
+        }
+    }
+    match schema.classes.get(&config.product_class) {
+        None => findings.push(absent(&config.product_class)),
+        // Everybody may look at what is for sale.
+        Some(class) => writable(class, &RIGHTS[..4], &mut findings),
+    }
+    match schema.classes.get(&config.user_class) {
+        None => findings.push(absent(&config.user_class)),
+        Some(class) => money_columns(class, config, &mut findings),
+    }
+    findings
+}
+
+fn absent(name: &ClassName) -> Finding {
+    Finding::money_at_risk(
+        format!("there is no class {name}"),
+        "start `paylog serve` once on this folder: it makes the class",
+    )
+}
+
+fn writable(class: &Class, rights: &[(&str, fn(&Class) -> &Permission)], findings: &mut Vec<Finding>) {
+    for (right, of) in rights {
+        if *of(class) != Permission::MasterOnly {
+            findings.push(Finding::money_at_risk(
+                format!("clients hold the permission \"{right}\" of class {}", class.name),
+                "give it to the master key alone, or name another class with PAYLOG_LOG_CLASS or PAYLOG_ORDER_CLASS",
+            ));
+        }
+    }
+}
+
+fn not_unique(class: &Class, keys: &[&str], findings: &mut Vec<Finding>) {
+    for key in keys {
+        let indexed = class
+            .indexes
+            .iter()
+            .any(|index| index.unique && index.keys.iter().eq([key]));
+        if !indexed {
+            findings.push(Finding::money_at_risk(
+                format!("class {} has no unique index over \"{key}\"", class.name),
+                "start `paylog serve` once on this folder: it adds the index",
+            ));
+        }
+    }
+}
+
+fn money_columns(class: &Class, config: &PaymentConfig, findings: &mut Vec<Finding>) {
+    let names = [
+        config.account_field.as_str(),
+        config.frozen_field.as_str(),
+        mark::PAYLOGS,
+        mark::PAY_EPOCH,
+    ];
+    for name in names {
+        let column = class.columns.get(name);
+        if !column.is_some_and(|column| column.read_only) {
+            findings.push(Finding::money_at_risk(
+                format!("clients may write the column \"{name}\" of class {}", class.name),
+                "start `paylog serve` once on this folder: it makes the column read-only for clients",
+            ));
+        }
+        if column.is_some_and(|column| column.default.is_some()) {
+            findings.push(Finding::money_at_risk(
+                format!(
+                    "the column \"{name}\" of class {} has a default value",
+                    class.name
+                ),
+                "remove it: it is shown on reading, but no condition of a write sees it",
+            ));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! All documents of a class, page after page.
+
+use crate::model::{ClassName, Document, Filter, Query, Test, Value};
+use crate::store::{ReadError, Store};
+
+/// Documents read at once; LeanCloud's greatest page.
+const PAGE: u32 = 1000;
+
+/// Shows every document that matches to `look`, in the order of their ids, in bounded memory. Answers how many.
+///
+/// # Errors
+/// [`ReadError`].
+pub(crate) async fn each(
+    store: &dyn Store,
+    class: &ClassName,
+    filter: Filter,
+    mut look: impl FnMut(&Document),
+) -> Result<u64, ReadError> {
+    let mut seen = 0;
+    let mut last: Option<String> = None;
+    loop {
+        let mut page = filter.clone();
+        if let Some(last) = last.take() {
+            page = page.and_key("objectId", Test::Gt(Value::from(last)));
+        }
+        let query = Query::new(page).order_by("objectId").limit(PAGE);
+        let documents = store.find(class, &query).await?;
+        for document in &documents {
+            look(document);
+            seen += 1;
+        }
+        match documents.last().and_then(Document::object_id) {
+            Some(id) if documents.len() == PAGE as usize => last = Some(id.to_string()),
+            _ => return Ok(seen),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `paylog serve`: the app's functions, and with the embedded store LeanCloud's storage API, on one port.
+
+mod banner;
+mod embedded;
+mod health;
+pub(crate) mod leancloud;
+mod listen;
+mod sessions;
+
+use std::net::IpAddr;
+
+use anyhow::{Result, bail};
+
+use crate::cli::arguments::ServeArguments;
+use crate::cli::doctor::{self, Finding};
+use crate::config::{ClassNames, Home, Keys, Variables};
+use crate::engine::{App, Engine};
+use crate::environment::Environment;
+use crate::model::{CloudError, Document, Value};
+use crate::payment::{PaymentConfig, Payments};
+
+/// What every home is served with.
+pub(crate) struct Setting<'a> {
+    pub(crate) app: App<Payments>,
+    pub(crate) arguments: &'a ServeArguments,
+    pub(crate) keys: Keys,
+    pub(crate) payments: PaymentConfig,
+    pub(crate) environment: Environment,
+}
+
+/// Serves until the process is told to stop.
+pub(crate) async fn run(
+    app: App<Payments>,
+    arguments: &ServeArguments,
+    variables: &Variables,
+    environment: Environment,
+) -> Result<bool> {
+    if arguments.engine.is_some() {
+        bail!(
+            "--engine: serving the functions of another LeanEngine app too is not built yet. Leave the option out; \
+             functions written in Rust are served from this program"
+        );
+    }
+    let home = Home::choose(
+        arguments.home.data.clone(),
+        arguments.home.database.as_deref(),
+        variables,
+    )?;
+    let setting = Setting {
+        app,
+        arguments,
+        keys: Keys::read(variables)?,
+        payments: payment_config(variables)?,
+        environment,
+    };
+    match home {
+        Home::Embedded(data) => embedded::serve(setting, &data).await,
+        Home::LeanCloud(server) => leancloud::serve(setting, &server).await,
+    }?;
+    Ok(true)
+}
+
+/// The payment flow's settings, with the class names that the environment gives.
+pub(crate) fn payment_config(variables: &Variables) -> Result<PaymentConfig> {
+    let names = ClassNames::read(variables)?;
+    let mut config = PaymentConfig::new();
+    if let Some(class) = names.log {
+        config.log_class = class;
+    }
+    if let Some(class) = names.order {
+        config.order_class = class;
+    }
+    Ok(config)
+}
+
+/// Stops a start at which clients could write money, unless it is wanted.
+fn refuse_unsafe(findings: &[Finding], allow: bool) -> Result<()> {
+    if findings.is_empty() {
+        return Ok(());
+    }
+    let list = doctor::describe(findings);
+    if !doctor::is_unsafe(findings) || allow {
+        tracing::warn!("the set-up is not as it must be:\n{list}");
+        return Ok(());
+    }
+    bail!("money would not be safe, so paylog does not start:\n{list}\nTo start all the same: --allow-unsafe")
+}
+
+/// The cloud function that an app may define to be told of payments.
+const AFTER_PAYMENT: &str = "afterPayment";
+
+/// Has `afterPayment` called, where the app has it, for every payment that has succeeded.
+fn connect_after_payment(engine: &Engine, payments: &Payments) {
+    if !engine.has_function(AFTER_PAYMENT) {
+        return;
+    }
+    let engine = engine.clone();
+    // The clone shares its settings with every other.
+    let _ = payments.clone().with_after_payment(move |receipt| {
+        let engine = engine.clone();
+        async move {
+            match serde_json::to_value(receipt) {
+                Ok(Value::Object(payment)) => engine
+                    .call_function(AFTER_PAYMENT, Document(payment))
+                    .await
+                    .map(drop),
+                other => Err(CloudError::other(format!(
+                    "a payment that is no object: {other:?}"
+                ))),
+            }
+        }
+    });
+}
+
+fn host(arguments: &ServeArguments, default: IpAddr) -> IpAddr {
+    arguments.host.unwrap_or(default)
+}

@@ -1,0 +1,39 @@
+//! What is printed once the server listens.
+
+use std::path::Path;
+
+use secrecy::ExposeSecret;
+
+use crate::cli::{credentials_file, terminal};
+use crate::credentials::Credentials;
+
+/// Everything a newcomer needs for the first request. No secret: the app id and the app key are what clients get.
+pub(super) fn print(url: &str, data: &Path, credentials: &Credentials, sandbox: bool) {
+    let Credentials { app_id, app_key, .. } = credentials;
+    let app_key = app_key.expose_secret();
+    let keys = credentials_file::path(data);
+    let headers =
+        format!("-H 'X-LC-Id: {app_id}' -H 'X-LC-Key: {app_key}' -H 'Content-Type: application/json'");
+    let sandbox = if sandbox {
+        "\nWARNING: the channel \"sandbox\" is on, test money for everyone: for trying out only (--sandbox=false).\n"
+    } else {
+        ""
+    };
+    terminal::say(format!(
+        "paylog {version} serves {url}, with the data in {data}\n\
+         \n\
+         app id   {app_id}\n\
+         app key  {app_key}\n\
+         The master key, for servers only, is in {keys}\n\
+         {sandbox}\n\
+         To try it, sign up, log in and look at your balance:\n\
+         curl {headers} {url}/1.1/users -d '{{\"username\": \"ming\", \"password\": \"correct horse\"}}'\n\
+         curl {headers} {url}/1.1/login -d '{{\"username\": \"ming\", \"password\": \"correct horse\"}}'\n\
+         curl {headers} -H 'X-LC-Session: <the sessionToken of that answer>' {url}/1.1/functions/getBalance -d '{{}}'\n\
+         \n\
+         Stop with Ctrl-C.",
+        version = env!("CARGO_PKG_VERSION"),
+        data = data.display(),
+        keys = keys.display(),
+    ));
+}

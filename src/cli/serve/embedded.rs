@@ -1,0 +1,134 @@
+//! With the data in a folder: LeanCloud's storage API and the functions in one process, on one port.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Health, HealthStore};
+use super::sessions::EmbeddedSessions;
+use super::{Setting, banner, connect_after_payment, host, listen, refuse_unsafe};
+use crate::cli::counting::CountingStore;
+use crate::cli::doctor::set_up;
+use crate::cli::{credentials_file, server_file, terminal};
+use crate::config::Keys;
+use crate::credentials::Credentials;
+use crate::engine::EngineConfig;
+use crate::environment::Environment;
+use crate::payment::{PaymentConfig, Payments, setup};
+use crate::server::{self, Server, ServerConfig};
+use crate::storage::SqliteStore;
+use crate::store::Database;
+use crate::telemetry::Counters;
+
+/// Serves the folder `data` until the process is told to stop.
+pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
+    let Setting {
+        app,
+        arguments,
+        keys,
+        mut payments,
+        environment,
+    } = setting;
+    // Before anything is made: what cannot work leaves nothing behind.
+    keys.check_pair()?;
+    let told_to_stop = listen::told_to_stop()?;
+    let listener = listen::bind(host(arguments, IpAddr::V4(Ipv4Addr::LOCALHOST)), arguments.port).await?;
+    let local = listener.local_addr()?;
+    let is_fresh = !credentials_file::path(data).exists();
+    payments.sandbox = arguments.sandbox.unwrap_or(is_fresh);
+    let store = open(data, &environment)?;
+    prepare(&store, &payments).await?;
+    refuse_unsafe(&set_up::check(&store.schema(), &payments), arguments.allow_unsafe)?;
+    let credentials = credentials(data, keys, &environment)?;
+
+    let counters = Arc::new(Counters::default());
+    let database: Arc<dyn Database> = Arc::new(store.clone());
+    let counting = CountingStore::new(Arc::new(store.clone()), Arc::clone(&counters));
+    let sandbox = payments.sandbox;
+    let payments = Payments::new(Arc::new(counting), environment.clone(), payments);
+    let sessions = Arc::new(EmbeddedSessions(Arc::clone(&database)));
+    let engine = app.build(
+        payments.clone(),
+        EngineConfig {
+            environment: environment.clone(),
+            trust_proxy: arguments.trust_proxy,
+            ..EngineConfig::new(credentials.clone(), sessions)
+        },
+    )?;
+    connect_after_payment(&engine, &payments);
+    let server = Server::new(
+        database,
+        ServerConfig {
+            trust_proxy: arguments.trust_proxy,
+            ..ServerConfig::new(credentials.clone(), environment.clone())
+        },
+        Some(engine.hooks()),
+    );
+    let health = Arc::new(Health {
+        environment: environment.clone(),
+        credentials: credentials.clone(),
+        counters,
+        store: HealthStore::Embedded(store.clone(), data.to_owned()),
+        last: Mutex::default(),
+    });
+    let routes = listen::routes(engine.router().merge(server.router()), health);
+
+    let stop = CancellationToken::new();
+    let sweeper = tokio::spawn({
+        let (payments, stop) = (payments.clone(), stop.clone());
+        async move { payments.run_sweeper(stop).await }
+    });
+    let published = server_file::publish(data, local)?;
+    banner::print(&server_file::local_url(local), data, &credentials, sandbox);
+    let served = listen::serve(listener, routes, told_to_stop).await;
+    // Nobody is to be sent here any more.
+    drop(published);
+    let ended = async {
+        engine.close().await;
+        server.close().await;
+        stop.cancel();
+        let _ = sweeper.await;
+    };
+    if tokio::time::timeout(listen::END_TIMEOUT, ended).await.is_err() {
+        tracing::warn!("payments that were still under way are left to the next start");
+    }
+    store.close().await;
+    served
+}
+
+/// Opens the store for writing, with errors that name the option to change.
+fn open(data: &Path, environment: &Environment) -> Result<SqliteStore> {
+    SqliteStore::open(data, environment.clone()).context("paylog cannot start (another folder: --data)")
+}
+
+/// Makes the classes that users and payments need.
+async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Result<()> {
+    server::set_up(store)
+        .await
+        .context("the classes of users and roles cannot be made")?;
+    for change in setup::changes(&store.schema(), payments)? {
+        store
+            .define(change)
+            .await
+            .context("the classes of the payments cannot be made")?;
+    }
+    Ok(())
+}
+
+/// The keys of the folder, and in their place those of the environment.
+fn credentials(data: &Path, keys: Keys, environment: &Environment) -> Result<Credentials> {
+    let (mut credentials, _) = credentials_file::read_or_make(data, environment)?;
+    let replaced = keys.replace_in(&mut credentials)?;
+    if !replaced.is_empty() {
+        terminal::say(format!(
+            "Taken from the environment, instead of {}: {}",
+            credentials_file::path(data).display(),
+            replaced.join(", ")
+        ));
+    }
+    Ok(credentials)
+}

@@ -1,0 +1,130 @@
+//! `GET /health`: 200 while the store can be read and written, 503 otherwise; with the master key, counters too.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+use tokio::sync::Mutex;
+
+use crate::cli::durable_file;
+use crate::credentials::{Credentials, Presented};
+use crate::environment::Environment;
+use crate::http::json_response;
+use crate::model::{ClassName, Filter, ObjectId, Query, Update};
+use crate::storage::SqliteStore;
+use crate::store::{Store, Write, WriteOutcome};
+use crate::telemetry::Counters;
+
+/// How long an answer holds: however often somebody asks, the disk is tried once in this time.
+const HOLDS: Duration = Duration::from_secs(1);
+
+/// What `/health` looks at.
+pub(super) struct Health {
+    pub(super) environment: Environment,
+    pub(super) credentials: Credentials,
+    pub(super) counters: Arc<Counters>,
+    pub(super) store: HealthStore,
+    /// When it was looked last, and what was wrong.
+    pub(super) last: Mutex<Option<(Duration, Option<String>)>>,
+}
+
+/// What is tried.
+pub(super) enum HealthStore {
+    /// The database, and the folder that it lies in.
+    Embedded(SqliteStore, PathBuf),
+    /// LeanCloud: whether there is an answer. Nothing is written there.
+    Remote(Arc<dyn Store>, ClassName),
+}
+
+impl Health {
+    /// What is wrong; `None` where nothing is.
+    async fn look(&self) -> Option<String> {
+        let mut last = self.last.lock().await;
+        let now = self.environment.elapsed();
+        if let Some((at, problem)) = &*last
+            && now.saturating_sub(*at) < HOLDS
+        {
+            return problem.clone();
+        }
+        let problem = match &self.store {
+            HealthStore::Embedded(store, data) => try_embedded(store, data.clone()).await,
+            HealthStore::Remote(store, class) => {
+                let one = Query::new(Filter::all()).limit(1);
+                store.find(class, &one).await.err().map(|error| error.to_string())
+            }
+        };
+        if let Some(problem) = &problem {
+            tracing::error!(problem, "the store cannot be used");
+        }
+        *last = Some((now, problem.clone()));
+        problem
+    }
+
+    fn is_master(&self, headers: &HeaderMap) -> bool {
+        let shown = Presented::from_headers(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+        self.credentials
+            .authenticate(&shown)
+            .is_ok_and(|caller| caller.master)
+    }
+}
+
+/// A read; a write that can have no effect, which the writer answers all the same; and a small file on the same disk.
+async fn try_embedded(store: &SqliteStore, data: PathBuf) -> Option<String> {
+    let nobody = ObjectId::parse("000000000000000000000000").ok()?;
+    let class = ClassName::user();
+    if let Err(error) = store.get(&class, &nobody).await {
+        return Some(error.to_string());
+    }
+    let write = Write::update(&class, &nobody, Filter::all(), Update::new());
+    match store.write(write).await {
+        WriteOutcome::NotMatched => {}
+        WriteOutcome::Applied(_) => return Some("an object that cannot be there was changed".to_owned()),
+        WriteOutcome::Rejected(error) => return Some(error.to_string()),
+        WriteOutcome::Unknown(reason) => return Some(reason),
+    }
+    let file = data.join("health.check");
+    let wrote = tokio::task::spawn_blocking(move || durable_file::write_private(&file, &[0; 4096])).await;
+    match wrote {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(format!("the disk cannot be written: {error}")),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Answers `GET /health`.
+pub(super) async fn answer(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
+    let problem = health.look().await;
+    let status = match &problem {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut body = json!({
+        "status": if problem.is_none() { "ok" } else { "unavailable" },
+        "version": env!("CARGO_PKG_VERSION"),
+    });
+    // What is wrong, and how much goes on, is the operator's business.
+    if health.is_master(&headers)
+        && let Some(body) = body.as_object_mut()
+    {
+        let commits = match &health.store {
+            HealthStore::Embedded(store, _) => store.metrics().commits,
+            HealthStore::Remote(..) => 0,
+        };
+        body.insert("counters".to_owned(), json!(health.counters.read(commits)));
+        if let Some(problem) = problem {
+            body.insert("problem".to_owned(), json!(problem));
+        }
+    }
+    json_response(status, &body)
+}
+
+impl fmt::Debug for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Health")
+    }
+}

@@ -1,0 +1,44 @@
+//! What is printed, and how far along something is.
+
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Prints a line on standard output. A reader that has gone away (`paylog audit | head`) is no error.
+pub(crate) fn say(line: impl AsRef<str>) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", line.as_ref());
+    let _ = out.flush();
+}
+
+/// Prints a line on standard error.
+pub(crate) fn warn(line: impl AsRef<str>) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", line.as_ref());
+}
+
+/// Prints `value` as JSON over several lines.
+///
+/// # Errors
+/// A value that JSON cannot hold.
+pub(crate) fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    say(serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// A bar on standard error; invisible where that is no terminal.
+pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    let style = ProgressStyle::with_template("{msg:>10} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}");
+    if let Ok(style) = style {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(what);
+    bar
+}
+
+/// A sign on standard error that something goes on; invisible where that is no terminal.
+pub(crate) fn waiting(what: &'static str) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner().with_message(what);
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    spinner
+}

@@ -1,0 +1,183 @@
+//! Where the data live: in a folder of our own, or behind LeanCloud's API.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::config::variables::{SettingError, Variables};
+
+const API_SERVER: &str = "LEANCLOUD_API_SERVER";
+
+/// The folder of the embedded store, unless another is named.
+pub const DEFAULT_DATA: &str = "./paylog-data";
+
+/// Where the data live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// The embedded store, in this folder.
+    Embedded(PathBuf),
+    /// LeanCloud's storage service, or one that speaks its API.
+    LeanCloud(ApiServer),
+}
+
+/// The address of a server that speaks LeanCloud's storage API: scheme, host, maybe a port, no path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiServer {
+    url: String,
+    host: String,
+    port: u16,
+}
+
+impl Home {
+    /// The home that `--data`, `--database` and the environment name.
+    ///
+    /// # Errors
+    /// A database (later), an address that is none, or two homes at once.
+    pub fn choose(
+        data: Option<PathBuf>,
+        database: Option<&str>,
+        variables: &Variables,
+    ) -> Result<Self, SettingError> {
+        if let Some(url) = database {
+            let kind = url.split(':').next().unwrap_or_default();
+            return Err(SettingError::Contradiction(format!(
+                "--database {kind}://…: keeping the data in PostgreSQL is not built yet. Leave the option out to use \
+                 the embedded store in {DEFAULT_DATA}"
+            )));
+        }
+        match (variables.get(API_SERVER)?, data) {
+            (Some(url), None) => Ok(Self::LeanCloud(ApiServer::parse(API_SERVER, url)?)),
+            (Some(_), Some(data)) => Err(SettingError::Contradiction(format!(
+                "{API_SERVER} and --data {} name two different homes of the data: unset the one or leave out the other",
+                data.display()
+            ))),
+            (None, data) => Ok(Self::Embedded(data.unwrap_or_else(|| DEFAULT_DATA.into()))),
+        }
+    }
+}
+
+impl ApiServer {
+    /// Reads an address such as `https://xyz.example.com`; `name` is the setting it comes from, for the error.
+    ///
+    /// # Errors
+    /// [`SettingError::Address`].
+    pub fn parse(name: &'static str, text: &str) -> Result<Self, SettingError> {
+        let refuse = |reason: &str| SettingError::Address {
+            name,
+            value: text.to_owned(),
+            reason: reason.to_owned(),
+        };
+        let uri: http::Uri = text
+            .trim_end_matches('/')
+            .parse()
+            .map_err(|error: http::uri::InvalidUri| refuse(&error.to_string()))?;
+        let default_port = match uri.scheme_str() {
+            Some("https") => 443,
+            Some("http") => 80,
+            _ => return Err(refuse("it must begin with https:// or http://")),
+        };
+        let authority = uri.authority().ok_or_else(|| refuse("it names no host"))?;
+        if authority.as_str().contains('@') || uri.path() != "/" || uri.query().is_some() {
+            return Err(refuse(
+                "only scheme, host and port belong here, such as https://api.example.com",
+            ));
+        }
+        if authority.host().is_empty() {
+            return Err(refuse("it names no host"));
+        }
+        Ok(Self {
+            url: format!("{}://{authority}", uri.scheme_str().unwrap_or_default()),
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(default_port),
+        })
+    }
+
+    /// The address, without a slash at the end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The host's name or IP address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, given or the scheme's own.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl fmt::Display for ApiServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, url, host, port) in [
+            (
+                "https://a.example.com",
+                "https://a.example.com",
+                "a.example.com",
+                443,
+            ),
+            (
+                "http://a.example.com/",
+                "http://a.example.com",
+                "a.example.com",
+                80,
+            ),
+            (
+                "http://127.0.0.1:3000",
+                "http://127.0.0.1:3000",
+                "127.0.0.1",
+                3000,
+            ),
+            ("http://[::1]:3000", "http://[::1]:3000", "::1", 3000),
+        ] {
+            let server = ApiServer::parse("X", text).unwrap();
+            assert_eq!(
+                (server.url(), server.host(), server.port()),
+                (url, host, port),
+                "{text}"
+            );
+        }
+        for text in [
+            "a.example.com",
+            "ftp://a.example.com",
+            "https://a.example.com/1.1",
+            "https://me:secret@a.example.com",
+            "https://",
+            "not an address",
+        ] {
+            let error = ApiServer::parse("LEANCLOUD_API_SERVER", text).unwrap_err();
+            assert!(
+                error.to_string().starts_with("LEANCLOUD_API_SERVER is "),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn one_home_at_a_time() {
+        let none = Variables::default();
+        let api = Variables::of([(API_SERVER.to_owned(), "https://a.example.com".to_owned())]);
+        assert_eq!(
+            Home::choose(None, None, &none),
+            Ok(Home::Embedded("./paylog-data".into()))
+        );
+        assert!(matches!(Home::choose(None, None, &api), Ok(Home::LeanCloud(_))));
+        assert!(Home::choose(Some("x".into()), None, &api).is_err());
+        let error = Home::choose(None, Some("postgres://me:secret@host/db"), &none).unwrap_err();
+        assert!(error.to_string().contains("not built yet"));
+        assert!(!error.to_string().contains("secret"));
+    }
+}

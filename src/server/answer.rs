@@ -1,0 +1,108 @@
+//! What a write is answered with, once the database has done it.
+
+use super::context::Context;
+use super::error::{no_effect, no_such_class, no_such_object, outcome_unknown};
+use super::present::View;
+use super::reply::Reply;
+use super::sessions;
+use crate::model::{Class, ClassName, CloudError, ColumnType, Document, ObjectId, Principal};
+use crate::store::{WriteOutcome, Written};
+
+/// What the database did: `None` where the write did not match.
+pub(super) fn applied(outcome: Option<WriteOutcome>) -> Result<Option<Written>, CloudError> {
+    match outcome {
+        Some(WriteOutcome::Applied(written)) => Ok(Some(written)),
+        Some(WriteOutcome::NotMatched) => Ok(None),
+        Some(WriteOutcome::Rejected(error)) => Err(error),
+        Some(WriteOutcome::Unknown(reason)) => Err(outcome_unknown(&reason)),
+        None => Err(outcome_unknown(
+            "the database answered fewer outcomes than writes",
+        )),
+    }
+}
+
+/// Why an update or delete had no effect.
+pub(super) fn not_matched(class: &ClassName, id: &ObjectId, conditional: bool) -> CloudError {
+    if conditional {
+        no_effect()
+    } else {
+        no_such_object(class, id)
+    }
+}
+
+/// 201: id and time; the whole object where that is asked for, the whole user with a token after a sign-up.
+pub(super) async fn answer_create(
+    context: &Context,
+    class: &Class,
+    fetch: bool,
+    token: Option<String>,
+    written: Written,
+) -> Result<Reply, CloudError> {
+    let id = written
+        .object_id
+        .ok_or_else(|| outcome_unknown("a created object has no id"))?;
+    let location = format!("/1.1/classes/{}/{id}", class.name);
+    if !fetch && token.is_none() {
+        let mut body = Document::new();
+        body.insert("objectId".to_owned(), id.to_string().into());
+        if let Some(time) = written.created_at {
+            body.insert("createdAt".to_owned(), time.to_string().into());
+        }
+        return Ok(Reply::created(location, body));
+    }
+    // The columns may be those that this very write has added.
+    let class = context.class(&class.name).ok_or_else(no_such_class)?;
+    let own = Principal::Client {
+        user: Some(id),
+        roles: Vec::new(),
+    };
+    let principal = if token.is_some() {
+        &own
+    } else {
+        context.principal().await?
+    };
+    let view = View {
+        principal,
+        acl: false,
+    };
+    let mut body = view.show(&class, written.fields);
+    if let Some(token) = token {
+        body.insert(sessions::COLUMN.to_owned(), token.into());
+    }
+    Ok(Reply::created(location, body))
+}
+
+/// 200: id and time, and the fields that were asked for.
+pub(super) async fn answer_update(
+    context: &Context,
+    class: &Class,
+    id: &ObjectId,
+    fetched: Option<&[String]>,
+    token: Option<String>,
+    written: Written,
+) -> Result<Reply, CloudError> {
+    let mut body = Document::new();
+    if let Some(columns) = fetched {
+        let class = context.class(&class.name).ok_or_else(no_such_class)?;
+        let view = View {
+            principal: context.principal().await?,
+            // An ACL that was written is shown like any other field.
+            acl: columns.iter().any(|column| column == "ACL"),
+        };
+        let shown = view.show(&class, written.fields);
+        let is_relation = |name: &str| {
+            let column = class.columns.get(name).map(|column| &column.column_type);
+            matches!(column, Some(ColumnType::Relation { .. }))
+        };
+        let wanted = |name: &String| columns.contains(name) || is_relation(name);
+        body = shown.0.into_iter().filter(|(name, _)| wanted(name)).collect();
+    }
+    if let Some(time) = written.updated_at {
+        body.insert("updatedAt".to_owned(), time.to_string().into());
+    }
+    body.insert("objectId".to_owned(), id.to_string().into());
+    if let Some(token) = token {
+        body.insert(sessions::COLUMN.to_owned(), token.into());
+    }
+    Ok(Reply::ok(body.0))
+}

@@ -1,0 +1,266 @@
+//! The real program: started, asked over HTTP, stopped and killed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use paylog::environment::Environment;
+use serde_json::{Value, json};
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The program, with an environment that says nothing about LeanCloud.
+pub fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_paylog"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("LEANCLOUD_") || text.starts_with("PAYLOG_") {
+            command.env_remove(&name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the program to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The one-line error of a run that must have failed with exit code 1, and without a trace of the program's insides.
+pub fn refusal(output: &Output) -> String {
+    let text = stderr(output);
+    assert_eq!(output.status.code(), Some(1), "{}\n{text}", stdout(output));
+    assert!(
+        !text.contains("panicked") && !text.contains("stack backtrace"),
+        "{text}"
+    );
+    let error: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("error: "))
+        .collect();
+    assert!(!error.is_empty(), "no error was printed:\n{text}");
+    error.join("\n")
+}
+
+/// Asks the process to stop, as an operator does.
+pub fn terminate(child: &Child) {
+    let told = Command::new("sh")
+        .args(["-c", &format!("kill -TERM {}", child.id())])
+        .status()
+        .unwrap();
+    assert!(told.success());
+}
+
+/// Waits for the process to end.
+pub async fn ended(child: &mut Child) -> ExitStatus {
+    poll("the process to end", async || child.try_wait().unwrap()).await
+}
+
+/// Tries until there is an answer.
+pub async fn poll<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let environment = Environment::system();
+    while environment.elapsed() < PATIENCE {
+        if let Some(result) = attempt().await {
+            return result;
+        }
+        environment.sleep(Duration::from_millis(5)).await;
+    }
+    panic!("waited {PATIENCE:?} in vain for {what}");
+}
+
+/// A running server on a data folder. Killed when the test ends.
+pub struct Server {
+    pub child: Child,
+    pub address: String,
+    pub keys: Keys,
+    http: reqwest::Client,
+}
+
+/// What `credentials.json` says.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Keys {
+    pub app_id: String,
+    pub app_key: String,
+    pub master_key: String,
+    pub hook_key: String,
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub enum As<'a> {
+    Client,
+    User(&'a str),
+    Master,
+}
+
+/// Starts `paylog serve` on a port of its own; the output is thrown away.
+pub fn spawn(data: &Path, arguments: &[&str]) -> Child {
+    program()
+        .args(["serve", "--port", "0", "--log", "warn", "--data"])
+        .arg(data)
+        .args(arguments)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// The keys of a data folder.
+pub fn keys(data: &Path) -> Keys {
+    serde_json::from_slice(&std::fs::read(data.join("credentials.json")).unwrap()).unwrap()
+}
+
+/// Where the process listens: what it wrote into the folder, not what one before it has.
+pub async fn address_of(child: &mut Child, data: &Path) -> String {
+    let file: PathBuf = data.join("server.json");
+    let pid = u64::from(child.id());
+    poll("the server to listen", async || {
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!("the server ended: {status}");
+        }
+        let said: Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
+        (said.get("pid")?.as_u64() == Some(pid)).then(|| said["address"].as_str().unwrap().to_owned())
+    })
+    .await
+}
+
+pub fn http_client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .no_proxy()
+        .build()
+        .unwrap()
+}
+
+impl Server {
+    /// Starts a server with `--sandbox` and waits until it listens.
+    pub async fn start(data: &Path) -> Self {
+        Self::start_with(data, &["--sandbox=true"]).await
+    }
+
+    pub async fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        let mut child = spawn(data, arguments);
+        let address = address_of(&mut child, data).await;
+        Self {
+            child,
+            address,
+            keys: keys(data),
+            http: http_client(),
+        }
+    }
+
+    /// Sends a request and answers status and body.
+    pub async fn send(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> (u16, Value) {
+        send(&self.http, &self.address, &self.keys, method, path, from, body)
+            .await
+            .unwrap()
+    }
+
+    /// Sends a request that must succeed.
+    pub async fn ask(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> Value {
+        let (status, answer) = self.send(method, path, from, body).await;
+        assert!(
+            (200..300).contains(&status),
+            "{method} {path} answered {status}: {answer}"
+        );
+        answer
+    }
+
+    /// Calls a cloud function that must succeed.
+    pub async fn call(&self, function: &str, from: As<'_>, parameters: &Value) -> Value {
+        let path = format!("/1.1/functions/{function}");
+        self.ask("POST", &path, from, parameters).await["result"].clone()
+    }
+
+    /// Signs a user up; answers the session token.
+    pub async fn sign_up(&self, name: &str) -> String {
+        let user = json!({"username": name, "password": "correct horse"});
+        let answer = self.ask("POST", "/1.1/users", As::Client, &user).await;
+        answer["sessionToken"].as_str().unwrap().to_owned()
+    }
+
+    /// Gives a user test money.
+    pub async fn recharge(&self, session: &str, amount: u64, key: &str) {
+        let asked = json!({"amount": amount, "channel": "sandbox", "key": key});
+        let recharge = self.call("recharge", As::User(session), &asked).await;
+        let word = json!({
+            "number": recharge["number"], "amount": amount, "channel": "sandbox", "tradeNo": format!("trade-{key}"),
+        });
+        self.call("confirmRecharge", As::Master, &word).await;
+    }
+
+    /// Makes a product; answers its id.
+    pub async fn product(&self, price: u64) -> String {
+        let product = json!({"name": "a course", "price": price, "onSale": true});
+        let made = self
+            .ask("POST", "/1.1/classes/Product", As::Master, &product)
+            .await;
+        made["objectId"].as_str().unwrap().to_owned()
+    }
+
+    /// Orders a product; answers the order's id.
+    pub async fn order(&self, session: &str, product: &str, key: &str) -> String {
+        let asked = json!({"product": product, "key": key});
+        let order = self.call("createOrder", As::User(session), &asked).await;
+        order["order"].as_str().unwrap().to_owned()
+    }
+
+    pub async fn balance(&self, session: &str) -> u64 {
+        let answer = self.call("getBalance", As::User(session), &json!({})).await;
+        answer["account"].as_u64().unwrap()
+    }
+
+    /// Stops it as an operator does; answers how it ended.
+    pub async fn stop(mut self) -> ExitStatus {
+        terminate(&self.child);
+        ended(&mut self.child).await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends one request; `Err` where no whole answer came.
+pub async fn send(
+    http: &reqwest::Client,
+    address: &str,
+    keys: &Keys,
+    method: &str,
+    path: &str,
+    from: As<'_>,
+    body: &Value,
+) -> reqwest::Result<(u16, Value)> {
+    let mut request = http
+        .request(method.parse().unwrap(), format!("{address}{path}"))
+        .header("X-LC-Id", &keys.app_id);
+    request = match from {
+        As::Client | As::User(_) => request.header("X-LC-Key", &keys.app_key),
+        As::Master => request.header("X-LC-Key", format!("{},master", keys.master_key)),
+    };
+    if let As::User(session) = from {
+        request = request.header("X-LC-Session", session);
+    }
+    if method != "GET" {
+        request = request.json(body);
+    }
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.bytes().await?;
+    let body = serde_json::from_slice(&text)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&text).into_owned()));
+    Ok((status, body))
+}
