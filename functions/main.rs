@@ -1,2 +1,46 @@
 //! The app: its cloud functions and hooks, one file each, handed over to paylog's command line.
-fn main() {}
+
+mod after_payment;
+mod audit_accounts;
+mod cancel_order;
+mod confirm_recharge;
+mod create_order;
+mod get_balance;
+mod get_payment;
+mod guard_money;
+mod list_payments;
+mod pay_order;
+mod recharge;
+mod recover_payments;
+
+use std::process::ExitCode;
+
+use paylog::engine::App;
+use paylog::payment::Payments;
+
+fn app() -> App<Payments> {
+    App::new()
+        .function("createOrder", create_order::create_order)
+        .function("payOrder", pay_order::pay_order)
+        .function("cancelOrder", cancel_order::cancel_order)
+        .function("recharge", recharge::recharge)
+        .function("getBalance", get_balance::get_balance)
+        .function("listPayments", list_payments::list_payments)
+        .function("getPayment", get_payment::get_payment)
+        .internal_function("confirmRecharge", confirm_recharge::confirm_recharge)
+        .internal_function("recoverPayments", recover_payments::recover_payments)
+        .internal_function("auditAccounts", audit_accounts::audit_accounts)
+        .internal_function("afterPayment", after_payment::after_payment)
+        .before_save("_User", guard_money::before_user_save)
+        .before_update("_User", guard_money::before_user_update)
+        .before_save("Log", guard_money::before_record_write)
+        .before_update("Log", guard_money::before_record_write)
+        .before_delete("Log", guard_money::before_record_write)
+        .before_save("Order", guard_money::before_record_write)
+        .before_update("Order", guard_money::before_record_write)
+        .before_delete("Order", guard_money::before_record_write)
+}
+
+fn main() -> ExitCode {
+    paylog::cli::run(app())
+}

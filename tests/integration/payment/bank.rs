@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use paylog::environment::Environment;
 use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Update, Value};
 use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
 use paylog::payment::{Amount, PaymentConfig, Payments, audit, setup};
-use paylog::storage::MemoryStore;
-use paylog::store::{Action, Database, Store, Write, WriteOutcome};
+use paylog::storage::{MemoryStore, SqliteStore};
+use paylog::store::{Action, AtomicStore, Database, ReadError, Store, Write, WriteOutcome};
 use serde_json::json;
+use tempfile::TempDir;
 
 pub(super) struct Bank {
     pub(super) payments: Payments,
@@ -24,7 +26,11 @@ pub(super) struct Bank {
 pub(super) enum Batches {
     AllOrNothing,
     Separate,
+    /// The embedded database: all-or-nothing too, and durable.
+    Sqlite,
 }
+
+pub(super) const ALL: [Batches; 3] = [Batches::AllOrNothing, Batches::Separate, Batches::Sqlite];
 
 pub(super) const BOTH: [Batches; 2] = [Batches::AllOrNothing, Batches::Separate];
 
@@ -35,22 +41,68 @@ pub(super) fn config() -> PaymentConfig {
     }
 }
 
-/// An in-memory store with the classes set up.
+/// An empty store with the classes set up.
 pub(super) async fn store(
     batches: Batches,
     config: &PaymentConfig,
     environment: &Environment,
-) -> MemoryStore {
-    let store = MemoryStore::new(environment.clone());
-    let store = match batches {
-        Batches::AllOrNothing => store,
-        Batches::Separate => store.single_documents(),
-    };
-    define(&store, config).await;
-    store
+) -> Arc<dyn Store> {
+    let memory = MemoryStore::new(environment.clone());
+    match batches {
+        Batches::AllOrNothing => defined(memory, config).await,
+        Batches::Separate => defined(memory.single_documents(), config).await,
+        Batches::Sqlite => {
+            let folder = tempfile::tempdir().unwrap();
+            let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
+            define(&store, config).await;
+            Arc::new(Embedded {
+                store,
+                _folder: folder,
+            })
+        }
+    }
 }
 
-pub(super) async fn define(store: &dyn Database, config: &PaymentConfig) {
+/// A database and its folder, which goes when the database does.
+#[derive(Debug)]
+struct Embedded {
+    store: SqliteStore,
+    _folder: TempDir,
+}
+
+#[async_trait]
+impl Store for Embedded {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.store.get(class, id).await
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        self.store.find(class, query).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        self.store.count(class, filter).await
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        self.store.write(write).await
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        self.store.batch(writes).await
+    }
+
+    fn atomic(&self) -> Option<&dyn AtomicStore> {
+        self.store.atomic()
+    }
+}
+
+async fn defined<D: Database + 'static>(store: D, config: &PaymentConfig) -> Arc<dyn Store> {
+    define(&store, config).await;
+    Arc::new(store)
+}
+
+async fn define(store: &dyn Database, config: &PaymentConfig) {
     for change in setup::changes(&store.schema(), config).unwrap() {
         store.define(change).await.unwrap();
     }
@@ -60,7 +112,7 @@ impl Bank {
     pub(super) async fn new(batches: Batches) -> Self {
         let environment = Environment::system();
         let config = config();
-        let store: Arc<dyn Store> = Arc::new(store(batches, &config, &environment).await);
+        let store = store(batches, &config, &environment).await;
         Self::on(Arc::clone(&store), store, config, environment)
     }
 

@@ -72,7 +72,7 @@ impl AtomicStore for Counting {
 async fn counted(batches: Batches) -> (Bank, Arc<Counting>) {
     let environment = Environment::system();
     let config = bank::config();
-    let store: Arc<dyn Store> = Arc::new(bank::store(batches, &config, &environment).await);
+    let store = bank::store(batches, &config, &environment).await;
     let counting = Arc::new(Counting {
         inner: Arc::clone(&store),
         calls: Mutex::default(),
@@ -124,7 +124,7 @@ async fn a_confirmed_recharge_is_three_calls_or_one_commit() {
 
 #[tokio::test]
 async fn closings_share_a_batch_behind_the_answers() {
-    for batches in bank::BOTH {
+    for batches in bank::ALL {
         let (mut bank, counting) = counted(batches).await;
         // Long enough for all payments to be made meanwhile, on a busy machine too.
         bank.config.closing_delay = Duration::from_millis(500);

@@ -8,11 +8,11 @@ use paylog::model::Filter;
 use paylog::payment::PaymentPolicy;
 use paylog::payment::policy::Proposal;
 
-use super::bank::{BOTH, Bank, code, key};
+use super::bank::{ALL, Bank, code, key};
 
 #[tokio::test]
 async fn a_declined_order_can_be_paid_with_a_new_key() {
-    for batches in BOTH {
+    for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(1000).await);
         let order = bank.order(&user, &product, "o").await.order;
@@ -39,7 +39,7 @@ async fn a_declined_order_can_be_paid_with_a_new_key() {
 
 #[tokio::test]
 async fn a_cancelled_order_stays_cancelled() {
-    for batches in BOTH {
+    for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(1000).await);
         let order = bank.order(&user, &product, "o").await.order;
@@ -73,7 +73,7 @@ async fn a_cancelled_order_stays_cancelled() {
 
 #[tokio::test]
 async fn an_order_expires() {
-    for batches in BOTH {
+    for batches in ALL {
         let mut bank = Bank::new(batches).await;
         bank.config.order_expires = Duration::ZERO;
         let store = Arc::clone(&bank.store);
@@ -109,7 +109,7 @@ impl PaymentPolicy for Closed {
 
 #[tokio::test]
 async fn a_refusal_by_policy_is_recorded() {
-    for batches in BOTH {
+    for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(10).await);
         let order = bank.order(&user, &product, "o").await.order;

@@ -51,7 +51,7 @@ fn environment(seed: u64) -> Environment {
 async fn bare(batches: Batches, seed: u64) -> Bank {
     let environment = environment(seed);
     let config = bank::config();
-    let store: Arc<dyn Store> = Arc::new(bank::store(batches, &config, &environment).await);
+    let store = bank::store(batches, &config, &environment).await;
     Bank::on(Arc::clone(&store), store, config, environment)
 }
 

@@ -5,11 +5,11 @@ use paylog::payment::Kind;
 use paylog::payment::service::{Channel, Which};
 use serde_json::json;
 
-use super::bank::{BOTH, Bank, code, key};
+use super::bank::{ALL, Bank, code, key};
 
 #[tokio::test]
 async fn a_recharge_and_a_purchase() {
-    for batches in BOTH {
+    for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(1000).await);
         bank.recharge(&user, 5000, "top-up").await;
@@ -41,7 +41,7 @@ async fn a_recharge_and_a_purchase() {
 
 #[tokio::test]
 async fn payees_get_their_part() {
-    for batches in BOTH {
+    for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, merchant, platform) = (bank.user().await, bank.user().await, bank.user().await);
         let payees = json!([{"user": merchant, "amount": 80}, {"user": platform, "amount": 5}]);
@@ -67,7 +67,7 @@ async fn payees_get_their_part() {
 
 #[tokio::test]
 async fn keys_are_for_one_payment() {
-    for batches in BOTH {
+    for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(100).await);
         let other_product = bank.product(200).await;
@@ -111,7 +111,7 @@ async fn keys_are_for_one_payment() {
 
 #[tokio::test]
 async fn what_is_refused_outright() {
-    let bank = Bank::new(BOTH[0]).await;
+    let bank = Bank::new(ALL[0]).await;
     let (user, stranger) = (bank.user().await, bank.user().await);
     let product = bank.product(100).await;
     for amount in [
@@ -162,7 +162,7 @@ async fn what_is_refused_outright() {
 
 #[tokio::test]
 async fn money_that_arrives_is_credited_once() {
-    for batches in BOTH {
+    for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.user().await;
         let number = bank.ask(&user, 1000, "r").await.unwrap().number.unwrap();
@@ -202,7 +202,7 @@ async fn money_that_arrives_is_credited_once() {
 
 #[tokio::test]
 async fn users_see_their_own_payments() {
-    let bank = Bank::new(BOTH[0]).await;
+    let bank = Bank::new(ALL[0]).await;
     let (user, stranger) = (bank.user().await, bank.user().await);
     for n in 0..5 {
         bank.recharge(&user, 100, &format!("r{n}")).await;
@@ -240,7 +240,7 @@ async fn users_see_their_own_payments() {
 
 #[tokio::test]
 async fn marks_are_pruned() {
-    let bank = Bank::new(BOTH[1]).await;
+    let bank = Bank::new(ALL[1]).await;
     let (user, product) = (bank.user().await, bank.product(1).await);
     bank.recharge(&user, 1000, "r").await;
     for n in 0..80 {

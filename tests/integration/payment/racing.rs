@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use paylog::model::Filter;
 use paylog::payment::service::Receipt;
 
-use super::bank::{BOTH, Bank, code, key};
+use super::bank::{ALL, Bank, code, key};
 
 /// Two processes on one store: nothing of one's memory reaches the other.
 async fn two(batches: super::bank::Batches) -> (Bank, Bank) {
@@ -23,7 +23,7 @@ async fn two(batches: super::bank::Batches) -> (Bank, Bank) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_calls_pay_once() {
-    for batches in BOTH {
+    for batches in ALL {
         let (one, two) = two(batches).await;
         let (user, product) = (one.user().await, one.product(100).await);
         one.recharge(&user, 1000, "r").await;
@@ -56,7 +56,7 @@ async fn twenty_calls_pay_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn money_for_forty_of_sixty_four() {
-    for batches in BOTH {
+    for batches in ALL {
         let (one, two) = two(batches).await;
         let (user, product) = (one.user().await, one.product(100).await);
         one.recharge(&user, 4000, "r").await;
@@ -86,7 +86,7 @@ async fn money_for_forty_of_sixty_four() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paying_races_cancelling() {
-    for batches in BOTH {
+    for batches in ALL {
         let (one, two) = two(batches).await;
         let (user, product) = (one.user().await, one.product(1).await);
         one.recharge(&user, 1000, "r").await;

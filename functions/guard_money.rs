@@ -1,0 +1,29 @@
+//! Hooks that keep everybody's hands off money: nobody changes it but the payment flow, whose writes skip hooks.
+
+use paylog::engine::{HookObject, State};
+use paylog::model::CloudError;
+use paylog::payment::Payments;
+
+/// A new user starts without money.
+pub(crate) async fn before_user_save(
+    user: HookObject,
+    State(payments): State<Payments>,
+) -> Result<(), CloudError> {
+    payments.config().guard_new_user(&user)
+}
+
+/// A user's money is not for changing.
+pub(crate) async fn before_user_update(
+    user: HookObject,
+    State(payments): State<Payments>,
+) -> Result<(), CloudError> {
+    payments.config().guard_user_update(user.updated_keys())
+}
+
+/// Logs and orders are not for creating, changing or deleting.
+pub(crate) async fn before_record_write(
+    record: HookObject,
+    State(payments): State<Payments>,
+) -> Result<(), CloudError> {
+    payments.config().guard_record(record.class())
+}

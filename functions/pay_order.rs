@@ -1,0 +1,24 @@
+//! `payOrder`: pays an order from the balance of its owner.
+
+use paylog::engine::{CurrentUser, Params, State};
+use paylog::model::{CloudError, ObjectId};
+use paylog::payment::Payments;
+use paylog::payment::service::{CallerKey, Receipt};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct PayOrder {
+    order: ObjectId,
+    /// Needed for a further attempt after a declined one.
+    key: Option<CallerKey>,
+}
+
+pub(crate) async fn pay_order(
+    Params(asked): Params<PayOrder>,
+    user: CurrentUser,
+    State(payments): State<Payments>,
+) -> Result<Receipt, CloudError> {
+    payments
+        .pay_order(user.id(), &asked.order, asked.key.as_ref())
+        .await
+}

@@ -1,0 +1,25 @@
+//! `recharge`: asks for money to come in through a channel. Nothing is credited before the channel confirms.
+
+use paylog::engine::{CurrentUser, Params, State};
+use paylog::model::{CloudError, Value};
+use paylog::payment::Payments;
+use paylog::payment::service::{CallerKey, Channel, Receipt};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct Recharge {
+    #[serde(default)]
+    amount: Value,
+    channel: Channel,
+    key: CallerKey,
+}
+
+pub(crate) async fn recharge(
+    Params(asked): Params<Recharge>,
+    user: CurrentUser,
+    State(payments): State<Payments>,
+) -> Result<Receipt, CloudError> {
+    payments
+        .recharge(user.id(), &asked.amount, asked.channel, &asked.key)
+        .await
+}

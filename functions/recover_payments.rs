@@ -1,0 +1,24 @@
+//! `recoverPayments`, internal: takes up payments that were left open. The sweeper does the same every few seconds.
+
+use paylog::engine::{Params, State};
+use paylog::model::CloudError;
+use paylog::payment::Payments;
+use paylog::payment::service::Recovered;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct RecoverPayments {
+    #[serde(default = "hundred")]
+    limit: u32,
+}
+
+fn hundred() -> u32 {
+    100
+}
+
+pub(crate) async fn recover_payments(
+    Params(asked): Params<RecoverPayments>,
+    State(payments): State<Payments>,
+) -> Result<Recovered, CloudError> {
+    payments.recover_payments(asked.limit).await
+}
