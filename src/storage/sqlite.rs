@@ -327,7 +327,7 @@ impl SqliteStore {
             answer,
         };
         match self.ask(request).await {
-            Ok(Some(outcomes)) => outcomes,
+            Ok(Some((outcomes, _))) => outcomes,
             Ok(None) => vec![WriteOutcome::Unknown(WRITER_GONE.to_owned()); count],
             Err(error) => vec![WriteOutcome::Rejected(error); count],
         }
@@ -391,7 +391,7 @@ impl Store for SqliteStore {
 impl AtomicStore for SqliteStore {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         match self.ask(|answer| Request::Commit { writes, answer }).await {
-            Ok(Some(outcome)) => outcome,
+            Ok(Some((outcome, _))) => outcome,
             Ok(None) => CommitOutcome::Unknown(WRITER_GONE.to_owned()),
             Err(error) => CommitOutcome::Refused {
                 index: 0,

@@ -27,6 +27,10 @@ const GROUP_REQUESTS_MAX: usize = 512;
 /// Bytes of documents in one commit, so that the write-ahead log stays small.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// What a request is answered with: the outcome, and the writes given back, which are for the caller to free; the
+/// writer's time is everyone's.
+pub(super) type Answer<T> = (T, Vec<Write>);
+
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -34,12 +38,12 @@ pub(super) enum Request {
     Batch {
         writes: Vec<Write>,
         principal: Principal,
-        answer: oneshot::Sender<Vec<WriteOutcome>>,
+        answer: oneshot::Sender<Answer<Vec<WriteOutcome>>>,
     },
     /// Writes, all or none.
     Commit {
         writes: Vec<Write>,
-        answer: oneshot::Sender<CommitOutcome>,
+        answer: oneshot::Sender<Answer<CommitOutcome>>,
     },
     /// A change of the schema.
     Define {
@@ -248,8 +252,10 @@ impl Request {
     /// Answers what is durable now. Nobody may be listening any more.
     fn answer(self, outcome: Outcome, catalogue: &Catalogue) {
         match (self, outcome) {
-            (Self::Batch { answer, .. }, Outcome::Batch(outcomes)) => drop(answer.send(outcomes)),
-            (Self::Commit { answer, .. }, Outcome::Commit(outcome)) => drop(answer.send(outcome)),
+            (Self::Batch { answer, writes, .. }, Outcome::Batch(outcomes)) => {
+                drop(answer.send((outcomes, writes)));
+            }
+            (Self::Commit { answer, writes }, Outcome::Commit(outcome)) => drop(answer.send((outcome, writes))),
             (Self::Define { answer, .. }, Outcome::Define(outcome)) => {
                 drop(answer.send(outcome.map(|()| Arc::clone(&catalogue.schema))));
             }
@@ -279,15 +285,19 @@ impl Loss {
         };
         match request {
             Request::Batch { writes, answer, .. } => {
-                drop(answer.send(writes.iter().map(|_| outcome()).collect()));
+                let outcomes = writes.iter().map(|_| outcome()).collect();
+                drop(answer.send((outcomes, writes)));
             }
-            Request::Commit { answer, .. } => drop(answer.send(match self {
-                Self::NoEffect(error) => CommitOutcome::Refused {
-                    index: 0,
-                    outcome: WriteOutcome::Rejected(error.clone()),
-                },
-                Self::Unknown(reason) => CommitOutcome::Unknown(reason.clone()),
-            })),
+            Request::Commit { answer, writes } => {
+                let outcome = match self {
+                    Self::NoEffect(error) => CommitOutcome::Refused {
+                        index: 0,
+                        outcome: WriteOutcome::Rejected(error.clone()),
+                    },
+                    Self::Unknown(reason) => CommitOutcome::Unknown(reason.clone()),
+                };
+                drop(answer.send((outcome, writes)));
+            }
             Request::Define { answer, .. } => drop(answer.send(Err(match self {
                 Self::NoEffect(error) => error.clone(),
                 Self::Unknown(reason) => CloudError::new(ErrorCode::STORAGE_FAILED, reason.clone()),
