@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::environment::Environment;
 use crate::model::{CloudError, ErrorCode, Principal, Schema, SchemaChange};
 use crate::storage::sqlite::catalogue::Catalogue;
+use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::folder::{FolderLock, is_full};
 use crate::storage::sqlite::transaction::Transaction;
@@ -37,12 +38,16 @@ pub(super) enum Request {
     /// Writes, each on its own.
     Batch {
         writes: Vec<Write>,
+        /// One for each of the writes that creates.
+        drafts: Vec<Option<Draft>>,
         principal: Principal,
         answer: oneshot::Sender<Answer<Vec<WriteOutcome>>>,
     },
     /// Writes, all or none.
     Commit {
         writes: Vec<Write>,
+        /// One for each of the writes that creates.
+        drafts: Vec<Option<Draft>>,
         answer: oneshot::Sender<Answer<CommitOutcome>>,
     },
     /// A change of the schema.
@@ -134,7 +139,7 @@ impl Writer {
         let mut done: Vec<(Request, Outcome)> = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
-        while let Some(request) = next {
+        while let Some(mut request) = next {
             let mut transaction = Transaction {
                 connection: &self.connection,
                 environment: &self.environment,
@@ -237,12 +242,15 @@ impl Writer {
 }
 
 impl Request {
-    fn perform(&self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Outcome> {
+    fn perform(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Outcome> {
         Ok(match self {
             Self::Batch {
-                writes, principal, ..
-            } => Outcome::Batch(transaction.batch(writes, principal)?),
-            Self::Commit { writes, .. } => Outcome::Commit(transaction.commit(writes)?),
+                writes,
+                drafts,
+                principal,
+                ..
+            } => Outcome::Batch(transaction.batch(writes, drafts, principal)?),
+            Self::Commit { writes, drafts, .. } => Outcome::Commit(transaction.commit(writes, drafts)?),
             Self::Define { change, .. } => Outcome::Define(transaction.define(SchemaChange::clone(change))?),
             // Taken out before a transaction begins.
             Self::Close { .. } => Outcome::Define(Ok(())),
@@ -255,7 +263,9 @@ impl Request {
             (Self::Batch { answer, writes, .. }, Outcome::Batch(outcomes)) => {
                 drop(answer.send((outcomes, writes)));
             }
-            (Self::Commit { answer, writes }, Outcome::Commit(outcome)) => drop(answer.send((outcome, writes))),
+            (Self::Commit { answer, writes, .. }, Outcome::Commit(outcome)) => {
+                drop(answer.send((outcome, writes)));
+            }
             (Self::Define { answer, .. }, Outcome::Define(outcome)) => {
                 drop(answer.send(outcome.map(|()| Arc::clone(&catalogue.schema))));
             }
@@ -288,7 +298,7 @@ impl Loss {
                 let outcomes = writes.iter().map(|_| outcome()).collect();
                 drop(answer.send((outcomes, writes)));
             }
-            Request::Commit { answer, writes } => {
+            Request::Commit { answer, writes, .. } => {
                 let outcome = match self {
                     Self::NoEffect(error) => CommitOutcome::Refused {
                         index: 0,
