@@ -1,8 +1,10 @@
 //! Recharge, order, pay, look: and the same again under the same keys.
 
-use paylog::model::Filter;
-use paylog::payment::Kind;
-use paylog::payment::service::{Channel, Which};
+use std::sync::{Arc, Mutex};
+
+use paylog::model::{Class, ClassName, CloudError, Filter, Schema};
+use paylog::payment::service::{Channel, Receipt, Which};
+use paylog::payment::{Kind, PaymentConfig, setup};
 use serde_json::json;
 
 use super::bank::{ALL, Bank, code, key};
@@ -28,7 +30,7 @@ async fn a_recharge_and_a_purchase() {
         let again = bank.payments.pay_order(&user, &order.order, None).await.unwrap();
         assert!(again.replayed);
         assert_eq!(
-            paylog::payment::service::Receipt {
+            Receipt {
                 replayed: false,
                 ..again
             },
@@ -257,4 +259,59 @@ async fn marks_are_pruned() {
     assert_eq!(bank.balance(&user).await, 919);
     bank.recover().await;
     bank.audit().await;
+}
+
+#[tokio::test]
+async fn after_payment_runs_until_it_succeeds() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let (user, product) = (bank.user().await, bank.product(100).await);
+        bank.recharge(&user, 1000, "r").await;
+        bank.recover().await;
+        let store = Arc::clone(&bank.store);
+        let other = Bank::on(
+            Arc::clone(&store),
+            store,
+            bank.config.clone(),
+            bank.environment.clone(),
+        );
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hook = {
+            let told = Arc::clone(&told);
+            move |receipt: Receipt| {
+                let mut told = told.lock().unwrap();
+                told.push(receipt.log);
+                let ok = told.len() >= 3;
+                async move {
+                    if ok {
+                        Ok(())
+                    } else {
+                        Err(CloudError::other("not now"))
+                    }
+                }
+            }
+        };
+        let payments = other.payments.clone().with_after_payment(hook);
+        let order = bank.order(&user, &product, "o").await;
+        let paid = payments.pay_order(&user, &order.order, None).await.unwrap();
+        other.recover().await;
+        assert_eq!(*told.lock().unwrap(), vec![paid.log; 3]);
+        bank.audit().await;
+    }
+}
+
+#[test]
+fn a_class_of_somebody_else_is_not_locked() {
+    let config = PaymentConfig::new();
+    let foreign = Class::new(config.order_class.clone());
+    let schema = Schema {
+        classes: [(foreign.name.clone(), Arc::new(foreign))].into(),
+    };
+    let refused = setup::changes(&schema, &config).unwrap_err();
+    assert_eq!(refused.variable, "PAYLOG_ORDER_CLASS");
+    let renamed = PaymentConfig {
+        order_class: ClassName::parse("PayOrder").unwrap(),
+        ..config
+    };
+    assert!(setup::changes(&schema, &renamed).is_ok());
 }
