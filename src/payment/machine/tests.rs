@@ -542,6 +542,47 @@ fn a_confirmation_writes_the_number_with_the_state() {
     assert_eq!(late("T0", LogState::Closed, "failed"), "Unconfirmable");
 }
 
+/// A recharge of 100 for `u`.
+fn recharge() -> Draft {
+    let mut draft = purchase(vec![give("u", 100)]);
+    draft.intent.kind = Kind::Recharge;
+    draft.intent.order = None;
+    draft
+}
+
+#[test]
+fn money_that_has_arrived_is_recorded_before_anything_can_stand_in_its_way() {
+    let log = Log::from_document(&stored(&recharge(), LogState::Ordered), &rules()).unwrap();
+    let apart = Draft {
+        state: LogState::Funded,
+        trade_no: Some("T".into()),
+        ..recharge()
+    };
+    for obstacle in [Value::Null, json!({"objectId": "u", "payEpoch": "x"})] {
+        for manner in [Manner::Stepwise, Manner::AtOnce] {
+            let payment = Payment::confirmed(&rules(), worker(), manner, log.clone(), "T");
+            let script = Script::new(payment)
+                .documents(std::slice::from_ref(&obstacle))
+                .asks(r#"Log/G {"state":1} -> {"state":2,"tradeNo":"T","stuck":{"__op":"Delete"}}"#)
+                .applied(json!({}));
+            assert!(short(&script.asked).starts_with("Stuck("));
+            assert_eq!(script.log().trade_no.as_deref(), Some("T"));
+            let script = Script::fresh(manner, apart.clone())
+                .documents(std::slice::from_ref(&obstacle))
+                .asks("create Log 2 null")
+                .applied(json!({"objectId": "G"}));
+            assert!(short(&script.asked).starts_with("Stuck("));
+        }
+    }
+    // The account goes after its epoch was read.
+    let script = Script::fresh(Manner::AtOnce, apart).documents(&[json!({"objectId": "u"})]);
+    script
+        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .asks("EpochMoved: read Epochs _User/u")
+        .documents(&[Value::Null])
+        .asks("create Log 2 null");
+}
+
 #[test]
 fn a_recharge_waits_for_its_gateway() {
     let mut draft = purchase(vec![give("u", 100)]);
