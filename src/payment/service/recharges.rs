@@ -136,7 +136,8 @@ impl Payments {
     /// a gateway may do so once this has answered without an error.
     ///
     /// # Errors
-    /// 9001 where another amount was asked for (the log is left to an operator), 9004, 9010, 9011.
+    /// 9001 where another amount was asked for (the money is left to an operator, in a log of its own), 9004, 9010,
+    /// 9011.
     pub async fn confirm_recharge(&self, notice: &Notice) -> Result<Receipt, CloudError> {
         let asked = format!(
             "confirm:{}:{}:{}:{}",
@@ -163,11 +164,20 @@ impl Payments {
         if log.intent.params.get("channel").and_then(Value::as_str) != Some(notice.channel.name()) {
             return Err(no_such("recharge on this channel"));
         }
-        if log.intent.amount != Some(notice.amount) {
-            return self.other_amount(&log, notice, deadline).await;
-        }
         if log.trade_no.as_ref() == Some(&notice.trade_no) {
+            if log.intent.amount != Some(notice.amount) {
+                return Err(other_amount(&log, notice));
+            }
             return self.replay(log, deadline).await;
+        }
+        if log.intent.amount != Some(notice.amount) {
+            // Never credited silently and never dropped: it waits for an operator in a log of its own, and the
+            // recharge goes on waiting for what was asked.
+            let why = other_amount(&log, notice);
+            tracing::error!(payment.id = log.id.as_str(), "stuck: {}", why.message);
+            self.credit_apart(&log, notice, Some(why.message.clone()), deadline)
+                .await?;
+            return Err(why);
         }
         let payment = Payment::confirmed(
             &self.0.rules,
@@ -216,36 +226,14 @@ impl Payments {
             Done::Unconfirmable => Err(undecided()),
         }
     }
+}
 
-    /// Another amount than asked for is never credited silently and never dropped: it waits for an operator.
-    async fn other_amount(
-        &self,
-        log: &Log,
-        notice: &Notice,
-        deadline: std::time::Duration,
-    ) -> Result<Receipt, CloudError> {
-        let asked = log.intent.amount.map_or(0, Amount::units);
-        let why = format!(
-            "the gateway confirmed {} under tradeNo {}, but {asked} was asked for",
-            notice.amount, notice.trade_no
-        );
-        tracing::error!(
-            payment.id = log.id.as_str(),
-            "stuck: another amount was confirmed than asked for"
-        );
-        if log.state <= LogState::Ordered {
-            let write = crate::payment::recovery::stuck(&self.0.rules, log, &why);
-            match self.0.driver.write(write).await {
-                crate::payment::effect::Outcome::Applied(_) => {}
-                crate::payment::effect::Outcome::NotMatched
-                | crate::payment::effect::Outcome::Rejected(_)
-                | crate::payment::effect::Outcome::Unknown => return Err(undecided()),
-            }
-        } else if log.trade_no.as_ref() != Some(&notice.trade_no) {
-            self.credit_apart(log, notice, Some(why.clone()), deadline)
-                .await?;
-        }
-        let text = format!("Another amount than asked for: {why}. It is left to an operator.");
-        Err(CloudError::new(ErrorCode::INVALID_AMOUNT, text))
-    }
+/// 9001: another amount than asked for, or than was said before under this number of the gateway's.
+fn other_amount(standing: &Log, notice: &Notice) -> CloudError {
+    let asked = standing.intent.amount.map_or(0, Amount::units);
+    let text = format!(
+        "The gateway confirms {} under tradeNo {}, but {asked} was asked for. It is left to an operator.",
+        notice.amount, notice.trade_no
+    );
+    CloudError::new(ErrorCode::INVALID_AMOUNT, text)
 }

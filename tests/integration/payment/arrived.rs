@@ -54,3 +54,37 @@ async fn money_for_a_missing_account_is_kept() {
         }
     }
 }
+
+#[tokio::test]
+async fn another_amount_waits_for_an_operator_beside_the_recharge() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let user = bank.user().await;
+        let number = bank.ask(&user, 100, "r").await.unwrap().number.unwrap();
+        for (trade_no, amount) in [("T2", 50), ("T3", 30), ("T2", 50)] {
+            assert_eq!(code(bank.confirm(&number, amount, trade_no).await), 9001);
+        }
+        bank.confirm(&number, 100, "T1").await.unwrap();
+        assert_eq!(code(bank.confirm(&number, 70, "T4").await), 9001);
+        bank.recover().await;
+        impatient(&bank).payments.expire_recharges().await;
+        for (trade_no, amount) in [("T2", 50), ("T3", 30), ("T4", 70)] {
+            let logs = bank.logs(Filter::all().eq("tradeNo", trade_no)).await;
+            let [log] = logs.as_slice() else {
+                panic!("{trade_no}: {logs:?}")
+            };
+            assert_eq!(
+                (log.integer("state"), log.integer("amount")),
+                (Some(1), Some(amount))
+            );
+            assert!(log.text("stuck").unwrap().contains(trade_no));
+        }
+        let asked = bank.logs(Filter::all().eq("number", number.as_str())).await;
+        assert_eq!(
+            (asked[0].integer("state"), asked[0].get("stuck")),
+            (Some(5), None)
+        );
+        assert_eq!(bank.balance(&user).await, 100);
+        bank.audit().await;
+    }
+}
