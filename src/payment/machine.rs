@@ -79,6 +79,8 @@ pub struct Payment {
     subject: Subject,
     epochs: BTreeMap<Target, Epoch>,
     replayed: bool,
+    /// Whether this run has claimed the log before.
+    claimed: bool,
     phase: Phase,
 }
 
@@ -216,6 +218,7 @@ impl Payment {
             subject,
             epochs: BTreeMap::new(),
             replayed: false,
+            claimed: false,
             phase: Phase::New,
         }
     }

@@ -24,15 +24,28 @@ pub fn date(time: Timestamp) -> Value {
     json!({"__type": "Date", "iso": time.to_string()})
 }
 
+/// Which claim of a run this is. A run is one worker's work on one payment; it claims again with every restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Claim {
+    /// The first one counts.
+    First,
+    /// A restart is no new attempt: `claims` stays.
+    Repeated,
+}
+
 /// Takes a log up. A write, not a read: what it answers cannot be stale. `state` is incremented by 0, so that the
-/// answer carries it.
+/// answer carries it; `claims` likewise where this run has been counted.
 #[must_use]
-pub fn claim(rules: &Rules, log: &Log, worker: &Worker) -> Write {
+pub fn claim(rules: &Rules, log: &Log, worker: &Worker, claim: Claim) -> Write {
+    let count = match claim {
+        Claim::First => 1,
+        Claim::Repeated => 0,
+    };
     Write::Update {
         target: Target::new(&rules.log_class, &log.id),
         guard: Filter::all().lt("state", LogState::Closed.number()),
         update: Update::new()
-            .increment("claims", 1)
+            .increment("claims", count)
             .increment("state", 0)
             .set("claimedBy", worker.name.as_str())
             .set("claimedUntil", date(worker.until)),

@@ -39,6 +39,9 @@ pub use recharges::{Channel, Notice};
 /// Closings that wait to be sent. More are left to recovery, which finds every open log.
 const CLOSINGS_WAITING_MAX: usize = 8192;
 
+/// How long the lease of a log that keeps failing gets, unless the first one is longer.
+const LEASE_MAX: Duration = Duration::from_secs(60);
+
 /// What runs after a payment has succeeded.
 pub type AfterPayment =
     Arc<dyn Fn(Receipt) -> Pin<Box<dyn Future<Output = Result<(), CloudError>> + Send>> + Send + Sync>;
@@ -150,10 +153,13 @@ impl Payments {
         self.worker_for(0)
     }
 
-    /// The lease doubles with each claim, so that a log that keeps failing is tried more and more rarely.
+    /// The lease doubles with each claim up to a minute, so that a log that keeps failing is tried more and more
+    /// rarely, and soon after the trouble ends.
     fn worker_for(&self, claims: i64) -> Worker {
         let doublings = u32::try_from(claims.clamp(0, 8)).unwrap_or(0);
-        let lease = self.0.config.lease.saturating_mul(1 << doublings);
+        let shortest = self.0.config.lease;
+        let longest = shortest.max(LEASE_MAX);
+        let lease = shortest.saturating_mul(1 << doublings).min(longest);
         let millis = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         Worker {
             name: self.0.worker.clone(),

@@ -8,3 +8,4 @@ mod declined;
 mod faults;
 mod happy;
 mod racing;
+mod trouble;

@@ -7,7 +7,7 @@ use crate::payment::log::{Log, LogState, Verdict};
 use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
 use crate::payment::mark::Epoch;
 use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
-use crate::payment::recovery;
+use crate::payment::recovery::{self, Claim};
 use crate::payment::{ProtocolError, Refusal};
 
 impl Payment {
@@ -67,7 +67,14 @@ impl Payment {
                 Manner::AtOnce => self.commit().map(Next::Ask),
             },
             Subject::Log(log) => {
-                let claim = recovery::claim(&self.rules, log, &self.worker);
+                // What was asked for may have taken effect, answered or not: it counts from then on.
+                let which = if self.claimed {
+                    Claim::Repeated
+                } else {
+                    Claim::First
+                };
+                let claim = recovery::claim(&self.rules, log, &self.worker, which);
+                self.claimed = true;
                 self.phase = Phase::Claiming;
                 Ok(Next::Ask(Effect::Write(claim)))
             }

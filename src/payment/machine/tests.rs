@@ -478,6 +478,17 @@ fn a_claim_goes_on_from_the_state_that_it_answers() {
 }
 
 #[test]
+fn a_run_counts_as_one_claim() {
+    let repeated = CLAIM.replacen(r#""amount":1"#, r#""amount":0"#, 1);
+    assert_ne!(repeated, CLAIM);
+    claimed(vec![take("u", 100)])
+        .unknown()
+        .asks(&format!("NoAnswer: {READ}"))
+        .documents(&[json!({"objectId": "u"}), order()])
+        .asks(&repeated);
+}
+
+#[test]
 fn an_order_that_shows_the_result_is_marked() {
     let settle = |order: Value| {
         let draft = purchase(vec![take("u", 100)]);
