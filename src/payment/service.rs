@@ -253,7 +253,7 @@ impl Payments {
     /// Brings a log that was begun before to its end.
     async fn finish(&self, log: Log, deadline: Duration) -> Result<Log, CloudError> {
         let worker = self.worker_for(log.claims);
-        let payment = Payment::recovered(&self.0.rules, worker, log);
+        let payment = Payment::resumed(&self.0.rules, worker, log);
         match self.carry_out(payment, Known::new(), deadline).await? {
             Done::Finished { log, .. } | Done::Taken(log) => Ok(log),
             Done::Unconfirmable => Err(undecided()),

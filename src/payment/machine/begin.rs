@@ -73,7 +73,7 @@ impl Payment {
                 } else {
                     Claim::First
                 };
-                let claim = recovery::claim(&self.rules, log, &self.worker, which);
+                let claim = recovery::claim(&self.rules, log, &self.worker, which, self.resumes);
                 self.claimed = true;
                 self.phase = Phase::Claiming;
                 Ok(Next::Ask(Effect::Write(claim)))

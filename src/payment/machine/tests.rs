@@ -201,13 +201,12 @@ fn reversal_of(from: &str, units: i64) -> String {
 
 fn record() -> String {
     format!(
-        r#"Log/G {{"state":1}} -> {{"state":3,"outcome":"succeeded"}} | Order/o {{"status":"pending",{EPOCH_0}}} -> {{"status":"paid"}}"#
+        r#"Log/G {{"state":1}} -> {{"state":3,"outcome":"succeeded","stuck":{{"__op":"Delete"}}}} | Order/o {{"status":"pending",{EPOCH_0}}} -> {{"status":"paid"}}"#
     )
 }
 
 const CLAIM: &str = r#"Log/G {"state":{"$lt":5}} -> {"claims":{"__op":"Increment","amount":1},"state":{"__op":"Increment","amount":0},"claimedBy":"w","claimedUntil":{"__type":"Date","iso":"1970-01-01T00:00:00.000Z"}}"#;
-const FAIL: &str =
-    r#"Log/G {"state":1} -> {"state":5,"outcome":"failed","reason":"9002 The balance is too low."}"#;
+const FAIL: &str = r#"Log/G {"state":1} -> {"state":5,"outcome":"failed","reason":"9002 The balance is too low.","stuck":{"__op":"Delete"}}"#;
 const READ: &str = "read Epochs _User/u Order/o";
 const ORDER: &str = r#"{"objectId":"o","status":"pending"}"#;
 
@@ -300,7 +299,10 @@ fn a_taken_key_leads_to_the_log_that_holds_it() {
         .feed(Input::Found(vec![stored(&draft, LogState::Ordered)]))
         .asks(READ)
         .documents(&[json!({"objectId": "u"}), order()])
-        .asks(CLAIM);
+        .asks(&format!(
+            r#"{},"stuck":{{"__op":"Delete"}}}}"#,
+            CLAIM.strip_suffix('}').unwrap()
+        ));
     // Somebody else's.
     let mut other = purchase(vec![take("u", 100)]);
     other.intent.request_key = Some("u:purchase:other".into());
@@ -532,7 +534,7 @@ fn a_confirmation_writes_the_number_with_the_state() {
         .applied(json!({}))
         .asks(&credit)
         .applied(json!({}))
-        .asks(r#"Log/G {"state":2} -> {"state":3,"outcome":"succeeded"}"#);
+        .asks(r#"Log/G {"state":2} -> {"state":3,"outcome":"succeeded","stuck":{"__op":"Delete"}}"#);
     // In one commit the marks stay: lower states of this log exist.
     begin(Manner::AtOnce).asks(&format!(
         r#"commit Log/G {{"state":1}} -> {{"state":3,"outcome":"succeeded","tradeNo":"T","stuck":{{"__op":"Delete"}}}} | {credit}"#

@@ -154,3 +154,35 @@ async fn a_log_that_keeps_failing_is_tried_every_minute_and_left_at_last() {
     }
     assert_eq!(sweeps, left.bank.config.claims_max);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_payment_that_its_caller_finishes_is_closed_and_told() {
+    let mut left = Left::new().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    left.bank.payments = left.bank.payments.with_after_payment(move |receipt| {
+        seen.lock().unwrap().push(receipt);
+        async { Ok(()) }
+    });
+    left.write(Update::new().set("stuck", "no answer")).await;
+    left.heal();
+    left.pay().await.unwrap();
+    // Nobody closes it: no sweeper runs here, as where the process ends right after the answer.
+    left.paid().await;
+    let states: Vec<_> = told.lock().unwrap().iter().map(|receipt| receipt.state).collect();
+    assert!(
+        !states.is_empty() && states.iter().all(|state| *state == 4),
+        "{states:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_asks_again_makes_recovery_try_again() {
+    let left = Left::new().await;
+    left.write(Update::new().set("stuck", "no answer")).await;
+    let skipped = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
+    assert_eq!(skipped, Recovered::default());
+    assert_eq!(left.pay().await, Err(9010));
+    left.heal();
+    left.paid().await;
+}
