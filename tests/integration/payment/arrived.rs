@@ -88,3 +88,32 @@ async fn another_amount_waits_for_an_operator_beside_the_recharge() {
         bank.audit().await;
     }
 }
+
+#[tokio::test]
+async fn one_trade_number_is_credited_once_whatever_it_is_said_to_pay() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let (user, other) = (bank.user().await, bank.user().await);
+        let first = bank.ask(&user, 100, "r").await.unwrap().number.unwrap();
+        let second = bank.ask(&other, 100, "r").await.unwrap().number.unwrap();
+        bank.confirm(&first, 100, "T").await.unwrap();
+        assert_eq!(code(bank.confirm(&second, 100, "T").await), 9003);
+        assert_eq!(code(bank.confirm(&first, 50, "T").await), 9001);
+        assert_eq!((bank.balance(&user).await, bank.balance(&other).await), (100, 0));
+        // Said to be another amount first: that is for an operator to decide.
+        assert_eq!(code(bank.confirm(&second, 50, "T2").await), 9001);
+        assert_eq!(code(bank.confirm(&second, 100, "T2").await), 9001);
+        assert_eq!(bank.balance(&other).await, 0);
+        bank.confirm(&second, 100, "T3").await.unwrap();
+        // Credited by a log of its own.
+        bank.confirm(&second, 100, "T4").await.unwrap();
+        assert_eq!(code(bank.confirm(&first, 100, "T4").await), 9003);
+        assert!(bank.confirm(&second, 100, "T4").await.unwrap().replayed);
+        assert_eq!(
+            (bank.balance(&user).await, bank.balance(&other).await),
+            (100, 200)
+        );
+        bank.recover().await;
+        bank.audit().await;
+    }
+}
