@@ -10,7 +10,7 @@ use crate::payment::log::{Intent, Log, LogState};
 use crate::payment::machine::{Draft, Payment};
 use crate::payment::service::orders::no_such;
 use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
-use crate::payment::{Amount, Kind};
+use crate::payment::{Amount, Kind, Refusal};
 
 pub use crate::gateway::Channel;
 use crate::gateway::Gateways;
@@ -67,10 +67,13 @@ impl Payments {
             Some(log) if intent.repeats(&log.intent) => (log, true),
             Some(_) => return Err(keys::reused()),
             None => {
-                // Refused before anything is stored: a recharge on a channel that is not there moves nothing.
-                self.pay(channel, intent.number.as_deref().unwrap_or_default(), amount)?;
-                let payment = self.fresh(self.judged(intent).await);
-                match self.carry_out(payment, Known::new(), deadline).await? {
+                // A channel may be set up later: the refusal stands under the key before it is told.
+                let number = intent.number.as_deref().unwrap_or_default();
+                let draft = match self.pay(channel, number, amount) {
+                    Ok(_) => self.judged(intent).await,
+                    Err(refusal) => Draft::refused(intent, refusal),
+                };
+                match self.carry_out(self.fresh(draft), Known::new(), deadline).await? {
                     Done::Finished { log, replayed } => (log, replayed),
                     Done::Taken(_) => return Err(keys::reused()),
                     Done::Unconfirmable => return Err(undecided()),
@@ -83,12 +86,13 @@ impl Payments {
             Receipt::answer(&log, false)?
         };
         if let (true, Some(number)) = (log.waits_for_gateway(), &log.intent.number) {
-            receipt.pay = Some(self.pay(channel, number, amount)?);
+            // The recharge stands, whether or not its channel can still be paid through.
+            receipt.pay = self.pay(channel, number, amount).ok();
         }
         Ok(receipt)
     }
 
-    fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, CloudError> {
+    fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, Refusal> {
         let gateways = Gateways {
             sandbox: self.0.config.sandbox,
         };

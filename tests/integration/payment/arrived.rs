@@ -117,3 +117,25 @@ async fn one_trade_number_is_credited_once_whatever_it_is_said_to_pay() {
         bank.audit().await;
     }
 }
+
+#[tokio::test]
+async fn a_recharge_without_its_channel_is_answered_from_its_log() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let user = bank.user().await;
+        let asked = bank.ask(&user, 100, "r").await.unwrap();
+        let mut config = bank.config.clone();
+        config.sandbox = false;
+        let store = Arc::clone(&bank.store);
+        let off = Bank::on(Arc::clone(&store), store, config, bank.environment.clone());
+        let again = off.ask(&user, 100, "r").await.unwrap();
+        assert_eq!((&again.log, again.replayed), (&asked.log, true));
+        assert_eq!((&again.number, again.pay), (&asked.number, None));
+        assert_eq!(code(off.ask(&user, 100, "r2").await), 9008);
+        // The key has its answer.
+        assert_eq!(code(bank.ask(&user, 100, "r2").await), 9008);
+        let failed = bank.logs(Filter::all().eq("outcome", "failed")).await;
+        assert_eq!(failed.len(), 1);
+        bank.audit().await;
+    }
+}

@@ -133,6 +133,7 @@ async fn what_is_refused_outright() {
         .recharge(&user, &json!(1), Channel::Wechat, &key("r"))
         .await;
     assert_eq!(code(wechat), 9008);
+    assert_eq!(bank.logs(Filter::all()).await.len(), 1);
     let order = bank.order(&user, &product, "o").await;
     assert_eq!(
         code(bank.payments.pay_order(&stranger, &order.order, None).await),
@@ -157,7 +158,7 @@ async fn what_is_refused_outright() {
         assert_eq!(code(refused), 9001, "{quantity}");
     }
     assert_eq!(code(bank.confirm("nobody", 5, "T").await), 9004);
-    assert_eq!(bank.logs(Filter::all()).await.len(), 0);
+    assert_eq!(bank.logs(Filter::all()).await.len(), 1);
 }
 
 #[tokio::test]
