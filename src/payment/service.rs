@@ -175,8 +175,13 @@ impl Payments {
         Target::new(&self.0.rules.order_class, order)
     }
 
-    /// What the policy says about an intent.
-    async fn judged(&self, intent: Intent) -> Draft {
+    /// Whether the app has rules of its own: then the key is looked up before they are asked.
+    fn has_policy(&self) -> bool {
+        self.0.policy.get().is_some()
+    }
+
+    /// What the policy says about an intent whose key has no log yet.
+    async fn judged(&self, intent: Intent) -> Result<Draft, CloudError> {
         let policy = match self.0.policy.get() {
             Some(policy) => Arc::clone(policy),
             None => Arc::new(AllowAll) as Arc<dyn PaymentPolicy>,
@@ -187,9 +192,17 @@ impl Payments {
             amount: intent.amount,
             intent: &intent,
         };
-        match policy.allow(proposal).await {
-            Ok(()) => Draft::new(intent),
-            Err(why) => Draft::refused(intent, Refusal::new(ErrorCode::REFUSED_BY_POLICY, why)),
+        // It may ask elsewhere: that takes no longer than a call of the store.
+        match tokio::time::timeout(self.0.config.store_timeout, policy.allow(proposal)).await {
+            Ok(Ok(())) => Ok(Draft::new(intent)),
+            Ok(Err(why)) => {
+                let refusal = Refusal::new(ErrorCode::REFUSED_BY_POLICY, why);
+                Ok(Draft::refused(intent, refusal))
+            }
+            Err(_) => {
+                tracing::warn!("the payment policy has not answered in time: nothing is decided");
+                Err(undecided())
+            }
         }
     }
 

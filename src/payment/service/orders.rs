@@ -231,7 +231,13 @@ impl Payments {
         }
         let mut known: Known = vec![(order_target, document)];
         known.extend(user_read?.map(|document| (user_target, document)));
-        // The key is not looked up first: the unique index does that when the log is created.
+        // Without rules of the app the key is not looked up first: the unique index does that when the log is
+        // created. With them a repetition must not be asked about.
+        if self.has_policy()
+            && let Some(standing) = self.standing(&order, &purchase, deadline).await?
+        {
+            return Ok(standing);
+        }
         match self.attempt(&order, &purchase, known, deadline).await? {
             Attempted::Ours { log, replayed } => Receipt::answer(&log, replayed),
             Attempted::Decided(log) => Err(decided_status(&log, &self.0.rules).refusal().into()),
@@ -304,23 +310,20 @@ impl Payments {
         mut known: Known,
         deadline: std::time::Duration,
     ) -> Result<Attempted, CloudError> {
+        let mut draft = match first.kind {
+            Kind::Purchase => self.judged(first.clone()).await?,
+            Kind::Cancel
+            | Kind::Recharge
+            | Kind::Transfer
+            | Kind::Refund
+            | Kind::Withdraw
+            | Kind::Hold
+            | Kind::Settle
+            | Kind::Adjust => Draft::new(first.clone()),
+        };
         for n in 1..=ATTEMPTS_MAX {
-            let intent = Intent {
-                key: order.attempt_key(n),
-                ..first.clone()
-            };
-            let draft = match intent.kind {
-                Kind::Purchase => self.judged(intent).await,
-                Kind::Cancel
-                | Kind::Recharge
-                | Kind::Transfer
-                | Kind::Refund
-                | Kind::Withdraw
-                | Kind::Hold
-                | Kind::Settle
-                | Kind::Adjust => Draft::new(intent),
-            };
-            let payment = self.fresh(draft);
+            draft.intent.key = order.attempt_key(n);
+            let payment = self.fresh(draft.clone());
             match self
                 .carry_out(payment, std::mem::take(&mut known), deadline)
                 .await?
@@ -359,14 +362,25 @@ impl Payments {
         status: OrderStatus,
         deadline: std::time::Duration,
     ) -> Result<Receipt, CloudError> {
+        let standing = self.standing(order, purchase, deadline).await?;
+        standing.ok_or_else(|| status.refusal().into())
+    }
+
+    /// The payment that stands under the key of a call, brought to its end.
+    async fn standing(
+        &self,
+        order: &Order,
+        purchase: &Intent,
+        deadline: std::time::Duration,
+    ) -> Result<Option<Receipt>, CloudError> {
         let filter = match &purchase.request_key {
             Some(key) => Filter::all().eq("requestKey", key.as_str()),
             None => Filter::all().eq("key", order.attempt_key(1)),
         };
         match self.log_matching(filter, deadline).await? {
-            Some(log) if purchase.repeats(&log.intent) => self.replay(log, deadline).await,
+            Some(log) if purchase.repeats(&log.intent) => self.replay(log, deadline).await.map(Some),
             Some(_) if purchase.request_key.is_some() => Err(keys::reused()),
-            Some(_) | None => Err(status.refusal().into()),
+            Some(_) | None => Ok(None),
         }
     }
 

@@ -70,7 +70,7 @@ impl Payments {
                 // A channel may be set up later: the refusal stands under the key before it is told.
                 let number = intent.number.as_deref().unwrap_or_default();
                 let draft = match self.pay(channel, number, amount) {
-                    Ok(_) => self.judged(intent).await,
+                    Ok(_) => self.judged(intent).await?,
                     Err(refusal) => Draft::refused(intent, refusal),
                 };
                 match self.carry_out(self.fresh(draft), Known::new(), deadline).await? {
