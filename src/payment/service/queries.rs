@@ -95,7 +95,7 @@ impl Payments {
         let more = found.len() > logs.len();
         Ok(Page {
             next: logs.last().filter(|_| more).map(|log| log.id.clone()),
-            payments: logs.iter().map(Receipt::of).collect(),
+            payments: logs.iter().map(Receipt::stored).collect(),
         })
     }
 
@@ -114,7 +114,7 @@ impl Payments {
                 ])
             }
         };
-        self.own_log(user, filter).await.map(|log| Receipt::of(&log))
+        self.own_log(user, filter).await.map(|log| Receipt::stored(&log))
     }
 
     async fn own_log(&self, user: &ObjectId, filter: Filter) -> Result<Log, CloudError> {
