@@ -18,6 +18,11 @@ use crate::payment::{Amount, Kind, ProtocolError, Refusal, Rules};
 /// Attempts of one order. Each is a log of its own, and is looked up one after the other.
 const ATTEMPTS_MAX: u32 = 1000;
 
+/// The shortest pause before an order is stored again; doubled each time.
+const STORE_PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis(20);
+/// The longest such pause.
+const STORE_PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// How an attempt came out.
 enum Attempted {
     /// It is ours.
@@ -119,6 +124,9 @@ impl Payments {
         deadline: std::time::Duration,
     ) -> Result<Order, CloudError> {
         let mut number = self.order_number();
+        let mut pause = STORE_PAUSE_MIN;
+        // Whether a request without an answer may have made the order, or make it still.
+        let mut may_stand = false;
         loop {
             let write = Write::Create {
                 class: self.0.rules.order_class.clone(),
@@ -140,17 +148,21 @@ impl Payments {
                     number = self.order_number();
                 }
                 Outcome::Rejected(code) if !code.leaves_outcome_unknown() => {
+                    if may_stand {
+                        return Err(undecided());
+                    }
                     return Err(CloudError::new(code, "The store refuses the order."));
                 }
-                Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => {}
+                Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => may_stand = true,
             }
-            if self.0.environment.elapsed() >= deadline {
+            // Half fixed, half by chance, so that callers that met once do not meet again.
+            let [chance] = self.0.environment.random::<1>();
+            let paused = pause / 2 + pause.mul_f64(f64::from(chance) / 512.0);
+            pause = pause.saturating_mul(2).min(STORE_PAUSE_MAX);
+            if self.0.environment.elapsed().saturating_add(paused) >= deadline {
                 return Err(undecided());
             }
-            self.0
-                .environment
-                .sleep(std::time::Duration::from_millis(20))
-                .await;
+            self.0.environment.sleep(paused).await;
         }
     }
 
