@@ -240,6 +240,34 @@ async fn users_see_their_own_payments() {
 }
 
 #[tokio::test]
+async fn a_log_that_cannot_be_read_hides_no_other() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let user = bank.user().await;
+        let pointer = json!({"__type": "Pointer", "className": "_User", "objectId": user});
+        for n in 0..3 {
+            bank.recharge(&user, 100, &format!("r{n}")).await;
+            let strange =
+                json!({"key": format!("strange{n}"), "kind": "nonsense", "user": pointer, "state": 5});
+            bank.create(&bank.config.log_class, strange).await;
+        }
+        for limit in [1, 2, 6] {
+            let mut seen = 0;
+            let mut before = None;
+            loop {
+                let page = bank.payments.list(&user, limit, before.as_ref()).await.unwrap();
+                seen += page.payments.len();
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, 3, "{limit} at a time");
+        }
+    }
+}
+
+#[tokio::test]
 async fn marks_are_pruned() {
     let bank = Bank::new(ALL[1]).await;
     let (user, product) = (bank.user().await, bank.product(1).await);
