@@ -3,9 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod arrived;
 mod bank;
 mod counting;
 mod declined;
 mod faults;
 mod happy;
 mod racing;
+mod trouble;

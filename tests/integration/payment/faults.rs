@@ -44,7 +44,7 @@ impl Entropy for Seeded {
     }
 }
 
-fn environment(seed: u64) -> Environment {
+pub(super) fn environment(seed: u64) -> Environment {
     let clock = PausedClock(tokio::time::Instant::now());
     Environment::new(Arc::new(clock), Arc::new(Seeded(AtomicU64::new(seed))))
 }

@@ -135,6 +135,7 @@ async fn what_is_refused_outright() {
         .recharge(&user, &json!(1), Channel::Wechat, &key("r"))
         .await;
     assert_eq!(code(wechat), 9008);
+    assert_eq!(bank.logs(Filter::all()).await.len(), 1);
     let order = bank.order(&user, &product, "o").await;
     assert_eq!(
         code(bank.payments.pay_order(&stranger, &order.order, None).await),
@@ -159,7 +160,7 @@ async fn what_is_refused_outright() {
         assert_eq!(code(refused), 9001, "{quantity}");
     }
     assert_eq!(code(bank.confirm("nobody", 5, "T").await), 9004);
-    assert_eq!(bank.logs(Filter::all()).await.len(), 0);
+    assert_eq!(bank.logs(Filter::all()).await.len(), 1);
 }
 
 #[tokio::test]
@@ -238,6 +239,34 @@ async fn users_see_their_own_payments() {
         code(bank.payments.list(&stranger, 2, Some(&found.log)).await),
         9004
     );
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_read_hides_no_other() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let user = bank.user().await;
+        let pointer = json!({"__type": "Pointer", "className": "_User", "objectId": user});
+        for n in 0..3 {
+            bank.recharge(&user, 100, &format!("r{n}")).await;
+            let strange =
+                json!({"key": format!("strange{n}"), "kind": "nonsense", "user": pointer, "state": 5});
+            bank.create(&bank.config.log_class, strange).await;
+        }
+        for limit in [1, 2, 6] {
+            let mut seen = 0;
+            let mut before = None;
+            loop {
+                let page = bank.payments.list(&user, limit, before.as_ref()).await.unwrap();
+                seen += page.payments.len();
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, 3, "{limit} at a time");
+        }
+    }
 }
 
 #[tokio::test]
