@@ -1,7 +1,5 @@
 //! SQLite on disk: what lasts, what is refused, what happens when the disk is full.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails must stop the test")]
-
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
