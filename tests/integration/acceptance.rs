@@ -113,7 +113,8 @@ async fn sixty_four_purchases_with_money_for_forty() {
         (200, &json!("succeeded")),
         "{answer}"
     );
-    assert_eq!(pay(&orders[declined]).await.0, 200, "the order is paid now");
+    // The declined call, repeated, is declined for ever.
+    assert_eq!(pay(&orders[declined]).await, answers[declined]);
     assert_eq!(shop.server.balance(&session).await, 0);
     audit(&shop.data);
 }
@@ -289,7 +290,6 @@ async fn bad_input_is_refused_with_a_code_and_changes_nothing() {
     }
     bad.extend([
         ("recharge", json!({"amount": 1, "channel": "gold", "key": "k"})),
-        ("recharge", json!({"amount": 1, "channel": "wechat", "key": "k"})),
         ("createOrder", json!({"product": "nothing", "key": "p"})),
         ("createOrder", json!({"product": 7, "key": "p"})),
         ("payOrder", json!({"order": "nothing"})),
