@@ -85,9 +85,10 @@ pub(crate) fn all(scenario: &Scenario) -> Vec<Property<World>> {
             Property::sometimes("marks are pruned between sending and delivery", pruned_meanwhile)
         }
         Seen::Two => Property::sometimes("two workers move the money of one log", two_on_one),
-        Seen::Unknown => Property::sometimes("a write without an answer has taken effect", |w: &World, _: &State| {
-            w.tables().lost_effects > 0
-        }),
+        Seen::Unknown => Property::sometimes(
+            "a write without an answer has taken effect",
+            |w: &World, _: &State| w.tables().lost_effects > 0,
+        ),
         Seen::Apart => Property::sometimes("money that no recharge waits for is credited", |w, s| {
             any_log(w, s, |log| {
                 log.intent.key.starts_with("trade:") && log.state == LogState::Closed

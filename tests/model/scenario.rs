@@ -180,14 +180,14 @@ pub(crate) fn credit_apart(trade_no: &str) -> Draft {
     }
 }
 
-/// From `a` and from `b`, both to `c`.
-fn transfer(key: &str) -> Draft {
+/// From two accounts, one after the other, to `c`.
+fn transfer(key: &str, [first, second]: [&str; 2]) -> Draft {
     Draft::new(intent(
         Kind::Transfer,
         key,
         2,
         json!({}),
-        vec![take("a", 1), take("b", 1), give("c", 2)],
+        vec![take(first, 1), take(second, 1), give("c", 2)],
     ))
 }
 
@@ -207,16 +207,16 @@ fn settle(key: &str, to: &str) -> Draft {
     ))
 }
 
-/// Part of what the order `o` of 2 cost goes back from `m` to `a`.
-fn refund(key: &str, order_last: bool) -> Draft {
-    let on_order = Leg::new(order("o"))
+/// The leg of a refund on the order `o`, which cost 2.
+fn on_order() -> Leg {
+    Leg::new(order("o"))
         .adding("refunded", Delta::new(1).unwrap())
-        .requiring("refunded", Bound::at_most(1));
-    let mut legs = vec![take("m", 1), on_order];
-    if !order_last {
-        legs.reverse();
-    }
-    legs.push(give("a", 1));
+        .requiring("refunded", Bound::at_most(1))
+}
+
+/// Half of what the order `o` cost goes back to `a`.
+fn refund(key: &str, conditional: Vec<Leg>) -> Draft {
+    let legs = conditional.into_iter().chain([give("a", 1)]).collect();
     Draft::new(Intent {
         order: Some(id("o")),
         ..intent(Kind::Refund, key, 1, Value::Object(Map::new()), legs)
@@ -280,11 +280,6 @@ impl Scenario {
         self
     }
 
-    pub(crate) fn with_epochs(mut self, epochs: i64) -> Self {
-        self.epochs = epochs;
-        self
-    }
-
     pub(crate) fn with_workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
@@ -328,7 +323,7 @@ impl Scenario {
     pub(crate) fn mixed_purchase() -> Self {
         Self::new(
             "purchase in both manners",
-            vec![account("a", 1), pending("o")],
+            vec![account("a", 0), pending("o")],
             vec![
                 wants(purchase(1, "k", 1), AtOnce),
                 wants(purchase(1, "k", 1), Stepwise),
@@ -348,18 +343,16 @@ impl Scenario {
         Self::new("pay or cancel", vec![account("a", 0), pending("o")], callers).with_top_up(0, 1)
     }
 
-    /// A recharge, two notices under two numbers, and giving up.
-    pub(crate) fn recharge(manner: Manner) -> Self {
-        let notice = |trade_no| Caller::Notice {
+    /// A recharge, notices under these numbers, and giving up.
+    pub(crate) fn recharge(manner: Manner, trade_nos: &[&'static str]) -> Self {
+        let notices = trade_nos.iter().map(|trade_no| Caller::Notice {
             of: 0,
             trade_no,
             manner,
-        };
-        let mut scenario = Self::new(
-            "recharge",
-            vec![account("a", 0)],
-            vec![wants(recharge(), manner), notice("T"), notice("U")],
-        );
+        });
+        let mut callers = vec![wants(recharge(), manner)];
+        callers.extend(notices);
+        let mut scenario = Self::new("recharge", vec![account("a", 0)], callers);
         scenario.unpaid = true;
         scenario
     }
@@ -369,9 +362,18 @@ impl Scenario {
         Self::new(
             "two debits and a credit",
             vec![account("a", 1), account("b", 0), account("c", 0)],
-            vec![wants(transfer("a:transfer:k"), manner)],
+            vec![wants(transfer("a:transfer:k", ["a", "b"]), manner)],
         )
         .with_top_up(1, 1)
+    }
+
+    /// The first of two debits may be refused.
+    pub(crate) fn poor_transfer() -> Self {
+        Self::new(
+            "two debits, the first without enough money",
+            vec![account("a", 0), account("b", 1), account("c", 0)],
+            vec![wants(transfer("a:transfer:k", ["a", "b"]), Stepwise)],
+        )
     }
 
     /// Two of them, for the same money, each in its manner.
@@ -380,8 +382,8 @@ impl Scenario {
             "two payments for one account's money",
             vec![account("a", 1), account("b", 1), account("c", 0)],
             vec![
-                wants(transfer("a:transfer:k"), first),
-                wants(transfer("a:transfer:l"), second),
+                wants(transfer("a:transfer:k", ["a", "b"]), first),
+                wants(transfer("a:transfer:l", ["b", "a"]), second),
             ],
         )
     }
@@ -424,19 +426,36 @@ impl Scenario {
         )
     }
 
-    /// An order of 2 that was paid, and two refunds of 1.
+    /// An order of 2 that was paid, and two refunds of 1 which the merchant pays.
     pub(crate) fn refunds(manner: Manner, merchant: i64, order_last: bool) -> Self {
-        let paid = document(
-            &order("o"),
-            json!({"number": "N", "status": "paid", "refunded": 0, "amount": 2}),
-        );
+        let mut legs = vec![take("m", 1), on_order()];
+        if !order_last {
+            legs.reverse();
+        }
         Self::new(
             "two refunds of one order",
-            vec![account("a", 0), account("m", merchant), paid],
+            vec![account("a", 0), account("m", merchant), paid_order()],
             vec![
-                wants(refund("a:refund:k", order_last), manner),
-                wants(refund("a:refund:l", order_last), Stepwise),
+                wants(refund("a:refund:k", legs.clone()), manner),
+                wants(refund("a:refund:l", legs), Stepwise),
             ],
         )
     }
+
+    /// The same without a merchant.
+    pub(crate) fn plain_refunds() -> Self {
+        Self::new(
+            "two refunds of one order without payees",
+            vec![account("a", 0), paid_order()],
+            vec![
+                wants(refund("a:refund:k", vec![on_order()]), Stepwise),
+                wants(refund("a:refund:l", vec![on_order()]), Stepwise),
+            ],
+        )
+    }
+}
+
+fn paid_order() -> (Target, Document) {
+    let fields = json!({"number": "N", "status": "paid", "refunded": 0, "amount": 2});
+    document(&order("o"), fields)
 }
