@@ -5,13 +5,18 @@
 //! must hold is asserted in every state that can be reached, and in each of them recovery is run to its end.
 //!
 //! `cargo test --release --test model -- --nocapture` prints states, properties and negative controls.
-//! `cargo test --release --test model at_large -- --ignored --nocapture` adds those that take longer;
+//! `cargo test --release --test model at_large -- --ignored --nocapture` runs those that take longer;
 //! `PAYLOG_MODEL_STORIES=1` prints the counterexample of each control, step by step.
 
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
     reason = "a model that is wrong must stop the test"
+)]
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "the numbers of states, and how long it took, are what the test reports"
 )]
 
 #[path = "model/control.rs"]
@@ -254,6 +259,31 @@ fn at_large() {
     holds(Scenario::recharge(Stepwise, &["T", "U"]).named("recharge, two numbers, two workers"));
     holds(Scenario::attempts(Stepwise, Stepwise, true).named("pay or cancel, two workers"));
     holds(Scenario::hold(Stepwise, true).named("hold, two workers"));
+}
+
+#[test]
+#[ignore = "millions of states; takes minutes"]
+fn stale_reads_at_large() {
+    holds(
+        Scenario::transfer(Stepwise)
+            .with_stale(1)
+            .named("two debits and a credit, stale reads"),
+    );
+    holds(
+        Scenario::hold(AtOnce, true)
+            .with_stale(1)
+            .named("hold, in both manners, stale reads"),
+    );
+    holds(
+        Scenario::recharge(Stepwise, &["T"])
+            .with_stale(1)
+            .named("recharge, stale reads"),
+    );
+    holds(
+        Scenario::purchase(Stepwise)
+            .with_workers(3)
+            .named("purchase, three workers"),
+    );
 }
 
 #[test]

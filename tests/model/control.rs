@@ -99,11 +99,9 @@ impl Control {
             (Self::PruneRaisesEpoch, Role::Other) => {
                 update.ops.retain(|(path, _)| path.as_str() != "payEpoch");
             }
-            (Self::Merging, Role::Take(_)) => {
-                if update.to_value()["account"]["amount"] == 0 {
-                    update.ops.retain(|(path, _)| path.as_str() != "account");
-                    update = update.increment("account", -1);
-                }
+            (Self::Merging, Role::Take(_)) if update.to_value()["account"]["amount"] == 0 => {
+                update.ops.retain(|(path, _)| path.as_str() != "account");
+                update = update.increment("account", -1);
             }
             _ => {}
         }

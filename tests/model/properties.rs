@@ -19,9 +19,11 @@ use crate::world::{
 };
 
 type Check = fn(&World, &Tables, &State) -> bool;
+/// The same, as the checker wants it.
+type Condition = fn(&World, &State) -> bool;
 
 /// The properties of one state by itself.
-const SAFETY: [(&str, Check, fn(&World, &State) -> bool); 11] = [
+const SAFETY: [(&str, Check, Condition); 11] = [
     ("no leg takes effect twice", once, |w, s| checked(w, s, once)),
     ("no state is written before its work", decided, |w, s| {
         checked(w, s, decided)

@@ -37,19 +37,22 @@ pub(crate) struct Scenario {
     pub(crate) seen: Vec<Seen>,
 }
 
+/// A draft that rests on another log.
+type DraftOf = fn(&ObjectId) -> Draft;
+
 /// Who wants something.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// A payment, once the log of the caller before it (an index) is closed as failed.
     Wants {
-        draft: Draft,
+        draft: Box<Draft>,
         manner: Manner,
         after: Option<usize>,
     },
     /// A payment that rests on the log of another caller that has succeeded: the draft is made from that log's id.
     Follows {
         of: usize,
-        draft: fn(&ObjectId) -> Draft,
+        draft: DraftOf,
         manner: Manner,
     },
     /// The gateway's word that the recharge of another caller was paid.
@@ -225,7 +228,7 @@ fn refund(key: &str, conditional: Vec<Leg>) -> Draft {
 
 fn wants(draft: Draft, manner: Manner) -> Caller {
     Caller::Wants {
-        draft,
+        draft: Box::new(draft),
         manner,
         after: None,
     }
@@ -233,7 +236,7 @@ fn wants(draft: Draft, manner: Manner) -> Caller {
 
 fn wants_after(draft: Draft, manner: Manner, after: usize) -> Caller {
     Caller::Wants {
-        draft,
+        draft: Box::new(draft),
         manner,
         after: Some(after),
     }
@@ -403,7 +406,7 @@ impl Scenario {
 
     /// A hold, and a capture racing a release.
     pub(crate) fn hold(manner: Manner, one_key: bool) -> Self {
-        let (capture, release): (fn(&ObjectId) -> Draft, fn(&ObjectId) -> Draft) = if one_key {
+        let (capture, release): (DraftOf, DraftOf) = if one_key {
             (
                 |log| settle(&format!("settle:{log}"), "m"),
                 |log| settle(&format!("settle:{log}"), "a"),

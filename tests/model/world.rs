@@ -7,7 +7,7 @@ use paylog::model::{Document, ErrorCode, Filter, KeyPath, ObjectId, Test, Update
 use paylog::payment::effect::{Commit, Effect, Input, Outcome, Write};
 use paylog::payment::leg::Target;
 use paylog::payment::log::{LogState, Verdict};
-use paylog::payment::machine::{End, Next, Payment, step};
+use paylog::payment::machine::{Draft, End, Next, Payment, step};
 use paylog::payment::mark::Epoch;
 use paylog::payment::prune;
 use paylog::payment::recovery::{Worker, close_unpaid};
@@ -24,13 +24,16 @@ pub(crate) struct World {
     tables: Mutex<Tables>,
 }
 
+/// Of each log, how often each leg was applied and reversed.
+pub(crate) type Effects = Vec<Vec<(u8, u8)>>;
+
 /// Everything that can differ.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     /// The scenario's documents and then the logs; of each its last versions, the newest last.
     pub(crate) documents: Vec<Vec<Number>>,
     /// Of each log, how often each leg was applied and reversed.
-    pub(crate) effects: Vec<Vec<(u8, u8)>>,
+    pub(crate) effects: Effects,
     /// Their jobs, sorted: workers are alike.
     pub(crate) workers: Vec<Number>,
     /// The requests that were sent and can still take effect, sorted.
@@ -122,7 +125,7 @@ pub(crate) struct Tables {
     applied: HashMap<(Number, usize, Number), Option<(Number, Document)>>,
     dead: HashMap<(Number, usize, Number), bool>,
     /// What `properties` has found out about documents and effects.
-    pub(crate) recoverable: HashMap<(Vec<Number>, Vec<Vec<(u8, u8)>>), bool>,
+    pub(crate) recoverable: HashMap<(Vec<Number>, Effects), bool>,
     pub(crate) audited: HashMap<(Vec<Number>, u8), bool>,
     pub(crate) lost_effects: u64,
 }
@@ -497,7 +500,7 @@ impl World {
                         return None;
                     }
                 }
-                Some(Payment::fresh(rules, worker(), *manner, draft.clone()))
+                Some(Payment::fresh(rules, worker(), *manner, Draft::clone(draft)))
             }
             Caller::Follows { of, draft, manner } => {
                 if version > 0 || state.told[usize::from(caller)] != 0 {
