@@ -1,0 +1,142 @@
+//! Negative controls: one rule at a time is left out of what the machine asks for, or of what it is told.
+
+use paylog::model::{Filter, KeyPath, Update};
+use paylog::payment::effect::{Effect, Input, Outcome, Write};
+use paylog::payment::machine::Payment;
+
+use crate::tables::Role;
+
+/// The rule that is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// None: the protocol as it is.
+    None,
+    /// The epoch is not part of any condition.
+    EpochInGuard,
+    /// The mark is not part of a leg's condition.
+    MarkInGuard,
+    /// A reversal is neither marked nor guarded by its mark.
+    UndoMark,
+    /// A leg is taken for refused without a tombstone.
+    Tombstone,
+    /// A log is claimed by what was read of it.
+    ClaimByWrite,
+    /// A create answered 137 is taken for one's own.
+    OwnCreateOnly,
+    /// A refusal before the beginning is answered without a log that says so.
+    RefusalsStored,
+    /// Conditional legs are sent together.
+    OneAtATime,
+    /// A log's state is moved unconditionally.
+    StateInGuard,
+    /// A confirmation does not write the gateway's number.
+    TradeNo,
+    /// Pruning leaves the epoch as it is.
+    PruneRaisesEpoch,
+    /// Pruning forgets marks of open logs.
+    PruneClosedOnly,
+    /// A leg without an answer is taken for applied.
+    NoAnswerIsNone,
+    /// A confirmation is written whatever state the recharge is in.
+    ConfirmOnce,
+    /// Only the first half of a leg that was merged of two takes effect, since they share a mark.
+    Merging,
+    /// A cancellation has a key of its own kind, not that of an attempt. Left out by the scenario.
+    AttemptKey,
+    /// Capture and release have keys of their own. Left out by the scenario.
+    SettleKey,
+    /// A refund changes its order before the payees. Left out by the scenario.
+    OrderLegLast,
+}
+
+impl Control {
+    /// What the machine is told at once, in the place of what it asks for.
+    pub(crate) fn pretended(self, payment: &Payment, effect: &Effect) -> Option<Input> {
+        let Effect::Write(write) = effect else { return None };
+        let applied = |fields: &[(&str, paylog::model::Value)]| {
+            let fields = fields
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()));
+            Some(Input::Outcomes(vec![Outcome::Applied(fields.collect())]))
+        };
+        match (self, write) {
+            (Self::Tombstone, Write::Update { update, .. }) if is_void(update) => applied(&[]),
+            (Self::ClaimByWrite, Write::Update { update, .. }) if is_claim(update) => {
+                let state = payment.log()?.state.number();
+                applied(&[("state", state.into())])
+            }
+            (Self::RefusalsStored, Write::Create { fields, .. })
+                if fields.to_value().get("outcome").is_some() =>
+            {
+                applied(&[("objectId", "nowhere".into())])
+            }
+            _ => None,
+        }
+    }
+
+    /// The write without what the rule puts into it.
+    pub(crate) fn tampered(self, write: Write, role: Role) -> Write {
+        let Write::Update {
+            target,
+            mut guard,
+            mut update,
+        } = write
+        else {
+            return write;
+        };
+        match (self, role) {
+            (Self::EpochInGuard, _) => guard = without(guard, "payEpoch"),
+            (Self::MarkInGuard, Role::Take(_)) => guard = without(guard, "paylogs"),
+            (Self::UndoMark, Role::Undo(_)) => {
+                guard = without(guard, "paylogs");
+                update.ops.retain(|(path, _)| path.as_str() != "paylogs");
+            }
+            (Self::StateInGuard, Role::Other) => guard = without(guard, "state"),
+            (Self::ConfirmOnce, Role::Other) if update.columns().contains(&"tradeNo".to_owned()) => {
+                guard = without(guard, "state");
+            }
+            (Self::TradeNo, _) => update.ops.retain(|(path, _)| path.as_str() != "tradeNo"),
+            (Self::PruneRaisesEpoch, Role::Other) => {
+                update.ops.retain(|(path, _)| path.as_str() != "payEpoch");
+            }
+            (Self::Merging, Role::Take(_)) if update.to_value()["account"]["amount"] == 0 => {
+                update.ops.retain(|(path, _)| path.as_str() != "account");
+                update = update.increment("account", -1);
+            }
+            _ => {}
+        }
+        Write::Update {
+            target,
+            guard,
+            update,
+        }
+    }
+}
+
+/// Whether the update writes a tombstone.
+pub(crate) fn is_void(update: &Update) -> bool {
+    update.to_value()["paylogs"].to_string().contains("void:")
+}
+
+/// Whether the update claims a log: it changes nothing that anything rests on.
+pub(crate) fn is_claim(update: &Update) -> bool {
+    update.columns().iter().any(|column| column == "claims")
+}
+
+/// The filter without any test of `key`.
+fn without(filter: Filter, key: &str) -> Filter {
+    let about = |part: &Filter| tests(part).iter().all(|path| path.as_str() == key);
+    match filter {
+        Filter::And(parts) => Filter::And(parts.into_iter().filter(|part| !about(part)).collect()),
+        other if about(&other) => Filter::all(),
+        other => other,
+    }
+}
+
+fn tests(filter: &Filter) -> Vec<&KeyPath> {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => parts.iter().flat_map(tests).collect(),
+        Filter::Key(path, _) => vec![path],
+        Filter::RelatedTo { .. } => Vec::new(),
+    }
+}

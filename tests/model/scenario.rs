@@ -1,0 +1,464 @@
+//! What is checked: a few documents, a few callers, and how much may go wrong.
+
+use std::sync::Arc;
+
+use paylog::model::{ClassName, Document, ObjectId, Value};
+use paylog::payment::leg::{Bound, Leg, Legs, Target};
+use paylog::payment::log::{Intent, LogState};
+use paylog::payment::machine::{Draft, Manner};
+use paylog::payment::{Amount, Delta, Kind, PaymentConfig, Rules};
+use serde_json::{Map, json};
+
+use crate::control::Control;
+use crate::properties::Seen;
+
+/// One configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) documents: Vec<(Target, Document)>,
+    pub(crate) callers: Vec<Caller>,
+    pub(crate) workers: usize,
+    /// How many older versions of each document a read may answer.
+    pub(crate) stale: usize,
+    /// How often each document may be pruned.
+    pub(crate) epochs: i64,
+    /// A document whose account grows by 1 from outside, and how often.
+    pub(crate) top_up: Option<(usize, u8)>,
+    /// Whether a recharge may be given up unpaid.
+    pub(crate) unpaid: bool,
+    /// Whether documents may be fenced for a move.
+    pub(crate) fence: bool,
+    /// Whether a call may be repeated once its log stands.
+    pub(crate) repeats: bool,
+    pub(crate) control: Control,
+    /// What must be seen at least once.
+    pub(crate) seen: Vec<Seen>,
+}
+
+/// A draft that rests on another log.
+type DraftOf = fn(&ObjectId) -> Draft;
+
+/// Who wants something.
+#[derive(Clone, Debug)]
+pub(crate) enum Caller {
+    /// A payment, once the log of the caller before it (an index) is closed as failed.
+    Wants {
+        draft: Box<Draft>,
+        manner: Manner,
+        after: Option<usize>,
+    },
+    /// A payment that rests on the log of another caller that has succeeded: the draft is made from that log's id.
+    Follows {
+        of: usize,
+        draft: DraftOf,
+        manner: Manner,
+    },
+    /// The gateway's word that the recharge of another caller was paid.
+    Notice {
+        of: usize,
+        trade_no: &'static str,
+        manner: Manner,
+    },
+}
+
+pub(crate) fn rules() -> Arc<Rules> {
+    PaymentConfig::new().rules()
+}
+
+pub(crate) fn id(text: &str) -> ObjectId {
+    ObjectId::parse(text).unwrap()
+}
+
+pub(crate) fn user(name: &str) -> Target {
+    Target::new(&ClassName::user(), &id(name))
+}
+
+pub(crate) fn order(name: &str) -> Target {
+    Target::new(&rules().order_class, &id(name))
+}
+
+pub(crate) fn document(target: &Target, fields: Value) -> (Target, Document) {
+    let Value::Object(fields) = fields else { panic!() };
+    let mut document = Document(fields);
+    document.insert("objectId".into(), target.id.as_str().into());
+    (target.clone(), document)
+}
+
+fn account(name: &str, units: i64) -> (Target, Document) {
+    let fields = if units == 0 {
+        json!({})
+    } else {
+        json!({ "account": units })
+    };
+    document(&user(name), fields)
+}
+
+fn pending(name: &str) -> (Target, Document) {
+    document(
+        &order(name),
+        json!({"number": "N", "status": "pending", "refunded": 0}),
+    )
+}
+
+fn take(from: &str, units: i64) -> Leg {
+    Leg::new(user(from))
+        .adding("account", Delta::new(-units).unwrap())
+        .requiring("account", Bound::at_least(units))
+}
+
+fn give(to: &str, units: i64) -> Leg {
+    Leg::new(user(to)).adding("account", Delta::new(units).unwrap())
+}
+
+fn intent(kind: Kind, key: &str, amount: i64, params: Value, legs: Vec<Leg>) -> Intent {
+    let Value::Object(params) = params else { panic!() };
+    Intent {
+        key: key.into(),
+        request_key: None,
+        number: None,
+        kind,
+        user: id("a"),
+        order: None,
+        amount: Amount::new(amount),
+        params,
+        legs: Legs::new(legs).unwrap(),
+    }
+}
+
+/// Attempt `n` to pay 1 or 2 for the order `o`; one of it is for `m` where there is enough.
+pub(crate) fn purchase(n: u32, request: &str, amount: i64) -> Draft {
+    let mut legs = vec![take("a", amount)];
+    if amount > 1 {
+        legs.push(give("m", 1));
+    }
+    Draft::new(Intent {
+        order: Some(id("o")),
+        request_key: Some(format!("a:purchase:{request}")),
+        ..intent(
+            Kind::Purchase,
+            &format!("order:N:{n}"),
+            amount,
+            json!({"order": "o"}),
+            legs,
+        )
+    })
+}
+
+fn cancellation(key: &str) -> Draft {
+    Draft::new(Intent {
+        order: Some(id("o")),
+        ..intent(
+            Kind::Cancel,
+            key,
+            1,
+            json!({"order": "o", "to": "cancelled"}),
+            vec![Leg::new(order("o"))],
+        )
+    })
+}
+
+pub(crate) fn recharge() -> Draft {
+    Draft::new(Intent {
+        number: Some("R".into()),
+        ..intent(
+            Kind::Recharge,
+            "a:recharge:r",
+            1,
+            json!({"amount": 1, "channel": "sandbox"}),
+            vec![give("a", 1)],
+        )
+    })
+}
+
+/// Money that no recharge waits for.
+pub(crate) fn credit_apart(trade_no: &str) -> Draft {
+    let key = format!("trade:sandbox:{trade_no}");
+    let params = json!({"number": "R", "amount": 1, "channel": "sandbox", "tradeNo": trade_no});
+    Draft {
+        state: LogState::Funded,
+        trade_no: Some(trade_no.into()),
+        ..Draft::new(intent(Kind::Recharge, &key, 1, params, vec![give("a", 1)]))
+    }
+}
+
+/// From two accounts, one after the other, to `c`.
+fn transfer(key: &str, [first, second]: [&str; 2]) -> Draft {
+    Draft::new(intent(
+        Kind::Transfer,
+        key,
+        2,
+        json!({}),
+        vec![take(first, 1), take(second, 1), give("c", 2)],
+    ))
+}
+
+fn hold() -> Draft {
+    let leg = take("a", 1).adding("frozen", Delta::new(1).unwrap());
+    Draft::new(intent(Kind::Hold, "a:hold:h", 1, json!({}), vec![leg]))
+}
+
+fn settle(key: &str, to: &str) -> Draft {
+    let leg = Leg::new(user("a")).adding("frozen", Delta::new(-1).unwrap());
+    Draft::new(intent(
+        Kind::Settle,
+        key,
+        1,
+        json!({ "to": to }),
+        vec![leg, give(to, 1)],
+    ))
+}
+
+/// The leg of a refund on the order `o`, which cost 2.
+fn on_order() -> Leg {
+    Leg::new(order("o"))
+        .adding("refunded", Delta::new(1).unwrap())
+        .requiring("refunded", Bound::at_most(1))
+}
+
+/// Half of what the order `o` cost goes back to `a`.
+fn refund(key: &str, conditional: Vec<Leg>) -> Draft {
+    let legs = conditional.into_iter().chain([give("a", 1)]).collect();
+    Draft::new(Intent {
+        order: Some(id("o")),
+        ..intent(Kind::Refund, key, 1, Value::Object(Map::new()), legs)
+    })
+}
+
+fn wants(draft: Draft, manner: Manner) -> Caller {
+    Caller::Wants {
+        draft: Box::new(draft),
+        manner,
+        after: None,
+    }
+}
+
+fn wants_after(draft: Draft, manner: Manner, after: usize) -> Caller {
+    Caller::Wants {
+        draft: Box::new(draft),
+        manner,
+        after: Some(after),
+    }
+}
+
+use Manner::{AtOnce, Stepwise};
+
+impl Scenario {
+    fn new(name: &'static str, documents: Vec<(Target, Document)>, callers: Vec<Caller>) -> Self {
+        Self {
+            name,
+            rules: rules(),
+            documents,
+            callers,
+            workers: 2,
+            stale: 0,
+            epochs: 1,
+            top_up: None,
+            unpaid: false,
+            fence: false,
+            repeats: false,
+            control: Control::None,
+            seen: Vec::new(),
+        }
+    }
+
+    pub(crate) fn without(mut self, control: Control) -> Self {
+        self.control = control;
+        self
+    }
+
+    pub(crate) fn seeing(mut self, seen: &[Seen]) -> Self {
+        self.seen = seen.to_vec();
+        self
+    }
+
+    pub(crate) fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    pub(crate) fn with_stale(mut self, stale: usize) -> Self {
+        self.stale = stale;
+        self
+    }
+
+    pub(crate) fn with_workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    pub(crate) fn with_repeats(mut self) -> Self {
+        self.repeats = true;
+        self
+    }
+
+    pub(crate) fn with_fence(mut self) -> Self {
+        self.fence = true;
+        self
+    }
+
+    pub(crate) fn with_top_up(mut self, document: usize, times: u8) -> Self {
+        self.top_up = Some((document, times));
+        self
+    }
+
+    /// One order, paid once, with a payee.
+    pub(crate) fn purchase(manner: Manner) -> Self {
+        Self::new(
+            "purchase",
+            vec![account("a", 3), account("m", 0), pending("o")],
+            vec![wants(purchase(1, "k", 2), manner)],
+        )
+    }
+
+    /// One order that cannot be paid at first.
+    pub(crate) fn poor_purchase(manner: Manner) -> Self {
+        Self::new(
+            "purchase without enough money",
+            vec![account("a", 0), pending("o")],
+            vec![wants(purchase(1, "k", 1), manner)],
+        )
+        .with_top_up(0, 1)
+    }
+
+    /// The same call reaches a store that commits at once and one that does not.
+    pub(crate) fn mixed_purchase() -> Self {
+        Self::new(
+            "purchase in both manners",
+            vec![account("a", 0), pending("o")],
+            vec![
+                wants(purchase(1, "k", 1), AtOnce),
+                wants(purchase(1, "k", 1), Stepwise),
+            ],
+        )
+        .with_top_up(0, 1)
+    }
+
+    /// Paying and cancelling one order.
+    pub(crate) fn attempts(pay: Manner, cancel: Manner, one_key: bool) -> Self {
+        let first = cancellation(if one_key { "order:N:1" } else { "cancel:N" });
+        let mut callers = vec![wants(purchase(1, "k", 1), pay), wants(first, cancel)];
+        if one_key {
+            callers.push(wants_after(purchase(2, "l", 1), cancel, 0));
+            callers.push(wants_after(cancellation("order:N:2"), pay, 0));
+        }
+        Self::new("pay or cancel", vec![account("a", 0), pending("o")], callers).with_top_up(0, 1)
+    }
+
+    /// A recharge, notices under these numbers, and giving up.
+    pub(crate) fn recharge(manner: Manner, trade_nos: &[&'static str]) -> Self {
+        let notices = trade_nos.iter().map(|trade_no| Caller::Notice {
+            of: 0,
+            trade_no,
+            manner,
+        });
+        let mut callers = vec![wants(recharge(), manner)];
+        callers.extend(notices);
+        let mut scenario = Self::new("recharge", vec![account("a", 0)], callers);
+        scenario.unpaid = true;
+        scenario
+    }
+
+    /// Two debits and a credit; the second debit may be refused, and the first is reversed then.
+    pub(crate) fn transfer(manner: Manner) -> Self {
+        Self::new(
+            "two debits and a credit",
+            vec![account("a", 1), account("b", 0), account("c", 0)],
+            vec![wants(transfer("a:transfer:k", ["a", "b"]), manner)],
+        )
+        .with_top_up(1, 1)
+    }
+
+    /// The first of two debits may be refused.
+    pub(crate) fn poor_transfer() -> Self {
+        Self::new(
+            "two debits, the first without enough money",
+            vec![account("a", 0), account("b", 1), account("c", 0)],
+            vec![wants(transfer("a:transfer:k", ["a", "b"]), Stepwise)],
+        )
+    }
+
+    /// Two of them, for the same money, each in its manner.
+    pub(crate) fn two_transfers(first: Manner, second: Manner) -> Self {
+        Self::new(
+            "two payments for one account's money",
+            vec![account("a", 1), account("b", 1), account("c", 0)],
+            vec![
+                wants(transfer("a:transfer:k", ["a", "b"]), first),
+                wants(transfer("a:transfer:l", ["b", "a"]), second),
+            ],
+        )
+    }
+
+    /// A debit and a credit of one account.
+    pub(crate) fn to_oneself() -> Self {
+        let legs = vec![take("a", 1), give("a", 1)];
+        Self::new(
+            "transfer to oneself",
+            vec![account("a", 1)],
+            vec![wants(
+                Draft::new(intent(Kind::Transfer, "a:transfer:k", 1, json!({}), legs)),
+                Stepwise,
+            )],
+        )
+    }
+
+    /// A hold, and a capture racing a release.
+    pub(crate) fn hold(manner: Manner, one_key: bool) -> Self {
+        let (capture, release): (DraftOf, DraftOf) = if one_key {
+            (
+                |log| settle(&format!("settle:{log}"), "m"),
+                |log| settle(&format!("settle:{log}"), "a"),
+            )
+        } else {
+            (
+                |log| settle(&format!("capture:{log}"), "m"),
+                |log| settle(&format!("release:{log}"), "a"),
+            )
+        };
+        let follows = |draft, manner| Caller::Follows { of: 0, draft, manner };
+        Self::new(
+            "hold, capture or release",
+            vec![account("a", 1), account("m", 0)],
+            vec![
+                wants(hold(), manner),
+                follows(capture, Stepwise),
+                follows(release, manner),
+            ],
+        )
+    }
+
+    /// An order of 2 that was paid, and two refunds of 1 which the merchant pays.
+    pub(crate) fn refunds(manner: Manner, merchant: i64, order_last: bool) -> Self {
+        let mut legs = vec![take("m", 1), on_order()];
+        if !order_last {
+            legs.reverse();
+        }
+        Self::new(
+            "two refunds of one order",
+            vec![account("a", 0), account("m", merchant), paid_order()],
+            vec![
+                wants(refund("a:refund:k", legs.clone()), manner),
+                wants(refund("a:refund:l", legs), Stepwise),
+            ],
+        )
+    }
+
+    /// The same without a merchant.
+    pub(crate) fn plain_refunds() -> Self {
+        Self::new(
+            "two refunds of one order without payees",
+            vec![account("a", 0), paid_order()],
+            vec![
+                wants(refund("a:refund:k", vec![on_order()]), Stepwise),
+                wants(refund("a:refund:l", vec![on_order()]), Stepwise),
+            ],
+        )
+    }
+}
+
+fn paid_order() -> (Target, Document) {
+    let fields = json!({"number": "N", "status": "paid", "refunded": 0, "amount": 2});
+    document(&order("o"), fields)
+}
