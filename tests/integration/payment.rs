@@ -1,9 +1,13 @@
 //! The payment flow on real stores: what callers are told, what the documents show, what it costs in store calls, and
 //! what is left after faults.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod arrived;
 mod bank;
 mod counting;
 mod declined;
 mod faults;
 mod happy;
 mod racing;
+mod trouble;
