@@ -39,7 +39,7 @@ impl Entropy for Seeded {
             let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
             z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            *byte = (z ^ (z >> 31)) as u8;
+            *byte = (z ^ (z >> 31)).to_le_bytes()[0];
         }
     }
 }
@@ -150,7 +150,7 @@ async fn run_seed(batches: Batches, seed: u64) {
                 Ok(_) => assert_eq!(status, "paid", "told paid"),
                 Err(error) if error.code.0 == 9010 => {}
                 Err(error) if error.code.0 == 9002 => {
-                    assert_eq!(paid_by(&bank, &orders[n]).await, 0, "told declined")
+                    assert_eq!(paid_by(&bank, &orders[n]).await, 0, "told declined");
                 }
                 Err(error) => assert_eq!((error.code.0, status.as_str()), (9006, "cancelled")),
             }
@@ -178,9 +178,9 @@ async fn paid_by(bank: &Bank, order: &ObjectId) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn a_bad_network_loses_no_money() {
-    let seeds = match std::env::var("PAYLOG_SEED") {
-        Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..200).collect(),
+    let seeds = match std::env::var_os("PAYLOG_SEED") {
+        Some(seed) => vec![seed.to_str().unwrap().parse().unwrap()],
+        None => (0..200).collect(),
     };
     for seed in seeds {
         println!("PAYLOG_SEED={seed}");
