@@ -128,7 +128,9 @@ async fn thirty_seconds_of_trouble_leave_nothing_to_an_operator() {
     while left.bank.environment.elapsed() < end {
         let swept = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
         assert_eq!(swept.stuck, 0);
-        tokio::time::sleep(left.bank.config.sweep_every).await;
+        paylog::environment::Environment::system()
+            .sleep(left.bank.config.sweep_every)
+            .await;
     }
     assert_eq!(left.log().await.get("stuck"), None);
     left.heal();
@@ -147,7 +149,9 @@ async fn a_log_that_keeps_failing_is_tried_every_minute_and_left_at_last() {
         let now = left.bank.environment.now();
         let latest = now.plus_millis(60_000);
         assert!(Timestamp::parse(&iso).unwrap() <= latest, "{iso}, now is {now}");
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        paylog::environment::Environment::system()
+            .sleep(Duration::from_secs(60))
+            .await;
         let swept = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
         assert_eq!(swept.taken, 1);
         sweeps += 1;
