@@ -17,7 +17,7 @@
 //! let app = App::<()>::new().function("hello", hello);
 //! ```
 //!
-//! [`App::build`] makes an [`Engine`] of it, which is mounted by [`Engine::router`] and run by [`serve`]. Nothing here
+//! [`App::build`] makes an [`Engine`] of it, which is mounted by [`Engine::router`] and run by [`serve()`]. Nothing here
 //! knows a client, a store or a payment: what a handler needs is the app's state ([`State`]), and session tokens are
 //! resolved through the port [`Sessions`].
 

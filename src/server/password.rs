@@ -1,13 +1,15 @@
 //! Passwords: Argon2id on a few threads, behind a queue of bounded length.
 //!
-//! The threads are these alone: on threads that come and go, the memory of every hash would be kept by another one.
+//! Each thread works in one piece of memory that it keeps while there is something to do. The allocator would
+//! cut up the megabytes of a finished hash, and come back for others: ten times the memory that is needed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
-use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::{Output, ParamsString, PasswordHash, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 
@@ -20,7 +22,11 @@ use crate::model::{CloudError, ErrorCode};
 /// more would outlast the patience of clients and let a flood of logins hold the memory of its requests.
 const WAITING_MAX: usize = 256;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// After so long without a password a thread gives its memory back.
+const KEEP_MEMORY: Duration = Duration::from_secs(10);
+
+/// What a thread does, in its memory.
+type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
 /// The hashing threads and their queue. The threads end with it.
 pub(super) struct Passwords {
@@ -60,13 +66,19 @@ impl Passwords {
     ) -> Result<String, CloudError> {
         let salt: [u8; 16] = environment.random();
         let cost = self.cost;
-        self.on_thread(move || {
+        self.on_thread(move |memory| {
             let salt = SaltString::encode_b64(&salt).map_err(|error| internal(&error))?;
             let params =
                 Params::new(cost.memory_kib, cost.iterations, 1, None).map_err(|error| internal(&error))?;
-            let hash = Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-                .hash_password(password.expose_secret().as_bytes(), &salt)
-                .map_err(|error| internal(&error))?;
+            let hash = PasswordHash {
+                algorithm: Algorithm::Argon2id.ident(),
+                version: Some(Version::V0x13.into()),
+                params: ParamsString::try_from(&params).map_err(|error| internal(&error))?,
+                salt: Some(salt.as_salt()),
+                hash: Some(
+                    argon2id(&password, salt.as_salt(), params, memory).map_err(|error| internal(&error))?,
+                ),
+            };
             Ok(hash.to_string())
         })
         .await
@@ -77,29 +89,34 @@ impl Passwords {
     /// # Errors
     /// 429 where too many wait.
     pub(super) async fn verify(&self, hash: String, password: SecretString) -> Result<bool, CloudError> {
-        self.on_thread(move || {
+        self.on_thread(move |memory| {
             let Ok(hash) = PasswordHash::new(&hash) else {
                 return Ok(false);
             };
-            // The parameters are those of the stored hash, not of this instance.
-            Ok(Argon2::default()
-                .verify_password(password.expose_secret().as_bytes(), &hash)
-                .is_ok())
+            let (Ok(params), Some(salt), Some(stored)) = (Params::try_from(&hash), hash.salt, hash.hash)
+            else {
+                return Ok(false);
+            };
+            if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
+                return Ok(false);
+            }
+            // The parameters are those of the stored hash, not of this instance. `Output` compares in constant time.
+            Ok(argon2id(&password, salt, params, memory).is_ok_and(|computed| computed == stored))
         })
         .await
     }
 
     async fn on_thread<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Result<T, CloudError> + Send + 'static,
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T, CloudError> + Send + 'static,
     ) -> Result<T, CloudError> {
         let place = Place::take(&self.waiting)?;
         let (answer, answered) = oneshot::channel();
-        let job = move || {
+        let job = move |memory: &mut Vec<Block>| {
             // Held by the job, not by the request: a client that leaves does not make room before it is there.
             let _place = place;
             if !answer.is_closed() {
-                let _ = answer.send(work());
+                let _ = answer.send(work(memory));
             }
         };
         self.jobs.send(Box::new(job)).map_err(|error| internal(&error))?;
@@ -107,12 +124,44 @@ impl Passwords {
     }
 }
 
+/// Argon2id of a password, in `memory`, which grows where it has to.
+fn argon2id(
+    password: &SecretString,
+    salt: Salt<'_>,
+    params: Params,
+    memory: &mut Vec<Block>,
+) -> argon2::password_hash::Result<Output> {
+    let mut salt_bytes = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut salt_bytes)?;
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let blocks = params.block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    Output::init_with(length, |output| {
+        let memory = memory.get_mut(..blocks).unwrap_or_default();
+        hasher.hash_password_into_with_memory(password.expose_secret().as_bytes(), salt, output, memory)?;
+        Ok(())
+    })
+}
+
 /// One thread's life.
 fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
-    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-    while let Ok(job) = next() {
-        if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            tracing::error!("hashing a password panicked");
+    let mut memory = Vec::new();
+    loop {
+        let next = queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .recv_timeout(KEEP_MEMORY);
+        match next {
+            Ok(job) => {
+                if catch_unwind(AssertUnwindSafe(|| job(&mut memory))).is_err() {
+                    tracing::error!("hashing a password panicked");
+                }
+            }
+            Err(mpsc::RecvTimeoutError::Timeout) => memory = Vec::new(),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
         }
     }
 }
@@ -160,6 +209,29 @@ mod tests {
                 .await
                 .unwrap()
         );
+    }
+
+    /// What is stored is what every implementation of Argon2id makes and reads.
+    #[tokio::test]
+    async fn hashes_are_those_of_the_crate_itself() {
+        use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+        let passwords = Passwords::new(PasswordCost::CHEAPEST, 1);
+        let ours = passwords
+            .hash(&Environment::system(), "blue sky".into())
+            .await
+            .unwrap();
+        let parsed = PasswordHash::new(&ours).unwrap();
+        Argon2::default().verify_password(b"blue sky", &parsed).unwrap();
+        let salt = SaltString::encode_b64(b"sixteen bytes of").unwrap();
+        let theirs = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(64, 2, 1, None).unwrap(),
+        )
+        .hash_password(b"red earth", &salt)
+        .unwrap()
+        .to_string();
+        assert!(passwords.verify(theirs, "red earth".into()).await.unwrap());
     }
 
     #[test]

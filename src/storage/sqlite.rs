@@ -1,8 +1,8 @@
 //! Documents in SQLite, in one folder, durable once acknowledged.
 //!
-//! One thread writes and commits what waits for it together ([`writer`]); readers work beside it on snapshots
-//! ([`reader`]). What operations and filters do is the model's business ([`transaction`]); SQL only finds rows
-//! ([`sql`](crate::storage::sql)).
+//! One thread writes and commits what waits for it together (`writer`); readers work beside it on snapshots
+//! (`reader`). What operations and filters do is the model's business (`transaction`); SQL only finds rows
+//! (`storage::sql`).
 
 mod backup;
 mod catalogue;

@@ -107,10 +107,10 @@ impl Worker {
 
 /// The seed: what an earlier run printed, or a new one.
 fn seed() -> u64 {
-    let seed = std::env::var_os("PAYLOG_TEST_SEED")
+    let seed = std::env::var_os("PAYLOG_SEED")
         .map(|text| text.to_str().unwrap().parse().unwrap())
         .unwrap_or_else(|| u64::from_be_bytes(Environment::system().random()));
-    println!("seed {seed}; to use it again: PAYLOG_TEST_SEED={seed} cargo test --test integration crash");
+    println!("seed {seed}; to use it again: PAYLOG_SEED={seed} cargo test --test integration crash");
     seed
 }
 
