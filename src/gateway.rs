@@ -8,6 +8,7 @@ pub mod sandbox;
 use serde::Deserialize;
 
 use crate::model::{CloudError, ErrorCode, Value};
+use crate::payment::Refusal;
 use crate::payment::money::Amount;
 
 /// Through whom money comes in.
@@ -72,7 +73,7 @@ impl Gateways {
     ///
     /// # Errors
     /// 9008 naming what is not configured.
-    pub fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, CloudError> {
+    pub fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, Refusal> {
         match channel {
             Channel::Sandbox if self.sandbox => Ok(sandbox::pay(number, amount)),
             Channel::Sandbox => Err(refused(
@@ -88,6 +89,6 @@ impl Gateways {
     }
 }
 
-fn refused(text: &str) -> CloudError {
-    CloudError::new(ErrorCode::GATEWAY_REFUSED, text)
+fn refused(text: &str) -> Refusal {
+    Refusal::new(ErrorCode::GATEWAY_REFUSED, text)
 }

@@ -79,6 +79,10 @@ pub struct Payment {
     subject: Subject,
     epochs: BTreeMap<Target, Epoch>,
     replayed: bool,
+    /// Whether this run has claimed the log before.
+    claimed: bool,
+    /// Whether somebody asks for this payment: a log of it that is stuck is tried again.
+    resumes: bool,
     phase: Phase,
 }
 
@@ -199,11 +203,22 @@ impl Payment {
         Self::new(rules, worker, manner, subject)
     }
 
+    /// A log that was begun before, by anyone, and that somebody asks for again: where it is stuck, recovery takes it
+    /// up again from then on. `log` may be stale.
+    #[must_use]
+    pub fn resumed(rules: &Arc<Rules>, worker: Worker, log: Log) -> Self {
+        Self {
+            resumes: true,
+            ..Self::recovered(rules, worker, log)
+        }
+    }
+
     /// A log that was begun before, by anyone. `log` may be stale.
     #[must_use]
     pub fn recovered(rules: &Arc<Rules>, worker: Worker, log: Log) -> Self {
         Self {
             replayed: true,
+            resumes: false,
             ..Self::new(rules, worker, Manner::Stepwise, Subject::Log(Box::new(log)))
         }
     }
@@ -216,6 +231,8 @@ impl Payment {
             subject,
             epochs: BTreeMap::new(),
             replayed: false,
+            claimed: false,
+            resumes: true,
             phase: Phase::New,
         }
     }

@@ -20,7 +20,8 @@ pub struct Proposal<'a> {
 }
 
 /// Decides what an app allows: daily limits, who may transfer, and the like. Asked before a payment begins, never
-/// again for the same key: a refusal is recorded, and answered to every repetition.
+/// again once a log stands under its key: a refusal is recorded, and answered to every repetition. Where it has no
+/// answer within `store_timeout` nothing is decided, and the caller is told so (9010).
 #[async_trait]
 pub trait PaymentPolicy: Send + Sync {
     /// Allows the payment, or says why not.

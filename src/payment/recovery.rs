@@ -24,27 +24,46 @@ pub fn date(time: Timestamp) -> Value {
     json!({"__type": "Date", "iso": time.to_string()})
 }
 
+/// Which claim of a run this is. A run is one worker's work on one payment; it claims again with every restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Claim {
+    /// The first one counts.
+    First,
+    /// A restart is no new attempt: `claims` stays.
+    Repeated,
+}
+
 /// Takes a log up. A write, not a read: what it answers cannot be stale. `state` is incremented by 0, so that the
-/// answer carries it.
+/// answer carries it; `claims` likewise where this run has been counted. `resumes` takes it back from the operator:
+/// somebody has asked for it again.
 #[must_use]
-pub fn claim(rules: &Rules, log: &Log, worker: &Worker) -> Write {
+pub fn claim(rules: &Rules, log: &Log, worker: &Worker, claim: Claim, resumes: bool) -> Write {
+    let count = match claim {
+        Claim::First => 1,
+        Claim::Repeated => 0,
+    };
+    let mut update = Update::new()
+        .increment("claims", count)
+        .increment("state", 0)
+        .set("claimedBy", worker.name.as_str())
+        .set("claimedUntil", date(worker.until));
+    if resumes {
+        update = update.delete("stuck");
+    }
     Write::Update {
         target: Target::new(&rules.log_class, &log.id),
         guard: Filter::all().lt("state", LogState::Closed.number()),
-        update: Update::new()
-            .increment("claims", 1)
-            .increment("state", 0)
-            .set("claimedBy", worker.name.as_str())
-            .set("claimedUntil", date(worker.until)),
+        update,
     }
 }
 
-/// Leaves a log to an operator. It stays resumable.
+/// Leaves a log to an operator. It stays resumable. No effect where another worker has moved it on meanwhile: then it
+/// is not stuck.
 #[must_use]
 pub fn stuck(rules: &Rules, log: &Log, why: &str) -> Write {
     Write::Update {
         target: Target::new(&rules.log_class, &log.id),
-        guard: Filter::all().lt("state", LogState::Closed.number()),
+        guard: Filter::all().eq("state", log.state.number()),
         update: Update::new().set("stuck", why),
     }
 }

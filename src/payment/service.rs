@@ -39,6 +39,9 @@ pub use recharges::{Channel, Notice};
 /// Closings that wait to be sent. More are left to recovery, which finds every open log.
 const CLOSINGS_WAITING_MAX: usize = 8192;
 
+/// How long the lease of a log that keeps failing gets, unless the first one is longer.
+const LEASE_MAX: Duration = Duration::from_secs(60);
+
 /// What runs after a payment has succeeded.
 pub type AfterPayment =
     Arc<dyn Fn(Receipt) -> Pin<Box<dyn Future<Output = Result<(), CloudError>> + Send>> + Send + Sync>;
@@ -156,10 +159,13 @@ impl Payments {
         self.worker_for(0)
     }
 
-    /// The lease doubles with each claim, so that a log that keeps failing is tried more and more rarely.
+    /// The lease doubles with each claim up to a minute, so that a log that keeps failing is tried more and more
+    /// rarely, and soon after the trouble ends.
     fn worker_for(&self, claims: i64) -> Worker {
         let doublings = u32::try_from(claims.clamp(0, 8)).unwrap_or(0);
-        let lease = self.0.config.lease.saturating_mul(1 << doublings);
+        let shortest = self.0.config.lease;
+        let longest = shortest.max(LEASE_MAX);
+        let lease = shortest.saturating_mul(1 << doublings).min(longest);
         let millis = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         Worker {
             name: self.0.worker.clone(),
@@ -175,8 +181,13 @@ impl Payments {
         Target::new(&self.0.rules.order_class, order)
     }
 
-    /// What the policy says about an intent.
-    async fn judged(&self, intent: Intent) -> Draft {
+    /// Whether the app has rules of its own: then the key is looked up before they are asked.
+    fn has_policy(&self) -> bool {
+        self.0.policy.get().is_some()
+    }
+
+    /// What the policy says about an intent whose key has no log yet.
+    async fn judged(&self, intent: Intent) -> Result<Draft, CloudError> {
         let policy = match self.0.policy.get() {
             Some(policy) => Arc::clone(policy),
             None => Arc::new(AllowAll) as Arc<dyn PaymentPolicy>,
@@ -187,9 +198,17 @@ impl Payments {
             amount: intent.amount,
             intent: &intent,
         };
-        match policy.allow(proposal).await {
-            Ok(()) => Draft::new(intent),
-            Err(why) => Draft::refused(intent, Refusal::new(ErrorCode::REFUSED_BY_POLICY, why)),
+        // It may ask elsewhere: that takes no longer than a call of the store.
+        match tokio::time::timeout(self.0.config.store_timeout, policy.allow(proposal)).await {
+            Ok(Ok(())) => Ok(Draft::new(intent)),
+            Ok(Err(why)) => {
+                let refusal = Refusal::new(ErrorCode::REFUSED_BY_POLICY, why);
+                Ok(Draft::refused(intent, refusal))
+            }
+            Err(_) => {
+                tracing::warn!("the payment policy has not answered in time: nothing is decided");
+                Err(undecided())
+            }
         }
     }
 
@@ -253,7 +272,7 @@ impl Payments {
     /// Brings a log that was begun before to its end.
     async fn finish(&self, log: Log, deadline: Duration) -> Result<Log, CloudError> {
         let worker = self.worker_for(log.claims);
-        let payment = Payment::recovered(&self.0.rules, worker, log);
+        let payment = Payment::resumed(&self.0.rules, worker, log);
         match self.carry_out(payment, Known::new(), deadline).await? {
             Done::Finished { log, .. } | Done::Taken(log) => Ok(log),
             Done::Unconfirmable => Err(undecided()),

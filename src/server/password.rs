@@ -1,12 +1,15 @@
 //! Passwords: Argon2id on a few threads, behind a queue of bounded length.
+//!
+//! The threads are these alone: on threads that come and go, the memory of every hash would be kept by another one.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use super::config::PasswordCost;
 use super::error::internal;
@@ -17,19 +20,32 @@ use crate::model::{CloudError, ErrorCode};
 /// more would outlast the patience of clients and let a flood of logins hold the memory of its requests.
 const WAITING_MAX: usize = 256;
 
-/// The hashing threads and their queue.
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The hashing threads and their queue. The threads end with it.
 pub(super) struct Passwords {
     cost: PasswordCost,
-    threads: Arc<Semaphore>,
-    waiting: AtomicUsize,
+    jobs: mpsc::Sender<Job>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Passwords {
     pub(super) fn new(cost: PasswordCost, threads: usize) -> Self {
+        let (jobs, queue) = mpsc::channel::<Job>();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..threads.max(1) {
+            let queue = Arc::clone(&queue);
+            let started = std::thread::Builder::new()
+                .name("paylog-password".to_owned())
+                .spawn(move || work_off(&queue));
+            if let Err(error) = started {
+                tracing::error!(%error, "a thread for passwords could not be started");
+            }
+        }
         Self {
             cost,
-            threads: Arc::new(Semaphore::new(threads.max(1))),
-            waiting: AtomicUsize::new(0),
+            jobs,
+            waiting: Arc::default(),
         }
     }
 
@@ -77,28 +93,37 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> Result<T, CloudError> + Send + 'static,
     ) -> Result<T, CloudError> {
-        let _place = Place::take(&self.waiting)?;
-        let permit = Arc::clone(&self.threads)
-            .acquire_owned()
-            .await
-            .map_err(|error| internal(&error))?;
-        tokio::task::spawn_blocking(move || {
-            // Held by the thread, not by the request: a client that leaves does not make room before it is there.
-            let _permit = permit;
-            work()
-        })
-        .await
-        .map_err(|error| internal(&error))?
+        let place = Place::take(&self.waiting)?;
+        let (answer, answered) = oneshot::channel();
+        let job = move || {
+            // Held by the job, not by the request: a client that leaves does not make room before it is there.
+            let _place = place;
+            if !answer.is_closed() {
+                let _ = answer.send(work());
+            }
+        };
+        self.jobs.send(Box::new(job)).map_err(|error| internal(&error))?;
+        answered.await.map_err(|error| internal(&error))?
+    }
+}
+
+/// One thread's life.
+fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    while let Ok(job) = next() {
+        if catch_unwind(AssertUnwindSafe(job)).is_err() {
+            tracing::error!("hashing a password panicked");
+        }
     }
 }
 
 /// A place in the queue, given back when dropped.
-struct Place<'a>(&'a AtomicUsize);
+struct Place(Arc<AtomicUsize>);
 
-impl<'a> Place<'a> {
-    fn take(waiting: &'a AtomicUsize) -> Result<Self, CloudError> {
+impl Place {
+    fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, CloudError> {
         let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(waiting);
+        let place = Self(Arc::clone(waiting));
         if before >= WAITING_MAX {
             return Err(CloudError::new(
                 ErrorCode::TOO_MANY_REQUESTS,
@@ -109,7 +134,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -139,7 +164,7 @@ mod tests {
 
     #[test]
     fn the_queue_has_an_end_and_gives_places_back() {
-        let waiting = AtomicUsize::new(0);
+        let waiting = Arc::new(AtomicUsize::new(0));
         let places: Vec<_> = (0..WAITING_MAX).map(|_| Place::take(&waiting).unwrap()).collect();
         let refused = Place::take(&waiting).err().unwrap();
         assert_eq!(

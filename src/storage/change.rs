@@ -42,7 +42,8 @@ impl Change {
     pub(super) fn create(
         class: &Class,
         fields: &Update,
-        environment: &Environment,
+        id: ObjectId,
+        now: Timestamp,
     ) -> Result<Self, CloudError> {
         let mut document = Document::new();
         let (columns, relations) = apply(class, fields, &mut document)?;
@@ -68,8 +69,6 @@ impl Change {
         {
             document.insert("ACL".to_owned(), acl.clone());
         }
-        let now = environment.now();
-        let id = environment.object_id();
         document.insert("objectId".to_owned(), id.as_str().into());
         document.insert("createdAt".to_owned(), now.to_string().into());
         document.insert("updatedAt".to_owned(), now.to_string().into());

@@ -47,6 +47,11 @@ impl IndexValue {
         value.map_or(Self::Absent, Self::of)
     }
 
+    /// The forms of what stands at each of the keys.
+    pub(super) fn all(keys: &[String], document: &Document) -> Vec<Self> {
+        keys.iter().map(|key| Self::at(document, key)).collect()
+    }
+
     /// The form of a value.
     pub(super) fn of(value: &Value) -> Self {
         let tagged = |tag: u8, contents: &[u8]| {
@@ -97,11 +102,7 @@ impl IndexValue {
 
 /// What a unique index compares; `None` where the document is not in the index.
 pub(super) fn unique_key(index: &Index, document: &Document) -> Option<Vec<Vec<u8>>> {
-    let values: Vec<IndexValue> = index
-        .keys
-        .iter()
-        .map(|key| IndexValue::at(document, key))
-        .collect();
+    let values = IndexValue::all(&index.keys, document);
     if index.sparse && values.iter().all(|value| *value == IndexValue::Absent) {
         return None;
     }

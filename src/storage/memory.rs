@@ -134,8 +134,9 @@ impl State {
         let name = &write.class;
         match &write.action {
             Action::Create { fields } => {
+                let (id, now) = (environment.object_id(), environment.now());
                 let class = self.class(name).map_err(WriteOutcome::Rejected)?;
-                let change = Change::create(&class, fields, environment).map_err(WriteOutcome::Rejected)?;
+                let change = Change::create(&class, fields, id, now).map_err(WriteOutcome::Rejected)?;
                 self.store(&class, change, undo)
             }
             Action::Update {

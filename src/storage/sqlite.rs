@@ -6,6 +6,7 @@
 
 mod backup;
 mod catalogue;
+mod draft;
 mod failure;
 mod folder;
 mod migration;
@@ -29,6 +30,7 @@ use crate::model::{
 };
 use crate::storage::change::check_resolved;
 use crate::storage::sqlite::catalogue::{Catalogue, Table};
+use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::{DATABASE, FolderLock};
 use crate::storage::sqlite::reader::{Plan, Readers};
@@ -50,6 +52,7 @@ struct Inner {
     path: PathBuf,
     catalogue: Arc<RwLock<Arc<Catalogue>>>,
     readers: Arc<Readers>,
+    environment: Environment,
     /// `None` where the store is only read.
     writer: Option<WriterHandle>,
     calls: AtomicU64,
@@ -175,12 +178,14 @@ impl SqliteStore {
         counters: Arc<Counters>,
         writer: Option<WriterHandle>,
     ) -> Self {
+        let environment = readers.environment().clone();
         let readers = Arc::new(readers);
         let calls = AtomicU64::new(0);
         let inner = Inner {
             path,
             catalogue,
             readers,
+            environment,
             writer,
             calls,
             counters,
@@ -324,18 +329,24 @@ impl SqliteStore {
         Ok(answered.await.ok())
     }
 
+    fn drafts(&self, writes: &[Write]) -> Vec<Option<Draft>> {
+        Draft::of_all(writes, &self.catalogue(), &self.inner.environment)
+    }
+
     async fn write_all(&self, writes: Vec<Write>, principal: Principal) -> Vec<WriteOutcome> {
         let count = writes.len();
         if count == 0 {
             return Vec::new();
         }
+        let drafts = self.drafts(&writes);
         let request = |answer| Request::Batch {
             writes,
+            drafts,
             principal,
             answer,
         };
         match self.ask(request).await {
-            Ok(Some(outcomes)) => outcomes,
+            Ok(Some((outcomes, _))) => outcomes,
             Ok(None) => vec![WriteOutcome::Unknown(WRITER_GONE.to_owned()); count],
             Err(error) => vec![WriteOutcome::Rejected(error); count],
         }
@@ -410,8 +421,14 @@ impl Store for SqliteStore {
 #[async_trait]
 impl AtomicStore for SqliteStore {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
-        match self.ask(|answer| Request::Commit { writes, answer }).await {
-            Ok(Some(outcome)) => outcome,
+        let drafts = self.drafts(&writes);
+        let request = |answer| Request::Commit {
+            writes,
+            drafts,
+            answer,
+        };
+        match self.ask(request).await {
+            Ok(Some((outcome, _))) => outcome,
             Ok(None) => CommitOutcome::Unknown(WRITER_GONE.to_owned()),
             Err(error) => CommitOutcome::Refused {
                 index: 0,

@@ -141,6 +141,97 @@ fn half_set_keys_are_refused_by_name() {
     );
 }
 
+/// The program as a LeanEngine app, on the API of another paylog in LeanCloud's place.
+#[tokio::test]
+async fn functions_run_on_leanclouds_api() {
+    let (_folder, data) = folder();
+    let storage = Server::start(&data).await;
+    let session = storage.sign_up("tester").await;
+    let product = storage.product(1_500).await;
+    storage.recharge(&session, 10_000, "first").await;
+
+    let keys = storage.keys.clone();
+    let with_keys = |mut command: std::process::Command| {
+        command
+            .env("LEANCLOUD_API_SERVER", &storage.address)
+            .env("LEANCLOUD_APP_ID", &keys.app_id)
+            .env("LEANCLOUD_APP_KEY", &keys.app_key)
+            .env("LEANCLOUD_APP_MASTER_KEY", &keys.master_key)
+            .env("LEANCLOUD_APP_HOOK_KEY", &keys.hook_key)
+            .env("LEANCLOUD_APP_PORT", "0");
+        command
+    };
+    let mut child = with_keys(program())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut printed = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut printed, &mut line).unwrap();
+    let port = line
+        .split("0.0.0.0:")
+        .nth(1)
+        .and_then(|rest| rest.split(',').next());
+    let engine = Server::beside(child, format!("http://127.0.0.1:{}", port.unwrap()), keys.clone());
+
+    let order = engine.order(&session, &product, "order").await;
+    let asked = json!({"order": order});
+    let paid = engine.call("payOrder", As::User(&session), &asked).await;
+    assert_eq!(paid["outcome"], "succeeded", "{paid}");
+    assert_eq!(engine.balance(&session).await, 8_500);
+    let test_money = json!({"amount": 1, "channel": "sandbox", "key": "k"});
+    let (status, answer) = engine
+        .send("POST", "/1.1/functions/recharge", As::User(&session), &test_money)
+        .await;
+    assert_eq!((status, &answer["code"]), (400, &json!(9008)), "{answer}");
+    let (status, _) = engine.send("GET", "/1.1/date", As::Client, &Value::Null).await;
+    assert_eq!(status, 404, "the storage API is LeanCloud's");
+    let names = engine
+        .ask("GET", "/1.1/functions/_ops/metadatas", As::Master, &Value::Null)
+        .await;
+    assert!(
+        names["result"].as_array().unwrap().contains(&json!("payOrder")),
+        "{names}"
+    );
+
+    for command in ["doctor", "audit", "recover"] {
+        let output = with_keys(program()).arg(command).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{command}: {}{}",
+            stdout(&output),
+            stderr(&output)
+        );
+    }
+    assert!(engine.stop().await.success());
+    let audit = run(&["audit", "--data", text(&data)]);
+    assert!(audit.status.success(), "{}", stdout(&audit));
+}
+
+/// What the API lets clients do decides, not what somebody believes to have set.
+#[tokio::test]
+async fn an_app_does_not_start_where_clients_could_write_money() {
+    let (_folder, data) = folder();
+    // A LeanCloud app in which nobody has set anything: other class names than those that the server guards.
+    let storage = Server::start(&data).await;
+    let mut command = on_leancloud(&storage.address);
+    command
+        .env("LEANCLOUD_APP_ID", &storage.keys.app_id)
+        .env("LEANCLOUD_APP_KEY", &storage.keys.app_key)
+        .env("LEANCLOUD_APP_MASTER_KEY", &storage.keys.master_key)
+        .env("LEANCLOUD_APP_HOOK_KEY", &storage.keys.hook_key)
+        .env("LEANCLOUD_APP_PORT", "0")
+        .env("PAYLOG_LOG_CLASS", "Unguarded");
+    let error = refusal(&command.output().unwrap());
+    for part in ["class Unguarded", "\"key\"", "create", "--allow-unsafe"] {
+        assert!(error.contains(part), "{part} is not in:\n{error}");
+    }
+    let left = storage
+        .ask("GET", "/1.1/classes/Unguarded", As::Master, &Value::Null)
+        .await;
+    assert_eq!(left["results"], json!([]), "the checks leave nothing behind");
+}
+
 #[test]
 fn on_leancloud_every_missing_key_is_named() {
     let output = program()

@@ -1,7 +1,5 @@
 //! The REST client over real HTTP: what goes over the wire, what its answers mean, and what is sent twice.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
-
 mod outcomes;
 mod own_server;
 mod retries;

@@ -3,8 +3,6 @@
 //! Each behaviour is a function of a [`Home`] and uses classes of its own, so that all of them can run on one store.
 //! [`conformance`] makes a test of each.
 
-#![expect(clippy::unwrap_used, reason = "a step that fails must stop the test")]
-
 use std::sync::Arc;
 
 use paylog::environment::Environment;

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, in its helpers too, and says what it has done"
 )]
 
+mod acceptance;
 mod cli;
 mod client;
 mod conformance;

@@ -1,6 +1,7 @@
 //! The payment flow on real stores: what callers are told, what the documents show, what it costs in store calls, and
 //! what is left after faults.
 
+mod arrived;
 mod background;
 mod bank;
 mod counting;
@@ -8,3 +9,4 @@ mod declined;
 mod faults;
 mod happy;
 mod racing;
+mod trouble;

@@ -17,7 +17,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("store::fault", &["model", "environment"]),
     ("credentials", &["model"]),
-    ("http", &["model", "credentials"]),
+    ("http", &["model", "credentials", "environment"]),
     ("config", &["model", "credentials"]),
     ("telemetry", &[]),
     ("payment", &["model"]),

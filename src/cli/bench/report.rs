@@ -43,6 +43,7 @@ pub(super) struct Report {
 struct Latency {
     p50: f64,
     p99: f64,
+    #[serde(rename = "p99.9")]
     p99_9: f64,
     max: f64,
 }

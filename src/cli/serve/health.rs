@@ -88,7 +88,11 @@ async fn try_embedded(store: &SqliteStore, data: PathBuf) -> Option<String> {
         WriteOutcome::Unknown(reason) => return Some(reason),
     }
     let file = data.join("health.check");
-    let wrote = tokio::task::spawn_blocking(move || durable_file::write_private(&file, &[0; 4096])).await;
+    let wrote = tokio::task::spawn_blocking(move || {
+        durable_file::write_private(&file, &[0; 4096])?;
+        std::fs::remove_file(&file)
+    })
+    .await;
     match wrote {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(format!("the disk cannot be written: {error}")),

@@ -149,7 +149,8 @@ impl Payment {
             update: Update::new()
                 .set("state", LogState::Closed.number())
                 .set("outcome", Verdict::Failed.name())
-                .set("reason", reason),
+                .set("reason", reason)
+                .delete("stuck"),
         };
         self.phase = Phase::Failing { refused };
         Ok(Next::Ask(Effect::Write(write)))
@@ -163,6 +164,7 @@ impl Payment {
                 log.state = LogState::Closed;
                 log.verdict = Some(Verdict::Failed);
                 log.refusal = Some(refusal);
+                log.stuck = None;
                 Ok(self.end(End::Closed))
             }
             Answer::NotMatched => self.again(Restart::Overtaken),

@@ -7,7 +7,7 @@ use crate::payment::log::{Log, LogState, Verdict};
 use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
 use crate::payment::mark::Epoch;
 use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
-use crate::payment::recovery;
+use crate::payment::recovery::{self, Claim};
 use crate::payment::{ProtocolError, Refusal};
 
 impl Payment {
@@ -34,16 +34,26 @@ impl Payment {
 
     pub(super) fn epochs_read(&mut self, documents: &[Option<Document>]) -> Result<Next, ProtocolError> {
         let targets = self.targets()?;
+        let arrived = self.has_arrived();
         for (target, document) in targets.iter().zip(documents) {
-            if let Some(document) = document {
-                let epoch = Epoch::of(document, target)?;
-                self.epochs.insert(target.clone(), epoch);
+            let Some(document) = document else { continue };
+            match Epoch::of(document, target) {
+                Ok(epoch) => {
+                    self.epochs.insert(target.clone(), epoch);
+                }
+                Err(ProtocolError::Malformed { .. }) if arrived => {}
+                Err(error) => return Err(error),
             }
+        }
+        let absent = targets.iter().find(|target| !self.epochs.contains_key(target));
+        if arrived && absent.is_some() {
+            // Money that has arrived is recorded first, in state 2; then the log waits for an operator.
+            self.manner = Manner::Stepwise;
         }
         match &self.subject {
             Subject::Draft(_) => {
                 // Nothing has begun yet, so a missing document is a refusal, not a log that waits for an operator.
-                if let Some(absent) = targets.iter().find(|target| !self.epochs.contains_key(target)) {
+                if let Some(absent) = absent.filter(|_| !arrived) {
                     let refusal = no_such_document(absent);
                     return Ok(Next::Ask(self.decline(refusal)));
                 }
@@ -57,10 +67,26 @@ impl Payment {
                 Manner::AtOnce => self.commit().map(Next::Ask),
             },
             Subject::Log(log) => {
-                let claim = recovery::claim(&self.rules, log, &self.worker);
+                // What was asked for may have taken effect, answered or not: it counts from then on.
+                let which = if self.claimed {
+                    Claim::Repeated
+                } else {
+                    Claim::First
+                };
+                let claim = recovery::claim(&self.rules, log, &self.worker, which, self.resumes);
+                self.claimed = true;
                 self.phase = Phase::Claiming;
                 Ok(Next::Ask(Effect::Write(claim)))
             }
+        }
+    }
+
+    /// Whether this is money that a gateway has confirmed: it is never refused, whatever stands in the way.
+    fn has_arrived(&self) -> bool {
+        match &self.subject {
+            Subject::Draft(draft) => draft.trade_no.is_some(),
+            Subject::Confirmation(..) => true,
+            Subject::Log(_) => false,
         }
     }
 
@@ -320,7 +346,7 @@ impl Payment {
                 let target = self.log_target()?;
                 Ok(self.ask_reason(target, Phase::LookingAtConfirmed))
             }
-            (Some(_), Outcome::NotMatched) if confirmation => {
+            (Some(_), Outcome::NotMatched) if self.has_arrived() => {
                 // Step by step every such case has its answer: pruned, moved, or stuck with the money recorded.
                 self.manner = Manner::Stepwise;
                 self.again(Restart::EpochMoved)

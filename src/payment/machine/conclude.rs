@@ -15,12 +15,14 @@ impl Payment {
         let mut writes = Vec::with_capacity(2);
         let record_log = log.state < LogState::Applied;
         if record_log {
+            // What stood in the way does no longer: recovery must find the log if its closing is lost.
             writes.push(Write::Update {
                 target: self.log_target()?,
                 guard: Filter::all().eq("state", log.state.number()),
                 update: Update::new()
                     .set("state", LogState::Applied.number())
-                    .set("outcome", Verdict::Succeeded.name()),
+                    .set("outcome", Verdict::Succeeded.name())
+                    .delete("stuck"),
             });
         }
         if let Some(mark) = mark {
@@ -56,7 +58,11 @@ impl Payment {
         let mut answers = outcomes.into_iter().map(Answer::from);
         if log {
             match answers.next() {
-                Some(Answer::Applied(_)) => self.own_log_mut()?.reached(LogState::Applied),
+                Some(Answer::Applied(_)) => {
+                    let log = self.own_log_mut()?;
+                    log.reached(LogState::Applied);
+                    log.stuck = None;
+                }
                 Some(Answer::NotMatched) => return self.again(Restart::Overtaken),
                 Some(Answer::None) | None => return self.again(Restart::NoAnswer),
             }

@@ -201,13 +201,12 @@ fn reversal_of(from: &str, units: i64) -> String {
 
 fn record() -> String {
     format!(
-        r#"Log/G {{"state":1}} -> {{"state":3,"outcome":"succeeded"}} | Order/o {{"status":"pending",{EPOCH_0}}} -> {{"status":"paid"}}"#
+        r#"Log/G {{"state":1}} -> {{"state":3,"outcome":"succeeded","stuck":{{"__op":"Delete"}}}} | Order/o {{"status":"pending",{EPOCH_0}}} -> {{"status":"paid"}}"#
     )
 }
 
 const CLAIM: &str = r#"Log/G {"state":{"$lt":5}} -> {"claims":{"__op":"Increment","amount":1},"state":{"__op":"Increment","amount":0},"claimedBy":"w","claimedUntil":{"__type":"Date","iso":"1970-01-01T00:00:00.000Z"}}"#;
-const FAIL: &str =
-    r#"Log/G {"state":1} -> {"state":5,"outcome":"failed","reason":"9002 The balance is too low."}"#;
+const FAIL: &str = r#"Log/G {"state":1} -> {"state":5,"outcome":"failed","reason":"9002 The balance is too low.","stuck":{"__op":"Delete"}}"#;
 const READ: &str = "read Epochs _User/u Order/o";
 const ORDER: &str = r#"{"objectId":"o","status":"pending"}"#;
 
@@ -300,7 +299,10 @@ fn a_taken_key_leads_to_the_log_that_holds_it() {
         .feed(Input::Found(vec![stored(&draft, LogState::Ordered)]))
         .asks(READ)
         .documents(&[json!({"objectId": "u"}), order()])
-        .asks(CLAIM);
+        .asks(&format!(
+            r#"{},"stuck":{{"__op":"Delete"}}}}"#,
+            CLAIM.strip_suffix('}').unwrap()
+        ));
     // Somebody else's.
     let mut other = purchase(vec![take("u", 100)]);
     other.intent.request_key = Some("u:purchase:other".into());
@@ -478,6 +480,17 @@ fn a_claim_goes_on_from_the_state_that_it_answers() {
 }
 
 #[test]
+fn a_run_counts_as_one_claim() {
+    let repeated = CLAIM.replacen(r#""amount":1"#, r#""amount":0"#, 1);
+    assert_ne!(repeated, CLAIM);
+    claimed(vec![take("u", 100)])
+        .unknown()
+        .asks(&format!("NoAnswer: {READ}"))
+        .documents(&[json!({"objectId": "u"}), order()])
+        .asks(&repeated);
+}
+
+#[test]
 fn an_order_that_shows_the_result_is_marked() {
     let settle = |order: Value| {
         let draft = purchase(vec![take("u", 100)]);
@@ -521,7 +534,7 @@ fn a_confirmation_writes_the_number_with_the_state() {
         .applied(json!({}))
         .asks(&credit)
         .applied(json!({}))
-        .asks(r#"Log/G {"state":2} -> {"state":3,"outcome":"succeeded"}"#);
+        .asks(r#"Log/G {"state":2} -> {"state":3,"outcome":"succeeded","stuck":{"__op":"Delete"}}"#);
     // In one commit the marks stay: lower states of this log exist.
     begin(Manner::AtOnce).asks(&format!(
         r#"commit Log/G {{"state":1}} -> {{"state":3,"outcome":"succeeded","tradeNo":"T","stuck":{{"__op":"Delete"}}}} | {credit}"#
@@ -540,6 +553,47 @@ fn a_confirmation_writes_the_number_with_the_state() {
     assert_eq!(late("T", LogState::Applied, "succeeded"), "read Epochs _User/u");
     assert_eq!(late("T0", LogState::Closed, "succeeded"), "Unconfirmable");
     assert_eq!(late("T0", LogState::Closed, "failed"), "Unconfirmable");
+}
+
+/// A recharge of 100 for `u`.
+fn recharge() -> Draft {
+    let mut draft = purchase(vec![give("u", 100)]);
+    draft.intent.kind = Kind::Recharge;
+    draft.intent.order = None;
+    draft
+}
+
+#[test]
+fn money_that_has_arrived_is_recorded_before_anything_can_stand_in_its_way() {
+    let log = Log::from_document(&stored(&recharge(), LogState::Ordered), &rules()).unwrap();
+    let apart = Draft {
+        state: LogState::Funded,
+        trade_no: Some("T".into()),
+        ..recharge()
+    };
+    for obstacle in [Value::Null, json!({"objectId": "u", "payEpoch": "x"})] {
+        for manner in [Manner::Stepwise, Manner::AtOnce] {
+            let payment = Payment::confirmed(&rules(), worker(), manner, log.clone(), "T");
+            let script = Script::new(payment)
+                .documents(std::slice::from_ref(&obstacle))
+                .asks(r#"Log/G {"state":1} -> {"state":2,"tradeNo":"T","stuck":{"__op":"Delete"}}"#)
+                .applied(json!({}));
+            assert!(short(&script.asked).starts_with("Stuck("));
+            assert_eq!(script.log().trade_no.as_deref(), Some("T"));
+            let script = Script::fresh(manner, apart.clone())
+                .documents(std::slice::from_ref(&obstacle))
+                .asks("create Log 2 null")
+                .applied(json!({"objectId": "G"}));
+            assert!(short(&script.asked).starts_with("Stuck("));
+        }
+    }
+    // The account goes after its epoch was read.
+    let script = Script::fresh(Manner::AtOnce, apart).documents(&[json!({"objectId": "u"})]);
+    script
+        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .asks("EpochMoved: read Epochs _User/u")
+        .documents(&[Value::Null])
+        .asks("create Log 2 null");
 }
 
 #[test]

@@ -22,6 +22,11 @@ const ATTEMPTS_MAX: u32 = 1000;
 /// key that is refused for it never pays: whatever its call could still create has been taken.
 const PURCHASES_MAX: u32 = 50;
 
+/// The shortest pause before an order is stored again; doubled each time.
+const STORE_PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis(20);
+/// The longest such pause.
+const STORE_PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// How an attempt came out.
 enum Attempted {
     /// It is ours.
@@ -123,6 +128,9 @@ impl Payments {
         deadline: std::time::Duration,
     ) -> Result<Order, CloudError> {
         let mut number = self.order_number();
+        let mut pause = STORE_PAUSE_MIN;
+        // Whether a request without an answer may have made the order, or make it still.
+        let mut may_stand = false;
         loop {
             let write = Write::Create {
                 class: self.0.rules.order_class.clone(),
@@ -144,17 +152,21 @@ impl Payments {
                     number = self.order_number();
                 }
                 Outcome::Rejected(code) if !code.leaves_outcome_unknown() => {
+                    if may_stand {
+                        return Err(undecided());
+                    }
                     return Err(CloudError::new(code, "The store refuses the order."));
                 }
-                Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => {}
+                Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => may_stand = true,
             }
-            if self.0.environment.elapsed() >= deadline {
+            // Half fixed, half by chance, so that callers that met once do not meet again.
+            let [chance] = self.0.environment.random::<1>();
+            let paused = pause / 2 + pause.mul_f64(f64::from(chance) / 512.0);
+            pause = pause.saturating_mul(2).min(STORE_PAUSE_MAX);
+            if self.0.environment.elapsed().saturating_add(paused) >= deadline {
                 return Err(undecided());
             }
-            self.0
-                .environment
-                .sleep(std::time::Duration::from_millis(20))
-                .await;
+            self.0.environment.sleep(paused).await;
         }
     }
 
@@ -239,7 +251,13 @@ impl Payments {
         }
         let mut known: Known = vec![(order_target, document)];
         known.extend(user_read?.map(|document| (user_target, document)));
-        // The key is not looked up first: the unique index does that when the log is created.
+        // Without rules of the app the key is not looked up first: the unique index does that when the log is
+        // created. With them a repetition must not be asked about.
+        if self.has_policy()
+            && let Some(standing) = self.standing(&order, &purchase, deadline).await?
+        {
+            return Ok(standing);
+        }
         match self.attempt(&order, &purchase, known, deadline).await? {
             Attempted::Ours { log, replayed } => Receipt::answer(&log, replayed),
             Attempted::Decided(log) => Err(decided_status(&log, &self.0.rules).refusal().into()),
@@ -312,8 +330,8 @@ impl Payments {
         mut known: Known,
         deadline: std::time::Duration,
     ) -> Result<Attempted, CloudError> {
-        let most = match first.kind {
-            Kind::Purchase => PURCHASES_MAX,
+        let mut draft = match first.kind {
+            Kind::Purchase => self.judged(first.clone()).await?,
             Kind::Cancel
             | Kind::Recharge
             | Kind::Transfer
@@ -321,28 +339,19 @@ impl Payments {
             | Kind::Withdraw
             | Kind::Hold
             | Kind::Settle
-            | Kind::Adjust => ATTEMPTS_MAX,
+            | Kind::Adjust => Draft::new(first.clone()),
+        };
+        let most = if first.kind == Kind::Purchase {
+            PURCHASES_MAX
+        } else {
+            ATTEMPTS_MAX
         };
         for n in 1..=most {
             if self.0.environment.elapsed() >= deadline {
                 return Err(undecided());
             }
-            let intent = Intent {
-                key: order.attempt_key(n),
-                ..first.clone()
-            };
-            let draft = match intent.kind {
-                Kind::Purchase => self.judged(intent).await,
-                Kind::Cancel
-                | Kind::Recharge
-                | Kind::Transfer
-                | Kind::Refund
-                | Kind::Withdraw
-                | Kind::Hold
-                | Kind::Settle
-                | Kind::Adjust => Draft::new(intent),
-            };
-            let payment = self.fresh(draft);
+            draft.intent.key = order.attempt_key(n);
+            let payment = self.fresh(draft.clone());
             match self
                 .carry_out(payment, std::mem::take(&mut known), deadline)
                 .await?
@@ -381,14 +390,25 @@ impl Payments {
         status: OrderStatus,
         deadline: std::time::Duration,
     ) -> Result<Receipt, CloudError> {
+        let standing = self.standing(order, purchase, deadline).await?;
+        standing.ok_or_else(|| status.refusal().into())
+    }
+
+    /// The payment that stands under the key of a call, brought to its end.
+    async fn standing(
+        &self,
+        order: &Order,
+        purchase: &Intent,
+        deadline: std::time::Duration,
+    ) -> Result<Option<Receipt>, CloudError> {
         let filter = match &purchase.request_key {
             Some(key) => Filter::all().eq("requestKey", key.as_str()),
             None => Filter::all().eq("key", order.attempt_key(1)),
         };
         match self.log_matching(filter, deadline).await? {
-            Some(log) if purchase.repeats(&log.intent) => self.replay(log, deadline).await,
+            Some(log) if purchase.repeats(&log.intent) => self.replay(log, deadline).await.map(Some),
             Some(_) if purchase.request_key.is_some() => Err(keys::reused()),
-            Some(_) | None => Err(status.refusal().into()),
+            Some(_) | None => Ok(None),
         }
     }
 

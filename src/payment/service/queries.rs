@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Query, Test};
+use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Test, Timestamp};
 use crate::payment::log::Log;
 use crate::payment::recovery::date;
 use crate::payment::service::orders::no_such;
@@ -68,10 +68,7 @@ impl Payments {
         let deadline = self.deadline();
         let mut filter = Filter::all().eq("user", self.0.rules.user_pointer(user));
         if let Some(before) = before {
-            let log = self
-                .own_log(user, Filter::all().eq("objectId", before.as_str()))
-                .await?;
-            let time = date(log.created_at.ok_or_else(undecided)?);
+            let time = date(self.time_of(user, before).await?);
             let same_time = Filter::all()
                 .eq("createdAt", time.clone())
                 .lt("objectId", before.as_str());
@@ -87,16 +84,34 @@ impl Payments {
             .find(class, &query, deadline)
             .await
             .ok_or_else(undecided)?;
-        let logs = found
-            .iter()
-            .take(usize::try_from(limit).unwrap_or(usize::MAX))
-            .map(|log| Log::from_document(log, &self.0.rules).map_err(|error| error.to_cloud_error()))
-            .collect::<Result<Vec<_>, _>>()?;
-        let more = found.len() > logs.len();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let shown = found.get(..limit).unwrap_or(&found);
+        let readable = |document: &Document| match Log::from_document(document, &self.0.rules) {
+            Ok(log) => Some(Receipt::stored(&log)),
+            Err(error) => {
+                let log = document.text("objectId").unwrap_or_default();
+                tracing::error!(payment.id = log, "a log that cannot be read: {error}");
+                None
+            }
+        };
+        let last = shown.last().filter(|_| found.len() > shown.len());
         Ok(Page {
-            next: logs.last().filter(|_| more).map(|log| log.id.clone()),
-            payments: logs.iter().map(Receipt::of).collect(),
+            next: last.and_then(Document::object_id),
+            payments: shown.iter().filter_map(readable).collect(),
         })
+    }
+
+    /// When a log of `user` was made, whatever else is in it.
+    async fn time_of(&self, user: &ObjectId, log: &ObjectId) -> Result<Timestamp, CloudError> {
+        let filter = Filter::all()
+            .eq("objectId", log.as_str())
+            .eq("user", self.0.rules.user_pointer(user));
+        let class = &self.0.rules.log_class;
+        let query = Query::new(filter).limit(1);
+        let found = self.0.driver.find(class, &query, self.deadline()).await;
+        let found = found.ok_or_else(undecided)?;
+        let log = found.first().ok_or_else(|| no_such("payment"))?;
+        log.created_at().ok_or_else(undecided)
     }
 
     /// One payment of `user`.
@@ -114,7 +129,7 @@ impl Payments {
                 ])
             }
         };
-        self.own_log(user, filter).await.map(|log| Receipt::of(&log))
+        self.own_log(user, filter).await.map(|log| Receipt::stored(&log))
     }
 
     async fn own_log(&self, user: &ObjectId, filter: Filter) -> Result<Log, CloudError> {

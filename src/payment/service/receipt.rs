@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, ObjectId, Timestamp, Value};
-use crate::payment::log::{Log, LogState};
+use crate::payment::log::{Log, LogState, Verdict};
 use crate::payment::order::{Order, OrderStatus};
 use crate::payment::{Amount, Refusal};
 
@@ -54,9 +54,18 @@ pub struct OrderReceipt {
 }
 
 impl Receipt {
-    /// The payment as it is.
+    /// The payment as its caller and `afterPayment` are told of it: settled once it has succeeded, closed or not.
     #[must_use]
     pub fn of(log: &Log) -> Self {
+        let mut receipt = Self::stored(log);
+        if log.verdict == Some(Verdict::Succeeded) {
+            receipt.state = LogState::Settled.number();
+        }
+        receipt
+    }
+
+    /// The payment as it stands in its log.
+    pub(super) fn stored(log: &Log) -> Self {
         Self {
             log: log.id.clone(),
             kind: log.intent.kind.name().to_owned(),
@@ -77,12 +86,10 @@ impl Receipt {
             let refusal = log.refusal.clone();
             return Err(refusal.unwrap_or_else(|| Refusal::from_reason("")).into());
         }
-        let mut receipt = Self::of(log);
-        if log.verdict.is_some() {
-            receipt.state = LogState::Settled.number();
-        }
-        receipt.replayed = replayed;
-        Ok(receipt)
+        Ok(Self {
+            replayed,
+            ..Self::of(log)
+        })
     }
 
     pub(super) fn into_replayed(mut self) -> Self {

@@ -1,15 +1,16 @@
 //! Recharges: asked for by a user, confirmed by a gateway's verified word.
 
+use futures_util::future;
 use serde_json::{Map, json};
 
-use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Value};
+use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Query, Value};
 use crate::payment::driver::Known;
 use crate::payment::leg::{Leg, Legs};
 use crate::payment::log::{Intent, Log, LogState};
 use crate::payment::machine::{Draft, Payment};
 use crate::payment::service::orders::no_such;
 use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
-use crate::payment::{Amount, Kind};
+use crate::payment::{Amount, Kind, Refusal};
 
 pub use crate::gateway::Channel;
 use crate::gateway::Gateways;
@@ -69,10 +70,13 @@ impl Payments {
             Some(log) if intent.repeats(&log.intent) => (log, true),
             Some(_) => return Err(keys::reused()),
             None => {
-                // Refused before anything is stored: a recharge on a channel that is not there moves nothing.
-                self.pay(channel, intent.number.as_deref().unwrap_or_default(), amount)?;
-                let payment = self.fresh(self.judged(intent).await);
-                match self.carry_out(payment, Known::new(), deadline).await? {
+                // A channel may be set up later: the refusal stands under the key before it is told.
+                let number = intent.number.as_deref().unwrap_or_default();
+                let draft = match self.pay(channel, number, amount) {
+                    Ok(_) => self.judged(intent).await?,
+                    Err(refusal) => Draft::refused(intent, refusal),
+                };
+                match self.carry_out(self.fresh(draft), Known::new(), deadline).await? {
                     Done::Finished { log, replayed } => (log, replayed),
                     Done::Taken(_) => return Err(keys::reused()),
                     Done::Unconfirmable => return Err(undecided()),
@@ -85,12 +89,13 @@ impl Payments {
             Receipt::answer(&log, false)?
         };
         if let (true, Some(number)) = (log.waits_for_gateway(), &log.intent.number) {
-            receipt.pay = Some(self.pay(channel, number, amount)?);
+            // The recharge stands, whether or not its channel can still be paid through.
+            receipt.pay = self.pay(channel, number, amount).ok();
         }
         Ok(receipt)
     }
 
-    fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, CloudError> {
+    fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, Refusal> {
         let gateways = Gateways {
             sandbox: self.0.config.sandbox,
         };
@@ -134,12 +139,15 @@ impl Payments {
 
     /// Credits what a gateway has confirmed. For the operator and the gateways' notices; never for clients.
     ///
-    /// **Idempotency**: one credit per `tradeNo`, however often and late the notice comes; money for a recharge that
-    /// was given up, or paid before under another `tradeNo`, is credited by a payment of its own. Whoever acknowledges
-    /// a gateway may do so once this has answered without an error.
+    /// **Idempotency**: one credit per recharge and `tradeNo`, however often and late the notice comes; money for a
+    /// recharge that was given up, or paid before under another `tradeNo`, is credited by a payment of its own.
+    /// Whoever acknowledges a gateway may do so once this has answered without an error. That one `tradeNo` of a
+    /// channel is not credited to two recharges is looked up first: it holds unless notices that name both arrive
+    /// at the same moment, or the store answers a stale read.
     ///
     /// # Errors
-    /// 9001 where another amount was asked for (the log is left to an operator), 9004, 9010, 9011.
+    /// 9001 where another amount was asked for (the money is left to an operator, in a log of its own), 9003 where
+    /// this `tradeNo` has paid another recharge, 9004, 9010, 9011.
     pub async fn confirm_recharge(&self, notice: &Notice) -> Result<Receipt, CloudError> {
         let asked = format!(
             "confirm:{}:{}:{}:{}",
@@ -165,16 +173,31 @@ impl Payments {
             return Err(CloudError::new(ErrorCode::INVALID_JSON, text));
         }
         let filter = Filter::all().eq("number", notice.number.as_str());
-        let log = self.log_matching(filter, deadline).await?;
-        let log = log.ok_or_else(|| no_such("recharge"))?;
+        let (log, standing) = future::join(
+            self.log_matching(filter, deadline),
+            self.log_of_trade(notice, deadline),
+        )
+        .await;
+        let log = log?.ok_or_else(|| no_such("recharge"))?;
         if log.intent.params.get("channel").and_then(Value::as_str) != Some(notice.channel.name()) {
             return Err(no_such("recharge on this channel"));
         }
-        if log.intent.amount != Some(notice.amount) {
-            return self.other_amount(&log, notice, deadline).await;
+        let standing = if log.trade_no.as_ref() == Some(&notice.trade_no) {
+            Some(log.clone())
+        } else {
+            standing?
+        };
+        if let Some(standing) = standing {
+            return self.noticed_before(standing, notice, deadline).await;
         }
-        if log.trade_no.as_ref() == Some(&notice.trade_no) {
-            return self.replay(log, deadline).await;
+        if log.intent.amount != Some(notice.amount) {
+            // Never credited silently and never dropped: it waits for an operator in a log of its own, and the
+            // recharge goes on waiting for what was asked.
+            let why = other_amount(&log, notice);
+            tracing::error!(payment.id = log.id.as_str(), "stuck: {}", why.message);
+            self.credit_apart(&log, notice, Some(why.message.clone()), deadline)
+                .await?;
+            return Err(why);
         }
         let payment = Payment::confirmed(
             &self.0.rules,
@@ -188,6 +211,44 @@ impl Payments {
             Done::Taken(_) => Err(undecided()),
             Done::Unconfirmable => self.credit_apart(&log, notice, None, deadline).await,
         }
+    }
+
+    /// The log that holds the gateway's number of this notice, if there is one.
+    async fn log_of_trade(
+        &self,
+        notice: &Notice,
+        deadline: std::time::Duration,
+    ) -> Result<Option<Log>, CloudError> {
+        let query = Query::new(Filter::all().eq("tradeNo", notice.trade_no.as_str()));
+        let class = &self.0.rules.log_class;
+        let found = self.0.driver.find(class, &query, deadline).await;
+        let logs = found
+            .ok_or_else(undecided)?
+            .iter()
+            .map(|log| Log::from_document(log, &self.0.rules).map_err(|error| error.to_cloud_error()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let channel = Some(notice.channel.name());
+        Ok(logs
+            .into_iter()
+            .filter(|log| log.intent.params.get("channel").and_then(Value::as_str) == channel)
+            .max_by_key(|log| number_of(log) == Some(notice.number.as_str())))
+    }
+
+    /// What a notice is answered whose number of the gateway's stands in a log.
+    async fn noticed_before(
+        &self,
+        standing: Log,
+        notice: &Notice,
+        deadline: std::time::Duration,
+    ) -> Result<Receipt, CloudError> {
+        if number_of(&standing) != Some(notice.number.as_str()) {
+            return Err(other_recharge(notice));
+        }
+        // With a number of the gateway's and still in state 1, it waits for an operator.
+        if standing.intent.amount != Some(notice.amount) || standing.waits_for_gateway() {
+            return Err(other_amount(&standing, notice));
+        }
+        self.replay(standing, deadline).await
     }
 
     /// Money that no recharge waits for gets a log of its own, which the gateway's number makes unique.
@@ -219,40 +280,35 @@ impl Payments {
         };
         match self.carry_out(self.fresh(draft), Known::new(), deadline).await? {
             Done::Finished { log, replayed } => Receipt::answer(&log, replayed),
-            Done::Taken(_) => Err(keys::reused()),
+            Done::Taken(_) => Err(other_recharge(notice)),
             Done::Unconfirmable => Err(undecided()),
         }
     }
+}
 
-    /// Another amount than asked for is never credited silently and never dropped: it waits for an operator.
-    async fn other_amount(
-        &self,
-        log: &Log,
-        notice: &Notice,
-        deadline: std::time::Duration,
-    ) -> Result<Receipt, CloudError> {
-        let asked = log.intent.amount.map_or(0, Amount::units);
-        let why = format!(
-            "the gateway confirmed {} under tradeNo {}, but {asked} was asked for",
-            notice.amount, notice.trade_no
-        );
-        tracing::error!(
-            payment.id = log.id.as_str(),
-            "stuck: another amount was confirmed than asked for"
-        );
-        if log.state <= LogState::Ordered {
-            let write = crate::payment::recovery::stuck(&self.0.rules, log, &why);
-            match self.0.driver.write_before(write, deadline).await {
-                crate::payment::effect::Outcome::Applied(_) => {}
-                crate::payment::effect::Outcome::NotMatched
-                | crate::payment::effect::Outcome::Rejected(_)
-                | crate::payment::effect::Outcome::Unknown => return Err(undecided()),
-            }
-        } else if log.trade_no.as_ref() != Some(&notice.trade_no) {
-            self.credit_apart(log, notice, Some(why.clone()), deadline)
-                .await?;
-        }
-        let text = format!("Another amount than asked for: {why}. It is left to an operator.");
-        Err(CloudError::new(ErrorCode::INVALID_AMOUNT, text))
-    }
+/// The number that the gateway knows the recharge by; a log made for money alone has it in its parameters.
+fn number_of(log: &Log) -> Option<&str> {
+    let asked = log.intent.number.as_deref();
+    asked.or_else(|| log.intent.params.get("number")?.as_str())
+}
+
+/// 9003: one number of the gateway's pays one recharge, and says one thing about it.
+fn other_recharge(notice: &Notice) -> CloudError {
+    let text = format!(
+        "tradeNo {} was confirmed before, for another recharge or another amount. It is left to an operator.",
+        notice.trade_no
+    );
+    tracing::error!("{text}");
+    CloudError::new(ErrorCode::KEY_REUSED, text)
+}
+
+/// 9001: another amount than asked for, or than was said before under this number of the gateway's.
+fn other_amount(standing: &Log, notice: &Notice) -> CloudError {
+    let asked = standing.intent.amount.map_or(0, Amount::units);
+    let text = format!(
+        "The gateway confirms {} under tradeNo {}, and another amount ({asked}) was asked for or confirmed \
+         before. It is left to an operator.",
+        notice.amount, notice.trade_no
+    );
+    CloudError::new(ErrorCode::INVALID_AMOUNT, text)
 }

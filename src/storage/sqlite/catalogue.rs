@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Class, ClassName, CloudError, Index, Schema};
+use crate::model::{Class, ClassName, CloudError, Document, Index, Schema};
 use crate::storage::change;
 use crate::storage::index_key::IndexValue;
 use crate::storage::sql::Keys;
@@ -156,6 +156,11 @@ impl Table {
             class: &self.class,
             indexed: &self.keys,
         }
+    }
+
+    /// The keys of a document, in the form of indexes.
+    pub(super) fn forms(&self, document: &Document) -> Vec<IndexValue> {
+        IndexValue::all(&self.keys, document)
     }
 
     /// Whether the class has a unique index.

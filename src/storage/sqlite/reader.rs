@@ -82,6 +82,11 @@ impl Readers {
         }
     }
 
+    /// What the store takes time and chance from.
+    pub(super) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
     /// Every read, one at a time, sees what `connection` sees now.
     pub(super) fn snapshot(
         path: PathBuf,

@@ -31,7 +31,11 @@ pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), Fai
 
 /// The text of `doc`.
 pub(super) fn text(document: &Document) -> Result<String, Failure> {
-    serde_json::to_string(&Stored(document)).map_err(|error| Failure::Unreadable(error.to_string()))
+    // Most documents fit, so that the text does not grow by copying.
+    let mut bytes = Vec::with_capacity(1024);
+    serde_json::to_writer(&mut bytes, &Stored(document))
+        .map_err(|error| Failure::Unreadable(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| Failure::Unreadable(error.to_string()))
 }
 
 struct Stored<'a>(&'a Document);

@@ -8,11 +8,13 @@ use rusqlite::{Connection, params};
 
 use crate::environment::Environment;
 use crate::model::{
-    Class, ClassName, CloudError, Document, Filter, ObjectId, Principal, SchemaChange, Timestamp, limits,
+    Class, ClassName, CloudError, Document, Filter, ObjectId, Principal, SchemaChange, Timestamp, Update,
+    limits,
 };
 use crate::storage::change::{self, Change};
 use crate::storage::index_key::IndexValue;
 use crate::storage::sqlite::catalogue::{Catalogue, Table};
+use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::row;
 use crate::store::{Action, CommitOutcome, Write, WriteOutcome, Written};
@@ -70,7 +72,7 @@ enum Step<'w> {
         change: Box<Change>,
         /// The document as it is stored.
         text: String,
-        /// The keys of indexes, where one of them changes.
+        /// The keys of indexes, where the document is new or one of them changes.
         keys: Option<Vec<IndexValue>>,
     },
     Delete {
@@ -80,14 +82,18 @@ enum Step<'w> {
 }
 
 impl<'w> Step<'w> {
-    fn put(class: &'w ClassName, change: Change, keys: Option<Vec<IndexValue>>) -> Result<Self, Stop> {
-        let text = row::text(&change.document)?;
+    fn put(
+        class: &'w ClassName,
+        change: Box<Change>,
+        text: String,
+        keys: Option<Vec<IndexValue>>,
+    ) -> Result<Self, Stop> {
         if text.len() > limits::OBJECT_BYTES_MAX {
             return Err(change::too_large().into());
         }
         Ok(Self::Put {
             class,
-            change: Box::new(change),
+            change,
             text,
             keys,
         })
@@ -141,12 +147,13 @@ impl Transaction<'_> {
     pub(super) fn batch(
         &mut self,
         writes: &[Write],
+        drafts: &mut [Option<Draft>],
         principal: &Principal,
     ) -> Result<Vec<WriteOutcome>, rusqlite::Error> {
         let mut outcomes = Vec::with_capacity(writes.len());
-        for write in writes {
+        for (write, draft) in writes.iter().zip(drafts) {
             let before = Arc::clone(self.catalogue);
-            outcomes.push(match self.single(write, principal) {
+            outcomes.push(match self.single(write, draft.as_mut(), principal) {
                 Ok(written) => WriteOutcome::Applied(written),
                 Err(Stop::Refused(outcome)) => {
                     *self.catalogue = before;
@@ -160,15 +167,24 @@ impl Transaction<'_> {
 
     /// One write: everything that can refuse it comes before the first statement that changes something, but for a
     /// unique index, which refuses that statement itself. So it needs no savepoint.
-    fn single(&mut self, write: &Write, principal: &Principal) -> Result<Written, Stop> {
-        let step = self.admit(write, principal, &Overlay::default())?;
+    fn single(
+        &mut self,
+        write: &Write,
+        draft: Option<&mut Draft>,
+        principal: &Principal,
+    ) -> Result<Written, Stop> {
+        let step = self.admit(write, draft, principal, &Overlay::default())?;
         self.perform(step)
     }
 
     /// Carries out all writes or none.
-    pub(super) fn commit(&mut self, writes: &[Write]) -> Result<CommitOutcome, rusqlite::Error> {
+    pub(super) fn commit(
+        &mut self,
+        writes: &[Write],
+        drafts: &mut [Option<Draft>],
+    ) -> Result<CommitOutcome, rusqlite::Error> {
         let before = Arc::clone(self.catalogue);
-        match self.commit_all(writes) {
+        match self.commit_all(writes, drafts) {
             Ok(written) => Ok(CommitOutcome::Applied(written)),
             Err((index, Stop::Refused(outcome))) => {
                 *self.catalogue = before;
@@ -183,12 +199,16 @@ impl Transaction<'_> {
 
     /// First every write is judged, each seeing those before it; then all are stored. Only a unique index can still
     /// refuse one then: a savepoint is needed where that can happen after the first statement.
-    fn commit_all(&mut self, writes: &[Write]) -> Result<Vec<Written>, (usize, Stop)> {
+    fn commit_all(
+        &mut self,
+        writes: &[Write],
+        drafts: &mut [Option<Draft>],
+    ) -> Result<Vec<Written>, (usize, Stop)> {
         let mut steps = Vec::with_capacity(writes.len());
         let mut overlay = Overlay::default();
         let mut refused = None;
-        for (index, write) in writes.iter().enumerate() {
-            match self.admit(write, &Principal::Master, &overlay) {
+        for (index, (write, draft)) in writes.iter().zip(drafts).enumerate() {
+            match self.admit(write, draft.as_mut(), &Principal::Master, &overlay) {
                 Ok(step) => {
                     let known = self.catalogue.tables.get(&write.class).map(|table| &*table.class);
                     overlay.note(&step, known, write, writes.get(index + 1..).unwrap_or_default());
@@ -256,16 +276,13 @@ impl Transaction<'_> {
     fn admit<'w>(
         &self,
         write: &'w Write,
+        draft: Option<&mut Draft>,
         principal: &Principal,
         overlay: &Overlay<'w>,
     ) -> Result<Step<'w>, Stop> {
         let name = &write.class;
         match &write.action {
-            Action::Create { fields } => {
-                let class = self.class(name, overlay)?;
-                let change = Change::create(&class, fields, self.environment)?;
-                Step::put(name, change, None)
-            }
+            Action::Create { fields } => self.admit_create(name, fields, draft, overlay),
             Action::Update {
                 id, guard, update, ..
             } => {
@@ -278,22 +295,44 @@ impl Transaction<'_> {
                         .iter()
                         .any(|(path, _)| key.split('.').next() == Some(path.column()))
                 });
-                let forms = |document: &Document| -> Vec<_> {
-                    keys.iter().map(|key| IndexValue::at(document, key)).collect()
-                };
-                let before = touched.then(|| forms(&document));
+                let before = touched.then(|| IndexValue::all(keys, &document));
                 let at = (id.clone(), created_at);
                 let change = Change::update(&class, document, at, update, self.environment)?;
                 let keys = before
-                    .map(|before| (before, forms(&change.document)))
+                    .map(|before| (before, IndexValue::all(keys, &change.document)))
                     .and_then(|(before, after)| (before != after).then_some(after));
-                Step::put(name, change, keys)
+                let text = row::text(&change.document)?;
+                Step::put(name, Box::new(change), text, keys)
             }
             Action::Delete { id, guard } => {
                 self.allowed(name, id, guard, principal, overlay)?;
                 Ok(Step::Delete { class: name, id })
             }
         }
+    }
+
+    fn admit_create<'w>(
+        &self,
+        name: &'w ClassName,
+        fields: &Update,
+        draft: Option<&mut Draft>,
+        overlay: &Overlay<'_>,
+    ) -> Result<Step<'w>, Stop> {
+        let (id, now) = match draft {
+            Some(draft) => {
+                let is_as_before = !overlay.classes.contains_key(name);
+                let table = self.catalogue.tables.get(name).filter(|_| is_as_before);
+                if let Some(made) = draft.take_for(table) {
+                    return Step::put(name, made.change, made.text, Some(made.keys));
+                }
+                (draft.id.clone(), draft.now)
+            }
+            None => (self.environment.object_id(), self.environment.now()),
+        };
+        let class = self.class(name, overlay)?;
+        let change = Change::create(&class, fields, id, now)?;
+        let text = row::text(&change.document)?;
+        Step::put(name, Box::new(change), text, None)
     }
 
     fn class<'c>(&'c self, name: &ClassName, overlay: &'c Overlay<'_>) -> Result<Cow<'c, Class>, CloudError> {
@@ -373,7 +412,7 @@ impl Transaction<'_> {
             }
         };
         if change.is_new {
-            self.insert(&table, change, text)?;
+            self.insert(&table, change, text, keys)?;
         } else {
             self.update(&table, change, text, keys)?;
         }
@@ -389,14 +428,24 @@ impl Transaction<'_> {
         Ok(Arc::make_mut(self.catalogue).put(self.connection, class)?)
     }
 
-    fn insert(&self, table: &Table, change: &Change, text: &str) -> Result<(), Stop> {
+    fn insert(
+        &self,
+        table: &Table,
+        change: &Change,
+        text: &str,
+        keys: Option<&[IndexValue]>,
+    ) -> Result<(), Stop> {
         let mut insert = self.connection.prepare_cached(&table.insert)?;
         insert.raw_bind_parameter(1, change.id.as_str())?;
         insert.raw_bind_parameter(2, change.created_at.as_millis())?;
         insert.raw_bind_parameter(3, change.updated_at.as_millis())?;
         insert.raw_bind_parameter(4, text)?;
-        for (place, key) in table.keys.iter().enumerate() {
-            insert.raw_bind_parameter(place + 5, IndexValue::at(&change.document, key))?;
+        let keys = match keys {
+            Some(keys) => Cow::Borrowed(keys),
+            None => Cow::Owned(table.forms(&change.document)),
+        };
+        for (place, key) in keys.iter().enumerate() {
+            insert.raw_bind_parameter(place + 5, key)?;
         }
         insert.raw_execute()?;
         Ok(())

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::environment::Environment;
 use crate::model::{CloudError, ErrorCode, Principal, Schema, SchemaChange};
 use crate::storage::sqlite::catalogue::Catalogue;
+use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::folder::{FolderLock, is_full};
 use crate::storage::sqlite::transaction::Transaction;
@@ -27,19 +28,27 @@ const GROUP_REQUESTS_MAX: usize = 512;
 /// Bytes of documents in one commit, so that the write-ahead log stays small.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// What a request is answered with: the outcome, and the writes given back, which are for the caller to free; the
+/// writer's time is everyone's.
+pub(super) type Answer<T> = (T, Vec<Write>);
+
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Writes, each on its own.
     Batch {
         writes: Vec<Write>,
+        /// One for each of the writes that creates.
+        drafts: Vec<Option<Draft>>,
         principal: Principal,
-        answer: oneshot::Sender<Vec<WriteOutcome>>,
+        answer: oneshot::Sender<Answer<Vec<WriteOutcome>>>,
     },
     /// Writes, all or none.
     Commit {
         writes: Vec<Write>,
-        answer: oneshot::Sender<CommitOutcome>,
+        /// One for each of the writes that creates.
+        drafts: Vec<Option<Draft>>,
+        answer: oneshot::Sender<Answer<CommitOutcome>>,
     },
     /// A change of the schema.
     Define {
@@ -130,7 +139,7 @@ impl Writer {
         let mut done: Vec<(Request, Outcome)> = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
-        while let Some(request) = next {
+        while let Some(mut request) = next {
             let mut transaction = Transaction {
                 connection: &self.connection,
                 environment: &self.environment,
@@ -233,12 +242,15 @@ impl Writer {
 }
 
 impl Request {
-    fn perform(&self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Outcome> {
+    fn perform(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Outcome> {
         Ok(match self {
             Self::Batch {
-                writes, principal, ..
-            } => Outcome::Batch(transaction.batch(writes, principal)?),
-            Self::Commit { writes, .. } => Outcome::Commit(transaction.commit(writes)?),
+                writes,
+                drafts,
+                principal,
+                ..
+            } => Outcome::Batch(transaction.batch(writes, drafts, principal)?),
+            Self::Commit { writes, drafts, .. } => Outcome::Commit(transaction.commit(writes, drafts)?),
             Self::Define { change, .. } => Outcome::Define(transaction.define(SchemaChange::clone(change))?),
             // Taken out before a transaction begins.
             Self::Close { .. } => Outcome::Define(Ok(())),
@@ -248,8 +260,12 @@ impl Request {
     /// Answers what is durable now. Nobody may be listening any more.
     fn answer(self, outcome: Outcome, catalogue: &Catalogue) {
         match (self, outcome) {
-            (Self::Batch { answer, .. }, Outcome::Batch(outcomes)) => drop(answer.send(outcomes)),
-            (Self::Commit { answer, .. }, Outcome::Commit(outcome)) => drop(answer.send(outcome)),
+            (Self::Batch { answer, writes, .. }, Outcome::Batch(outcomes)) => {
+                drop(answer.send((outcomes, writes)));
+            }
+            (Self::Commit { answer, writes, .. }, Outcome::Commit(outcome)) => {
+                drop(answer.send((outcome, writes)));
+            }
             (Self::Define { answer, .. }, Outcome::Define(outcome)) => {
                 drop(answer.send(outcome.map(|()| Arc::clone(&catalogue.schema))));
             }
@@ -279,15 +295,19 @@ impl Loss {
         };
         match request {
             Request::Batch { writes, answer, .. } => {
-                drop(answer.send(writes.iter().map(|_| outcome()).collect()));
+                let outcomes = writes.iter().map(|_| outcome()).collect();
+                drop(answer.send((outcomes, writes)));
             }
-            Request::Commit { answer, .. } => drop(answer.send(match self {
-                Self::NoEffect(error) => CommitOutcome::Refused {
-                    index: 0,
-                    outcome: WriteOutcome::Rejected(error.clone()),
-                },
-                Self::Unknown(reason) => CommitOutcome::Unknown(reason.clone()),
-            })),
+            Request::Commit { answer, writes, .. } => {
+                let outcome = match self {
+                    Self::NoEffect(error) => CommitOutcome::Refused {
+                        index: 0,
+                        outcome: WriteOutcome::Rejected(error.clone()),
+                    },
+                    Self::Unknown(reason) => CommitOutcome::Unknown(reason.clone()),
+                };
+                drop(answer.send((outcome, writes)));
+            }
             Request::Define { answer, .. } => drop(answer.send(Err(match self {
                 Self::NoEffect(error) => error.clone(),
                 Self::Unknown(reason) => CloudError::new(ErrorCode::STORAGE_FAILED, reason.clone()),

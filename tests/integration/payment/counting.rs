@@ -109,9 +109,12 @@ async fn a_confirmed_recharge_is_three_calls_or_one_commit() {
     for (batches, expected) in [
         (
             Batches::Separate,
-            vec!["read", "read", "write Log", "write _User", "write Log"],
+            vec!["read", "read", "read", "write Log", "write _User", "write Log"],
         ),
-        (Batches::AllOrNothing, vec!["read", "read", "commit Log _User"]),
+        (
+            Batches::AllOrNothing,
+            vec!["read", "read", "read", "commit Log _User"],
+        ),
     ] {
         let (bank, counting) = counted(batches).await;
         let user = bank.user().await;

@@ -1,6 +1,7 @@
 //! Declined means declined; cancelled and expired means never paid.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -138,4 +139,73 @@ async fn a_refusal_by_policy_is_recorded() {
         bank.recover().await;
         bank.audit().await;
     }
+}
+
+/// Allows everything, or never answers; counts how often it is asked.
+struct Asked {
+    count: AtomicU32,
+    answers: bool,
+}
+
+impl Asked {
+    fn new(answers: bool) -> Arc<Self> {
+        let count = AtomicU32::new(0);
+        Arc::new(Self { count, answers })
+    }
+}
+
+#[async_trait]
+impl PaymentPolicy for Asked {
+    async fn allow(&self, _: Proposal<'_>) -> Result<(), String> {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if !self.answers {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_policy_is_asked_once_for_each_key() {
+    for batches in ALL {
+        let mut bank = Bank::new(batches).await;
+        let (user, product) = (bank.user().await, bank.product(10).await);
+        let policy = Asked::new(true);
+        bank.payments = bank.payments.with_policy(Arc::clone(&policy) as _);
+        let order = bank.order(&user, &product, "o").await.order;
+        // Each key declined twice; the third key's attempt comes after two others.
+        for (n, name) in [(1, "p1"), (2, "p2"), (3, "p3")] {
+            for _ in 0..2 {
+                let paid = bank.payments.pay_order(&user, &order, Some(&key(name))).await;
+                assert_eq!(code(paid), 9002);
+                assert_eq!(policy.count.load(Ordering::Relaxed), n);
+            }
+        }
+        bank.recharge(&user, 100, "r").await;
+        assert_eq!(policy.count.load(Ordering::Relaxed), 4);
+        bank.payments
+            .pay_order(&user, &order, Some(&key("p4")))
+            .await
+            .unwrap();
+        let again = bank.payments.pay_order(&user, &order, Some(&key("p4"))).await;
+        assert!(again.unwrap().replayed);
+        assert_eq!(policy.count.load(Ordering::Relaxed), 5);
+        bank.recover().await;
+        bank.audit().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_does_not_answer_holds_nobody_up() {
+    let mut bank = Bank::new(ALL[0]).await;
+    let (user, product) = (bank.user().await, bank.product(10).await);
+    bank.recharge(&user, 100, "r").await;
+    let order = bank.order(&user, &product, "o").await.order;
+    bank.payments = bank.payments.with_policy(Asked::new(false));
+    let key = key("p");
+    let pay = bank.payments.pay_order(&user, &order, Some(&key));
+    let paid = tokio::time::timeout(bank.config.deadline, pay).await.unwrap();
+    assert_eq!(code(paid), 9010);
+    // Nothing was decided: the same key may be paid later.
+    assert_eq!(bank.logs(Filter::all().eq("kind", "purchase")).await.len(), 0);
 }

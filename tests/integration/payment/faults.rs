@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use paylog::environment::{Clock, Entropy, Environment};
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Timestamp};
+use paylog::payment::PaymentConfig;
 use paylog::store::fault::{FaultRates, FaultStore};
 use paylog::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
 use serde_json::json;
@@ -43,14 +44,17 @@ impl Entropy for Seeded {
     }
 }
 
-fn environment(seed: u64) -> Environment {
+pub(super) fn environment(seed: u64) -> Environment {
     let clock = PausedClock(tokio::time::Instant::now());
     Environment::new(Arc::new(clock), Arc::new(Seeded(AtomicU64::new(seed))))
 }
 
 async fn bare(batches: Batches, seed: u64) -> Bank {
     let environment = environment(seed);
-    let config = bank::config();
+    let config = PaymentConfig {
+        prune_threshold: Some(0),
+        ..bank::config()
+    };
     let store = bank::store(batches, &config, &environment).await;
     Bank::on(Arc::clone(&store), store, config, environment)
 }
@@ -114,10 +118,20 @@ async fn run_seed(batches: Batches, seed: u64) {
                     }
                 },
             );
+            // Recovery and pruning go on beside the payments, so that late requests meet forgotten marks.
+            first.payments.sweep(Duration::ZERO, 50).await;
+            first.payments.prune_crowded().await;
             (n, told)
         }
     });
     let (told, ()) = tokio::join!(futures_util::future::join_all(attempts), confirm);
+    // Everything is closed and pruned before the last late requests arrive.
+    bank.recover().await;
+    bank.audit().await;
+    bank.payments.prune_crowded().await;
+    for worker in &workers {
+        worker.payments.prune_crowded().await;
+    }
     for network in &networks {
         network.heal().await;
     }

@@ -1,8 +1,10 @@
 //! Recharge, order, pay, look: and the same again under the same keys.
 
-use paylog::model::Filter;
-use paylog::payment::Kind;
-use paylog::payment::service::{Channel, Which};
+use std::sync::{Arc, Mutex};
+
+use paylog::model::{Class, ClassName, CloudError, Filter, Schema};
+use paylog::payment::service::{Channel, Receipt, Which};
+use paylog::payment::{Kind, PaymentConfig, setup};
 use serde_json::json;
 
 use super::bank::{ALL, Bank, code, key};
@@ -28,7 +30,7 @@ async fn a_recharge_and_a_purchase() {
         let again = bank.payments.pay_order(&user, &order.order, None).await.unwrap();
         assert!(again.replayed);
         assert_eq!(
-            paylog::payment::service::Receipt {
+            Receipt {
                 replayed: false,
                 ..again
             },
@@ -133,6 +135,7 @@ async fn what_is_refused_outright() {
         .recharge(&user, &json!(1), Channel::Wechat, &key("r"))
         .await;
     assert_eq!(code(wechat), 9008);
+    assert_eq!(bank.logs(Filter::all()).await.len(), 1);
     let order = bank.order(&user, &product, "o").await;
     assert_eq!(
         code(bank.payments.pay_order(&stranger, &order.order, None).await),
@@ -157,7 +160,7 @@ async fn what_is_refused_outright() {
         assert_eq!(code(refused), 9001, "{quantity}");
     }
     assert_eq!(code(bank.confirm("nobody", 5, "T").await), 9004);
-    assert_eq!(bank.logs(Filter::all()).await.len(), 0);
+    assert_eq!(bank.logs(Filter::all()).await.len(), 1);
 }
 
 #[tokio::test]
@@ -239,6 +242,34 @@ async fn users_see_their_own_payments() {
 }
 
 #[tokio::test]
+async fn a_log_that_cannot_be_read_hides_no_other() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let user = bank.user().await;
+        let pointer = json!({"__type": "Pointer", "className": "_User", "objectId": user});
+        for n in 0..3 {
+            bank.recharge(&user, 100, &format!("r{n}")).await;
+            let strange =
+                json!({"key": format!("strange{n}"), "kind": "nonsense", "user": pointer, "state": 5});
+            bank.create(&bank.config.log_class, strange).await;
+        }
+        for limit in [1, 2, 6] {
+            let mut seen = 0;
+            let mut before = None;
+            loop {
+                let page = bank.payments.list(&user, limit, before.as_ref()).await.unwrap();
+                seen += page.payments.len();
+                before = page.next;
+                if before.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, 3, "{limit} at a time");
+        }
+    }
+}
+
+#[tokio::test]
 async fn marks_are_pruned() {
     let bank = Bank::new(ALL[1]).await;
     let (user, product) = (bank.user().await, bank.product(1).await);
@@ -257,4 +288,59 @@ async fn marks_are_pruned() {
     assert_eq!(bank.balance(&user).await, 919);
     bank.recover().await;
     bank.audit().await;
+}
+
+#[tokio::test]
+async fn after_payment_runs_until_it_succeeds() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let (user, product) = (bank.user().await, bank.product(100).await);
+        bank.recharge(&user, 1000, "r").await;
+        bank.recover().await;
+        let store = Arc::clone(&bank.store);
+        let other = Bank::on(
+            Arc::clone(&store),
+            store,
+            bank.config.clone(),
+            bank.environment.clone(),
+        );
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let hook = {
+            let told = Arc::clone(&told);
+            move |receipt: Receipt| {
+                let mut told = told.lock().unwrap();
+                told.push(receipt.log);
+                let ok = told.len() >= 3;
+                async move {
+                    if ok {
+                        Ok(())
+                    } else {
+                        Err(CloudError::other("not now"))
+                    }
+                }
+            }
+        };
+        let payments = other.payments.clone().with_after_payment(hook);
+        let order = bank.order(&user, &product, "o").await;
+        let paid = payments.pay_order(&user, &order.order, None).await.unwrap();
+        other.recover().await;
+        assert_eq!(*told.lock().unwrap(), vec![paid.log; 3]);
+        bank.audit().await;
+    }
+}
+
+#[test]
+fn a_class_of_somebody_else_is_not_locked() {
+    let config = PaymentConfig::new();
+    let foreign = Class::new(config.order_class.clone());
+    let schema = Schema {
+        classes: [(foreign.name.clone(), Arc::new(foreign))].into(),
+    };
+    let refused = setup::changes(&schema, &config).unwrap_err();
+    assert_eq!(refused.variable, "PAYLOG_ORDER_CLASS");
+    let renamed = PaymentConfig {
+        order_class: ClassName::parse("PayOrder").unwrap(),
+        ..config
+    };
+    assert!(setup::changes(&schema, &renamed).is_ok());
 }

@@ -159,6 +159,16 @@ impl Server {
         }
     }
 
+    /// A server that was started otherwise.
+    pub(crate) fn beside(child: Child, address: String, keys: Keys) -> Self {
+        Self {
+            child,
+            address,
+            keys,
+            http: http_client(),
+        }
+    }
+
     /// Sends a request and answers status and body.
     pub(crate) async fn send(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> (u16, Value) {
         send(&self.http, &self.address, &self.keys, method, path, from, body)

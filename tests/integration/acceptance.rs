@@ -1,0 +1,505 @@
+//! What paylog promises, asked of the real program over HTTP by clients who race, cheat and make mistakes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
+use paylog::environment::Environment;
+use serde_json::{Value, json};
+
+use crate::support::program::{As, Server, run, stderr, stdout};
+
+struct Shop {
+    server: Server,
+    data: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+async fn shop() -> Shop {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start(&data).await;
+    Shop {
+        server,
+        data,
+        _folder: folder,
+    }
+}
+
+fn audit(data: &Path) -> Value {
+    let output = run(&["audit", "--json", "--data", data.to_str().unwrap()]);
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+impl Shop {
+    async fn function(&self, name: &str, session: &str, parameters: &Value) -> (u16, Value) {
+        let path = format!("/1.1/functions/{name}");
+        self.server
+            .send("POST", &path, As::User(session), parameters)
+            .await
+    }
+
+    async fn payments(&self, session: &str) -> Vec<Value> {
+        let answer = self
+            .server
+            .call("listPayments", As::User(session), &json!({"limit": 100}))
+            .await;
+        answer["payments"].as_array().unwrap().clone()
+    }
+}
+
+fn without_replayed(answer: &Value) -> Value {
+    let mut answer = answer["result"].clone();
+    answer.as_object_mut().unwrap().shift_remove("replayed");
+    answer
+}
+
+#[tokio::test]
+async fn twenty_calls_pay_one_order_once() {
+    let shop = shop().await;
+    let session = shop.server.sign_up("ming").await;
+    let product = shop.server.product(700).await;
+    shop.server.recharge(&session, 10_000, "r").await;
+    let order = shop.server.order(&session, &product, "o").await;
+    let parameters = json!({ "order": order });
+    let answers = join_all((0..20).map(|_| shop.function("payOrder", &session, &parameters))).await;
+    let first = without_replayed(&answers[0].1);
+    for (status, answer) in &answers {
+        assert_eq!((*status, without_replayed(answer)), (200, first.clone()));
+    }
+    let fresh = answers
+        .iter()
+        .filter(|(_, answer)| answer["result"]["replayed"] == false)
+        .count();
+    assert_eq!(fresh, 1);
+    assert_eq!(shop.server.balance(&session).await, 9_300);
+    assert_eq!(shop.payments(&session).await.len(), 2);
+    assert_eq!(audit(&shop.data)["logs"], 2);
+}
+
+#[tokio::test]
+async fn sixty_four_purchases_with_money_for_forty() {
+    let shop = shop().await;
+    let session = shop.server.sign_up("ming").await;
+    let product = shop.server.product(100).await;
+    shop.server.recharge(&session, 4_000, "r").await;
+    let mut orders = Vec::new();
+    for number in 0..64 {
+        orders.push(shop.server.order(&session, &product, &format!("o{number}")).await);
+    }
+    let pay = async |order: &String| {
+        shop.function("payOrder", &session, &json!({ "order": order }))
+            .await
+    };
+    let answers = join_all(orders.iter().map(pay)).await;
+    let paid = answers.iter().filter(|(status, _)| *status == 200).count();
+    assert_eq!(paid, 40);
+    for (status, answer) in answers.iter().filter(|(status, _)| *status != 200) {
+        assert_eq!((*status, &answer["code"]), (400, &json!(9002)), "{answer}");
+    }
+    assert_eq!(shop.server.balance(&session).await, 0);
+
+    // The refusals stand, whatever happens to the balance; a new key is a new attempt.
+    let declined = answers.iter().position(|(status, _)| *status != 200).unwrap();
+    shop.server.recharge(&session, 100, "r2").await;
+    assert_eq!(pay(&orders[declined]).await, answers[declined]);
+    let again = json!({"order": orders[declined], "key": "again"});
+    let (status, answer) = shop.function("payOrder", &session, &again).await;
+    assert_eq!(
+        (status, &answer["result"]["outcome"]),
+        (200, &json!("succeeded")),
+        "{answer}"
+    );
+    assert_eq!(pay(&orders[declined]).await.0, 200, "the order is paid now");
+    assert_eq!(shop.server.balance(&session).await, 0);
+    audit(&shop.data);
+}
+
+#[tokio::test]
+async fn an_order_is_paid_or_cancelled_and_both_callers_know() {
+    const ORDERS: u64 = 200;
+    let shop = shop().await;
+    let session = shop.server.sign_up("ming").await;
+    let product = shop.server.product(10).await;
+    shop.server.recharge(&session, 10 * ORDERS, "r").await;
+    let mut paid_orders = 0;
+    for number in 0..ORDERS {
+        let order = json!({ "order": shop.server.order(&session, &product, &format!("o{number}")).await });
+        let (paid, cancelled) = if number % 2 == 0 {
+            tokio::join!(
+                shop.function("payOrder", &session, &order),
+                shop.function("cancelOrder", &session, &order)
+            )
+        } else {
+            let (cancelled, paid) = tokio::join!(
+                shop.function("cancelOrder", &session, &order),
+                shop.function("payOrder", &session, &order)
+            );
+            (paid, cancelled)
+        };
+        match (paid.0, cancelled.0) {
+            (200, 400) => {
+                assert_eq!(cancelled.1["code"], 9006, "{}", cancelled.1);
+                paid_orders += 1;
+            }
+            (400, 200) => assert_eq!(paid.1["code"], 9006, "{}", paid.1),
+            _ => panic!("order {number}: {paid:?} and {cancelled:?}"),
+        }
+    }
+    assert_eq!(shop.server.balance(&session).await, 10 * (ORDERS - paid_orders));
+    audit(&shop.data);
+}
+
+#[tokio::test]
+async fn a_used_key_with_another_amount_stores_nothing() {
+    let shop = shop().await;
+    let session = shop.server.sign_up("ming").await;
+    shop.server.recharge(&session, 500, "top-up").await;
+    let before = shop.payments(&session).await;
+    let other = json!({"amount": 501, "channel": "sandbox", "key": "top-up"});
+    let (status, answer) = shop.function("recharge", &session, &other).await;
+    assert_eq!((status, &answer["code"]), (422, &json!(9003)));
+    assert_eq!(shop.payments(&session).await, before);
+    assert_eq!(shop.server.balance(&session).await, 500);
+}
+
+#[tokio::test]
+async fn clients_cannot_touch_money_or_see_that_of_others() {
+    let shop = shop().await;
+    let server = &shop.server;
+    let ming = server.sign_up("ming").await;
+    let mallory = server.sign_up("mallory").await;
+    server.recharge(&ming, 500, "r").await;
+    let me = server
+        .ask("GET", "/1.1/users/me", As::User(&mallory), &Value::Null)
+        .await;
+    let me = format!("/1.1/classes/_User/{}", me["objectId"].as_str().unwrap());
+    let increment = json!({"__op": "Increment", "amount": 1_000});
+    for field in ["account", "frozen", "payEpoch"] {
+        for value in [json!(1_000), increment.clone(), json!({"__op": "Delete"})] {
+            let (status, answer) = server
+                .send("PUT", &me, As::User(&mallory), &json!({ field: value }))
+                .await;
+            assert!(status >= 400, "{field} = {value}: {answer}");
+            let request = json!({"requests": [{"method": "PUT", "path": me, "body": {field: value}}]});
+            let (_, answer) = server
+                .send("POST", "/1.1/batch", As::User(&mallory), &request)
+                .await;
+            assert!(answer[0]["error"]["code"].is_number(), "{answer}");
+        }
+    }
+    let marks = json!({"paylogs": {"__op": "Remove", "objects": ["x"]}});
+    assert!(server.send("PUT", &me, As::User(&mallory), &marks).await.0 >= 400);
+    let rich = json!({"username": "rich", "password": "x", "account": 1_000});
+    assert!(server.send("POST", "/1.1/users", As::Client, &rich).await.0 >= 400);
+    assert!(server.send("DELETE", &me, As::User(&mallory), &json!({})).await.0 >= 400);
+    assert_eq!(server.balance(&mallory).await, 0);
+
+    let log = shop.payments(&ming).await[0]["log"].as_str().unwrap().to_owned();
+    let (_, answer) = server
+        .send(
+            "GET",
+            &format!("/1.1/classes/Log/{log}"),
+            As::User(&mallory),
+            &Value::Null,
+        )
+        .await;
+    assert!(answer.get("amount").is_none(), "{answer}");
+    for class in ["Log", "Order"] {
+        let class = format!("/1.1/classes/{class}");
+        let (status, answer) = server.send("GET", &class, As::User(&mallory), &Value::Null).await;
+        assert!(status >= 400, "{answer}");
+        let (status, answer) = server
+            .send("POST", &class, As::User(&mallory), &json!({"amount": 1}))
+            .await;
+        assert!(status >= 400, "{answer}");
+    }
+    let (status, answer) = server
+        .send(
+            "PUT",
+            &format!("/1.1/classes/Log/{log}"),
+            As::User(&ming),
+            &json!({"state": 1}),
+        )
+        .await;
+    assert!(status >= 400, "{answer}");
+    let (status, answer) = shop
+        .function("getPayment", &mallory, &json!({ "log": log }))
+        .await;
+    assert_eq!((status, &answer["code"]), (404, &json!(9004)));
+    assert!(shop.payments(&mallory).await.is_empty());
+    let product = json!({"name": "free", "price": 1, "onSale": true});
+    assert!(
+        server
+            .send("POST", "/1.1/classes/Product", As::User(&mallory), &product)
+            .await
+            .0
+            >= 400
+    );
+    for internal in ["confirmRecharge", "recoverPayments", "auditAccounts"] {
+        assert_eq!(
+            shop.function(internal, &mallory, &json!({})).await.0,
+            401,
+            "{internal}"
+        );
+    }
+    audit(&shop.data);
+}
+
+#[tokio::test]
+async fn bad_input_is_refused_with_a_code_and_changes_nothing() {
+    let shop = shop().await;
+    let session = shop.server.sign_up("ming").await;
+    let product = shop.server.product(100).await;
+    shop.server.recharge(&session, 500, "r").await;
+    let order = shop.server.order(&session, &product, "o").await;
+    let mut bad: Vec<(&str, Value)> = Vec::new();
+    for amount in [
+        json!(-1),
+        json!(0),
+        json!(1.5),
+        json!("100"),
+        json!(9_007_199_254_740_992_u64),
+        json!(null),
+        json!([1]),
+    ] {
+        bad.push((
+            "recharge",
+            json!({"amount": amount, "channel": "sandbox", "key": "k"}),
+        ));
+    }
+    for key in [json!(""), json!("k".repeat(65)), json!(7), json!(null)] {
+        bad.push(("recharge", json!({"amount": 1, "channel": "sandbox", "key": key})));
+        bad.push(("createOrder", json!({"product": product, "key": key})));
+    }
+    for quantity in [
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!("2"),
+        json!(10_000_000_000_000_u64),
+    ] {
+        bad.push((
+            "createOrder",
+            json!({"product": product, "quantity": quantity, "key": "q"}),
+        ));
+    }
+    bad.extend([
+        ("recharge", json!({"amount": 1, "channel": "gold", "key": "k"})),
+        ("recharge", json!({"amount": 1, "channel": "wechat", "key": "k"})),
+        ("createOrder", json!({"product": "nothing", "key": "p"})),
+        ("createOrder", json!({"product": 7, "key": "p"})),
+        ("payOrder", json!({"order": "nothing"})),
+        ("payOrder", json!({"order": {"$ne": ""}})),
+        ("payOrder", json!({"order": "../x"})),
+        ("payOrder", json!({})),
+        ("cancelOrder", json!({"order": "nothing"})),
+        ("getPayment", json!({"log": "nothing"})),
+        ("getPayment", json!({})),
+        ("listPayments", json!({"limit": -1})),
+        ("listPayments", json!({"before": "nothing"})),
+    ]);
+    for (function, parameters) in &bad {
+        let (status, answer) = shop.function(function, &session, parameters).await;
+        assert!(
+            (400..500).contains(&status),
+            "{function} {parameters}: {status} {answer}"
+        );
+        assert!(
+            answer["code"].is_i64() && answer["error"].is_string(),
+            "{function} {parameters}: {answer}"
+        );
+    }
+    let http = crate::support::program::http_client();
+    let raw = async |body: Vec<u8>| {
+        let request = http.post(format!("{}/1.1/functions/payOrder", shop.server.address));
+        let request = request
+            .header("X-LC-Id", &shop.server.keys.app_id)
+            .header("X-LC-Key", &shop.server.keys.app_key);
+        let request = request
+            .header("X-LC-Session", &session)
+            .header("Content-Type", "application/json");
+        let response = request.body(body).send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<Value>().await.unwrap())
+    };
+    for (body, expected) in [
+        (b"{\"order\":".to_vec(), 400),
+        (b"[]".to_vec(), 400),
+        (vec![b'x'; 21 << 20], 413),
+    ] {
+        let (status, answer) = raw(body).await;
+        assert_eq!(status, expected, "{answer}");
+        assert!(answer["code"].is_i64(), "{answer}");
+    }
+    assert_eq!(shop.server.balance(&session).await, 500);
+    assert_eq!(shop.payments(&session).await.len(), 1);
+    let pending = format!("/1.1/classes/Order/{order}");
+    let order = shop.server.ask("GET", &pending, As::Master, &Value::Null).await;
+    assert_eq!(order["status"], "pending");
+    let report = audit(&shop.data);
+    assert_eq!(report["orders"], 1, "{report}");
+}
+
+#[tokio::test]
+async fn a_backup_under_load_is_whole() {
+    let shop = shop().await;
+    let session = shop.server.sign_up("ming").await;
+    let product = shop.server.product(1).await;
+    shop.server.recharge(&session, 1_000_000, "r").await;
+    let load = async |worker: usize| {
+        for number in 0.. {
+            let order = shop
+                .server
+                .order(&session, &product, &format!("{worker}-{number}"))
+                .await;
+            shop.server
+                .call("payOrder", As::User(&session), &json!({ "order": order }))
+                .await;
+        }
+    };
+    let folder = shop.data.parent().unwrap().to_owned();
+    let data = shop.data.clone();
+    let backups = tokio::task::spawn_blocking(move || {
+        for number in 0..5 {
+            let file = folder.join(format!("backup-{number}"));
+            let copy = folder.join(format!("copy-{number}"));
+            let (file, copy, data) = (
+                file.to_str().unwrap(),
+                copy.to_str().unwrap(),
+                data.to_str().unwrap(),
+            );
+            for arguments in [
+                ["backup", file, "--data", data],
+                ["restore", file, "--data", copy],
+            ] {
+                let output = run(&arguments);
+                assert!(output.status.success(), "{arguments:?}: {}", stderr(&output));
+            }
+            audit(Path::new(copy));
+        }
+    });
+    tokio::select! {
+        _ = join_all((0..8).map(load)) => {}
+        done = backups => done.unwrap(),
+    }
+}
+
+/// A small file system of its own, where the process may mount one.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &Path) -> Option<Self> {
+        let disk = folder.join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"])
+            .arg(&disk)
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then_some(Self(disk))
+    }
+
+    fn grow(&self) {
+        let grown = Command::new("mount")
+            .args(["-o", "remount,size=256m"])
+            .arg(&self.0)
+            .status();
+        assert!(grown.unwrap().success());
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_answers_503_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(folder.path()) else {
+        println!(
+            "SKIPPED a_full_disk_answers_503_and_loses_nothing: this user cannot mount a small file system"
+        );
+        return;
+    };
+    let data = disk.0.join("data");
+    let server = Server::start(&data).await;
+    let session = server.sign_up("ming").await;
+    let product = server.product(1).await;
+    server.recharge(&session, 1_000_000, "r").await;
+
+    let full = AtomicBool::new(false);
+    let load = async |worker: usize| {
+        let mut paid = BTreeMap::new();
+        let mut refused = 0_u32;
+        for number in 0.. {
+            // Enough refusals to know that the disk is full, and that the server lives with it.
+            if refused >= 20 || full.load(Ordering::Relaxed) {
+                break;
+            }
+            let key = format!("{worker}-{number}");
+            let padding = "x".repeat(2_000);
+            let note = json!({ "text": padding });
+            let (note, _) = server.send("POST", "/1.1/classes/Note", As::Client, &note).await;
+            let asked = json!({"product": product, "key": key});
+            let (status, order) = server
+                .send("POST", "/1.1/functions/createOrder", As::User(&session), &asked)
+                .await;
+            if status == 200 {
+                let order = order["result"]["order"].as_str().unwrap().to_owned();
+                let asked = json!({ "order": order });
+                let (status, answer) = server
+                    .send("POST", "/1.1/functions/payOrder", As::User(&session), &asked)
+                    .await;
+                if status == 200 {
+                    paid.insert(order, answer["result"]["log"].clone());
+                    continue;
+                }
+                assert_eq!(status, 503, "{answer}");
+            } else {
+                assert_eq!(status, 503, "{order}");
+            }
+            assert!(note == 201 || note == 503, "{note}");
+            refused += 1;
+        }
+        full.store(true, Ordering::Relaxed);
+        paid
+    };
+    let paid: BTreeMap<String, Value> = join_all((0..8).map(load)).await.into_iter().flatten().collect();
+    assert!(!paid.is_empty());
+    let balance = server.balance(&session).await;
+    assert!(balance <= 1_000_000 - paid.len() as u64, "reads go on");
+
+    // With room again, what was acknowledged is there, and what was not is decided by asking again.
+    disk.grow();
+    let environment = Environment::system();
+    while environment.elapsed() < crate::support::program::PATIENCE {
+        let note = json!({"text": "room"});
+        if server
+            .send("POST", "/1.1/classes/Note", As::Client, &note)
+            .await
+            .0
+            == 201
+        {
+            break;
+        }
+        environment.sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for (order, log) in &paid {
+        let again = server
+            .call("payOrder", As::User(&session), &json!({ "order": order }))
+            .await;
+        assert_eq!((&again["log"], &again["replayed"]), (log, &json!(true)));
+    }
+    assert!(server.stop().await.success());
+    let recovered = run(&["recover", "--data", data.to_str().unwrap()]);
+    assert!(recovered.status.success(), "{}", stderr(&recovered));
+    let report = audit(&data);
+    assert_eq!(report["open"].as_u64().unwrap_or(0), 0, "{report}");
+}

@@ -1,0 +1,188 @@
+//! A store in trouble: logs can be written and accounts cannot. Time is paused, so waiting costs nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use paylog::environment::Environment;
+use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Timestamp, Update};
+use paylog::payment::service::Recovered;
+use paylog::store::{Action, ReadError, Store, Write, WriteOutcome};
+
+use super::bank::{self, Bank, Batches, key};
+use super::faults::environment;
+
+/// Loses every write of an account while there is trouble. No batch of it is all-or-nothing.
+#[derive(Debug)]
+struct Troubled {
+    inner: Arc<dyn Store>,
+    trouble: AtomicBool,
+}
+
+#[async_trait]
+impl Store for Troubled {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.inner.get(class, id).await
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        self.inner.find(class, query).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        self.inner.count(class, filter).await
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        if write.class == ClassName::user() && self.trouble.load(Ordering::Relaxed) {
+            return WriteOutcome::Unknown("lost".into());
+        }
+        self.inner.write(write).await
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        let mut outcomes = Vec::new();
+        for write in writes {
+            outcomes.push(self.write(write).await);
+        }
+        outcomes
+    }
+}
+
+/// A customer with money, an order, and a call to pay it that got nowhere.
+struct Left {
+    bank: Bank,
+    troubled: Arc<Troubled>,
+    user: ObjectId,
+    order: ObjectId,
+}
+
+impl Left {
+    async fn new() -> Self {
+        let environment: Environment = environment(1);
+        let config = bank::config();
+        let store = bank::store(Batches::Separate, &config, &environment).await;
+        let troubled = Arc::new(Troubled {
+            inner: Arc::clone(&store),
+            trouble: AtomicBool::new(false),
+        });
+        let seen: Arc<dyn Store> = Arc::clone(&troubled) as _;
+        let bank = Bank::on(seen, store, config, environment);
+        let (user, product) = (bank.user().await, bank.product(100).await);
+        bank.recharge(&user, 1000, "r").await;
+        bank.recover().await;
+        let order = bank.order(&user, &product, "o").await.order;
+        troubled.trouble.store(true, Ordering::Relaxed);
+        let left = Self {
+            bank,
+            troubled,
+            user,
+            order,
+        };
+        assert_eq!(left.pay().await, Err(9010));
+        left
+    }
+
+    async fn pay(&self) -> Result<(), i32> {
+        let key = key("p");
+        let paid = self.bank.payments.pay_order(&self.user, &self.order, Some(&key));
+        paid.await.map(|_| ()).map_err(|error| error.code.0)
+    }
+
+    fn heal(&self) {
+        self.troubled.trouble.store(false, Ordering::Relaxed);
+    }
+
+    async fn log(&self) -> Document {
+        let mut logs = self.bank.logs(Filter::all().eq("kind", "purchase")).await;
+        assert_eq!(logs.len(), 1);
+        logs.remove(0)
+    }
+
+    async fn write(&self, update: Update) {
+        let action = Action::Update {
+            id: self.log().await.object_id().unwrap(),
+            guard: Filter::all(),
+            update,
+            fetch: false,
+        };
+        let class = self.bank.config.log_class.clone();
+        let outcome = self.bank.store.write(Write { class, action }).await;
+        assert!(matches!(outcome, WriteOutcome::Applied(_)), "{outcome:?}");
+    }
+
+    async fn paid(&self) {
+        self.bank.recover().await;
+        assert_eq!(self.bank.status(&self.order).await, "paid");
+        assert_eq!(self.bank.balance(&self.user).await, 900);
+        self.bank.audit().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn thirty_seconds_of_trouble_leave_nothing_to_an_operator() {
+    let left = Left::new().await;
+    assert_eq!(left.log().await.integer("claims"), Some(1), "one run claims once");
+    let end = left.bank.environment.elapsed() + Duration::from_secs(30);
+    while left.bank.environment.elapsed() < end {
+        let swept = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
+        assert_eq!(swept.stuck, 0);
+        tokio::time::sleep(left.bank.config.sweep_every).await;
+    }
+    assert_eq!(left.log().await.get("stuck"), None);
+    left.heal();
+    left.paid().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_keeps_failing_is_tried_every_minute_and_left_at_last() {
+    let left = Left::new().await;
+    let mut sweeps = 0;
+    while left.log().await.get("stuck").is_none() {
+        let iso = left.log().await["claimedUntil"]["iso"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let now = left.bank.environment.now();
+        let latest = now.plus_millis(60_000);
+        assert!(Timestamp::parse(&iso).unwrap() <= latest, "{iso}, now is {now}");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let swept = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
+        assert_eq!(swept.taken, 1);
+        sweeps += 1;
+    }
+    assert_eq!(sweeps, left.bank.config.claims_max);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stuck_payment_that_its_caller_finishes_is_closed_and_told() {
+    let mut left = Left::new().await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&told);
+    left.bank.payments = left.bank.payments.with_after_payment(move |receipt| {
+        seen.lock().unwrap().push(receipt);
+        async { Ok(()) }
+    });
+    left.write(Update::new().set("stuck", "no answer")).await;
+    left.heal();
+    left.pay().await.unwrap();
+    // Nobody closes it: no sweeper runs here, as where the process ends right after the answer.
+    left.paid().await;
+    let states: Vec<_> = told.lock().unwrap().iter().map(|receipt| receipt.state).collect();
+    assert!(
+        !states.is_empty() && states.iter().all(|state| *state == 4),
+        "{states:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_asks_again_makes_recovery_try_again() {
+    let left = Left::new().await;
+    left.write(Update::new().set("stuck", "no answer")).await;
+    let skipped = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
+    assert_eq!(skipped, Recovered::default());
+    assert_eq!(left.pay().await, Err(9010));
+    left.heal();
+    left.paid().await;
+}
