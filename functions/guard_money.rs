@@ -20,6 +20,11 @@ pub(crate) async fn before_user_update(
     payments.config().guard_user_update(user.updated_keys())
 }
 
+/// A user who may have money is not for deleting.
+pub(crate) async fn before_user_delete(State(payments): State<Payments>) -> Result<(), CloudError> {
+    payments.config().guard_user_delete()
+}
+
 /// Logs and orders are not for creating, changing or deleting.
 pub(crate) async fn before_record_write(
     record: HookObject,

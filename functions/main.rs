@@ -16,9 +16,10 @@ mod recover_payments;
 use std::process::ExitCode;
 
 use paylog::engine::App;
-use paylog::payment::Payments;
+use paylog::payment::{PaymentConfig, Payments};
 
-fn app() -> App<Payments> {
+fn app(config: &PaymentConfig) -> App<Payments> {
+    let (log, order) = (config.log_class.as_str(), config.order_class.as_str());
     App::new()
         .function("createOrder", create_order::create_order)
         .function("payOrder", pay_order::pay_order)
@@ -33,14 +34,15 @@ fn app() -> App<Payments> {
         .internal_function("afterPayment", after_payment::after_payment)
         .before_save("_User", guard_money::before_user_save)
         .before_update("_User", guard_money::before_user_update)
-        .before_save("Log", guard_money::before_record_write)
-        .before_update("Log", guard_money::before_record_write)
-        .before_delete("Log", guard_money::before_record_write)
-        .before_save("Order", guard_money::before_record_write)
-        .before_update("Order", guard_money::before_record_write)
-        .before_delete("Order", guard_money::before_record_write)
+        .before_delete("_User", guard_money::before_user_delete)
+        .before_save(log, guard_money::before_record_write)
+        .before_update(log, guard_money::before_record_write)
+        .before_delete(log, guard_money::before_record_write)
+        .before_save(order, guard_money::before_record_write)
+        .before_update(order, guard_money::before_record_write)
+        .before_delete(order, guard_money::before_record_write)
 }
 
 fn main() -> ExitCode {
-    paylog::cli::run(app())
+    paylog::cli::run(app)
 }

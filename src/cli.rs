@@ -25,15 +25,16 @@ use clap::Parser;
 use crate::config::{Home, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::payment::Payments;
+use crate::payment::{PaymentConfig, Payments};
 use crate::telemetry::logs;
 
 use arguments::{Arguments, Command, HomeArguments};
 
-/// Does what the command line says, with `app`'s functions and hooks where it serves. Ends with 0 where all is well,
-/// with 1 after an error or a finding, with 2 where the command line makes no sense.
+/// Does what the command line says, with the app's functions and hooks where it serves or tells of payments; `app` is
+/// given the class names that its hooks are for. Ends with 0 where all is well, with 1 after an error or a finding, with
+/// 2 where the command line makes no sense.
 #[must_use]
-pub fn run(app: App<Payments>) -> ExitCode {
+pub fn run(app: impl FnOnce(&PaymentConfig) -> App<Payments>) -> ExitCode {
     let arguments = Arguments::parse();
     match perform(app, arguments) {
         Ok(true) => ExitCode::SUCCESS,
@@ -45,7 +46,7 @@ pub fn run(app: App<Payments>) -> ExitCode {
     }
 }
 
-fn perform(app: App<Payments>, arguments: Arguments) -> Result<bool> {
+fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Arguments) -> Result<bool> {
     logs::start(&arguments.logging.log, arguments.logging.log_format.into())?;
     let variables = Variables::of_process();
     let environment = Environment::system();
@@ -53,10 +54,20 @@ fn perform(app: App<Payments>, arguments: Arguments) -> Result<bool> {
         |given: &HomeArguments| Home::choose(given.data.clone(), given.database.as_deref(), &variables);
     let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     match &command {
-        Command::Serve(given) => on_threads(serve::run(app, given, &variables, environment)),
+        Command::Serve(given) => {
+            let config = serve::payment_config(&variables)?;
+            on_threads(serve::run(app(&config), given, config, &variables, environment))
+        }
         Command::Recover(given) => {
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
-            on_threads(recover::run(given, &home, config, &variables, &environment))
+            on_threads(recover::run(
+                app(&config),
+                given,
+                &home,
+                config,
+                &variables,
+                &environment,
+            ))
         }
         Command::Audit(given) => {
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);

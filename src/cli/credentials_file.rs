@@ -88,18 +88,23 @@ pub(crate) fn read_or_make(data: &Path, environment: &Environment) -> Result<(Cr
     if let Some(credentials) = read(data)? {
         return Ok((credentials, false));
     }
+    let credentials = make(environment);
+    let path = path(data);
+    durable_file::write_private(&path, text(&credentials)?.as_bytes())
+        .with_context(|| format!("the keys cannot be written to {}", path.display()))?;
+    Ok((credentials, true))
+}
+
+/// New keys, stored nowhere.
+pub(crate) fn make(environment: &Environment) -> Credentials {
     let key = || SecretString::from(environment.random_text(KEY_LENGTH));
-    let credentials = Credentials {
+    Credentials {
         app_id: environment.random_text(KEY_LENGTH),
         app_key: key(),
         master_key: Some(key()),
         hook_key: Some(key()),
         androidx_key: None,
-    };
-    let path = path(data);
-    durable_file::write_private(&path, text(&credentials)?.as_bytes())
-        .with_context(|| format!("the keys cannot be written to {}", path.display()))?;
-    Ok((credentials, true))
+    }
 }
 
 /// The text of a credentials file.

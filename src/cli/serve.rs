@@ -5,7 +5,7 @@ mod embedded;
 mod health;
 pub(crate) mod leancloud;
 mod listen;
-mod sessions;
+pub(crate) mod sessions;
 
 use std::net::IpAddr;
 
@@ -32,6 +32,7 @@ pub(crate) struct Setting<'a> {
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &ServeArguments,
+    payments: PaymentConfig,
     variables: &Variables,
     environment: Environment,
 ) -> Result<bool> {
@@ -50,7 +51,7 @@ pub(crate) async fn run(
         app,
         arguments,
         keys: Keys::read(variables)?,
-        payments: payment_config(variables)?,
+        payments,
         environment,
     };
     match home {
@@ -90,7 +91,7 @@ fn refuse_unsafe(findings: &[Finding], allow: bool) -> Result<()> {
 const AFTER_PAYMENT: &str = "afterPayment";
 
 /// Has `afterPayment` called, where the app has it, for every payment that has succeeded.
-fn connect_after_payment(engine: &Engine, payments: &Payments) {
+pub(crate) fn connect_after_payment(engine: &Engine, payments: &Payments) {
     if !engine.has_function(AFTER_PAYMENT) {
         return;
     }

@@ -8,10 +8,15 @@
 //! - `Rejected` keeps the server's code. 429 is refused before anything is done, as far as LeanCloud says; 401 and 403
 //!   likewise. Whoever moves money takes none of them for a decision of the document: only a success and a 305 are.
 //! - A 429 for a whole batch is `Unknown` for each of its elements, since each of them counts as a call.
+//! - Where a condition inside a batch is not honoured, conditional writes are sent as requests of their own, several at
+//!   once unless two of them are of the same object.
 //! - Reads have no parameter that chooses the primary: LeanCloud has none. What decides about money is confirmed by a
 //!   conditional update.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
 
 use crate::client::objects::{is_unconditional, write_request};
 use crate::client::{Client, ClientError, Idempotent, ReadOptions, Retry};
@@ -20,6 +25,9 @@ use crate::store::{Action, ReadError, Store, Write, WriteOutcome};
 
 /// How LeanCloud says that there is no object to update, under code 1. Recorded.
 const NO_SUCH_OBJECT: &str = "Could not find object by id";
+
+/// Requests under way at once, in place of one batch.
+const WRITES_AT_ONCE: usize = 16;
 
 #[async_trait]
 impl Store for Client {
@@ -54,11 +62,16 @@ impl Store for Client {
 
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
         if !self.shared.guarded_batches && writes.iter().any(|write| is_conditional(&write.action)) {
-            let mut outcomes = Vec::with_capacity(writes.len());
-            for write in writes {
-                outcomes.push(self.write(write).await);
-            }
-            return outcomes;
+            let at_once = if are_of_different_objects(&writes) {
+                WRITES_AT_ONCE
+            } else {
+                1
+            };
+            return stream::iter(writes)
+                .map(|write| self.write(write))
+                .buffered(at_once)
+                .collect()
+                .await;
         }
         let outcomes = self.for_store().write_all(&writes, &HookKind::ALL).await;
         let each = writes.iter().zip(outcomes);
@@ -83,6 +96,16 @@ fn is_conditional(action: &Action) -> bool {
         Action::Create { .. } => false,
         Action::Update { guard, .. } | Action::Delete { guard, .. } => !is_unconditional(guard),
     }
+}
+
+/// Whether no write can tell whether another came before or after it.
+fn are_of_different_objects(writes: &[Write]) -> bool {
+    let mut seen = HashSet::with_capacity(writes.len());
+    writes.iter().all(|write| match &write.action {
+        // A unique index may let only the first of two in.
+        Action::Create { .. } => false,
+        Action::Update { id, .. } | Action::Delete { id, .. } => seen.insert((&write.class, id)),
+    })
 }
 
 /// The port calls an absent document a condition that does not hold; LeanCloud has errors of its own for it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future;
 
 use crate::environment::Environment;
-use crate::model::{Document, ErrorCode, Query};
+use crate::model::{Document, ErrorCode, Filter, Query};
 use crate::payment::effect::{Commit, Effect, Input, Outcome, Purpose, Write};
 use crate::payment::leg::Target;
 use crate::payment::machine::{End, Manner, Next, Payment, Restart, step};
@@ -22,6 +22,9 @@ const PAUSE_MIN: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Epochs move rarely; after this many restarts for that reason even they are spaced out.
 const QUICK_RESTARTS: u32 = 3;
+
+/// Closings in one round trip, where each is a write of its own: all of them must fit into one time-out.
+const CLOSINGS_AT_ONCE: usize = 64;
 
 /// Runs payments against a store. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -140,30 +143,38 @@ impl Driver {
         }
     }
 
-    /// Closes settled payments, all in one batch. The world has been told of them. What cannot be closed now is left
-    /// to recovery.
+    /// Closes settled payments, in one batch or few, and answers how many are closed now. The world has been told of
+    /// them. What cannot be closed now is left to recovery.
     ///
     /// # Errors
     /// [`ProtocolError::UnexpectedInput`] for a mistake in this program.
-    pub async fn conclude(&self, payments: Vec<Payment>) -> Result<(), ProtocolError> {
-        let mut waiting = Vec::with_capacity(payments.len());
-        let mut writes = Vec::with_capacity(payments.len());
+    pub async fn conclude(&self, payments: Vec<Payment>) -> Result<usize, ProtocolError> {
+        let mut closings = Vec::with_capacity(payments.len());
         for payment in payments {
             let stepped = step(payment, Input::Told)?;
             if let Next::Ask(Effect::Close(write)) = stepped.next {
-                waiting.push(stepped.payment);
-                writes.push(write);
+                closings.push((stepped.payment, write));
             }
         }
-        if writes.is_empty() {
-            return Ok(());
+        let at_once = match self.manner() {
+            Manner::AtOnce => closings.len(),
+            Manner::Stepwise => CLOSINGS_AT_ONCE,
+        };
+        let mut closings = closings.into_iter();
+        let mut closed = 0_usize;
+        loop {
+            let (waiting, writes): (Vec<_>, Vec<_>) = closings.by_ref().take(at_once).unzip();
+            if writes.is_empty() {
+                return Ok(closed);
+            }
+            let outcomes = self.batch(writes, self.timeout).await;
+            for (payment, outcome) in waiting.into_iter().zip(outcomes) {
+                // Whatever else it asks for is recovery's: the log is open, and the sweeper finds it.
+                if step(payment, Input::Outcomes(vec![outcome]))?.next == Next::End(End::Closed) {
+                    closed = closed.saturating_add(1);
+                }
+            }
         }
-        let outcomes = self.batch(writes).await;
-        for (payment, outcome) in waiting.into_iter().zip(outcomes) {
-            // Whatever it asks for now is recovery's: the log is open, and the sweeper finds it.
-            let _ = step(payment, Input::Outcomes(vec![outcome]))?;
-        }
-        Ok(())
     }
 
     /// Leaves a log to an operator. Best effort: a log that is not marked is found and tried again.
@@ -189,12 +200,37 @@ impl Driver {
         self.retrying(deadline, || self.store.find(class, query)).await
     }
 
+    /// Counts what matches, again and again until `deadline`; `None` where no read was answered.
+    pub async fn count(
+        &self,
+        class: &crate::model::ClassName,
+        filter: &Filter,
+        deadline: Duration,
+    ) -> Option<u64> {
+        self.retrying(deadline, || self.store.count(class, filter)).await
+    }
+
     /// One write.
     pub async fn write(&self, write: Write) -> Outcome {
-        match tokio::time::timeout(self.timeout, self.store.write(to_store(write))).await {
+        self.write_within(write, self.timeout).await
+    }
+
+    /// One write, for somebody who waits until `deadline` only.
+    pub async fn write_before(&self, write: Write, deadline: Duration) -> Outcome {
+        self.write_within(write, self.time_left(deadline)).await
+    }
+
+    async fn write_within(&self, write: Write, timeout: Duration) -> Outcome {
+        match tokio::time::timeout(timeout, self.store.write(to_store(write))).await {
             Ok(outcome) => outcome.into(),
             Err(_) => Outcome::Unknown,
         }
+    }
+
+    /// How long one call may take: whoever waits is to be answered by the deadline, not after it.
+    fn time_left(&self, deadline: Duration) -> Duration {
+        let left = deadline.saturating_sub(self.environment.elapsed());
+        self.timeout.min(left)
     }
 
     fn pause(&self, why: Restart, restarts: u32) -> Duration {
@@ -214,7 +250,7 @@ impl Driver {
     {
         let mut tries = 0;
         loop {
-            match tokio::time::timeout(self.timeout, read()).await {
+            match tokio::time::timeout(self.time_left(deadline), read()).await {
                 Ok(Ok(answer)) => return Some(answer),
                 Ok(Err(ReadError::Rejected(error))) => {
                     tracing::warn!(code = error.code.0, "the store refuses a read: {error}");
@@ -251,32 +287,43 @@ impl Driver {
                 let query = Query::new(filter);
                 self.find(&class, &query, deadline).await.map(Input::Found)
             }
-            Effect::Write(write) => Some(Input::Outcomes(vec![self.write(write).await])),
-            Effect::Close(write) => Some(Input::Outcomes(self.batch(vec![write]).await)),
-            Effect::Batch(writes) => Some(Input::Outcomes(self.batch(writes).await)),
-            Effect::Commit(writes) => Some(Input::Committed(self.commit(writes).await)),
+            Effect::Write(write) => {
+                let outcome = self.write_before(write, deadline).await;
+                Some(Input::Outcomes(vec![outcome]))
+            }
+            Effect::Close(write) => {
+                let outcomes = self.batch(vec![write], self.time_left(deadline)).await;
+                Some(Input::Outcomes(outcomes))
+            }
+            Effect::Batch(writes) => {
+                let outcomes = self.batch(writes, self.time_left(deadline)).await;
+                Some(Input::Outcomes(outcomes))
+            }
+            Effect::Commit(writes) => {
+                let commit = self.commit(writes, self.time_left(deadline)).await;
+                Some(Input::Committed(commit))
+            }
         }
     }
 
-    async fn batch(&self, writes: Vec<Write>) -> Vec<Outcome> {
+    async fn batch(&self, writes: Vec<Write>, timeout: Duration) -> Vec<Outcome> {
         let count = writes.len();
         let writes = writes.into_iter().map(to_store).collect();
-        let mut outcomes: Vec<Outcome> =
-            match tokio::time::timeout(self.timeout, self.store.batch(writes)).await {
-                Ok(outcomes) => outcomes.into_iter().map(Outcome::from).collect(),
-                Err(_) => Vec::new(),
-            };
+        let mut outcomes: Vec<Outcome> = match tokio::time::timeout(timeout, self.store.batch(writes)).await {
+            Ok(outcomes) => outcomes.into_iter().map(Outcome::from).collect(),
+            Err(_) => Vec::new(),
+        };
         outcomes.resize(count, Outcome::Unknown);
         outcomes
     }
 
-    async fn commit(&self, writes: Vec<Write>) -> Commit {
+    async fn commit(&self, writes: Vec<Write>, timeout: Duration) -> Commit {
         let Some(atomic) = self.store.atomic() else {
             // Only a driver whose store can do it asks for commits; without an answer the machine starts over.
             return Commit::Unknown;
         };
         let writes = writes.into_iter().map(to_store).collect();
-        match tokio::time::timeout(self.timeout, atomic.commit(writes)).await {
+        match tokio::time::timeout(timeout, atomic.commit(writes)).await {
             Ok(CommitOutcome::Applied(written)) => {
                 Commit::Applied(written.into_iter().map(document).collect())
             }

@@ -37,8 +37,21 @@ impl PaymentConfig {
         given.map_or(Ok(()), |field| Err(read_only(field)))
     }
 
-    /// For the hooks of logs and orders: nobody writes them but the payment flow. A class of that name that is the
-    /// app's own, since the flow uses another, is left alone.
+    /// For `beforeDelete` of users: their money and marks would go with them, and payments under way would have nowhere
+    /// to arrive. By anyone: a hook does not see who deletes, nor what is under way.
+    ///
+    /// # Errors
+    /// 119.
+    pub fn guard_user_delete(&self) -> Result<(), CloudError> {
+        let text = format!(
+            "An object of '{}' holds money and is never deleted. Take away its personal data and its means to log in.",
+            self.user_class
+        );
+        Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text))
+    }
+
+    /// For the hooks of logs and orders: nobody writes them but the payment flow. Another class, which a hook was
+    /// registered for by mistake, is left alone.
     ///
     /// # Errors
     /// 119.

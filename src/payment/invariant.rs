@@ -98,7 +98,16 @@ impl Ledger {
             if let (Ok(Some(mark)), Some(order)) = (log.intent.order_mark(&self.rules), &log.intent.order)
                 && log.intent.kind != Kind::Refund
             {
-                self.statuses.insert(order.clone(), mark.status());
+                let before = self.statuses.insert(order.clone(), mark.status());
+                if let Some(before) = before {
+                    self.differences.push(Difference {
+                        class: self.rules.order_class.to_string(),
+                        id: order.clone(),
+                        field: "status".into(),
+                        expected: "one attempt that succeeded".into(),
+                        found: format!("{} by one and {} by another", before.name(), mark.status().name()),
+                    });
+                }
             }
         }
         if log.state < LogState::Closed {

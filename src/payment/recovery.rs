@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::model::{Filter, Timestamp, Update, Value};
+use crate::model::{Filter, Test, Timestamp, Update, Value};
 use crate::payment::Rules;
 use crate::payment::effect::Write;
 use crate::payment::kind::Kind;
@@ -69,22 +69,46 @@ pub fn stuck(rules: &Rules, log: &Log, why: &str) -> Write {
 }
 
 /// Which logs wait to be taken up: open, not stuck, not claimed, and (where never claimed) older than `untouched`.
-/// A recharge in state 1 waits for its gateway, and nothing can be done for it.
+/// A recharge in state 1 waits for its gateway, and nothing can be done for it. A lease that ends after `longest`,
+/// the end of the longest one given out now, is that of a worker whose clock is wrong, and keeps nobody away.
 #[must_use]
-pub fn due(now: Timestamp, untouched: Timestamp) -> Filter {
+pub fn due(now: Timestamp, untouched: Timestamp, longest: Timestamp) -> Filter {
     Filter::all()
         .lt("state", LogState::Closed.number())
         .exists("stuck", false)
         .and_any(vec![
             Filter::all().ne("kind", Kind::Recharge.name()),
-            Filter::all().and_key("state", crate::model::Test::Gt(LogState::Ordered.number().into())),
+            Filter::all().and_key("state", Test::Gt(LogState::Ordered.number().into())),
         ])
         .and_any(vec![
             Filter::all().lte("claimedUntil", date(now)),
+            Filter::all().and_key("claimedUntil", Test::Gt(date(longest))),
             Filter::all()
                 .exists("claimedUntil", false)
                 .lte("createdAt", date(untouched)),
         ])
+}
+
+/// Which logs, created by `created`, a worker has still to bring to their end. Neither those that wait for an
+/// operator, nor a recharge that waits for its gateway.
+#[must_use]
+pub fn open(created: Timestamp) -> Filter {
+    Filter::all()
+        .lt("state", LogState::Closed.number())
+        .exists("stuck", false)
+        .lte("createdAt", date(created))
+        .and_any(vec![
+            Filter::all().ne("kind", Kind::Recharge.name()),
+            Filter::all().and_key("state", Test::Gt(LogState::Ordered.number().into())),
+        ])
+}
+
+/// Which logs wait for an operator.
+#[must_use]
+pub fn left_stuck() -> Filter {
+    Filter::all()
+        .lt("state", LogState::Closed.number())
+        .exists("stuck", true)
 }
 
 /// Closes a recharge that nobody paid. Money that arrives later makes a log of its own.

@@ -65,6 +65,10 @@ struct Inner {
     closings_waiting: Mutex<Option<mpsc::Receiver<Payment>>>,
     /// Documents with too many marks.
     crowded: Mutex<BTreeSet<Target>>,
+    /// Notified when logs have been closed, whose marks can then be forgotten.
+    closed: tokio::sync::Notify,
+    /// What `afterPayment` is running for.
+    telling: background::Telling,
 }
 
 /// How a payment came out, as far as this worker is concerned.
@@ -96,6 +100,8 @@ impl Payments {
             closings,
             closings_waiting: Mutex::new(Some(waiting)),
             crowded: Mutex::default(),
+            closed: tokio::sync::Notify::new(),
+            telling: background::Telling::default(),
         }))
     }
 

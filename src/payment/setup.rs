@@ -22,7 +22,8 @@ pub struct ForeignClass {
 }
 
 /// What to change in `schema` so that money can be kept in it, in order. Empty where everything is there; never
-/// changes what an app has set up itself, apart from the four columns of `_User`.
+/// changes what an app has set up itself, apart from the four columns of `_User` and who may delete users: no client,
+/// since their money would go with them.
 ///
 /// # Errors
 /// [`ForeignClass`].
@@ -45,6 +46,15 @@ pub fn changes(schema: &Schema, config: &PaymentConfig) -> Result<Vec<SchemaChan
     }
     add(&mut changes, schema, product_class(config));
     add(&mut changes, schema, Class::new(config.user_class.clone()));
+    let users = schema.classes.get(&config.user_class);
+    let permissions = users.map_or_else(ClassPermissions::public, |class| class.permissions.clone());
+    if permissions.delete != Permission::MasterOnly {
+        let locked = ClassPermissions {
+            delete: Permission::MasterOnly,
+            ..permissions
+        };
+        changes.push(SchemaChange::SetPermissions(config.user_class.clone(), locked));
+    }
     for (name, column) in user_columns(config) {
         let standing = schema.classes.get(&config.user_class);
         let standing = standing.and_then(|class| class.columns.get(&name));

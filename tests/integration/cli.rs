@@ -490,6 +490,112 @@ async fn recover_asks_the_running_server() {
     serde_json::from_slice::<Value>(&alone.stdout).unwrap();
 }
 
+/// The app's `afterPayment` says "paid" in the log.
+#[tokio::test]
+async fn recover_tells_the_app_before_it_closes_a_payment() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let session = server.sign_up("tester").await;
+    server.recharge(&session, 10_000, "first").await;
+    assert!(server.stop().await.success());
+    // As a crash right after the answer leaves it.
+    let log = ClassName::parse("Log").unwrap();
+    let store = SqliteStore::open(&data, Environment::system()).unwrap();
+    let all = Query::new(Filter::all());
+    let id = store.find(&log, &all).await.unwrap()[0].object_id().unwrap();
+    let reopen = Write::update(&log, &id, Filter::all(), Update::new().set("state", 4));
+    assert!(matches!(store.write(reopen).await, WriteOutcome::Applied(_)));
+    store.close().await;
+    let recovered = run(&["recover", "--log", "debug", "--data", text(&data)]);
+    let said = stdout(&recovered) + &stderr(&recovered);
+    assert!(recovered.status.success(), "{said}");
+    assert!(said.contains("1 succeeded"), "{said}");
+    let told = said
+        .lines()
+        .filter(|line| line.contains("paid") && line.contains(id.as_str()));
+    assert_eq!(told.count(), 1, "{said}");
+}
+
+#[tokio::test]
+async fn recover_says_what_stays_open() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    assert!(server.stop().await.success());
+    let log = ClassName::parse("Log").unwrap();
+    let store = SqliteStore::open(&data, Environment::system()).unwrap();
+    let fields = Update::new()
+        .set("key", "k")
+        .set("state", 2)
+        .set("stuck", "look at it");
+    assert!(matches!(
+        store.write(Write::create(&log, fields)).await,
+        WriteOutcome::Applied(_)
+    ));
+    store.close().await;
+    let recovered = run(&["recover", "--data", text(&data)]);
+    assert_eq!(recovered.status.code(), Some(1), "{}", stderr(&recovered));
+    assert!(
+        stdout(&recovered).contains("1 are stuck"),
+        "{}",
+        stdout(&recovered)
+    );
+}
+
+#[tokio::test]
+async fn nobody_deletes_a_user_with_the_money() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let session = server.sign_up("tester").await;
+    server.recharge(&session, 10_000, "first").await;
+    let me = server
+        .ask("GET", "/1.1/users/me", As::User(&session), &Value::Null)
+        .await;
+    let id = me["objectId"].as_str().unwrap();
+    for path in [format!("/1.1/users/{id}"), format!("/1.1/classes/_User/{id}")] {
+        for from in [As::User(&session), As::Client, As::Master] {
+            let (status, answer) = server.send("DELETE", &path, from, &json!({})).await;
+            assert!(
+                (400..500).contains(&status),
+                "{path} as {from:?}: {status} {answer}"
+            );
+        }
+    }
+    assert_eq!(server.balance(&session).await, 10_000);
+    let doctor = run(&["doctor", "--data", text(&data)]);
+    assert!(doctor.status.success(), "{}", stdout(&doctor));
+    assert!(server.stop().await.success());
+}
+
+#[tokio::test]
+async fn hooks_guard_the_classes_that_the_environment_names() {
+    let (_folder, data) = folder();
+    let mut server = Server::start(&data).await;
+    terminate(&server.child);
+    ended(&mut server.child).await;
+    server.child = program()
+        .args([
+            "--port",
+            "0",
+            "--log",
+            "warn",
+            "--sandbox=true",
+            "--data",
+            text(&data),
+        ])
+        .env("PAYLOG_LOG_CLASS", "PayLog")
+        .env("PAYLOG_ORDER_CLASS", "PayOrder")
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    server.address = crate::support::program::address_of(&mut server.child, &data).await;
+    for class in ["PayLog", "PayOrder"] {
+        let path = format!("/1.1/classes/{class}");
+        let (status, answer) = server.send("POST", &path, As::Master, &json!({"state": 3})).await;
+        assert!((400..500).contains(&status), "{class}: {status} {answer}");
+    }
+    assert!(server.stop().await.success());
+}
+
 #[test]
 fn commands_on_an_absent_folder_make_none() {
     let (_folder, data) = folder();

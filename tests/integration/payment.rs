@@ -2,6 +2,7 @@
 //! what is left after faults.
 
 mod arrived;
+mod background;
 mod bank;
 mod counting;
 mod declined;

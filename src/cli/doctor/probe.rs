@@ -45,6 +45,7 @@ pub(crate) async fn check(
         .permissions(&config.product_class, false, &mut findings)
         .await?;
     probe.money_columns(&mut findings).await?;
+    probe.user_deletion(&mut findings).await?;
     let guarded_batches = probe.indexes(&mut findings).await?;
     Ok(Probed {
         findings,
@@ -156,6 +157,50 @@ impl Probe<'_> {
                     ));
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Signs up, and tries to delete the own account, money and all.
+    async fn user_deletion(&self, findings: &mut Vec<Finding>) -> Result<()> {
+        let class = &self.config.user_class;
+        let name = format!("paylog-doctor-{}", self.run);
+        let signed_up = self
+            .client
+            .sign_up(&name, self.run.clone(), Document::new())
+            .await;
+        let session = match signed_up {
+            Ok(session) => session,
+            Err(ClientError::Rejected { error, .. }) => {
+                findings.push(Finding::warning(
+                    format!(
+                        "whether users may delete themselves is not known: no user can sign up ({error})"
+                    ),
+                    format!(
+                        "look at the permission \"delete\" of class {class}: it is for the master key alone"
+                    ),
+                ));
+                return Ok(());
+            }
+            Err(error) => {
+                return Err(error).context("whether users may delete themselves is not known");
+            }
+        };
+        let id = session.user.object_id().context("a new user has no id")?;
+        let user = session.client(&self.client);
+        let deleted = user.objects(class).delete(&id, WriteOptions::new()).await;
+        let reception = received(&deleted, "delete", class);
+        if !matches!(deleted, WriteOutcome::Applied(_)) {
+            self.remove(class, &id).await;
+        }
+        if let Reception::Allowed(_) = reception? {
+            findings.push(Finding::money_at_risk(
+                format!("users may delete themselves, money and all (class {class})"),
+                format!(
+                    "in LeanCloud's console, under Data Storage, {class}, Permissions: let nobody delete but the \
+                     master key"
+                ),
+            ));
         }
         Ok(())
     }

@@ -38,7 +38,18 @@ pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
     }
     match schema.classes.get(&config.user_class) {
         None => findings.push(absent(&config.user_class)),
-        Some(class) => money_columns(class, config, &mut findings),
+        Some(class) => {
+            money_columns(class, config, &mut findings);
+            if class.permissions.delete != Permission::MasterOnly {
+                findings.push(Finding::money_at_risk(
+                    format!(
+                        "clients may delete objects of class {}, money and all",
+                        class.name
+                    ),
+                    "start `paylog serve` once on this folder: it leaves deleting to the master key",
+                ));
+            }
+        }
     }
     findings
 }

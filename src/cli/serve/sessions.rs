@@ -12,7 +12,7 @@ use crate::server::sessions::user_by_token;
 use crate::store::{Database, ReadError};
 
 /// The users of the embedded store.
-pub(super) struct EmbeddedSessions(pub(super) Arc<dyn Database>);
+pub(crate) struct EmbeddedSessions(pub(crate) Arc<dyn Database>);
 
 impl fmt::Debug for EmbeddedSessions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +34,7 @@ impl Sessions for EmbeddedSessions {
 
 /// The users of LeanCloud.
 #[derive(Debug)]
-pub(super) struct RemoteSessions(pub(super) Client);
+pub(crate) struct RemoteSessions(pub(crate) Client);
 
 #[async_trait]
 impl Sessions for RemoteSessions {

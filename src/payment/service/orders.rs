@@ -18,6 +18,10 @@ use crate::payment::{Amount, Kind, ProtocolError, Refusal, Rules};
 /// Attempts of one order. Each is a log of its own, and is looked up one after the other.
 const ATTEMPTS_MAX: u32 = 1000;
 
+/// Attempts to pay one order. Cancelling and expiring it come after all of them, and must come to an end in time. A
+/// key that is refused for it never pays: whatever its call could still create has been taken.
+const PURCHASES_MAX: u32 = 50;
+
 /// The shortest pause before an order is stored again; doubled each time.
 const STORE_PAUSE_MIN: std::time::Duration = std::time::Duration::from_millis(20);
 /// The longest such pause.
@@ -132,7 +136,7 @@ impl Payments {
                 class: self.0.rules.order_class.clone(),
                 fields: fields.clone().set("number", number.as_str()),
             };
-            match self.0.driver.write(write).await {
+            match self.0.driver.write_before(write, deadline).await {
                 Outcome::Applied(answer) => {
                     let mut document = Document::new();
                     let whole = fields.clone().set("number", number.as_str());
@@ -212,9 +216,13 @@ impl Payments {
             "pay:{user}:{order}:{}",
             request_key.as_deref().unwrap_or_default()
         );
+        // Whoever takes over from a call that was dropped has no more time than it came with.
+        let deadline = self.deadline();
         self.0
             .flights
-            .join(&asked, || self.pay_order_once(user, order, request_key.clone()))
+            .join(&asked, || {
+                self.pay_order_once(user, order, request_key.clone(), deadline)
+            })
             .await
     }
 
@@ -223,8 +231,8 @@ impl Payments {
         user: &ObjectId,
         order: &ObjectId,
         request_key: Option<String>,
+        deadline: std::time::Duration,
     ) -> Result<Receipt, CloudError> {
-        let deadline = self.deadline();
         let (order_target, user_target) = (self.order_target(order), self.user_target(user));
         let (order_read, user_read) = future::join(
             self.read(&order_target, deadline),
@@ -333,7 +341,15 @@ impl Payments {
             | Kind::Settle
             | Kind::Adjust => Draft::new(first.clone()),
         };
-        for n in 1..=ATTEMPTS_MAX {
+        let most = if first.kind == Kind::Purchase {
+            PURCHASES_MAX
+        } else {
+            ATTEMPTS_MAX
+        };
+        for n in 1..=most {
+            if self.0.environment.elapsed() >= deadline {
+                return Err(undecided());
+            }
             draft.intent.key = order.attempt_key(n);
             let payment = self.fresh(draft.clone());
             match self
@@ -404,14 +420,19 @@ impl Payments {
     /// 9004, 9005, 9006 (paid or expired), 9010, 9011.
     pub async fn cancel_order(&self, user: &ObjectId, order: &ObjectId) -> Result<Receipt, CloudError> {
         let asked = format!("cancel:{user}:{order}");
+        let deadline = self.deadline();
         self.0
             .flights
-            .join(&asked, || self.cancel_order_once(user, order))
+            .join(&asked, || self.cancel_order_once(user, order, deadline))
             .await
     }
 
-    async fn cancel_order_once(&self, user: &ObjectId, order: &ObjectId) -> Result<Receipt, CloudError> {
-        let deadline = self.deadline();
+    async fn cancel_order_once(
+        &self,
+        user: &ObjectId,
+        order: &ObjectId,
+        deadline: std::time::Duration,
+    ) -> Result<Receipt, CloudError> {
         let target = self.order_target(order);
         let document = self
             .read(&target, deadline)

@@ -45,9 +45,12 @@ impl Payments {
         let amount = Amount::from_value(amount)?;
         let key = key.of_payment(user, Kind::Recharge);
         let asked = format!("{key}:{amount}:{}", channel.name());
+        let deadline = self.deadline();
         self.0
             .flights
-            .join(&asked, || self.recharge_once(user, amount, channel, &key))
+            .join(&asked, || {
+                self.recharge_once(user, amount, channel, &key, deadline)
+            })
             .await
     }
 
@@ -57,8 +60,8 @@ impl Payments {
         amount: Amount,
         channel: Channel,
         key: &str,
+        deadline: std::time::Duration,
     ) -> Result<Receipt, CloudError> {
-        let deadline = self.deadline();
         let number = self.recharge_number();
         let params = json!({"amount": amount, "channel": channel.name()});
         let intent = self.credit(user, key.to_owned(), Some(number), amount, params)?;
@@ -153,18 +156,22 @@ impl Payments {
             notice.amount,
             notice.trade_no
         );
+        let deadline = self.deadline();
         self.0
             .flights
-            .join(&asked, || self.confirm_recharge_once(notice))
+            .join(&asked, || self.confirm_recharge_once(notice, deadline))
             .await
     }
 
-    async fn confirm_recharge_once(&self, notice: &Notice) -> Result<Receipt, CloudError> {
+    async fn confirm_recharge_once(
+        &self,
+        notice: &Notice,
+        deadline: std::time::Duration,
+    ) -> Result<Receipt, CloudError> {
         if !(1..=CallerKey::LENGTH_MAX).contains(&notice.trade_no.chars().count()) {
             let text = "'tradeNo' is a text of 1 to 64 characters, the gateway's own number.";
             return Err(CloudError::new(ErrorCode::INVALID_JSON, text));
         }
-        let deadline = self.deadline();
         let filter = Filter::all().eq("number", notice.number.as_str());
         let (log, standing) = future::join(
             self.log_matching(filter, deadline),

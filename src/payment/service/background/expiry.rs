@@ -1,0 +1,92 @@
+//! Expiry: of orders that nobody has paid in time, and of recharges.
+
+use futures_util::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Document, ErrorCode, Filter, ObjectId, Timestamp};
+use crate::payment::log::LogState;
+use crate::payment::order::{Order, OrderStatus};
+use crate::payment::service::Payments;
+use crate::payment::service::background::next_page;
+use crate::payment::{Kind, Refusal, recovery};
+
+/// Orders and recharges that are expired at once.
+const EXPIRIES_AT_ONCE: usize = 16;
+
+impl Payments {
+    pub(super) async fn run_expiry(&self, stop: &CancellationToken) {
+        loop {
+            let round = async {
+                self.expire_orders().await;
+                self.expire_recharges().await;
+                self.0.environment.sleep(self.0.config.sweep_every).await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = round => {}
+            }
+        }
+    }
+
+    /// Expires the pending orders whose time has come, several at once.
+    pub async fn expire_orders(&self) {
+        let filter = Filter::all()
+            .eq("status", OrderStatus::Pending.name())
+            .lte("expiresAt", recovery::date(self.0.environment.now()));
+        let mut last: Option<ObjectId> = None;
+        loop {
+            let class = &self.0.rules.order_class;
+            let page = self.page(class, &filter, last.as_ref()).await;
+            let page = page.unwrap_or_default();
+            last = next_page(&page);
+            stream::iter(page)
+                .for_each_concurrent(EXPIRIES_AT_ONCE, |order| self.expire_document(order))
+                .await;
+            if last.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn expire_document(&self, document: Document) {
+        let expired = match Order::from_document(&document, &self.0.rules) {
+            Ok(order) => self.expire(&order, self.deadline()).await.map(|_| ()),
+            Err(error) => Err(error.to_cloud_error()),
+        };
+        if let Err(error) = expired {
+            let order = document.text("objectId").unwrap_or_default();
+            tracing::warn!(object.id = order, "an order that cannot be expired: {error}");
+        }
+    }
+
+    /// Gives up recharges that nobody paid.
+    pub async fn expire_recharges(&self) {
+        let millis = i64::try_from(self.0.config.recharge_expires.as_millis()).unwrap_or(i64::MAX);
+        let before: Timestamp = self.0.environment.now().plus_millis(0_i64.saturating_sub(millis));
+        let filter = Filter::all()
+            .eq("state", LogState::Ordered.number())
+            .eq("kind", Kind::Recharge.name())
+            .exists("stuck", false)
+            .lte("createdAt", recovery::date(before));
+        let refusal = Refusal::new(ErrorCode::NOT_PAYABLE, "The recharge was not paid in time.");
+        let reason = refusal.to_reason();
+        let mut last: Option<ObjectId> = None;
+        loop {
+            let class = &self.0.rules.log_class;
+            let page = self.page(class, &filter, last.as_ref()).await;
+            let page = page.unwrap_or_default();
+            last = next_page(&page);
+            let logs = page.iter().filter_map(|document| self.readable(document));
+            stream::iter(logs.collect::<Vec<_>>())
+                .map(|log| recovery::close_unpaid(&self.0.rules, &log, &reason))
+                .for_each_concurrent(EXPIRIES_AT_ONCE, |write| async {
+                    // No effect: it has been paid after all. No answer: the next round tries again.
+                    let _ = self.0.driver.write(write).await;
+                })
+                .await;
+            if last.is_none() {
+                return;
+            }
+        }
+    }
+}
