@@ -96,7 +96,7 @@ impl Worker {
                 let asked = json!({"amount": RECHARGE, "channel": "sandbox", "key": key});
                 let number = self.call("recharge", false, &asked).await["number"].clone();
                 let word = json!({
-                    "number": number, "amount": RECHARGE, "channel": "sandbox", "tradeNo": format!("trade-{key}"),
+                    "number": number, "amount": RECHARGE, "channel": "sandbox", "tradeNo": format!("trade-{}", text(&number)),
                 });
                 self.call("confirmRecharge", true, &word).await;
                 self.acknowledged[self.user].lock().unwrap().recharges += 1;

@@ -203,8 +203,10 @@ impl Server {
     pub(crate) async fn recharge(&self, session: &str, amount: u64, key: &str) {
         let asked = json!({"amount": amount, "channel": "sandbox", "key": key});
         let recharge = self.call("recharge", As::User(session), &asked).await;
+        let number = recharge["number"].as_str().unwrap();
+        // The gateway's own number: another one for each recharge.
         let word = json!({
-            "number": recharge["number"], "amount": amount, "channel": "sandbox", "tradeNo": format!("trade-{key}"),
+            "number": number, "amount": amount, "channel": "sandbox", "tradeNo": format!("trade-{number}"),
         });
         self.call("confirmRecharge", As::Master, &word).await;
     }
