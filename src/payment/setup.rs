@@ -152,6 +152,7 @@ pub fn log_class(config: &PaymentConfig) -> Class {
             unique("requestKey", true),
             unique("number", true),
             plain("state"),
+            plain("tradeNo"),
             plain("user"),
         ],
         ..Class::new(config.log_class.clone())
