@@ -1,17 +1,29 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+#[cfg(feature = "runtime")]
 pub mod client;
+#[cfg(feature = "runtime")]
 pub mod config;
+#[cfg(feature = "runtime")]
 pub mod credentials;
+#[cfg(feature = "runtime")]
 pub mod engine;
+#[cfg(feature = "runtime")]
 pub mod environment;
+#[cfg(feature = "runtime")]
 pub mod gateway;
+#[cfg(feature = "runtime")]
 pub mod http;
 pub mod model;
 pub mod payment;
+#[cfg(feature = "runtime")]
 pub mod server;
+#[cfg(feature = "runtime")]
 pub mod storage;
+#[cfg(feature = "runtime")]
 pub mod store;
+#[cfg(feature = "runtime")]
 pub mod telemetry;
 
+#[cfg(feature = "runtime")]
 pub mod cli;

@@ -4,8 +4,10 @@
 //! All but [`driver`], and what is built on it, is pure: it imports the data model only, and what it needs of time and
 //! names is an argument. [`machine::step`] decides; [`driver`] does; [`service`] answers the cloud functions.
 
+#[cfg(feature = "runtime")]
 pub mod audit;
 pub mod config;
+#[cfg(feature = "runtime")]
 pub mod driver;
 pub mod effect;
 pub mod error;
@@ -18,17 +20,22 @@ pub mod machine;
 pub mod mark;
 pub mod money;
 pub mod order;
+#[cfg(feature = "runtime")]
 pub mod policy;
 pub mod prune;
 pub mod recovery;
 pub mod rules;
+#[cfg(feature = "runtime")]
 pub mod service;
+#[cfg(feature = "runtime")]
 pub mod setup;
 
 pub use config::PaymentConfig;
 pub use error::{ProtocolError, Refusal};
 pub use kind::Kind;
 pub use money::{Amount, Balance, Delta};
+#[cfg(feature = "runtime")]
 pub use policy::{AllowAll, PaymentPolicy};
 pub use rules::Rules;
+#[cfg(feature = "runtime")]
 pub use service::Payments;
