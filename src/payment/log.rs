@@ -147,6 +147,25 @@ impl Intent {
             && same_params(&self.params, &stored.params)
     }
 
+    /// The key under which a refusal stands before anything has begun. What ends a hold, and what refunds an order,
+    /// has a fixed key that the others need after a refusal: there the caller's own key takes its place. `None` where
+    /// an end was asked for without a key of a caller's: it cannot be refused.
+    #[must_use]
+    pub fn refusal_key(&self) -> Option<&str> {
+        let request_key = self.request_key.as_deref();
+        match self.kind {
+            Kind::Settle => request_key,
+            Kind::Refund => Some(request_key.unwrap_or(&self.key)),
+            Kind::Recharge
+            | Kind::Purchase
+            | Kind::Cancel
+            | Kind::Transfer
+            | Kind::Withdraw
+            | Kind::Hold
+            | Kind::Adjust => Some(&self.key),
+        }
+    }
+
     /// What the order is to show once every leg is applied.
     ///
     /// # Errors
