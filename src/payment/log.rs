@@ -12,6 +12,10 @@ use crate::payment::money::Amount;
 use crate::payment::order::OrderMark;
 use crate::payment::{ProtocolError, Refusal, Rules};
 
+/// The field of a hold's log that says when the sweeper is to end it. It goes when there is nothing left to come back
+/// for, so that whoever looks for expired holds finds no others.
+pub const EXPIRES_AT: &str = "expiresAt";
+
 /// What is known for certain about a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]

@@ -3,7 +3,7 @@
 use crate::model::{Document, ErrorCode, Filter, Update};
 use crate::payment::effect::{Commit, Effect, Outcome, Purpose, Write};
 use crate::payment::leg::{Standing, Target};
-use crate::payment::log::{Log, LogState, Verdict};
+use crate::payment::log::{EXPIRES_AT, Log, LogState, Verdict};
 use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
 use crate::payment::mark::Epoch;
 use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
@@ -112,7 +112,7 @@ impl Payment {
             fields = fields.set("stuck", stuck.as_str());
         }
         if let Some(time) = draft.expires_at {
-            fields = fields.set("expiresAt", recovery::date(time));
+            fields = fields.set(EXPIRES_AT, recovery::date(time));
         }
         self.phase = Phase::Creating;
         Ok(Effect::Write(self.create_log(fields)))
@@ -288,7 +288,7 @@ impl Payment {
                         fields = fields.set("tradeNo", trade_no.as_str());
                     }
                     if let Some(time) = draft.expires_at {
-                        fields = fields.set("expiresAt", recovery::date(time));
+                        fields = fields.set(EXPIRES_AT, recovery::date(time));
                     }
                     Ok(self.create_log(fields))
                 }
