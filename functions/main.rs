@@ -1,17 +1,25 @@
 //! The app: its cloud functions and hooks, one file each, handed over to paylog's command line.
 
+mod adjust_account;
 mod after_payment;
 mod audit_accounts;
 mod cancel_order;
+mod capture_hold;
 mod confirm_recharge;
 mod create_order;
 mod get_balance;
 mod get_payment;
 mod guard_money;
+mod hold_funds;
 mod list_payments;
 mod pay_order;
 mod recharge;
 mod recover_payments;
+mod refund_order;
+mod release_hold;
+mod settle_withdraw;
+mod transfer;
+mod withdraw;
 
 use std::process::ExitCode;
 
@@ -26,10 +34,18 @@ fn app(config: &PaymentConfig) -> App<Payments> {
         .function("payOrder", pay_order::pay_order)
         .function("cancelOrder", cancel_order::cancel_order)
         .function("recharge", recharge::recharge)
+        .function("transfer", transfer::transfer)
+        .function("withdraw", withdraw::withdraw)
         .function("getBalance", get_balance::get_balance)
         .function("listPayments", list_payments::list_payments)
         .function("getPayment", get_payment::get_payment)
         .internal_function("confirmRecharge", confirm_recharge::confirm_recharge)
+        .internal_function("settleWithdraw", settle_withdraw::settle_withdraw)
+        .internal_function("refundOrder", refund_order::refund_order)
+        .internal_function("holdFunds", hold_funds::hold_funds)
+        .internal_function("captureHold", capture_hold::capture_hold)
+        .internal_function("releaseHold", release_hold::release_hold)
+        .internal_function("adjustAccount", adjust_account::adjust_account)
         .internal_function("recoverPayments", recover_payments::recover_payments)
         .internal_function("auditAccounts", audit_accounts::audit_accounts)
         .internal_function("afterPayment", after_payment::after_payment)

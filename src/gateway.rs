@@ -74,8 +74,22 @@ impl Gateways {
     /// # Errors
     /// 9008 naming what is not configured.
     pub fn pay(&self, channel: Channel, number: &str, amount: Amount) -> Result<Value, Refusal> {
+        // The sandbox is the only channel that can be configured.
+        self.configured(channel)?;
+        Ok(sandbox::pay(number, amount))
+    }
+
+    /// Whether money can be paid out through the channel. In the sandbox the operator plays the provider.
+    ///
+    /// # Errors
+    /// 9008 naming what is not configured.
+    pub fn pays_out(&self, channel: Channel) -> Result<(), Refusal> {
+        self.configured(channel)
+    }
+
+    fn configured(&self, channel: Channel) -> Result<(), Refusal> {
         match channel {
-            Channel::Sandbox if self.sandbox => Ok(sandbox::pay(number, amount)),
+            Channel::Sandbox if self.sandbox => Ok(()),
             Channel::Sandbox => Err(refused(
                 "The sandbox is off: start the embedded server with --sandbox for test money.",
             )),

@@ -12,6 +12,10 @@ use crate::payment::money::Amount;
 use crate::payment::order::OrderMark;
 use crate::payment::{ProtocolError, Refusal, Rules};
 
+/// The field of a hold's log that says when the sweeper is to end it. It goes when there is nothing left to come back
+/// for, so that whoever looks for expired holds finds no others.
+pub const EXPIRES_AT: &str = "expiresAt";
+
 /// What is known for certain about a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -145,6 +149,25 @@ impl Intent {
             && self.kind == stored.kind
             && self.user == stored.user
             && same_params(&self.params, &stored.params)
+    }
+
+    /// The key under which a refusal stands before anything has begun. What ends a hold, and what refunds an order,
+    /// has a fixed key that the others need after a refusal: there the caller's own key takes its place. `None` where
+    /// an end was asked for without a key of a caller's: it cannot be refused.
+    #[must_use]
+    pub fn refusal_key(&self) -> Option<&str> {
+        let request_key = self.request_key.as_deref();
+        match self.kind {
+            Kind::Settle => request_key,
+            Kind::Refund => Some(request_key.unwrap_or(&self.key)),
+            Kind::Recharge
+            | Kind::Purchase
+            | Kind::Cancel
+            | Kind::Transfer
+            | Kind::Withdraw
+            | Kind::Hold
+            | Kind::Adjust => Some(&self.key),
+        }
     }
 
     /// What the order is to show once every leg is applied.

@@ -15,6 +15,7 @@ mod conclude;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::model::Timestamp;
 use crate::payment::effect::{Effect, Input, Outcome, Purpose};
 use crate::payment::leg::{Leg, Target};
 use crate::payment::log::{Intent, Log, LogState};
@@ -45,6 +46,8 @@ pub struct Draft {
     pub stuck: Option<String>,
     /// Refused before it began: only the record of the refusal is created.
     pub refusal: Option<Refusal>,
+    /// Holds: when the sweeper is to end it. It stands in the log beside the intent; nothing else rests on it.
+    pub expires_at: Option<Timestamp>,
 }
 
 impl Draft {
@@ -57,6 +60,7 @@ impl Draft {
             trade_no: None,
             stuck: None,
             refusal: None,
+            expires_at: None,
         }
     }
 

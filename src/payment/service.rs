@@ -3,13 +3,21 @@
 //! One [`Payments`] serves a whole process. Nothing of it is needed for safety: two processes, or none of its memory,
 //! give the same answers, only with more work.
 
+mod adjustments;
 mod background;
+mod endings;
 mod flight;
+mod holds;
+mod keyed;
 mod keys;
 mod orders;
+mod parameters;
 mod queries;
 mod receipt;
 mod recharges;
+mod refunds;
+mod transfers;
+mod withdrawals;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,7 +39,9 @@ use crate::payment::{PaymentConfig, Refusal, Rules};
 use crate::store::Store;
 
 pub use background::Recovered;
+pub use holds::{HOLD_SECONDS, HOLD_SECONDS_MAX};
 pub use keys::CallerKey;
+pub use parameters::given;
 pub use queries::{Account, Page, Which};
 pub use receipt::{OrderReceipt, Receipt};
 pub use recharges::{Channel, Notice};

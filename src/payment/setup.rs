@@ -6,6 +6,7 @@ use crate::model::{
     Class, ClassName, ClassPermissions, Column, ColumnType, Index, Permission, Schema, SchemaChange,
 };
 use crate::payment::PaymentConfig;
+use crate::payment::log::EXPIRES_AT;
 use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
 
 /// A class of that name is there already, and clients may write it: it is somebody else's.
@@ -143,6 +144,7 @@ pub fn log_class(config: &PaymentConfig) -> Class {
         ("claimedBy", ColumnType::String),
         ("claimedUntil", ColumnType::Date),
         ("stuck", ColumnType::String),
+        (EXPIRES_AT, ColumnType::Date),
     ];
     Class {
         columns: columns_of(columns),
@@ -154,6 +156,11 @@ pub fn log_class(config: &PaymentConfig) -> Class {
             plain("state"),
             plain("tradeNo"),
             plain("user"),
+            // Few logs have it at a time: the others cost nothing here.
+            Index {
+                sparse: true,
+                ..plain(EXPIRES_AT)
+            },
         ],
         ..Class::new(config.log_class.clone())
     }

@@ -3,7 +3,7 @@
 use crate::model::{Document, ErrorCode, Filter, Update};
 use crate::payment::effect::{Commit, Effect, Outcome, Purpose, Write};
 use crate::payment::leg::{Standing, Target};
-use crate::payment::log::{Log, LogState, Verdict};
+use crate::payment::log::{EXPIRES_AT, Log, LogState, Verdict};
 use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
 use crate::payment::mark::Epoch;
 use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
@@ -17,7 +17,7 @@ impl Payment {
         self.epochs.clear();
         if let Subject::Draft(draft) = &self.subject {
             if let Some(refusal) = draft.refusal.clone() {
-                return Ok(self.decline(refusal));
+                return self.decline(refusal);
             }
             if draft.intent.kind == crate::payment::Kind::Recharge && draft.state <= LogState::Ordered {
                 return self.create();
@@ -54,8 +54,10 @@ impl Payment {
             Subject::Draft(_) => {
                 // Nothing has begun yet, so a missing document is a refusal, not a log that waits for an operator.
                 if let Some(absent) = absent.filter(|_| !arrived) {
-                    let refusal = no_such_document(absent);
-                    return Ok(Next::Ask(self.decline(refusal)));
+                    if self.intent().refusal_key().is_none() {
+                        return Err(ProtocolError::NoDocument(absent.clone()));
+                    }
+                    return self.decline(no_such_document(absent)).map(Next::Ask);
                 }
                 match self.manner {
                     Manner::Stepwise => self.create().map(Next::Ask),
@@ -109,6 +111,9 @@ impl Payment {
         if let Some(stuck) = &draft.stuck {
             fields = fields.set("stuck", stuck.as_str());
         }
+        if let Some(time) = draft.expires_at {
+            fields = fields.set(EXPIRES_AT, recovery::date(time));
+        }
         self.phase = Phase::Creating;
         Ok(Effect::Write(self.create_log(fields)))
     }
@@ -144,21 +149,29 @@ impl Payment {
     }
 
     /// The refusal alone, as a log that is closed from the beginning: no create under way can pay after it stands.
-    fn decline(&mut self, refusal: Refusal) -> Effect {
+    fn decline(&mut self, refusal: Refusal) -> Result<Effect, ProtocolError> {
         let fields = self
             .intent()
             .to_update(&self.rules, LogState::Closed)
+            .set("key", self.refusal_key()?)
             .set("outcome", Verdict::Failed.name())
             .set("reason", refusal.to_reason());
         self.phase = Phase::Declining(refusal);
-        Effect::Write(self.create_log(fields))
+        Ok(Effect::Write(self.create_log(fields)))
+    }
+
+    fn refusal_key(&self) -> Result<String, ProtocolError> {
+        let key = self.intent().refusal_key().map(ToOwned::to_owned);
+        key.ok_or_else(|| ProtocolError::malformed("requestKey", "the key of whoever is refused"))
     }
 
     pub(super) fn declined(&mut self, refusal: Refusal, outcome: Outcome) -> Result<Next, ProtocolError> {
         match outcome {
             Outcome::Applied(answer) => {
+                let key = self.refusal_key()?;
                 self.adopt_created(LogState::Closed, &answer)?;
                 let log = self.own_log_mut()?;
+                log.intent.key = key;
                 log.verdict = Some(Verdict::Failed);
                 log.refusal = Some(refusal);
                 Ok(self.end(End::Closed))
@@ -274,6 +287,9 @@ impl Payment {
                     if let Some(trade_no) = &draft.trade_no {
                         fields = fields.set("tradeNo", trade_no.as_str());
                     }
+                    if let Some(time) = draft.expires_at {
+                        fields = fields.set(EXPIRES_AT, recovery::date(time));
+                    }
                     Ok(self.create_log(fields))
                 }
                 Subject::Confirmation(_, trade_no) => Ok(Write::Update {
@@ -376,6 +392,9 @@ impl Payment {
             Part::Leg(index) => {
                 let leg = self.leg(index)?;
                 match document {
+                    None if self.intent().refusal_key().is_none() => {
+                        return Err(ProtocolError::NoDocument(leg.target.clone()));
+                    }
                     None => Some(no_such_document(&leg.target)),
                     Some(document) => match leg.standing_unmarked(document, self.epoch(&leg.target)?)? {
                         Standing::Unmet => Some(leg.refusal(&self.rules)),
@@ -398,7 +417,7 @@ impl Payment {
             }
         };
         match refusal {
-            Some(refusal) => Ok(Next::Ask(self.decline(refusal))),
+            Some(refusal) => self.decline(refusal).map(Next::Ask),
             None => self.again(Restart::EpochMoved),
         }
     }

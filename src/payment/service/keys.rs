@@ -50,6 +50,16 @@ impl TryFrom<Value> for CallerKey {
     }
 }
 
+/// The key of the one log that ends the hold or withdrawal `held`.
+pub(super) fn of_settlement(held: &ObjectId) -> String {
+    format!("settle:{held}")
+}
+
+/// The key of the refund `n` of the order `number`.
+pub(super) fn of_refund(number: &str, n: u32) -> String {
+    format!("refund:{number}:{n}")
+}
+
 /// 9003.
 pub(super) fn reused() -> CloudError {
     CloudError::new(

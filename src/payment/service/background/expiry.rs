@@ -1,13 +1,16 @@
-//! Expiry: of orders that nobody has paid in time, and of recharges.
+//! Expiry: of orders that nobody has paid in time, of recharges, and of holds.
 
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Document, ErrorCode, Filter, ObjectId, Timestamp};
-use crate::payment::log::LogState;
+use crate::model::{Document, ErrorCode, Filter, ObjectId, Timestamp, Update};
+use crate::payment::effect::Write;
+use crate::payment::leg::Target;
+use crate::payment::log::{EXPIRES_AT, Log, LogState};
 use crate::payment::order::{Order, OrderStatus};
 use crate::payment::service::Payments;
 use crate::payment::service::background::next_page;
+use crate::payment::service::endings::{End, How};
 use crate::payment::{Kind, Refusal, recovery};
 
 /// Orders and recharges that are expired at once.
@@ -19,6 +22,7 @@ impl Payments {
             let round = async {
                 self.expire_orders().await;
                 self.expire_recharges().await;
+                self.expire_holds().await;
                 self.0.environment.sleep(self.0.config.sweep_every).await;
             };
             tokio::select! {
@@ -88,5 +92,49 @@ impl Payments {
                 return;
             }
         }
+    }
+
+    /// Gives back what is held and was neither captured nor released in time. The clock only decides when an expiry
+    /// is tried: the log that ends a hold is one, and a capture that comes first stays.
+    pub async fn expire_holds(&self) {
+        let filter = Filter::all()
+            .lte(EXPIRES_AT, recovery::date(self.0.environment.now()))
+            .lte("state", LogState::Closed.number());
+        let mut last: Option<ObjectId> = None;
+        loop {
+            let class = &self.0.rules.log_class;
+            let page = self.page(class, &filter, last.as_ref()).await;
+            let page = page.unwrap_or_default();
+            last = next_page(&page);
+            let logs = page.iter().filter_map(|document| self.readable(document));
+            stream::iter(logs.collect::<Vec<_>>())
+                .for_each_concurrent(EXPIRIES_AT_ONCE, |log| self.expire_hold(log))
+                .await;
+            if last.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn expire_hold(&self, log: Log) {
+        match self.end(&log.id, End::new(How::Expired)).await {
+            Ok(_) => {}
+            // It was refused, or has ended before.
+            Err(error) if error.code == ErrorCode::NOT_PAYABLE => {}
+            Err(error) => {
+                tracing::warn!(
+                    payment.id = log.id.as_str(),
+                    "a hold that cannot be expired: {error}"
+                );
+                return;
+            }
+        }
+        // Nothing is left to come back for. No effect: the hold itself is still open, and the next round comes by.
+        let write = Write::Update {
+            target: Target::new(&self.0.rules.log_class, &log.id),
+            guard: Filter::all().eq("state", LogState::Closed.number()),
+            update: Update::new().delete(EXPIRES_AT),
+        };
+        let _ = self.0.driver.write(write).await;
     }
 }

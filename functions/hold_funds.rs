@@ -1,0 +1,27 @@
+//! `holdFunds`, internal: sets money of a user aside, to be captured or released.
+
+use paylog::engine::{Params, State};
+use paylog::model::{CloudError, ObjectId, Value};
+use paylog::payment::Payments;
+use paylog::payment::service::{CallerKey, Receipt, given};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct HoldFunds {
+    user: ObjectId,
+    #[serde(default)]
+    amount: Value,
+    /// Seconds; 7 days without it.
+    #[serde(rename = "expiresIn", default, deserialize_with = "given")]
+    expires_in: Option<Value>,
+    key: CallerKey,
+}
+
+pub(crate) async fn hold_funds(
+    Params(asked): Params<HoldFunds>,
+    State(payments): State<Payments>,
+) -> Result<Receipt, CloudError> {
+    payments
+        .hold_funds(&asked.user, &asked.amount, asked.expires_in.as_ref(), &asked.key)
+        .await
+}

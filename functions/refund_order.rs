@@ -1,0 +1,27 @@
+//! `refundOrder`, internal: gives back what was paid for an order, in part or in full.
+
+use paylog::engine::{Params, State};
+use paylog::model::{CloudError, ObjectId, Value};
+use paylog::payment::Payments;
+use paylog::payment::service::{CallerKey, Receipt, given};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct RefundOrder {
+    order: ObjectId,
+    /// Without it, all that is left.
+    #[serde(default, deserialize_with = "given")]
+    amount: Option<Value>,
+    reason: Option<String>,
+    key: CallerKey,
+}
+
+pub(crate) async fn refund_order(
+    Params(asked): Params<RefundOrder>,
+    State(payments): State<Payments>,
+) -> Result<Receipt, CloudError> {
+    let (amount, reason) = (asked.amount.as_ref(), asked.reason.as_deref());
+    payments
+        .refund_order(&asked.order, amount, reason, &asked.key)
+        .await
+}

@@ -1,0 +1,21 @@
+//! `releaseHold`, internal: gives back what was held.
+
+use paylog::engine::{Params, State};
+use paylog::model::{CloudError, ObjectId};
+use paylog::payment::Payments;
+use paylog::payment::service::{CallerKey, Receipt};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct ReleaseHold {
+    /// The log of the hold.
+    hold: ObjectId,
+    key: CallerKey,
+}
+
+pub(crate) async fn release_hold(
+    Params(asked): Params<ReleaseHold>,
+    State(payments): State<Payments>,
+) -> Result<Receipt, CloudError> {
+    payments.release_hold(&asked.hold, &asked.key).await
+}

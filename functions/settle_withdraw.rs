@@ -1,0 +1,21 @@
+//! `settleWithdraw`, internal: the word that a withdrawal was paid out, or that it was not. In the sandbox, the
+//! gateway's.
+
+use paylog::engine::{Params, State};
+use paylog::model::{CloudError, ObjectId};
+use paylog::payment::Payments;
+use paylog::payment::service::Receipt;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct SettleWithdraw {
+    log: ObjectId,
+    succeeded: bool,
+}
+
+pub(crate) async fn settle_withdraw(
+    Params(said): Params<SettleWithdraw>,
+    State(payments): State<Payments>,
+) -> Result<Receipt, CloudError> {
+    payments.settle_withdraw(&said.log, said.succeeded).await
+}

@@ -1,0 +1,27 @@
+//! `withdraw`: sets money aside to be paid out. `settleWithdraw` says what became of it.
+
+use paylog::engine::{CurrentUser, Params, State};
+use paylog::model::{CloudError, Value};
+use paylog::payment::Payments;
+use paylog::payment::service::{CallerKey, Channel, Receipt};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct Withdraw {
+    #[serde(default)]
+    amount: Value,
+    channel: Channel,
+    /// Who receives it, as the channel knows them.
+    payee: String,
+    key: CallerKey,
+}
+
+pub(crate) async fn withdraw(
+    Params(asked): Params<Withdraw>,
+    user: CurrentUser,
+    State(payments): State<Payments>,
+) -> Result<Receipt, CloudError> {
+    payments
+        .withdraw(user.id(), &asked.amount, asked.channel, &asked.payee, &asked.key)
+        .await
+}

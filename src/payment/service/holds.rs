@@ -1,0 +1,115 @@
+//! Holds: money is set aside, and captured, released, or given back when its time has come.
+
+use serde_json::Map;
+
+use crate::model::value::as_integer;
+use crate::model::{CloudError, ErrorCode, ObjectId, Value};
+use crate::payment::machine::Draft;
+use crate::payment::service::endings::{End, How};
+use crate::payment::service::keyed::{Asked, By};
+use crate::payment::service::{CallerKey, Payments, Receipt};
+use crate::payment::{Amount, Kind};
+
+/// When a hold expires unless its caller says otherwise, in seconds: 7 days.
+pub const HOLD_SECONDS: i64 = 7 * 24 * 60 * 60;
+
+/// The longest time that money may be held, in seconds: 30 days. Beyond it a forgotten hold looks like lost money.
+pub const HOLD_SECONDS_MAX: i64 = 30 * 24 * 60 * 60;
+
+impl Payments {
+    /// Sets money of `user` aside: it no longer counts as spendable. `expires_in` seconds later (7 days where it is
+    /// `None`, at most 30 days) the sweeper gives it back, unless it was captured or released before.
+    ///
+    /// **Idempotency**: one hold per `key`; a refusal is final for it.
+    ///
+    /// # Errors
+    /// 107 (`expires_in`), 9001, 9002, 9003, 9004 (no such user), 9007, 9010, 9011.
+    pub async fn hold_funds(
+        &self,
+        user: &ObjectId,
+        amount: &Value,
+        expires_in: Option<&Value>,
+        key: &CallerKey,
+    ) -> Result<Receipt, CloudError> {
+        let amount = Amount::from_value(amount)?;
+        let seconds = seconds(expires_in)?;
+        let params = Map::from_iter([
+            ("amount".to_owned(), amount.into()),
+            ("expiresIn".to_owned(), seconds.into()),
+        ]);
+        let asked = Asked {
+            kind: Kind::Hold,
+            user,
+            key,
+            amount,
+            params,
+            legs: vec![
+                self.debit(user, amount)
+                    .adding(&self.0.rules.frozen, amount.credit()),
+            ],
+        };
+        let expires_at = self.0.environment.now().plus_millis(millis(seconds));
+        let draft = Draft {
+            expires_at: Some(expires_at),
+            ..Draft::new(asked.into_intent()?)
+        };
+        self.make(draft, By::User).await
+    }
+
+    /// Takes `amount` of a hold (all of it where it is `None`) and ends it: the rest is spendable again. What is taken
+    /// is credited to `payee`, or is the app's own.
+    ///
+    /// **Idempotency**: one end per hold, one capture per `key`. A refusal is final for its key and leaves the hold
+    /// as it is.
+    ///
+    /// # Errors
+    /// 9001, 9003, 9004 (no such hold or payee), 9006 (it was refused, or has ended), 9009 (more than is held), 9010,
+    /// 9011.
+    pub async fn capture_hold(
+        &self,
+        hold: &ObjectId,
+        amount: Option<&Value>,
+        payee: Option<&ObjectId>,
+        key: &CallerKey,
+    ) -> Result<Receipt, CloudError> {
+        let end = End {
+            amount: amount.map(Amount::from_value).transpose()?,
+            payee: payee.cloned(),
+            key: Some(key.clone()),
+            ..End::new(How::Captured)
+        };
+        self.end(hold, end).await
+    }
+
+    /// Ends a hold: all of it is spendable again.
+    ///
+    /// **Idempotency**: one end per hold, one release per `key`.
+    ///
+    /// # Errors
+    /// 9003, 9004 (no such hold), 9006 (it was refused, or has ended), 9010, 9011.
+    pub async fn release_hold(&self, hold: &ObjectId, key: &CallerKey) -> Result<Receipt, CloudError> {
+        let end = End {
+            key: Some(key.clone()),
+            ..End::new(How::Released)
+        };
+        self.end(hold, end).await
+    }
+}
+
+fn seconds(expires_in: Option<&Value>) -> Result<i64, CloudError> {
+    let Some(value) = expires_in else {
+        return Ok(HOLD_SECONDS);
+    };
+    let seconds = as_integer(value).filter(|seconds| (1..=HOLD_SECONDS_MAX).contains(seconds));
+    seconds.ok_or_else(|| {
+        let text = format!(
+            "'expiresIn' is an integer from 1 to {HOLD_SECONDS_MAX}, in seconds; {HOLD_SECONDS} (7 days) without it."
+        );
+        CloudError::new(ErrorCode::INVALID_JSON, text)
+    })
+}
+
+/// Seconds as milliseconds.
+pub(super) fn millis(seconds: i64) -> i64 {
+    seconds.saturating_mul(1000)
+}

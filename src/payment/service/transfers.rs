@@ -1,0 +1,49 @@
+//! Transfers: from one account to another.
+
+use serde_json::Map;
+
+use crate::model::{CloudError, ObjectId, Value};
+use crate::payment::leg::Leg;
+use crate::payment::machine::Draft;
+use crate::payment::service::keyed::{Asked, By};
+use crate::payment::service::parameters::check_text;
+use crate::payment::service::{CallerKey, Payments, Receipt};
+use crate::payment::{Amount, Kind};
+
+impl Payments {
+    /// Moves money from the account of `user` to that of `to`. `note` (1 to 256 characters) is for people. Whoever
+    /// transfers to themselves needs the balance and moves nothing.
+    ///
+    /// **Atomicity**: both accounts or neither. **Idempotency**: one transfer per `key`; a refusal is final for it.
+    ///
+    /// # Errors
+    /// 107 (note), 9001, 9002, 9003, 9004 (no such payee), 9007, 9010, 9011.
+    pub async fn transfer(
+        &self,
+        user: &ObjectId,
+        to: &ObjectId,
+        amount: &Value,
+        note: Option<&str>,
+        key: &CallerKey,
+    ) -> Result<Receipt, CloudError> {
+        let amount = Amount::from_value(amount)?;
+        let mut params = Map::from_iter([
+            ("to".to_owned(), to.as_str().into()),
+            ("amount".to_owned(), amount.into()),
+        ]);
+        if let Some(note) = note {
+            check_text("note", note)?;
+            params.insert("note".to_owned(), note.into());
+        }
+        let credit = Leg::new(self.user_target(to)).adding(&self.0.rules.account, amount.credit());
+        let asked = Asked {
+            kind: Kind::Transfer,
+            user,
+            key,
+            amount,
+            params,
+            legs: vec![self.debit(user, amount), credit],
+        };
+        self.make(Draft::new(asked.into_intent()?), By::User).await
+    }
+}

@@ -1,0 +1,72 @@
+//! Withdrawals: money is set aside, paid out by somebody else, and settled by that one's word.
+
+use serde_json::Map;
+
+use crate::gateway::{Channel, Gateways};
+use crate::model::{CloudError, ObjectId, Value};
+use crate::payment::machine::Draft;
+use crate::payment::service::endings::{End, How};
+use crate::payment::service::keyed::{Asked, By};
+use crate::payment::service::parameters::check_text;
+use crate::payment::service::{CallerKey, Payments, Receipt};
+use crate::payment::{Amount, Kind};
+
+impl Payments {
+    /// Sets money aside to be paid out to `payee` (1 to 256 characters: what the channel knows the receiver by). It no
+    /// longer counts as spendable, and stays held until [`Payments::settle_withdraw`] says what became of the payout:
+    /// a withdrawal does not expire.
+    ///
+    /// **Idempotency**: one withdrawal per `key`; a refusal is final for it.
+    ///
+    /// # Errors
+    /// 107 (payee), 9001, 9002, 9003, 9007, 9008 (the channel is not configured), 9010, 9011.
+    pub async fn withdraw(
+        &self,
+        user: &ObjectId,
+        amount: &Value,
+        channel: Channel,
+        payee: &str,
+        key: &CallerKey,
+    ) -> Result<Receipt, CloudError> {
+        let amount = Amount::from_value(amount)?;
+        check_text("payee", payee)?;
+        let params = Map::from_iter([
+            ("amount".to_owned(), amount.into()),
+            ("channel".to_owned(), channel.name().into()),
+            ("payee".to_owned(), payee.into()),
+        ]);
+        let asked = Asked {
+            kind: Kind::Withdraw,
+            user,
+            key,
+            amount,
+            params,
+            legs: vec![
+                self.debit(user, amount)
+                    .adding(&self.0.rules.frozen, amount.credit()),
+            ],
+        };
+        let gateways = Gateways {
+            sandbox: self.0.config.sandbox,
+        };
+        let intent = asked.into_intent()?;
+        // A channel may be set up later: the refusal stands under the key before it is told.
+        let draft = match gateways.pays_out(channel) {
+            Ok(()) => Draft::new(intent),
+            Err(refusal) => Draft::refused(intent, refusal),
+        };
+        self.make(draft, By::User).await
+    }
+
+    /// Ends a withdrawal: paid out, the money is gone; not paid out, it is spendable again. For operators and the word
+    /// of a gateway; never for clients.
+    ///
+    /// **Idempotency**: one end per withdrawal. The same word answers the end that stands; another one is refused.
+    ///
+    /// # Errors
+    /// 9004 (no such withdrawal), 9006 (it was refused, or ended otherwise), 9010, 9011.
+    pub async fn settle_withdraw(&self, log: &ObjectId, succeeded: bool) -> Result<Receipt, CloudError> {
+        let how = if succeeded { How::PaidOut } else { How::NotPaidOut };
+        self.end(log, End::new(how)).await
+    }
+}
