@@ -17,6 +17,7 @@ pub mod log;
 pub mod machine;
 pub mod mark;
 pub mod money;
+pub mod moving;
 pub mod order;
 pub mod policy;
 pub mod prune;
