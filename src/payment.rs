@@ -19,6 +19,7 @@ pub mod log;
 pub mod machine;
 pub mod mark;
 pub mod money;
+pub mod moving;
 pub mod order;
 #[cfg(feature = "runtime")]
 pub mod policy;

@@ -215,6 +215,9 @@ impl Ledger {
         };
         let mut strange = Vec::new();
         for held in marks {
+            if held.as_str().is_some_and(|held| held.starts_with(mark::MOVE)) {
+                continue;
+            }
             let parsed = held.as_str().and_then(MarkKind::parse);
             let known = parsed.is_some_and(|(kind, id)| {
                 logs.get(&id).is_some_and(|log| {

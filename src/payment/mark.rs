@@ -10,6 +10,9 @@ use crate::payment::leg::Target;
 pub const PAYLOGS: &str = "paylogs";
 /// The field that holds the epoch.
 pub const PAY_EPOCH: &str = "payEpoch";
+/// How a mark begins that names no log but an attempt to move the store ([`moving`](crate::payment::moving)). It stands
+/// only while the epoch is negative.
+pub const MOVE: &str = "move:";
 
 /// What one log has left on a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,11 +59,7 @@ impl Epoch {
     /// # Errors
     /// [`ProtocolError::Malformed`] where it is no integer; [`ProtocolError::Moved`] where it is negative.
     pub fn of(document: &Document, target: &Target) -> Result<Self, ProtocolError> {
-        let epoch = match document.get(PAY_EPOCH) {
-            None => 0,
-            Some(value) => as_integer(value)
-                .ok_or_else(|| ProtocolError::malformed(PAY_EPOCH, "an integer, or absent"))?,
-        };
+        let epoch = epoch_number(document)?;
         if epoch < 0 {
             return Err(ProtocolError::Moved(target.to_string()));
         }
@@ -70,18 +69,32 @@ impl Epoch {
     /// The condition that the epoch is still this one.
     #[must_use]
     pub fn guard(self) -> Filter {
-        let equal = Filter::all().eq(PAY_EPOCH, self.0);
-        if self.0 == 0 {
-            Filter::all().and_any(vec![equal, Filter::all().exists(PAY_EPOCH, false)])
-        } else {
-            equal
-        }
+        epoch_guard(self.0)
     }
 
     /// As a number.
     #[must_use]
     pub fn get(self) -> i64 {
         self.0
+    }
+}
+
+/// The epoch as it stands, negative where the document has moved; absent counts as 0.
+pub(super) fn epoch_number(document: &Document) -> Result<i64, ProtocolError> {
+    match document.get(PAY_EPOCH) {
+        None => Ok(0),
+        Some(value) => {
+            as_integer(value).ok_or_else(|| ProtocolError::malformed(PAY_EPOCH, "an integer, or absent"))
+        }
+    }
+}
+
+pub(super) fn epoch_guard(epoch: i64) -> Filter {
+    let equal = Filter::all().eq(PAY_EPOCH, epoch);
+    if epoch == 0 {
+        Filter::all().and_any(vec![equal, Filter::all().exists(PAY_EPOCH, false)])
+    } else {
+        equal
     }
 }
 
