@@ -329,6 +329,12 @@ impl Log {
     pub fn waits_for_gateway(&self) -> bool {
         self.intent.kind == Kind::Recharge && self.state <= LogState::Ordered
     }
+
+    /// Whether this is money that a gateway has confirmed: it stands, whatever becomes of its credit meanwhile.
+    #[must_use]
+    pub fn has_arrived(&self) -> bool {
+        self.intent.kind == Kind::Recharge && self.state == LogState::Funded && self.trade_no.is_some()
+    }
 }
 
 fn verdict_of(state: LogState) -> Option<Verdict> {

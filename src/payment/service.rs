@@ -83,7 +83,8 @@ struct Inner {
 
 /// How a payment came out, as far as this worker is concerned.
 enum Done {
-    /// It is decided, or a recharge waits for its gateway.
+    /// It is decided, or a recharge waits for its gateway, or what a gateway has confirmed stands and is still to be
+    /// credited.
     Finished { log: Log, replayed: bool },
     /// The key, or the attempt, is somebody else's.
     Taken(Log),
@@ -251,7 +252,13 @@ impl Payments {
                 Ok(Done::Finished { log, replayed })
             }
             Progress::Ended(payment, end) => self.ended(&payment, end).await,
-            Progress::Undecided(_) => Err(undecided()),
+            Progress::Undecided(payment) => match payment.as_ref().and_then(Payment::log) {
+                Some(log) if log.has_arrived() => Ok(Done::Finished {
+                    log: log.clone(),
+                    replayed: payment.as_ref().is_some_and(Payment::is_replayed),
+                }),
+                Some(_) | None => Err(undecided()),
+            },
         }
     }
 

@@ -141,7 +141,8 @@ impl Payments {
     ///
     /// **Idempotency**: one credit per recharge and `tradeNo`, however often and late the notice comes; money for a
     /// recharge that was given up, or paid before under another `tradeNo`, is credited by a payment of its own.
-    /// Whoever acknowledges a gateway may do so once this has answered without an error. That one `tradeNo` of a
+    /// Whoever acknowledges a gateway may do so once this has answered without an error: state 2 in an answer says that
+    /// its word stands, by one write, and that recovery will credit it where this has not come to it in time. That one `tradeNo` of a
     /// channel is not credited to two recharges is looked up first: it holds unless notices that name both arrive
     /// at the same moment, or the store answers a stale read.
     ///

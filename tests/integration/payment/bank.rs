@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paylog::environment::Environment;
-use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Update, Value};
+use paylog::environment::{Clock, Entropy, Environment};
+use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Timestamp, Update, Value};
 use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
 use paylog::payment::{Amount, PaymentConfig, Payments, audit, setup};
 use paylog::storage::{MemoryStore, SqliteStore};
@@ -190,6 +190,127 @@ impl Bank {
         self.payments.balance(user).await.unwrap().account.units()
     }
 
+    /// Spendable and held.
+    pub(super) async fn both(&self, user: &ObjectId) -> (i64, i64) {
+        let account = self.payments.balance(user).await.unwrap();
+        (account.account.units(), account.frozen.units())
+    }
+
+    /// A user with money.
+    pub(super) async fn rich(&self, amount: i64) -> ObjectId {
+        let user = self.user().await;
+        self.recharge(&user, amount, "riches").await;
+        user
+    }
+
+    pub(super) async fn transfer(
+        &self,
+        user: &ObjectId,
+        to: &ObjectId,
+        amount: i64,
+        key: &str,
+    ) -> Result<Receipt, CloudError> {
+        self.payments
+            .transfer(user, to, &json!(amount), None, &self::key(key))
+            .await
+    }
+
+    pub(super) async fn hold(&self, user: &ObjectId, amount: i64, key: &str) -> Result<Receipt, CloudError> {
+        self.payments
+            .hold_funds(user, &json!(amount), None, &self::key(key))
+            .await
+    }
+
+    pub(super) async fn capture(
+        &self,
+        hold: &ObjectId,
+        amount: i64,
+        payee: Option<&ObjectId>,
+        key: &str,
+    ) -> Result<Receipt, CloudError> {
+        self.payments
+            .capture_hold(hold, Some(&json!(amount)), payee, &self::key(key))
+            .await
+    }
+
+    pub(super) async fn release(&self, hold: &ObjectId, key: &str) -> Result<Receipt, CloudError> {
+        self.payments.release_hold(hold, &self::key(key)).await
+    }
+
+    pub(super) async fn withdraw(
+        &self,
+        user: &ObjectId,
+        amount: i64,
+        key: &str,
+    ) -> Result<Receipt, CloudError> {
+        self.payments
+            .withdraw(
+                user,
+                &json!(amount),
+                Channel::Sandbox,
+                "a bank card",
+                &self::key(key),
+            )
+            .await
+    }
+
+    pub(super) async fn refund(
+        &self,
+        order: &ObjectId,
+        amount: Option<i64>,
+        key: &str,
+    ) -> Result<Receipt, CloudError> {
+        let amount = amount.map(|amount| json!(amount));
+        self.payments
+            .refund_order(order, amount.as_ref(), None, &self::key(key))
+            .await
+    }
+
+    pub(super) async fn adjust(
+        &self,
+        user: &ObjectId,
+        amount: i64,
+        key: &str,
+    ) -> Result<Receipt, CloudError> {
+        self.payments
+            .adjust_account(user, &json!(amount), "counted again", &self::key(key))
+            .await
+    }
+
+    /// An order that is paid, of which each payee got what stands beside it.
+    pub(super) async fn sold(&self, price: i64, payees: &[(&ObjectId, i64)]) -> (ObjectId, ObjectId) {
+        let user = self.rich(price).await;
+        let payees: Vec<Value> = payees
+            .iter()
+            .map(|(user, amount)| json!({"user": user, "amount": amount}))
+            .collect();
+        let product = json!({"name": "A course", "price": price, "payees": payees});
+        let product = self.create(&self.config.product_class, product).await;
+        let order = self.order(&user, &product, "sold").await.order;
+        self.payments.pay_order(&user, &order, None).await.unwrap();
+        (user, order)
+    }
+
+    /// Another process, on the same documents: nothing of one's memory reaches the other.
+    pub(super) fn again(&self) -> Self {
+        self.with(self.environment.clone())
+    }
+
+    /// Another process whose clock is ahead by `seconds`.
+    pub(super) fn ahead(&self, seconds: i64) -> Self {
+        let clock = Arc::new(Ahead {
+            environment: self.environment.clone(),
+            millis: seconds * 1000,
+        });
+        let entropy = Arc::clone(&clock) as Arc<dyn Entropy>;
+        self.with(Environment::new(clock, entropy))
+    }
+
+    fn with(&self, environment: Environment) -> Self {
+        let store = Arc::clone(&self.store);
+        Self::on(Arc::clone(&store), store, self.config.clone(), environment)
+    }
+
     pub(super) async fn get(&self, class: &ClassName, id: &ObjectId) -> Document {
         self.store.get(class, id).await.unwrap().unwrap()
     }
@@ -244,6 +365,38 @@ impl Bank {
     pub(super) async fn audit(&self) {
         let report = audit::audit(&*self.store, &self.config).await.unwrap();
         assert_eq!(report.differences, [], "{report:?}");
+    }
+}
+
+/// A clock that is ahead of another one.
+struct Ahead {
+    environment: Environment,
+    millis: i64,
+}
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        self.environment.now().plus_millis(self.millis)
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.environment.elapsed()
+    }
+}
+
+impl Entropy for Ahead {
+    fn fill(&self, bytes: &mut [u8]) {
+        for byte in bytes {
+            [*byte] = self.environment.random();
+        }
+    }
+}
+
+/// The answer as every repetition of it must be.
+pub(super) fn plain(answer: &Receipt) -> Receipt {
+    Receipt {
+        replayed: false,
+        ..answer.clone()
     }
 }
 

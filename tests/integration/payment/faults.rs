@@ -192,7 +192,7 @@ async fn a_bad_network_loses_no_money() {
 
 /// What of the fatal request still takes effect.
 #[derive(Clone, Copy, Debug)]
-enum Death {
+pub(super) enum Death {
     Before,
     /// Of a batch, only the first write; everything of a single write.
     First,
@@ -203,14 +203,22 @@ enum Death {
 
 /// A worker's view of the store that ends at its `n`-th write.
 #[derive(Debug)]
-struct Mortal {
+pub(super) struct Mortal {
     inner: Arc<dyn Store>,
     left: AtomicU32,
     death: Death,
 }
 
 impl Mortal {
-    fn alive(&self) -> bool {
+    pub(super) fn new(inner: Arc<dyn Store>, writes: u32, death: Death) -> Self {
+        Self {
+            inner,
+            left: AtomicU32::new(writes),
+            death,
+        }
+    }
+
+    pub(super) fn alive(&self) -> bool {
         self.left.load(Ordering::Relaxed) > 0
     }
 
@@ -314,11 +322,7 @@ async fn die_at(batches: Batches, story: Story, writes: u32, death: Death) -> bo
     bank.recharge(&user, funds, "r").await;
     bank.recover().await;
     let number = bank.ask(&user, 50, "r2").await.unwrap().number.unwrap();
-    let mortal = Arc::new(Mortal {
-        inner: Arc::clone(&bank.store),
-        left: AtomicU32::new(writes),
-        death,
-    });
+    let mortal = Arc::new(Mortal::new(Arc::clone(&bank.store), writes, death));
     let worker = through(&bank, Arc::clone(&mortal) as Arc<dyn Store>);
     match story {
         Story::Purchase | Story::Declined => {
@@ -331,12 +335,8 @@ async fn die_at(batches: Batches, story: Story, writes: u32, death: Death) -> bo
             let _ = worker.confirm(&number, 50, "T").await;
         }
         Story::Recovery => {
-            let first = Arc::new(Mortal {
-                inner: Arc::clone(&bank.store),
-                left: AtomicU32::new(2),
-                death: Death::Before,
-            });
-            let first = through(&bank, first);
+            let first = Mortal::new(Arc::clone(&bank.store), 2, Death::Before);
+            let first = through(&bank, Arc::new(first));
             let _ = first.payments.pay_order(&user, &order, Some(&key("p"))).await;
             let _ = worker.payments.sweep(Duration::ZERO, 100).await;
         }
