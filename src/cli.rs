@@ -11,6 +11,7 @@ mod credentials_file;
 mod doctor;
 mod documents;
 mod durable_file;
+mod operator;
 mod recover;
 mod serve;
 mod server_file;
@@ -71,7 +72,8 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         }
         Command::Audit(given) => {
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
-            on_one_thread(audit::run(given, &home, &config, &variables, &environment))
+            let app = app(&config);
+            on_one_thread(audit::run(app, given, &home, &config, &variables, &environment))
         }
         Command::Doctor(given) => {
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);

@@ -45,7 +45,10 @@ pub(crate) enum Command {
     Recover(RecoverArguments),
     /// Recompute every balance from the payments and compare
     ///
-    /// Reads only, also beside a running server. Ends with exit code 1 if anything differs.
+    /// Reads only (but for --open), also beside a running server. Ends with exit code 1 if anything differs.
+    ///
+    /// --json prints {"accounts", "orders", "logs", "open", "stuck", "inFlight", "differing", "unjudged", "unopened",
+    /// "differences": [{"class", "id", "field", "expected", "found", "logs", "logsTotal"}]}, amounts in minor units.
     Audit(AuditArguments),
     /// Check the set-up: indexes, permissions, numbers in money fields
     ///
@@ -161,6 +164,9 @@ pub(crate) struct AuditArguments {
     /// Where the data are.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
+    /// Account for what users held before their first payment: one closed log for each, once for ever. Moves no money
+    #[arg(long)]
+    pub(crate) open: bool,
     /// Print the findings as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -46,8 +46,8 @@ async fn run_on_own_server(arguments: &BenchArguments, environment: &Environment
     let result = measure(arguments, &target, Some(&child), environment).await;
     let folder = child.stop(environment).await?;
     let mut report = result?;
-    let findings = audit::embedded(folder.path(), &PaymentConfig::new(), environment).await?;
-    report.audited(findings.differences.len());
+    let (findings, _) = audit::embedded(folder.path(), &PaymentConfig::new(), environment).await?;
+    report.audited(findings.differing);
     report.print(arguments.json)?;
     Ok(report.is_right())
 }

@@ -1,25 +1,18 @@
 //! `paylog recover`: finishes what was left open, by way of the running server where there is one.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::json;
 
 use crate::cli::arguments::RecoverArguments;
-use crate::cli::serve::sessions::{EmbeddedSessions, RemoteSessions};
-use crate::cli::serve::{connect_after_payment, leancloud};
-use crate::cli::{credentials_file, server_file, terminal};
-use crate::config::{ApiServer, Home, Keys, Variables};
-use crate::credentials::Credentials;
-use crate::engine::{App, EngineConfig, Sessions};
+use crate::cli::operator::Operator;
+use crate::cli::terminal;
+use crate::config::{Home, Keys, Variables};
+use crate::engine::App;
 use crate::environment::Environment;
 use crate::payment::service::Recovered;
 use crate::payment::{PaymentConfig, Payments};
-use crate::storage::SqliteStore;
-use crate::storage::sqlite::OpenError;
-use crate::store::Store;
 
 /// Payments that one call takes up at most, so that it ends in time.
 const AT_ONCE: u64 = 500;
@@ -36,39 +29,27 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let keys = Keys::read(variables)?;
     let recovery = Recovery {
         limit: arguments.limit.map_or(u64::MAX, u64::from),
         // As long as a worker that has died may still hold what it had claimed.
         patience: config.lease.saturating_add(PAUSE),
         environment,
     };
-    let recovered = match home {
-        Home::Embedded(data) => {
-            // A command that finishes payments makes no store.
-            drop(SqliteStore::open_read_only(data, environment.clone())?);
-            match SqliteStore::open(data, environment.clone()) {
-                Ok(store) => {
-                    let sessions = Arc::new(EmbeddedSessions(Arc::new(store.clone())));
-                    let credentials = embedded_credentials(data, keys, environment)?;
-                    let payments = Payments::new(Arc::new(store.clone()), environment.clone(), config);
-                    let recovered = recovery.here(app, &payments, credentials, sessions).await;
-                    store.close().await;
-                    recovered?
-                }
-                Err(OpenError::Locked { .. }) => recovery.through_server(data, keys).await?,
-                Err(error) => return Err(error.into()),
+    let operator = Operator::open(app, home, config, Keys::read(variables)?, environment).await?;
+    let recovered = recovery
+        .repeat(|limit| {
+            let operator = &operator;
+            async move {
+                operator
+                    .ask("recoverPayments", &json!({"limit": limit}), async |payments| {
+                        payments.recover_payments(limit).await
+                    })
+                    .await
             }
-        }
-        Home::LeanCloud(server) => {
-            let credentials = keys.complete()?;
-            let client = leancloud::client(server, &credentials, environment).build()?;
-            let sessions = Arc::new(RemoteSessions(client.clone()));
-            let store: Arc<dyn Store> = Arc::new(client);
-            let payments = Payments::new(store, environment.clone(), config);
-            recovery.here(app, &payments, credentials, sessions).await?
-        }
-    };
+        })
+        .await;
+    operator.close().await;
+    let recovered = recovered?;
     if arguments.json {
         terminal::say_json(&json!(recovered))?;
     } else {
@@ -85,56 +66,6 @@ struct Recovery<'a> {
 }
 
 impl Recovery<'_> {
-    /// In this process, which then has to tell the app of what has succeeded.
-    async fn here(
-        &self,
-        app: App<Payments>,
-        payments: &Payments,
-        credentials: Credentials,
-        sessions: Arc<dyn Sessions>,
-    ) -> Result<Recovered> {
-        let engine = app.build(
-            payments.clone(),
-            EngineConfig {
-                environment: self.environment.clone(),
-                ..EngineConfig::new(credentials, sessions)
-            },
-        )?;
-        connect_after_payment(&engine, payments);
-        let recovered = self
-            .repeat(|limit| async move { Ok(payments.recover_payments(limit).await?) })
-            .await;
-        payments.prune_crowded().await;
-        engine.close().await;
-        recovered
-    }
-
-    /// Asks the server that has the folder.
-    async fn through_server(&self, data: &Path, keys: Keys) -> Result<Recovered> {
-        let busy = || format!("the data folder {} is in use", data.display());
-        let server = server_file::read(data).with_context(|| {
-            format!(
-                "{}, and the process that uses it does not say where it listens",
-                busy()
-            )
-        })?;
-        let mut credentials = credentials_file::read(data)?
-            .with_context(|| format!("{}, and there are no keys to ask its server with", busy()))?;
-        keys.replace_in(&mut credentials)?;
-        let address = ApiServer::parse("server.json", &server.address)?;
-        let master = leancloud::client(&address, &credentials, self.environment)
-            .build()?
-            .as_master()?;
-        let (master, address) = (&master, &address);
-        self.repeat(|limit| async move {
-            master
-                .run_idempotent::<_, Recovered>("recoverPayments", &json!({"limit": limit}))
-                .await
-                .with_context(|| format!("{}, and its server at {address} did not do it", busy()))
-        })
-        .await
-    }
-
     /// Asks again and again: while payments are closed, and then for as long as a dead worker's claims may last.
     async fn repeat<F>(&self, ask: impl Fn(u32) -> F) -> Result<Recovered>
     where
@@ -165,14 +96,6 @@ impl Recovery<'_> {
             }
         }
     }
-}
-
-/// The keys of the folder. Nobody is asked for them here: a folder without keys can be recovered too.
-fn embedded_credentials(data: &Path, keys: Keys, environment: &Environment) -> Result<Credentials> {
-    let stored = credentials_file::read(data)?;
-    let mut credentials = stored.unwrap_or_else(|| credentials_file::make(environment));
-    keys.replace_in(&mut credentials)?;
-    Ok(credentials)
 }
 
 fn describe(recovered: &Recovered) -> String {

@@ -35,10 +35,3 @@ pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
     bar.set_message(what);
     bar
 }
-
-/// A sign on standard error that something goes on; invisible where that is no terminal.
-pub(crate) fn waiting(what: &'static str) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner().with_message(what);
-    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
-    spinner
-}

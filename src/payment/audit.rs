@@ -1,25 +1,45 @@
 //! Recomputes every account and order from the logs, and lists what differs.
 //!
-//! Works beside running payments: documents and logs are read page by page, not in one snapshot, so a difference
-//! counts only if it is there, the same, each time the whole is computed.
+//! All logs are read once, then all documents. What the logs say about documents is sorted by document in between,
+//! with temporary files where it is much, so that however many logs and accounts there are, memory stays the same:
+//! some 35 MB, two pages of documents, and what differs.
+//!
+//! A store that shows one moment ([`Audit::of_one_moment`]) is read once, and whatever differs does. Any other changes
+//! while it is read; there a difference counts once three passes have met the very same document with the very same
+//! difference, and neither of the last two a log under way that touches it. No payment has touched the document
+//! between the first and the third reading then (it would have left a mark, or at least another `updatedAt`), and
+//! all logs were read in that time: the difference is real. A log that waits for an operator, or for its gateway, is
+//! not under way.
 
-use std::collections::BTreeMap;
+mod opening;
+mod pages;
+mod pass;
+mod record;
+mod sort;
 
+use std::fmt;
+use std::io;
+
+use futures_util::future;
 use serde::Serialize;
 
-use crate::model::{ClassName, Document, Filter, ObjectId, Query, Test, Value};
 use crate::payment::PaymentConfig;
-use crate::payment::invariant::{Difference, Ledger};
-use crate::payment::leg::Target;
-use crate::payment::log::Log;
-use crate::payment::prune;
+use crate::payment::invariant::Difference;
 use crate::store::{ReadError, Store};
 
-/// How often a difference must be found before it counts.
-const PASSES: usize = 3;
+use pages::Pages;
+use pass::{Comparing, Judge, Reading};
+use record::Class;
+
+pub use opening::{Opened, Unopened};
+pub use pass::DIFFERENCES_MAX;
+
+/// How often a difference must be found before it counts, on a store that changes meanwhile.
+const PASSES: u8 = 3;
 
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Report {
     /// Users looked at.
     pub accounts: u64,
@@ -32,127 +52,189 @@ pub struct Report {
     /// Of those, left to an operator.
     pub stuck: u64,
     /// What open logs have taken and not yet given, in minor units.
-    #[serde(rename = "inFlight")]
-    pub in_flight: i64,
-    /// What the logs do not account for.
+    pub in_flight: i128,
+    /// Documents that differ.
+    pub differing: u64,
+    /// Documents that seemed to differ, and were paid from or to all the time: look again.
+    pub unjudged: u64,
+    /// Of those that differ, accounts that no payment has ever touched: they had their money before.
+    pub unopened: u64,
+    /// What the logs do not account for, at most [`DIFFERENCES_MAX`].
     pub differences: Vec<Difference>,
 }
 
-/// Audits everything in `store`.
+/// Why an audit came to no end.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// What is sorted does not fit in memory, and cannot be put elsewhere.
+    #[error("temporary files cannot be used: {0}; another folder for them: TMPDIR")]
+    Temporary(#[from] io::Error),
+}
+
+/// What an audit is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading logs.
+    Logs,
+    /// Comparing users and then orders.
+    Documents,
+}
+
+/// How far an audit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Which pass this is, from 1.
+    pub pass: u8,
+    /// What is being read.
+    pub stage: Stage,
+    /// How many of them have been.
+    pub done: u64,
+}
+
+/// An audit that can be run.
+pub struct Audit<'a> {
+    store: &'a dyn Store,
+    config: &'a PaymentConfig,
+    passes: u8,
+    watch: &'a (dyn Fn(Progress) + Send + Sync),
+}
+
+impl fmt::Debug for Audit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audit")
+            .field("store", &self.store)
+            .field("passes", &self.passes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Audits everything in `store`, which may change meanwhile.
 ///
 /// # Errors
-/// [`ReadError`] where the store does not answer.
-pub async fn audit(store: &dyn Store, config: &PaymentConfig) -> Result<Report, ReadError> {
-    let mut report = pass(store, config).await?;
-    for _ in 1..PASSES {
-        if report.differences.is_empty() {
-            break;
-        }
-        let before = std::mem::take(&mut report.differences);
-        report = pass(store, config).await?;
-        report
-            .differences
-            .retain(|difference| before.contains(difference));
-    }
-    Ok(report)
+/// [`AuditError`].
+pub async fn audit(store: &dyn Store, config: &PaymentConfig) -> Result<Report, AuditError> {
+    Ok(Audit::of(store, config).run().await?.0)
 }
 
-async fn pass(store: &dyn Store, config: &PaymentConfig) -> Result<Report, ReadError> {
-    let rules = config.rules();
-    let mut ledger = Ledger::new(&rules);
-    let mut report = Report::default();
-    let mut pages = Pages::new(store, &rules.log_class);
-    while let Some(page) = pages.next().await? {
-        for document in &page {
-            match Log::from_document(document, &rules) {
-                Ok(log) => ledger.take(log),
-                Err(error) => ledger.unreadable(document, &error.to_string()),
-            }
-        }
-    }
-    report.logs = ledger.logs();
-    let (open, stuck) = ledger.open();
-    report.open = u64::try_from(open).unwrap_or(u64::MAX);
-    report.stuck = stuck;
-    for class in [&rules.user_class, &rules.order_class] {
-        let mut pages = Pages::new(store, class);
-        while let Some(page) = pages.next().await? {
-            for document in &page {
-                let Some(id) = document.object_id() else { continue };
-                if *class == rules.user_class {
-                    report.accounts = report.accounts.saturating_add(1);
-                    ledger.check_account(&id, document);
-                } else {
-                    report.orders = report.orders.saturating_add(1);
-                    ledger.check_order(&id, document);
-                }
-                let target = Target::new(class, &id);
-                let logs = marked(store, config, document).await?;
-                ledger.check_marks(&target, document, &logs);
-            }
-        }
-    }
-    report.in_flight = ledger.in_flight();
-    report.differences = ledger.finish();
-    Ok(report)
-}
-
-/// The logs that a document's marks name, as far as they exist.
-async fn marked(
-    store: &dyn Store,
-    config: &PaymentConfig,
-    document: &Document,
-) -> Result<BTreeMap<ObjectId, Log>, ReadError> {
-    let named: Vec<Value> = prune::logs(document)
-        .unwrap_or_default()
-        .iter()
-        .map(|id| id.as_str().into())
-        .collect();
-    let rules = config.rules();
-    let mut logs = BTreeMap::new();
-    for chunk in named.chunks(usize::try_from(Query::LIMIT_MAX).unwrap_or(1000)) {
-        let filter = Filter::all().one_of("objectId", chunk.to_vec());
-        let query = Query::new(filter).limit(Query::LIMIT_MAX);
-        for document in store.find(&rules.log_class, &query).await? {
-            if let Ok(log) = Log::from_document(&document, &rules) {
-                logs.insert(log.id.clone(), log);
-            }
-        }
-    }
-    Ok(logs)
-}
-
-/// A class, page by page in the order of ids.
-struct Pages<'a> {
-    store: &'a dyn Store,
-    class: ClassName,
-    after: Option<ObjectId>,
-    done: bool,
-}
-
-impl<'a> Pages<'a> {
-    fn new(store: &'a dyn Store, class: &ClassName) -> Self {
+impl<'a> Audit<'a> {
+    /// An audit of everything in `store`, which may change meanwhile.
+    #[must_use]
+    pub fn of(store: &'a dyn Store, config: &'a PaymentConfig) -> Self {
         Self {
             store,
-            class: class.clone(),
-            after: None,
-            done: false,
+            config,
+            passes: PASSES,
+            watch: &|_| {},
         }
     }
 
-    async fn next(&mut self) -> Result<Option<Vec<Document>>, ReadError> {
-        if self.done {
-            return Ok(None);
-        }
-        let filter = match &self.after {
-            None => Filter::all(),
-            Some(id) => Filter::all().and_key("objectId", Test::Gt(id.as_str().into())),
-        };
-        let query = Query::new(filter).order_by("objectId").limit(Query::LIMIT_MAX);
-        let page = self.store.find(&self.class, &query).await?;
-        self.after = page.last().and_then(Document::object_id);
-        self.done =
-            page.len() < usize::try_from(Query::LIMIT_MAX).unwrap_or(usize::MAX) || self.after.is_none();
-        Ok(Some(page))
+    /// All that the store answers is of one moment.
+    #[must_use]
+    pub fn of_one_moment(self) -> Self {
+        Self { passes: 1, ..self }
     }
+
+    /// Calls `watch` now and then.
+    #[must_use]
+    pub fn watched_by(self, watch: &'a (dyn Fn(Progress) + Send + Sync)) -> Self {
+        Self { watch, ..self }
+    }
+
+    /// Runs it; answers, beside what it found, the accounts that had money before any payment. Reads only.
+    ///
+    /// # Errors
+    /// [`AuditError`].
+    pub async fn run(&self) -> Result<(Report, Unopened), AuditError> {
+        let mut judge = Judge::first(self.passes == 1);
+        let mut pass = 1;
+        loop {
+            let (report, judged) = self.pass(pass, judge).await?;
+            match judged.next(pass.saturating_add(1) >= self.passes) {
+                Ok(next) => judge = next,
+                Err(judged) => return Ok(finish(report, judged)),
+            }
+            pass = pass.saturating_add(1);
+        }
+    }
+
+    async fn pass(&self, pass: u8, judge: Judge) -> Result<(Report, Judge), AuditError> {
+        let rules = self.config.rules();
+        let mut reading = Reading::new(rules.clone(), judge);
+        let mut pages = Pages::new(self.store, &rules.log_class);
+        let mut page = pages.next().await?;
+        while !page.is_empty() {
+            // The next page is read while this one is taken.
+            let work = move || reading.take(&page).map(|()| reading);
+            let (taken, next) = future::join(apart(work), pages.next()).await;
+            (reading, page) = (taken?, next?);
+            (self.watch)(Progress {
+                pass,
+                stage: Stage::Logs,
+                done: reading.logs(),
+            });
+        }
+        let mut comparing = apart(|| reading.finish()).await?;
+        let mut report = Report::default();
+        for class in [Class::Users, Class::Orders] {
+            let before = comparing.seen;
+            comparing = self.compare(pass, class, comparing).await?;
+            let seen = comparing.seen.saturating_sub(before);
+            match class {
+                Class::Users => report.accounts = seen,
+                Class::Orders | Class::Logs => report.orders = seen,
+            }
+        }
+        comparing = apart(|| comparing.finish_class(Class::Logs).map(|()| comparing)).await?;
+        report.logs = comparing.totals.logs;
+        report.open = comparing.totals.open;
+        report.stuck = comparing.totals.stuck;
+        report.in_flight = comparing.in_flight();
+        Ok((report, comparing.judge))
+    }
+
+    async fn compare(
+        &self,
+        pass: u8,
+        class: Class,
+        mut comparing: Comparing,
+    ) -> Result<Comparing, AuditError> {
+        let name = match class {
+            Class::Users => &self.config.user_class,
+            Class::Orders => &self.config.order_class,
+            Class::Logs => &self.config.log_class,
+        };
+        let mut pages = Pages::new(self.store, name);
+        let mut page = pages.next().await?;
+        while !page.is_empty() {
+            let work = move || comparing.compare(class, &page).map(|()| comparing);
+            let (compared, next) = future::join(apart(work), pages.next()).await;
+            (comparing, page) = (compared?, next?);
+            (self.watch)(Progress {
+                pass,
+                stage: Stage::Documents,
+                done: comparing.seen,
+            });
+        }
+        Ok(apart(move || comparing.finish_class(class).map(|()| comparing)).await?)
+    }
+}
+
+/// Runs `work` on a thread that may be blocked.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(io::Error::other)
+        .flatten()
+}
+
+fn finish(mut report: Report, judge: Judge) -> (Report, Unopened) {
+    report.differing = judge.differing;
+    report.unjudged = judge.unjudged;
+    report.unopened = judge.unopened.len();
+    report.differences = judge.differences;
+    report.differences.sort();
+    (report, judge.unopened)
 }

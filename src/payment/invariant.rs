@@ -1,7 +1,12 @@
 //! What must always hold, as a computation: from the logs alone, what every account and order must show.
 //!
-//! A [`Ledger`] takes every log once and is then asked about every document. Logs that are decided count by
-//! themselves; of an open one the document's marks say which legs have been applied.
+//! A log says something about each document that it touches ([`Posting`]); a [`Statement`] takes all that was said of
+//! one document and holds it against the document. Logs that are decided count by themselves; of an open one the
+//! document's marks say which legs have been applied. A [`Ledger`] does that for all documents, in memory;
+//! [`audit`](crate::payment::audit) does it for those of a store, which need not fit there.
+
+mod posting;
+mod statement;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,54 +14,158 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::model::{Document, ObjectId};
-use crate::payment::leg::{Leg, Target};
-use crate::payment::log::{Intent, Log, LogState, Verdict};
-use crate::payment::mark::{self, MarkKind};
-use crate::payment::money::Balance;
-use crate::payment::order::OrderStatus;
-use crate::payment::{Kind, Rules};
+use crate::payment::leg::Target;
+use crate::payment::log::{Intent, Log, LogState};
+use crate::payment::{Amount, Kind, ProtocolError, Rules};
+
+pub use posting::{Entry, Posting};
+pub use statement::{Finding, Statement};
+
+/// Logs that a [`Difference`] names; there may be millions on one account, and the newest are looked at first.
+pub const LOGS_NAMED: usize = 10;
+
+/// The key of the log that accounts for what was in an account before any payment.
+pub(crate) fn opening_key(user: &ObjectId) -> String {
+    format!("opening:{user}")
+}
 
 /// Something that the logs do not account for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Difference {
     /// The class of the document.
     pub class: String,
     /// Its id.
     pub id: ObjectId,
-    /// The field that differs, or `legs` of a log.
+    /// The field that differs, `legs` of a log, or `objectId` where the document is missing.
     pub field: String,
     /// What the logs say.
     pub expected: String,
     /// What is there.
     pub found: String,
+    /// The newest logs that have an effect on the document, newest first, at most [`LOGS_NAMED`].
+    pub logs: Vec<ObjectId>,
+    /// How many such logs there are.
+    #[serde(rename = "logsTotal")]
+    pub logs_total: u64,
+}
+
+impl Difference {
+    /// What is wrong with a log by itself.
+    fn of_log(rules: &Rules, log: &ObjectId, field: &str, expected: &str, found: &str) -> Self {
+        Self {
+            class: rules.log_class.to_string(),
+            id: log.clone(),
+            field: field.to_owned(),
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+            logs: vec![log.clone()],
+            logs_total: 1,
+        }
+    }
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            class,
-            id,
-            field,
-            expected,
-            found,
-        } = self;
         write!(
             f,
-            "{class}/{id}: `{field}` is {found}, the payments say {expected}"
+            "{}/{}: `{}` is {}, the payments say {}",
+            self.class, self.id, self.field, self.found, self.expected
         )
     }
 }
 
-/// What the logs say about every document.
+/// How many logs there are, and what they say by themselves.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All logs.
+    pub logs: u64,
+    /// Those that are still open.
+    pub open: u64,
+    /// Of those, left to an operator.
+    pub stuck: u64,
+    /// What gateways have paid, in minor units, and no account has been credited with as far as the logs say.
+    pub arrived: i128,
+}
+
+impl Totals {
+    /// Counts a log.
+    pub fn add(&mut self, log: &Log) {
+        self.logs = self.logs.saturating_add(1);
+        if log.state == LogState::Closed {
+            return;
+        }
+        self.open = self.open.saturating_add(1);
+        self.stuck = self.stuck.saturating_add(u64::from(log.stuck.is_some()));
+        if log.intent.kind == Kind::Recharge && log.state == LogState::Funded {
+            let amount = log.intent.amount.map_or(0, Amount::units);
+            self.arrived = self.arrived.saturating_add(amount.into());
+        }
+    }
+}
+
+/// Reads a log for its effects. One that is being moved to another store is read as it was before.
+///
+/// # Errors
+/// The difference to be reported: such a log accounts for nothing.
+pub fn read_log(document: &Document, rules: &Rules) -> Result<Log, Option<Difference>> {
+    let read = match Log::from_document(document, rules) {
+        Err(ProtocolError::Moved(_)) => {
+            let mut before = document.clone();
+            let state = document.integer("state").unwrap_or_default();
+            before.insert("state".into(), state.saturating_sub(LogState::FENCE).into());
+            Log::from_document(&before, rules)
+        }
+        read => read,
+    };
+    read.map_err(|error| {
+        let log = document.object_id()?;
+        let shown = |field: &str| {
+            document
+                .get(field)
+                .map_or_else(|| "nothing".to_owned(), ToString::to_string)
+        };
+        Some(match error {
+            ProtocolError::Malformed { field, expected } => {
+                Difference::of_log(rules, &log, &field, &expected, &shown(&field))
+            }
+            ProtocolError::Moved(_)
+            | ProtocolError::NoDocument(_)
+            | ProtocolError::OrderDisagrees { .. }
+            | ProtocolError::Overflow
+            | ProtocolError::UnexpectedInput { .. } => {
+                Difference::of_log(rules, &log, "*", "a log", &error.to_string())
+            }
+        })
+    })
+}
+
+/// What is wrong with a log by itself, whatever the documents show.
+#[must_use]
+pub fn examine(log: &Log, rules: &Rules) -> Option<Difference> {
+    let intent = &log.intent;
+    if log.failed() && intent.legs.as_slice().is_empty() {
+        // Refused before it was decided what to move.
+        return None;
+    }
+    if !legs_add_up(intent, rules) {
+        let expected = format!("legs of {} that add up", intent.kind);
+        let found = intent.legs.to_value().to_string();
+        return Some(Difference::of_log(rules, &log.id, "legs", &expected, &found));
+    }
+    if intent.kind == Kind::Settle && !log.failed() && posting::ended(&intent.key, &rules.log_class).is_none() {
+        let expected = "settle: and the id of the log that it ends";
+        return Some(Difference::of_log(rules, &log.id, "key", expected, &intent.key));
+    }
+    None
+}
+
+/// What the logs say about every document, in memory.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     rules: Rules,
-    sums: BTreeMap<Target, BTreeMap<String, i64>>,
-    statuses: BTreeMap<ObjectId, OrderStatus>,
-    open: Vec<Log>,
-    logs: u64,
-    stuck: u64,
-    in_flight: i64,
+    postings: BTreeMap<Target, Vec<Posting>>,
+    totals: Totals,
+    in_flight: i128,
     differences: Vec<Difference>,
 }
 
@@ -66,226 +175,137 @@ impl Ledger {
     pub fn new(rules: &Rules) -> Self {
         Self {
             rules: rules.clone(),
-            sums: BTreeMap::new(),
-            statuses: BTreeMap::new(),
-            open: Vec::new(),
-            logs: 0,
-            stuck: 0,
+            postings: BTreeMap::new(),
+            totals: Totals::default(),
             in_flight: 0,
             differences: Vec::new(),
         }
     }
 
     /// Takes a log into account. Each once.
-    pub fn take(&mut self, log: Log) {
-        self.logs = self.logs.saturating_add(1);
-        if log.stuck.is_some() && log.state < LogState::Closed {
-            self.stuck = self.stuck.saturating_add(1);
-        }
-        if !legs_add_up(&log.intent, &self.rules) {
-            self.differences.push(Difference {
-                class: self.rules.log_class.to_string(),
-                id: log.id.clone(),
-                field: "legs".into(),
-                expected: format!("legs of {} that add up", log.intent.kind),
-                found: log.intent.legs.to_value().to_string(),
-            });
-        }
-        if log.verdict == Some(Verdict::Succeeded) {
-            for leg in log.intent.legs.as_slice() {
-                self.apply(leg);
-            }
-            if let (Ok(Some(mark)), Some(order)) = (log.intent.order_mark(&self.rules), &log.intent.order)
-                && log.intent.kind != Kind::Refund
-            {
-                let before = self.statuses.insert(order.clone(), mark.status());
-                if let Some(before) = before {
-                    self.differences.push(Difference {
-                        class: self.rules.order_class.to_string(),
-                        id: order.clone(),
-                        field: "status".into(),
-                        expected: "one attempt that succeeded".into(),
-                        found: format!("{} by one and {} by another", before.name(), mark.status().name()),
-                    });
-                }
-            }
-        }
-        if log.state < LogState::Closed {
-            self.open.push(log);
-        }
-    }
-
-    /// Takes a log that cannot be read: it accounts for nothing.
-    pub fn unreadable(&mut self, document: &Document, why: &str) {
-        self.logs = self.logs.saturating_add(1);
-        if let Some(id) = document.object_id() {
-            self.differences.push(Difference {
-                class: self.rules.log_class.to_string(),
-                id,
-                field: "*".into(),
-                expected: "a log".into(),
-                found: why.to_owned(),
-            });
-        }
-    }
-
-    fn apply(&mut self, leg: &Leg) {
-        let sums = self.sums.entry(leg.target.clone()).or_default();
-        for (field, delta) in &leg.add {
-            let sum = sums.entry(field.clone()).or_default();
-            *sum = sum.saturating_add(delta.units());
+    pub fn take(&mut self, log: &Log) {
+        self.totals.add(log);
+        self.differences.extend(examine(log, &self.rules));
+        for posting in Posting::all(log, &self.rules) {
+            let target = posting.target.clone();
+            self.postings.entry(target).or_default().push(posting);
         }
     }
 
     /// How many logs were taken.
     #[must_use]
-    pub fn logs(&self) -> u64 {
-        self.logs
+    pub fn totals(&self) -> &Totals {
+        &self.totals
     }
 
-    /// How many of them are open, and how many of those wait for an operator.
+    /// What open logs have taken, in minor units, and not yet given to the documents seen so far.
     #[must_use]
-    pub fn open(&self) -> (usize, u64) {
-        (self.open.len(), self.stuck)
+    pub fn in_flight(&self) -> i128 {
+        self.totals.arrived.saturating_add(self.in_flight)
     }
 
-    /// What open logs have taken from the documents seen so far and not yet given.
-    #[must_use]
-    pub fn in_flight(&self) -> i64 {
-        self.in_flight
+    /// Compares an account or an order with the logs. Each once.
+    pub fn check(&mut self, target: &Target, document: &Document) {
+        let postings = self.postings.remove(target).unwrap_or_default();
+        self.state(target.clone(), Some(document), &postings);
     }
 
-    /// Compares an account with the logs.
-    pub fn check_account(&mut self, id: &ObjectId, document: &Document) {
-        let target = Target::new(&self.rules.user_class, id);
-        let fields = [self.rules.account.clone(), self.rules.frozen.clone()];
-        self.check_fields(&target, document, &fields);
-    }
-
-    /// Compares an order with the logs.
-    pub fn check_order(&mut self, id: &ObjectId, document: &Document) {
-        let target = Target::new(&self.rules.order_class, id);
-        self.check_fields(&target, document, &["refunded".to_owned()]);
-        let undecided = self
-            .open
-            .iter()
-            .any(|log| log.intent.order.as_ref() == Some(id) && log.state < LogState::Settled);
-        let shown = document.text("status").unwrap_or_default();
-        let expected = self.statuses.remove(id).unwrap_or(OrderStatus::Pending);
-        let same = shown == expected.name()
-            || expected == OrderStatus::Paid && shown == OrderStatus::Refunded.name();
-        if !same && !undecided {
-            self.differ(&target, "status", expected.name(), shown);
+    fn state(&mut self, target: Target, document: Option<&Document>, postings: &[Posting]) {
+        let mut statement = Statement::new(&self.rules, target, document);
+        for posting in postings {
+            statement.post(posting);
         }
-    }
-
-    fn check_fields(&mut self, target: &Target, document: &Document, fields: &[String]) {
-        let mut sums = self.sums.remove(target).unwrap_or_default();
-        for log in &self.open {
-            if log.verdict.is_some() {
-                continue;
-            }
-            let applied = |leg: &&Leg| leg.target == *target && is_applied(document, &log.id);
-            for leg in log.intent.legs.as_slice().iter().filter(applied) {
-                for (field, delta) in &leg.add {
-                    let sum = sums.entry(field.clone()).or_default();
-                    *sum = sum.saturating_add(delta.units());
-                    self.in_flight = self.in_flight.saturating_sub(delta.units());
-                }
-            }
-        }
-        for field in fields {
-            let expected = sums.get(field).copied().unwrap_or(0);
-            match Balance::of(document, field) {
-                Ok(balance) if balance.units() == expected => {}
-                Ok(balance) => self.differ(target, field, &expected.to_string(), &balance.to_string()),
-                Err(_) => {
-                    let found = document.get(field).map(ToString::to_string).unwrap_or_default();
-                    self.differ(target, field, &expected.to_string(), &found);
-                }
-            }
-        }
-    }
-
-    /// Compares a document's marks with the logs that they name: `logs` are those of them that exist.
-    pub fn check_marks(&mut self, target: &Target, document: &Document, logs: &BTreeMap<ObjectId, Log>) {
-        let Ok(marks) = mark::list(document) else {
-            self.differ(target, mark::PAYLOGS, "an array of marks", "something else");
-            return;
-        };
-        let mut strange = Vec::new();
-        for held in marks {
-            if held.as_str().is_some_and(|held| held.starts_with(mark::MOVE)) {
-                continue;
-            }
-            let parsed = held.as_str().and_then(MarkKind::parse);
-            let known = parsed.is_some_and(|(kind, id)| {
-                logs.get(&id).is_some_and(|log| {
-                    let ours = log.intent.legs.as_slice().iter().any(|leg| leg.target == *target);
-                    let succeeded = log.verdict == Some(Verdict::Succeeded);
-                    ours && (kind == MarkKind::Taken || !succeeded)
-                })
-            });
-            if !known {
-                strange.push(held.to_string());
-            }
-        }
-        for held in strange {
-            self.differ(target, mark::PAYLOGS, "marks of logs with a leg here", &held);
-        }
-    }
-
-    fn differ(&mut self, target: &Target, field: &str, expected: &str, found: &str) {
-        self.differences.push(Difference {
-            class: target.class.to_string(),
-            id: target.id.clone(),
-            field: field.to_owned(),
-            expected: expected.to_owned(),
-            found: found.to_owned(),
-        });
+        let finding = statement.finish();
+        self.in_flight = self.in_flight.saturating_add(finding.in_flight);
+        self.differences.extend(finding.differences);
     }
 
     /// Everything that differs, once all documents were checked: documents that the logs name and nobody has shown
     /// are missing.
     #[must_use]
     pub fn finish(mut self) -> Vec<Difference> {
-        for (target, sums) in std::mem::take(&mut self.sums) {
-            for (field, sum) in sums {
-                if sum != 0 {
-                    self.differ(&target, &field, &sum.to_string(), "no such document");
-                }
-            }
+        for (target, postings) in std::mem::take(&mut self.postings) {
+            self.state(target, None, &postings);
         }
         self.differences.sort();
         self.differences
     }
 }
 
-/// Whether a document's marks say that the leg of an undecided log stands applied.
-fn is_applied(document: &Document, log: &ObjectId) -> bool {
-    let holds = |kind| mark::holds(document, kind, log).unwrap_or(false);
-    holds(MarkKind::Taken) && !holds(MarkKind::Void) && !holds(MarkKind::Undo)
-}
-
-/// Whether the legs move what the payment says: in, out, across, and never more than its amount.
+/// Whether the legs move what the payment says: in, out, across, and never more than its amount; and nothing but
+/// money.
 #[must_use]
 pub fn legs_add_up(intent: &Intent, rules: &Rules) -> bool {
-    let amount = intent.amount.map_or(0, crate::payment::Amount::units);
-    let sum = |field: &str| -> i64 {
-        let legs = intent.legs.as_slice().iter();
-        legs.filter_map(|leg| leg.add.get(field))
-            .fold(0, |sum, delta| sum.saturating_add(delta.units()))
+    let amount = i128::from(intent.amount.map_or(0, Amount::units));
+    let Some(Sums {
+        account,
+        given,
+        frozen,
+        refunded,
+    }) = Sums::of(intent, rules)
+    else {
+        return false;
     };
-    let (account, frozen) = (sum(&rules.account), sum(&rules.frozen));
+    if refunded != 0 && intent.kind != Kind::Refund {
+        return false;
+    }
     match intent.kind {
         Kind::Recharge => account == amount && frozen == 0,
         // What no payee gets is the app's own.
-        Kind::Purchase => account <= 0 && account >= amount.saturating_neg() && frozen == 0,
-        Kind::Cancel => account == 0 && frozen == 0,
-        Kind::Transfer => account == 0 && frozen == 0,
-        Kind::Refund => account >= 0 && account <= amount && frozen == 0,
-        Kind::Hold | Kind::Withdraw => account == amount.saturating_neg() && frozen == amount,
-        Kind::Settle => frozen <= 0 && account <= frozen.saturating_neg() && account >= 0,
-        Kind::Adjust => account.saturating_abs() == amount && frozen == 0,
+        Kind::Purchase => account <= 0 && account >= -amount && frozen == 0,
+        Kind::Cancel => account == 0 && given == 0 && frozen == 0,
+        // To oneself it is nothing.
+        Kind::Transfer => account == 0 && (given == amount || given == 0) && frozen == 0,
+        // What no payee gives back is the app's own, too.
+        Kind::Refund => account >= 0 && account <= amount && frozen == 0 && refunded == amount,
+        Kind::Hold | Kind::Withdraw => account == -amount && frozen == amount,
+        Kind::Settle => frozen <= 0 && account <= -frozen && account >= 0,
+        Kind::Adjust if intent.key == opening_key(&intent.user) => {
+            account.abs().saturating_add(frozen.abs()) == amount
+        }
+        Kind::Adjust => account.abs() == amount && frozen == 0,
     }
 }
+
+/// What legs add to fields of all documents.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    account: i128,
+    /// What is added to accounts, without what is taken from others.
+    given: i128,
+    frozen: i128,
+    refunded: i128,
+}
+
+impl Sums {
+    /// `None` where a leg adds to anything else.
+    fn of(intent: &Intent, rules: &Rules) -> Option<Self> {
+        let mut sums = Self::default();
+        for leg in intent.legs.as_slice() {
+            let on_account = leg.target.class == rules.user_class;
+            let on_order =
+                leg.target.class == rules.order_class && intent.order.as_ref() == Some(&leg.target.id);
+            if !on_account && !on_order {
+                return None;
+            }
+            for (field, delta) in &leg.add {
+                let units = i128::from(delta.units());
+                let sum = if on_account && *field == rules.account {
+                    sums.given = sums.given.saturating_add(units.max(0));
+                    &mut sums.account
+                } else if on_account && *field == rules.frozen {
+                    &mut sums.frozen
+                } else if on_order && field == "refunded" {
+                    &mut sums.refunded
+                } else {
+                    return None;
+                };
+                *sum = sum.saturating_add(units);
+            }
+        }
+        Some(sums)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,15 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Paid,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Refunded,
+    ];
+
     /// The text in the order.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -44,15 +53,7 @@ impl OrderStatus {
     /// The status of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::Pending,
-            Self::Paid,
-            Self::Cancelled,
-            Self::Expired,
-            Self::Refunded,
-        ]
-        .into_iter()
-        .find(|status| status.name() == name)
+        Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
     /// Why an order with this status cannot be paid.

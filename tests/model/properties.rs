@@ -1,8 +1,6 @@
 //! What must always hold, and what must happen at least once for that to mean anything.
 
-use std::collections::BTreeMap;
-
-use paylog::model::{Document, ObjectId};
+use paylog::model::ObjectId;
 use paylog::payment::invariant::{Ledger, legs_add_up};
 use paylog::payment::leg::{Leg, Legs};
 use paylog::payment::log::{Intent, Log, LogState, Verdict};
@@ -304,10 +302,10 @@ fn audit(world: &World, tables: &Tables, state: &State) -> bool {
         let opening = Facts::of(first, rules).account + topped.map_or(0, |_| i64::from(state.topped_up));
         if let Some(amount) = Amount::new(opening) {
             let leg = Leg::new(target.clone()).adding(&rules.account, Delta::new(opening).unwrap());
-            ledger.take(opened(Kind::Adjust, &target.id, Some(amount), None, vec![leg]));
+            ledger.take(&opened(Kind::Adjust, &target.id, Some(amount), None, vec![leg]));
         }
         if first.text("status") == Some("paid") {
-            ledger.take(opened(
+            ledger.take(&opened(
                 Kind::Purchase,
                 &id("a"),
                 Amount::new(2),
@@ -316,21 +314,13 @@ fn audit(world: &World, tables: &Tables, state: &State) -> bool {
             ));
         }
     }
-    let mut by_id = BTreeMap::new();
     for facts in logs(world, tables, state) {
         let Some(log) = &facts.log else { return false };
         assert!(legs_add_up(&log.intent, rules), "the scenario's legs add up");
-        ledger.take(log.as_ref().clone());
-        by_id.insert(log.id.clone(), log.as_ref().clone());
+        ledger.take(log);
     }
     for (place, (target, _)) in world.scenario.documents.iter().enumerate() {
-        let document: &Document = tables.documents.value(newest(state, place));
-        if target.class == rules.user_class {
-            ledger.check_account(&target.id, document);
-        } else {
-            ledger.check_order(&target.id, document);
-        }
-        ledger.check_marks(target, document, &by_id);
+        ledger.check(target, tables.documents.value(newest(state, place)));
     }
     ledger.finish().is_empty()
 }

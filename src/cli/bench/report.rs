@@ -35,7 +35,7 @@ pub(super) struct Report {
     /// During the measured payments.
     peak_memory_bytes: Option<u64>,
     wrong_balances: u64,
-    audit_differences: Option<usize>,
+    audit_differences: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,7 +86,7 @@ impl Report {
         }
     }
 
-    pub(super) fn audited(&mut self, differences: usize) {
+    pub(super) fn audited(&mut self, differences: u64) {
         self.audit_differences = Some(differences);
     }
 
