@@ -8,5 +8,6 @@ mod counting;
 mod declined;
 mod faults;
 mod happy;
+mod network;
 mod racing;
 mod trouble;
