@@ -11,6 +11,8 @@ mod credentials_file;
 mod doctor;
 mod documents;
 mod durable_file;
+#[cfg(debug_assertions)]
+mod halting;
 mod operator;
 mod recover;
 mod serve;

@@ -8,16 +8,22 @@ mod listen;
 pub(crate) mod sessions;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
 use crate::cli::arguments::ServeArguments;
+use crate::cli::counting::CountingStore;
 use crate::cli::doctor::{self, Finding};
+#[cfg(debug_assertions)]
+use crate::cli::{halting, terminal};
 use crate::config::{ClassNames, Home, Keys, Variables};
 use crate::engine::{App, Engine};
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, Value};
 use crate::payment::{PaymentConfig, Payments};
+use crate::store::Store;
+use crate::telemetry::Counters;
 
 /// What every home is served with.
 pub(crate) struct Setting<'a> {
@@ -26,6 +32,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) keys: Keys,
     pub(crate) payments: PaymentConfig,
     pub(crate) environment: Environment,
+    pub(crate) variables: &'a Variables,
 }
 
 /// Serves until the process is told to stop.
@@ -53,6 +60,7 @@ pub(crate) async fn run(
         keys: Keys::read(variables)?,
         payments,
         environment,
+        variables,
     };
     match home {
         Home::Embedded(data) => embedded::serve(setting, &data).await,
@@ -72,6 +80,28 @@ pub(crate) fn payment_config(variables: &Variables) -> Result<PaymentConfig> {
         config.order_class = class;
     }
     Ok(config)
+}
+
+/// `store` as the payment flow sees it: every call is counted.
+#[cfg_attr(
+    not(debug_assertions),
+    expect(
+        clippy::unnecessary_wraps,
+        unused_variables,
+        reason = "a debug build may be told to stop somewhere"
+    )
+)]
+fn counted(store: Arc<dyn Store>, counters: &Arc<Counters>, variables: &Variables) -> Result<Arc<dyn Store>> {
+    let store: Arc<dyn Store> = Arc::new(CountingStore::new(store, Arc::clone(counters)));
+    #[cfg(debug_assertions)]
+    if let Some(folder) = variables.get(halting::VARIABLE)? {
+        terminal::warn(format!(
+            "WARNING: this is a build for tests, and {} is set: it stops for ever at the write that {folder}/halt names",
+            halting::VARIABLE
+        ));
+        return Ok(Arc::new(halting::HaltingStore::new(store, folder.into())));
+    }
+    Ok(store)
 }
 
 /// Stops a start at which clients could write money, unless it is wanted.

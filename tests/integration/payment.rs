@@ -12,6 +12,7 @@ mod faults;
 mod final_refusals;
 mod happy;
 mod holding;
+mod network;
 mod over_http;
 mod racing;
 mod refunding;

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, HealthStore};
 use super::sessions::EmbeddedSessions;
-use super::{Setting, banner, connect_after_payment, host, listen, refuse_unsafe};
-use crate::cli::counting::CountingStore;
+use super::{Setting, banner, connect_after_payment, counted, host, listen, refuse_unsafe};
 use crate::cli::doctor::set_up;
 use crate::cli::{credentials_file, server_file, terminal};
 use crate::config::Keys;
@@ -32,6 +31,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
         keys,
         mut payments,
         environment,
+        variables,
     } = setting;
     // Before anything is made: what cannot work leaves nothing behind.
     keys.check_pair()?;
@@ -47,9 +47,9 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
 
     let counters = Arc::new(Counters::default());
     let database: Arc<dyn Database> = Arc::new(store.clone());
-    let counting = CountingStore::new(Arc::new(store.clone()), Arc::clone(&counters));
+    let seen = counted(Arc::new(store.clone()), &counters, variables)?;
     let sandbox = payments.sandbox;
-    let payments = Payments::new(Arc::new(counting), environment.clone(), payments);
+    let payments = Payments::new(seen, environment.clone(), payments);
     let sessions = Arc::new(EmbeddedSessions(Arc::clone(&database)));
     let engine = app.build(
         payments.clone(),

@@ -10,8 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, HealthStore};
 use super::sessions::RemoteSessions;
-use super::{Setting, connect_after_payment, host, listen, refuse_unsafe};
-use crate::cli::counting::CountingStore;
+use super::{Setting, connect_after_payment, counted, host, listen, refuse_unsafe};
 use crate::cli::doctor::probe;
 use crate::cli::terminal;
 use crate::client::{Client, ClientBuilder};
@@ -31,6 +30,7 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
         keys,
         payments,
         environment,
+        variables,
     } = setting;
     let credentials = keys.complete()?;
     if arguments.sandbox == Some(true) {
@@ -50,8 +50,8 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
     let counters = Arc::new(Counters::default());
     let store: Arc<dyn Store> = Arc::new(client.clone());
     let log_class = payments.log_class.clone();
-    let counting = CountingStore::new(Arc::clone(&store), Arc::clone(&counters));
-    let payments = Payments::new(Arc::new(counting), environment.clone(), payments);
+    let seen = counted(Arc::clone(&store), &counters, variables)?;
+    let payments = Payments::new(seen, environment.clone(), payments);
     let engine = app.build(
         payments.clone(),
         EngineConfig {

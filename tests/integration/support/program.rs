@@ -106,13 +106,17 @@ pub(crate) enum As<'a> {
 
 /// Starts `paylog serve` on a port of its own; the output is thrown away.
 pub(crate) fn spawn(data: &Path, arguments: &[&str]) -> Child {
-    program()
+    serve(data).args(arguments).spawn().unwrap()
+}
+
+/// `paylog serve` on a port of its own, not started yet; the output is thrown away.
+pub(crate) fn serve(data: &Path) -> Command {
+    let mut command = program();
+    command
         .args(["serve", "--port", "0", "--log", "warn", "--data"])
         .arg(data)
-        .args(arguments)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null());
+    command
 }
 
 /// The keys of a data folder.
@@ -149,7 +153,11 @@ impl Server {
     }
 
     pub(crate) async fn start_with(data: &Path, arguments: &[&str]) -> Self {
-        let mut child = spawn(data, arguments);
+        Self::started(spawn(data, arguments), data).await
+    }
+
+    /// Waits until a server that was just started on a folder listens.
+    pub(crate) async fn started(mut child: Child, data: &Path) -> Self {
         let address = address_of(&mut child, data).await;
         Self {
             child,
@@ -157,6 +165,12 @@ impl Server {
             keys: keys(data),
             http: http_client(),
         }
+    }
+
+    /// Kills it, as a power cut does, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 
     /// A server that was started otherwise.

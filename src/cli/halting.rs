@@ -1,0 +1,192 @@
+//! Where a test stops the program: at a chosen write of the payment flow, so that it can be killed right there.
+//!
+//! **Only in a build with debug assertions.** A release build does not hold this module, so no variable can make it
+//! stop; `tests/integration/tidy.rs` sees to it that this stays so.
+//!
+//! The variable [`VARIABLE`] names a folder. A file `halt` in it (moved there, so that it is never seen half written)
+//! holds a number and a [`Moment`], such as `3 before`: the third call of the store from then on that writes is the one
+//! to stop at. When it is reached the program writes a file `halted` and lets no write of the payment flow begin or
+//! end any more: whoever sees that file and kills the process has killed it at that write. Every call that writes is
+//! noted in a file `calls`, one a line, so that a test knows which there are.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
+use crate::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+
+/// The environment variable that names the folder.
+pub(super) const VARIABLE: &str = "PAYLOG_HALT";
+
+/// How much of the call takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// None of it.
+    Before,
+    /// Of a batch, its first write only.
+    First,
+    /// Of a batch, its last write only.
+    Last,
+    /// All of it; the program does not learn so.
+    After,
+}
+
+/// What is to be stopped at.
+#[derive(Clone, Copy, Debug)]
+enum Plan {
+    /// Nothing, for now.
+    Run,
+    /// The call after so many others.
+    StopAfter(u32, Moment),
+    /// It has been reached.
+    Stopped,
+}
+
+/// Passes every call on to the store within, until it stops for good.
+#[derive(Debug)]
+pub(super) struct HaltingStore {
+    inner: Arc<dyn Store>,
+    folder: PathBuf,
+    plan: Mutex<Plan>,
+}
+
+impl HaltingStore {
+    pub(super) fn new(inner: Arc<dyn Store>, folder: PathBuf) -> Self {
+        Self {
+            inner,
+            folder,
+            plan: Mutex::new(Plan::Run),
+        }
+    }
+
+    /// Counts one call. `None`: it is done as ever; otherwise it is the one to stop at. Never comes back where the
+    /// program has stopped already.
+    async fn pass(&self, call: &str, writes: &[Write]) -> Option<Moment> {
+        let stop = {
+            let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (Plan::Run, Some((calls, moment))) = (*plan, self.told()) {
+                *plan = Plan::StopAfter(calls.saturating_sub(1), moment);
+            }
+            if !matches!(*plan, Plan::Stopped) {
+                self.note(call, writes);
+            }
+            match *plan {
+                Plan::Run => return None,
+                Plan::StopAfter(0, moment) => {
+                    *plan = Plan::Stopped;
+                    Some(moment)
+                }
+                Plan::StopAfter(calls, moment) => {
+                    *plan = Plan::StopAfter(calls.saturating_sub(1), moment);
+                    return None;
+                }
+                Plan::Stopped => None,
+            }
+        };
+        match stop {
+            Some(moment) => Some(moment),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// What the test wants, once.
+    fn told(&self) -> Option<(u32, Moment)> {
+        let file = self.folder.join("halt");
+        let text = fs::read_to_string(&file).ok()?;
+        fs::remove_file(&file).ok()?;
+        let (calls, moment) = text.split_once(' ')?;
+        let moment = match moment {
+            "before" => Moment::Before,
+            "first" => Moment::First,
+            "last" => Moment::Last,
+            "after" => Moment::After,
+            _ => return None,
+        };
+        Some((calls.parse().ok()?, moment))
+    }
+
+    /// Writes one call down: what it is, and the classes that it writes to.
+    fn note(&self, call: &str, writes: &[Write]) {
+        let classes: Vec<_> = writes.iter().map(|write| write.class.as_str()).collect();
+        let file = File::options()
+            .create(true)
+            .append(true)
+            .open(self.folder.join("calls"));
+        if let Ok(mut file) = file {
+            let _ = writeln!(file, "{call} {}", classes.join(" "));
+        }
+    }
+
+    /// The end of this program, but for being killed.
+    async fn stop<T>(&self) -> T {
+        let _ = fs::write(self.folder.join("halted"), "");
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Store for HaltingStore {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.inner.get(class, id).await
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        self.inner.find(class, query).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        self.inner.count(class, filter).await
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        match self.pass("write", std::slice::from_ref(&write)).await {
+            None => self.inner.write(write).await,
+            Some(Moment::Before) => self.stop().await,
+            Some(Moment::First | Moment::Last | Moment::After) => {
+                let _ = self.inner.write(write).await;
+                self.stop().await
+            }
+        }
+    }
+
+    async fn batch(&self, mut writes: Vec<Write>) -> Vec<WriteOutcome> {
+        match self.pass("batch", &writes).await {
+            None => return self.inner.batch(writes).await,
+            Some(Moment::Before) => writes.clear(),
+            Some(Moment::First) => writes.truncate(1),
+            Some(Moment::Last) => drop(writes.drain(..writes.len().saturating_sub(1))),
+            Some(Moment::After) => {}
+        }
+        if !writes.is_empty() {
+            let _ = self.inner.batch(writes).await;
+        }
+        self.stop().await
+    }
+
+    fn atomic(&self) -> Option<&dyn AtomicStore> {
+        self.inner.atomic().is_some().then_some(self as &dyn AtomicStore)
+    }
+}
+
+#[async_trait]
+impl AtomicStore for HaltingStore {
+    async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
+        let Some(atomic) = self.inner.atomic() else {
+            // `atomic` has not offered it: somebody holds the type itself. Nothing is sent.
+            return CommitOutcome::Unknown("this store takes no all-or-nothing batches".to_owned());
+        };
+        match self.pass("commit", &writes).await {
+            None => atomic.commit(writes).await,
+            Some(Moment::Before) => self.stop().await,
+            // There is no part of it that could take effect alone.
+            Some(Moment::First | Moment::Last | Moment::After) => {
+                let _ = atomic.commit(writes).await;
+                self.stop().await
+            }
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The real program, killed at every write of every kind of payment: before it, after it, and in the middle of a
+//! batch; and killed again while it recovers from that.
+//!
+//! Each kind is carried out once without harm, which shows the calls of the store that it makes. Then it is carried
+//! out again and again, and each time the program stops at another of those calls and is killed. It is started again
+//! and recovers; the audit must be clean, the money must have moved as a whole or not at all; and the same call,
+//! repeated, must get the answer that holds from then on.
+//!
+//! `PAYLOG_CRASH=all` also kills every recovery at every call, for every kind and every first death.
+
+mod house;
+mod stories;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+use paylog::environment::Environment;
+use serde_json::{Value, json};
+
+use crate::support::program;
+use house::{Cut, House, Moment, Way};
+use stories::{Cast, Money, Scene, Story};
+
+/// Programs that die and recover at the same time, each with data of its own.
+const LANES: [Way; 4] = [Way::Stepwise, Way::Atomic, Way::Stepwise, Way::Stepwise];
+
+/// One kind of payment, killed everywhere.
+struct Telling<'a> {
+    house: &'a mut House,
+    cast: Cast,
+    story: Story,
+    rounds: usize,
+    deaths: usize,
+}
+
+/// What the caller saw: an answer, or nothing.
+type Told = Option<(u16, Value)>;
+
+impl<'a> Telling<'a> {
+    async fn new(house: &'a mut House, story: Story) -> Self {
+        let cast = Cast::hire(house, story).await;
+        Self {
+            house,
+            cast,
+            story,
+            rounds: 0,
+            deaths: 0,
+        }
+    }
+
+    /// All deaths of the story; answers what there was to die at.
+    async fn tell(&mut self) -> String {
+        let calls = self.unharmed().await;
+        for cut in cuts(&calls) {
+            self.killed_at(cut, None).await;
+        }
+        let firsts = if is_everything() {
+            cuts(&calls)
+        } else {
+            vec![Cut {
+                call: calls.len().div_ceil(2),
+                moment: Moment::After,
+            }]
+        };
+        let mut again = 0;
+        for first in firsts {
+            let calls = self.recovery_from(first).await;
+            for cut in cuts(&calls) {
+                self.killed_at(first, Some(cut)).await;
+                again += 1;
+            }
+        }
+        format!(
+            "{:?} {:?}: {} calls ({}), {} deaths, {again} of them while recovering",
+            self.story,
+            self.house.way,
+            calls.len(),
+            calls.join(", "),
+            self.deaths,
+        )
+    }
+
+    /// Everything up to the call.
+    async fn stage(&mut self) -> Scene {
+        self.rounds += 1;
+        let scene = self.cast.stage(self.house, self.story, self.rounds).await;
+        self.house.quiet().await;
+        self.house.calls();
+        scene
+    }
+
+    /// Without harm: the calls that the program makes.
+    async fn unharmed(&mut self) -> Vec<String> {
+        self.house.trying = format!("{:?} {:?} unharmed", self.story, self.house.way);
+        let scene = self.stage().await;
+        let before = self.cast.money(self.house).await;
+        scene.fall_due(self.house).await;
+        let told = self
+            .house
+            .call(scene.function, scene.from(), &scene.parameters)
+            .await;
+        self.house.quiet().await;
+        let calls = self.house.calls();
+        self.check(&scene, Some(told), &before).await;
+        calls
+    }
+
+    /// Killed at `first`, then not harmed any more: the calls that recovery makes.
+    async fn recovery_from(&mut self, first: Cut) -> Vec<String> {
+        self.house.trying = format!("{:?} {:?} {first:?}, recovering", self.story, self.house.way);
+        let scene = self.stage().await;
+        let before = self.cast.money(self.house).await;
+        let told = self.die(&scene, first).await;
+        self.house.start_again().await;
+        self.house.quiet().await;
+        let calls = self.house.calls();
+        self.check(&scene, told, &before).await;
+        self.deaths += 1;
+        calls
+    }
+
+    /// Killed at `cut`, and then at `again` while it recovers.
+    async fn killed_at(&mut self, cut: Cut, again: Option<Cut>) {
+        self.house.trying = format!("{:?} {:?} {cut:?} {again:?}", self.story, self.house.way);
+        let scene = self.stage().await;
+        let before = self.cast.money(self.house).await;
+        let told = self.die(&scene, cut).await;
+        if let Some(again) = again {
+            self.house.stop_at(again);
+            self.house.start_again().await;
+            self.house.stopped().await;
+            self.house.audited().await;
+            self.house.kill(false);
+        }
+        self.house.start_again().await;
+        self.house.recovered().await;
+        self.house.audited().await;
+        let (now, after) = (self.cast.money(self.house).await, scene.after(&before));
+        if matches!(told, Some((200, _))) {
+            assert_eq!(now, after, "{told:?}");
+        } else {
+            assert!(
+                now == before || now == after,
+                "{now:?} is neither {before:?} nor {after:?}"
+            );
+        }
+        self.check(&scene, told, &before).await;
+        self.deaths += 1;
+    }
+
+    /// Calls, and kills the program at `cut`; what was acknowledged outlives the storage, too.
+    async fn die(&mut self, scene: &Scene, cut: Cut) -> Told {
+        let (address, keys) = self.house.door();
+        let path = format!("/1.1/functions/{}", scene.function);
+        let http = self.house.http.clone();
+        self.house.stop_at(cut);
+        scene.fall_due(self.house).await;
+        let call = program::send(
+            &http,
+            &address,
+            &keys,
+            "POST",
+            &path,
+            scene.from(),
+            &scene.parameters,
+        );
+        let house = &mut *self.house;
+        let death = async {
+            house.stopped().await;
+            house.audited().await;
+            house.kill(cut.moment == Moment::After);
+        };
+        let (told, ()) = tokio::join!(call, death);
+        told.ok()
+    }
+
+    /// The same call gets one answer from now on, that which was told; the money is where it belongs.
+    async fn check(&self, scene: &Scene, told: Told, before: &Money) {
+        let again = async || {
+            self.house
+                .call(scene.function, scene.from(), &scene.parameters)
+                .await
+        };
+        let answers = [Some(again().await), told, Some(again().await)];
+        let mut answers = answers.into_iter().flatten().map(|(status, mut answer)| {
+            if let Some(result) = answer["result"].as_object_mut() {
+                result.shift_remove("replayed");
+            }
+            (status, answer)
+        });
+        let first = answers.next().unwrap();
+        let (status, answer) = &first;
+        match scene.refused {
+            None => assert_eq!(*status, 200, "{answer}"),
+            Some(code) => assert_eq!(
+                (*status >= 400, &answer["code"]),
+                (true, &json!(code)),
+                "{answer}"
+            ),
+        }
+        for other in answers {
+            assert_eq!(other, first);
+        }
+        assert_eq!(self.cast.money(self.house).await, scene.after(before));
+        if let Some((order, status)) = &scene.order {
+            let order = self.house.get(&self.house.config.order_class, order).await;
+            assert_eq!(order.text("status"), Some(*status), "{order:?}");
+        }
+    }
+}
+
+/// Every death that there is at these calls.
+fn cuts(calls: &[String]) -> Vec<Cut> {
+    let moments = |call: &String| match call.strip_prefix("batch ") {
+        Some(classes) if classes.contains(' ') => {
+            vec![Moment::Before, Moment::First, Moment::Last, Moment::After]
+        }
+        _ => vec![Moment::Before, Moment::After],
+    };
+    let cuts = (1..).zip(calls);
+    cuts.flat_map(|(call, name)| moments(name).into_iter().map(move |moment| Cut { call, moment }))
+        .collect()
+}
+
+fn is_everything() -> bool {
+    std::env::var_os("PAYLOG_CRASH").is_some_and(|value| value == "all")
+}
+
+#[tokio::test]
+async fn no_write_is_a_bad_one_to_be_killed_at() {
+    let environment = Environment::system();
+    let waiting: BTreeMap<Way, RefCell<Vec<Story>>> = [Way::Atomic, Way::Stepwise]
+        .map(|way| {
+            let stories = Story::ALL.into_iter().filter(|story| story.goes(way));
+            (way, RefCell::new(stories.collect()))
+        })
+        .into();
+    let lanes = LANES.map(|way| {
+        let waiting = &waiting[&way];
+        async move {
+            let mut house = House::start(way).await;
+            let mut told = Vec::new();
+            loop {
+                let story = waiting.borrow_mut().pop();
+                let Some(story) = story else { break };
+                told.push(Telling::new(&mut house, story).await.tell().await);
+            }
+            house.end().await;
+            told
+        }
+    });
+    let mut told: Vec<String> = join_all(lanes).await.into_iter().flatten().collect();
+    told.sort();
+    println!("{}\nin {:?}", told.join("\n"), environment.elapsed());
+}
