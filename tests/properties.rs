@@ -7,6 +7,7 @@
 
 #[path = "properties/model.rs"]
 mod model;
+#[cfg(feature = "runtime")]
 #[path = "properties/storage.rs"]
 mod storage;
 #[path = "properties/strategies.rs"]
