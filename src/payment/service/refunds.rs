@@ -36,8 +36,8 @@ struct Refund {
 
 impl Payments {
     /// Gives back `amount` of what was paid for an order; all that is left where it is `None`. Those whom the sale
-    /// credited give their part first; what they did not get is the app's to give. After `r` of a price `A` has gone
-    /// back, a payee who got `p` has given back `p × r ÷ A`, rounded down.
+    /// credited give their part first; what they did not get is the app's to give. Each has given back its proportion
+    /// of what has gone back, in whole fen, and exactly what it got once all has.
     ///
     /// **Atomicity**: the buyer, the payees and the order, or none. **Idempotency**: one refund per `key`; a refusal
     /// is final for it.
@@ -204,12 +204,13 @@ impl Payments {
         let rules = &self.0.rules;
         let buyer = self.user_target(&sale.intent.user);
         let after = refunded.checked_add(amount.units()).ok_or_else(too_much)?;
+        let credited = self.credited(sale, &buyer, total);
+        let parts: Vec<Amount> = credited.iter().map(|(_, part)| *part).collect();
+        let before = given_back(&parts, refunded, total).ok_or_else(too_much)?;
+        let after = given_back(&parts, after, total).ok_or_else(too_much)?;
         let mut legs = Vec::new();
-        for (payee, part) in self.credited(sale, &buyer, total) {
-            let share = share(part, after, total)
-                .zip(share(part, refunded, total))
-                .and_then(|(after, before)| after.checked_sub(before))
-                .ok_or_else(too_much)?;
+        for ((payee, _), (after, before)) in credited.into_iter().zip(after.into_iter().zip(before)) {
+            let share = after.checked_sub(before).ok_or_else(too_much)?;
             if let Some(share) = Amount::new(share) {
                 legs.push(
                     Leg::new(payee)
@@ -248,12 +249,20 @@ impl Payments {
     }
 }
 
-/// What a payee who got `part` of `total` has given back once `refunded` of it went back: rounded down, and all of it
-/// at the end.
-fn share(part: Amount, refunded: i64, total: Amount) -> Option<i64> {
-    let product = i128::from(part.units()).checked_mul(i128::from(refunded))?;
-    let share = product.checked_div(i128::from(total.units()))?;
-    i64::try_from(share).ok()
+/// What each payee has given back once `refunded` of `total` went back: one after the other its proportion of what is
+/// left to give, rounded down. So nobody ever gets back what they gave, all of them together never give more than what
+/// goes back, and everyone has given exactly what they got once all of it has.
+fn given_back(parts: &[Amount], refunded: i64, total: Amount) -> Option<Vec<i64>> {
+    let (mut left, mut whole) = (refunded, total.units());
+    let mut given = Vec::with_capacity(parts.len());
+    for part in parts {
+        let product = i128::from(part.units()).checked_mul(i128::from(left))?;
+        let share = i64::try_from(product.checked_div(i128::from(whole))?).ok()?;
+        given.push(share);
+        left = left.checked_sub(share)?;
+        whole = whole.checked_sub(part.units())?;
+    }
+    Some(given)
 }
 
 /// The keys `<prefix>:<n>`.
@@ -273,23 +282,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_a_payee_sum_up_to_all() {
+    fn the_parts_of_the_payees_sum_up_to_all() {
         let amount = |units| Amount::new(units).unwrap();
-        for (total, part) in [(7, 3), (100, 33), (1, 1), (1_000_000_000_000, 999_999_999_999)] {
-            for step in [1, 2, 3, total] {
-                if total / step > 1000 {
-                    continue;
-                }
-                let (mut refunded, mut given) = (0, 0);
+        for (total, parts) in [
+            (7, vec![3]),
+            (101, vec![67, 3]),
+            (100, vec![1; 62]),
+            (100, vec![33, 33, 34]),
+            (1, vec![1]),
+            (1_000_000_000_000, vec![999_999_999_998, 1]),
+        ] {
+            let parts: Vec<Amount> = parts.into_iter().map(amount).collect();
+            for step in [1, 2, 3, total / 2 + 1, total]
+                .into_iter()
+                .filter(|step| total / step <= 1000)
+            {
+                let mut refunded = 0;
+                let mut before = given_back(&parts, 0, amount(total)).unwrap();
                 while refunded < total {
-                    let after = (refunded + step).min(total);
-                    let before = share(amount(part), refunded, amount(total)).unwrap();
-                    let share = share(amount(part), after, amount(total)).unwrap() - before;
-                    assert!(share <= after - refunded, "never more than what goes back");
-                    given += share;
-                    refunded = after;
+                    let back = step.min(total - refunded);
+                    refunded += back;
+                    let after = given_back(&parts, refunded, amount(total)).unwrap();
+                    let shares = after.iter().zip(&before).map(|(after, before)| after - before);
+                    assert!(
+                        shares.clone().all(|share| share >= 0),
+                        "{total} by {step}: {after:?}"
+                    );
+                    assert!(shares.sum::<i64>() <= back, "{total} by {step}: {after:?}");
+                    for (part, given) in parts.iter().zip(&after) {
+                        let off = i128::from(part.units()) * i128::from(refunded)
+                            - i128::from(*given) * i128::from(total);
+                        assert!(off.abs() < 5 * i128::from(total), "{total} by {step}: {after:?}");
+                    }
+                    before = after;
                 }
-                assert_eq!(given, part, "{total} in steps of {step}");
+                let all: Vec<i64> = parts.iter().map(|part| part.units()).collect();
+                assert_eq!(before, all, "{total} by {step}");
             }
         }
     }
