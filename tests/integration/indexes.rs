@@ -396,7 +396,7 @@ async fn a_beginning_is_searched_in_the_index() {
         ("^abc?", true),
         ("^ab*", true),
         ("^ab|^b", false),
-        ("^\u{d7ff}", true),
+        ("^\\Q\u{d7ff}\\E", true),
         ("ab", false),
         (r"^\Qab.\E", true),
         (r"^\Qa\E\Qb", true),

@@ -162,7 +162,7 @@ fn what_cannot_be_opened_is_named() {
             error,
             OpenError::NewerFormat {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),

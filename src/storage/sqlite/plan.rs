@@ -15,8 +15,11 @@ use crate::store::Found;
 /// Rows that the evaluator confirms between two looks at the clock.
 const ROWS_PER_LOOK: usize = 64;
 
-/// Rows after which it is judged whether a reader is allowed to see enough of them to go on like this.
-const ROWS_BEFORE_JUDGEMENT: usize = 200;
+/// Rows after which it is judged whether a reader may see enough of them to go on like this.
+const ROWS_BEFORE_JUDGEMENT: usize = 64;
+
+/// What may be read, beyond which going through all of it is not better.
+const READABLE_MAX: u32 = 10_000;
 
 /// The first circle in which the nearest are looked for, in radians: a kilometre. It is doubled until enough are found.
 const FIRST_RADIUS: f64 = 1.0 / GeoPoint::EARTH_KILOMETERS;
@@ -152,6 +155,28 @@ impl Plan {
         Some((sql, parameters.chain(self.condition.parameters.clone()).collect()))
     }
 
+    /// Whether the principal may read so little of the class that it is better found by the index of readers.
+    fn few_are_readable(
+        connection: &Connection,
+        table: &Table,
+        principal: &Principal,
+    ) -> Result<bool, Failure> {
+        let Some(private) = table.private_column() else {
+            return Ok(false);
+        };
+        let number = table.number;
+        let keys = principal.acl_keys().into_iter().map(SqlValue::Text).collect();
+        let is_reader = sql::is_one_of("reader", keys);
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM (SELECT 1 FROM c{number} WHERE k{private} IS NULL LIMIT {READABLE_MAX}))
+                  + (SELECT count(*) FROM (SELECT 1 FROM reader WHERE class = {number} AND {} LIMIT {READABLE_MAX}))",
+            is_reader.sql
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let readable: u32 = statement.query_row(params_from_iter(&is_reader.parameters), |row| row.get(0))?;
+        Ok(readable < READABLE_MAX)
+    }
+
     fn statement(&self, table: &Table, principal: &Principal, scope: Scope) -> (String, Vec<SqlValue>) {
         let readable = match scope {
             Scope::Readable => self.select_readable(table, principal),
@@ -270,7 +295,11 @@ impl Plan {
         let may_switch = matches!(scope, Scope::Matching) && table.private_column().is_some();
         while let Some(row) = found.next()? {
             let Some(document) = rows.admit(row)? else {
-                if may_switch && rows.seen == ROWS_BEFORE_JUDGEMENT && rows.hidden * 10 >= rows.seen * 9 {
+                let is_judged = may_switch && rows.seen == ROWS_BEFORE_JUDGEMENT;
+                if is_judged
+                    && rows.hidden * 10 >= rows.seen * 9
+                    && Self::few_are_readable(connection, table, rows.principal)?
+                {
                     return Ok(Err(FewAreReadable));
                 }
                 continue;

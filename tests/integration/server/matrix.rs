@@ -448,7 +448,7 @@ fn requests(right: &str, class: &str, id: &str, fresh: &str) -> Vec<Value> {
         format!("/1.1/classes/{class}/{id}"),
     );
     let inner = json!({"className": class, "where": {}});
-    let elsewhere = |condition: Value| json!({"method": "GET", "path": "/1.1/classes/Elsewhere", "params": {"where": condition}});
+    let elsewhere = |condition: Value| json!({"method": "GET", "path": format!("/1.1/classes/Elsewhere{class}"), "params": {"where": condition}});
     match right {
         "create" => vec![json!({"method": "POST", "path": all, "body": {"n": 1}})],
         "add_fields" => vec![
@@ -498,11 +498,12 @@ async fn a_class_permission_holds_on_every_path() {
         for (number, holder) in HOLDERS.into_iter().enumerate() {
             let class = format!("{}{number}", right.replace('_', ""));
             let id = world.server.create(&As::master(), &class, json!({"n": 1})).await;
+            let elsewhere = format!("Elsewhere{class}");
             world
                 .server
                 .create(
                     &As::master(),
-                    "Elsewhere",
+                    &elsewhere,
                     json!({"n": 1, "to": pointer(&class, &id)}),
                 )
                 .await;
@@ -546,7 +547,7 @@ async fn a_class_permission_holds_on_every_path() {
                 if right == "get" {
                     let only = json!({"to": pointer(&class, &id)}).to_string();
                     let query = [("include", "to".to_owned()), ("where", only)];
-                    let included = world.find(caller, "Elsewhere", &query).await;
+                    let included = world.find(caller, &elsewhere, &query).await;
                     let expanded = included.body["results"][0]["to"].get("n").is_some();
                     assert_eq!(expanded, may, "include: {what}");
                 }

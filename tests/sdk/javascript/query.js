@@ -147,7 +147,7 @@ test('query: ACLs are shown to who asks', async () => {
   const note = new AV.Object(kind, { n: 1 });
   note.setACL(acl);
   await note.save();
-  const shown = await new AV.Query(kind).includeACL(true).get(note.id);
+  const shown = await new AV.Query(kind).includeACL(true).equalTo('objectId', note.id).first();
   assert.equal(shown.getACL().getPublicReadAccess(), true);
   assert.equal(shown.getACL().getPublicWriteAccess(), false);
   const silent = await new AV.Query(kind).first();
