@@ -109,12 +109,13 @@ impl Incoming {
     }
 }
 
-/// Reads a JSON object; an empty body is an empty one.
+/// Reads a JSON object; an empty body is an empty one, and so is `null`: the official clients send that with a GET.
 ///
 /// # Errors
 /// 107.
 pub fn parse_object(body: &[u8]) -> Result<Document, CloudError> {
-    if body.iter().all(u8::is_ascii_whitespace) {
+    let body = body.trim_ascii();
+    if body.is_empty() || body == b"null" {
         return Ok(Document::new());
     }
     serde_json::from_slice::<Document>(body).map_err(|error| {

@@ -5,6 +5,8 @@
     reason = "a strategy or check that is wrong must stop the test"
 )]
 
+#[path = "properties/fuzz.rs"]
+mod fuzz;
 #[path = "properties/model.rs"]
 mod model;
 #[cfg(feature = "runtime")]

@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Backup(BackupArguments),
     /// Make a data folder from a backup
     Restore(RestoreArguments),
-    /// Measure payments per second, end to end over HTTP
+    /// Measure payments per second, end to end over HTTP; or, with --storage, the storage API
     ///
     /// Starts a server of its own on a temporary folder, makes users with money and orders, and pays the orders.
     Bench(BenchArguments),
@@ -211,7 +211,10 @@ pub(crate) struct RestoreArguments {
 /// `paylog bench`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArguments {
-    /// Payments to measure
+    /// Measure creates, reads, increments, indexed queries and batches instead of payments
+    #[arg(long, conflicts_with_all = ["users", "mode", "server"])]
+    pub(crate) storage: bool,
+    /// Payments to measure; with --storage, requests of each kind
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) payments: u64,
     /// Requests under way at once, each on a connection of its own

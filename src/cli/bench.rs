@@ -9,6 +9,7 @@ mod connection;
 mod load;
 mod prepare;
 mod report;
+mod storage;
 
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
@@ -29,6 +30,9 @@ const WARM_UP_MAX: u64 = 1_000;
 
 /// Runs the benchmark and answers whether everything was right in the end.
 pub(crate) async fn run(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
+    if arguments.storage {
+        return storage::run(arguments, environment).await;
+    }
     let Some(url) = &arguments.server else {
         return run_on_own_server(arguments, environment).await;
     };

@@ -7,6 +7,7 @@ mod path;
 mod pattern;
 mod write;
 
+pub use geo::Area;
 pub use pattern::Pattern;
 
 use crate::model::{KeyPath, Pointer, Query, Value};
@@ -77,7 +78,7 @@ pub enum Test {
     /// `$dontSelect`.
     DontSelect(Box<Subquery>),
     /// `$nearSphere` with its distances, or a `$within` box: in wire form, as an object of these operators. The
-    /// distances are bounds; to sort by distance is for the caller.
+    /// distances are bounds; [`Query::near`] says where they sort.
     Geo(Value),
 }
 

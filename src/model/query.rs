@@ -1,10 +1,13 @@
 //! The parameters of a query.
 
+mod near;
 mod order;
 mod parse;
 mod project;
 
 use crate::model::{Filter, KeyPath};
+
+pub use near::Near;
 
 /// Ascending or descending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,6 +7,7 @@ use super::reply::Reply;
 use super::router::{Call, Method};
 use super::write_path::{self, Change, WriteRequest};
 use super::{parameters, query};
+use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, ErrorCode, ObjectId};
 
 /// Objects that one request may delete by listing their ids.
@@ -88,8 +89,8 @@ pub(super) fn change_request(class: ClassName, ids: &str, call: Call) -> Result<
 }
 
 /// `GET /date`.
-pub(super) fn date(context: &Context) -> Reply {
-    let now = context.environment().now().to_string();
+pub(super) fn date(environment: &Environment) -> Reply {
+    let now = environment.now().to_string();
     Reply::ok(serde_json::json!({"__type": "Date", "iso": now}))
 }
 

@@ -147,7 +147,7 @@ pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> 
             users::refresh_token(context, &ObjectId::parse(id)?).await
         }
         (Endpoint::Batch, Method::Post) => Err(CloudError::other("A batch cannot hold a batch.")),
-        (Endpoint::Date, Method::Get) => Ok(classes::date(context)),
+        (Endpoint::Date, Method::Get) => Ok(classes::date(context.environment())),
         (Endpoint::Scan(class), Method::Get) => scan::page(context, &class, &call.parameters).await,
         (Endpoint::NotBuiltYet(what), _) => Err(not_built_yet(what)),
         (_, method) => Err(wrong_method(method)),
@@ -218,6 +218,10 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
 
 async fn answer(shared: &Arc<Shared>, parts: &Parts, body: Body) -> Result<Reply, CloudError> {
     let path = parts.uri.path();
+    if parts.method == axum::http::Method::GET && path.trim_end_matches('/') == "/1.1/date" {
+        // One of the official clients asks for the time without showing any key.
+        return Ok(classes::date(&shared.config.environment));
+    }
     let body = read_body(body, BODY_BYTES_MAX, BODY_TIMEOUT).await?;
     let incoming = Incoming::read(&shared.config.credentials, &parts.headers, &body)?;
     let method = incoming.method.as_deref().unwrap_or(parts.method.as_str());

@@ -35,6 +35,8 @@ pub(super) struct Change {
     pub(super) relations: Vec<RelationChange>,
     /// Whether it is new.
     pub(super) is_new: bool,
+    /// Whether the write is about its ACL.
+    pub(super) writes_acl: bool,
 }
 
 impl Change {
@@ -80,6 +82,7 @@ impl Change {
             columns,
             relations,
             is_new: true,
+            writes_acl: true,
         })
     }
 
@@ -103,6 +106,7 @@ impl Change {
             columns,
             relations,
             is_new: false,
+            writes_acl: update.ops.iter().any(|(path, _)| path.column() == "ACL"),
         })
     }
 

@@ -3,7 +3,8 @@
 use serde_json::Map;
 
 use crate::model::value::Kind;
-use crate::model::{Document, Index, Value};
+use crate::model::{Document, GeoPoint, Index, Principal, Value};
+use crate::storage::sql::cell;
 
 /// A value as an index holds it. Two values have equal forms exactly where
 /// [`equal`](crate::model::value::equal) says that they are equal; values of one type keep their order.
@@ -32,9 +33,31 @@ pub(super) mod tag {
     pub(in crate::storage) const ARRAY: u8 = 6;
 }
 
+/// Keys under which an index holds something that is worked out from a document. No path of a filter is one of them,
+/// since a part that starts with `$` is no name.
+pub(super) mod derived {
+    /// Behind the name of a column of points and a dot: the number of the point's cell.
+    pub(in crate::storage) const CELL: &str = "$cell";
+    /// 1 where not everybody may read the document, nothing where everybody may.
+    pub(in crate::storage) const PRIVATE: &str = "ACL.$private";
+}
+
 impl IndexValue {
     /// The form of what stands at `key`.
     pub(super) fn at(document: &Document, key: &str) -> Self {
+        if key == derived::PRIVATE {
+            return match is_private(document) {
+                true => Self::Integer(1),
+                false => Self::Absent,
+            };
+        }
+        if let Some((column, derived::CELL)) = key.rsplit_once('.') {
+            let point = document.get(column).map(GeoPoint::parse);
+            return match point {
+                Some(Ok(point)) => Self::Integer(cell(point)),
+                _ => Self::Absent,
+            };
+        }
         let mut parts = key.split('.');
         let mut value = parts.next().and_then(|column| document.get(column));
         for part in parts {
@@ -98,6 +121,23 @@ impl IndexValue {
             Self::Bytes(bytes) => bytes.clone(),
         }
     }
+}
+
+/// Whether not everybody may read the document.
+pub(super) fn is_private(document: &Document) -> bool {
+    document.contains_key("ACL") && !Principal::anonymous().may_read(document)
+}
+
+/// The keys of its ACL that let somebody read a private document; none where everybody may.
+pub(super) fn readers(document: &Document) -> Vec<String> {
+    let acl = document.get("ACL").and_then(Value::as_object);
+    let Some(acl) = acl.filter(|_| is_private(document)) else {
+        return Vec::new();
+    };
+    acl.iter()
+        .filter(|(_, rights)| rights.get("read") == Some(&Value::Bool(true)))
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 /// What a unique index compares; `None` where the document is not in the index.

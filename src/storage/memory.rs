@@ -103,6 +103,16 @@ impl MemoryStore {
             }
         }
         let count = query.count.then_some(matching.len() as u64);
+        if query.near().is_some() {
+            let mut sorted: Vec<Document> = matching.into_iter().cloned().collect();
+            query.sort(&mut sorted);
+            let results = sorted
+                .into_iter()
+                .skip(query.skip as usize)
+                .take(query.limit as usize)
+                .collect();
+            return Ok(Found { results, count });
+        }
         // The map holds them by id, and the sort is stable: the id decides between equals.
         matching.sort_by(|a, b| compare(&query.order, a, b));
         let results = matching

@@ -10,6 +10,7 @@ mod draft;
 mod failure;
 mod folder;
 mod migration;
+mod plan;
 mod reader;
 mod row;
 mod transaction;
@@ -33,7 +34,8 @@ use crate::storage::sqlite::catalogue::{Catalogue, Table};
 use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::{DATABASE, FolderLock};
-use crate::storage::sqlite::reader::{Plan, Readers};
+use crate::storage::sqlite::plan::Plan;
+use crate::storage::sqlite::reader::Readers;
 use crate::storage::sqlite::writer::{Counters, QUEUE_MAX, Request, Writer};
 use crate::store::{AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome};
 
@@ -115,7 +117,7 @@ impl SqliteStore {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);
         let connection = folder::open_writer(&path, bytes_max)?;
-        let catalogue = load(&connection, &path)?;
+        let catalogue = loaded(Catalogue::load_and_complete(&connection), &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
         let (sender, requests) = mpsc::channel(QUEUE_MAX);
@@ -236,18 +238,24 @@ impl SqliteStore {
         }
     }
 
-    /// How SQLite finds the rows of a query, a line for each step; for tests of indexes and for those who wonder.
+    /// How SQLite finds the rows of a query, a line for each step; for tests of indexes and for those who wonder. For a
+    /// client, how it does so once it has met too many rows that the client may not read.
     ///
     /// # Errors
     /// [`ReadError`].
-    pub fn explain(&self, class: &ClassName, query: &Query) -> Result<Vec<String>, ReadError> {
+    pub fn explain(
+        &self,
+        class: &ClassName,
+        query: &Query,
+        principal: &Principal,
+    ) -> Result<Vec<String>, ReadError> {
         let Some(table) = self.table(class)? else {
             return Ok(Vec::new());
         };
         let plan = Plan::of(query, &table);
         self.inner
             .readers
-            .inline(|connection| plan.explain(connection, &table))
+            .inline(|connection| plan.explain(connection, &table, query, principal))
     }
 
     fn count_call(&self) {
@@ -306,6 +314,13 @@ impl SqliteStore {
                 .readers
                 .inline(|connection| plan.run(connection, &table, query, principal, &|| false));
         }
+        let brief = self
+            .inner
+            .readers
+            .brief(|connection, is_late| plan.run(connection, &table, query, principal, is_late))?;
+        if let Some(found) = brief {
+            return Ok(found);
+        }
         let (query, principal) = (query.clone(), principal.clone());
         self.inner
             .readers
@@ -363,12 +378,12 @@ fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Ca
     }
     let connection = folder::open_reader(&path).map_err(OpenError::database(&path))?;
     migration::check(&connection, &path)?;
-    let catalogue = load(&connection, &path)?;
+    let catalogue = loaded(Catalogue::load(&connection), &path)?;
     Ok((path, connection, catalogue))
 }
 
-fn load(connection: &rusqlite::Connection, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
-    match Catalogue::load(connection) {
+fn loaded(catalogue: Result<Catalogue, Failure>, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
+    match catalogue {
         Ok(catalogue) => Ok(Arc::new(catalogue)),
         Err(Failure::Database(source)) => Err(OpenError::database(path)(source)),
         Err(error) => Err(OpenError::Corrupt {

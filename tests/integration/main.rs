@@ -10,10 +10,13 @@
 mod acceptance;
 mod cli;
 mod client;
+mod compatibility;
 mod conformance;
 mod crash;
 mod engine;
+mod indexes;
 mod payment;
+mod sdk;
 mod server;
 mod storage;
 mod support;

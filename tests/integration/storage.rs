@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use paylog::environment::{Clock, Entropy, Environment};
 use paylog::model::{
-    Class, ClassName, Column, ColumnType, Document, ErrorCode, Filter, Index, ObjectId, Query, SchemaChange,
-    Timestamp, Update,
+    Class, ClassName, Column, ColumnType, Document, ErrorCode, Filter, Index, ObjectId, Principal, Query,
+    SchemaChange, Timestamp, Update,
 };
 use paylog::storage::SqliteStore;
 use paylog::storage::sqlite::{OpenError, restore};
@@ -162,7 +162,7 @@ fn what_cannot_be_opened_is_named() {
             error,
             OpenError::NewerFormat {
                 found: 99,
-                known: 1,
+                known: 2,
                 ..
             }
         ),
@@ -514,7 +514,10 @@ async fn queries_use_the_indexes() {
     let logs = definition.name.clone();
     store.define(SchemaChange::CreateClass(definition)).await.unwrap();
     let uses = |query: &Query, expected: &str| {
-        let plan = store.explain(&logs, query).unwrap().join("; ");
+        let plan = store
+            .explain(&logs, query, &Principal::Master)
+            .unwrap()
+            .join("; ");
         assert!(
             plan.contains(expected) && !plan.contains("SCAN"),
             "{query:?}: {plan}"
@@ -559,6 +562,9 @@ async fn queries_use_the_indexes() {
 
     // Sorting by an index needs no sorting.
     let newest = Query::new(all()).order_by("-createdAt").limit(20);
-    let plan = store.explain(&logs, &newest).unwrap().join("; ");
+    let plan = store
+        .explain(&logs, &newest, &Principal::Master)
+        .unwrap()
+        .join("; ");
     assert!(plan.contains("SCAN c1 USING INDEX c1_created"), "{plan}");
 }

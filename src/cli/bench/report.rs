@@ -38,14 +38,25 @@ pub(super) struct Report {
     audit_differences: Option<u64>,
 }
 
+/// Of many requests, in milliseconds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Latency {
-    p50: f64,
-    p99: f64,
+pub(super) struct Latency {
+    pub(super) p50: f64,
+    pub(super) p99: f64,
     #[serde(rename = "p99.9")]
-    p99_9: f64,
-    max: f64,
+    pub(super) p99_9: f64,
+    pub(super) max: f64,
+}
+
+/// The latencies of requests; `sorted` is.
+pub(super) fn latency(sorted: &[Duration]) -> Latency {
+    Latency {
+        p50: milliseconds(quantile(sorted, 500)),
+        p99: milliseconds(quantile(sorted, 990)),
+        p99_9: milliseconds(quantile(sorted, 999)),
+        max: milliseconds(quantile(sorted, 1000)),
+    }
 }
 
 impl Report {
@@ -71,12 +82,7 @@ impl Report {
             payments: arguments.payments,
             seconds,
             payments_per_second: payments / seconds,
-            latency_ms: Latency {
-                p50: milliseconds(quantile(&paid.latencies, 500)),
-                p99: milliseconds(quantile(&paid.latencies, 990)),
-                p99_9: milliseconds(quantile(&paid.latencies, 999)),
-                max: milliseconds(quantile(&paid.latencies, 1000)),
-            },
+            latency_ms: latency(&paid.latencies),
             store_reads_per_payment: each(|counted| counted.store_reads),
             store_writes_per_payment: each(|counted| counted.store_writes + counted.store_commits),
             durable_commits_per_payment: each(|counted| counted.durable_commits),
@@ -144,7 +150,7 @@ fn milliseconds(duration: Duration) -> f64 {
 
 /// A count as a floating-point number; counts here are far below 2^53.
 #[expect(clippy::cast_precision_loss, reason = "a count of a benchmark, to be divided")]
-fn number(count: u64) -> f64 {
+pub(super) fn number(count: u64) -> f64 {
     count as f64
 }
 

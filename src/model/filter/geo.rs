@@ -3,7 +3,46 @@
 use serde_json::{Map, json};
 
 use crate::model::filter::parse::malformed;
-use crate::model::{CloudError, GeoPoint, Value};
+use crate::model::{CloudError, GeoPoint, Test, Value};
+
+/// A part of the earth's surface.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Area {
+    /// What is at most so far away from a point.
+    Circle {
+        /// The point.
+        centre: GeoPoint,
+        /// The distance in radians, 0 to π.
+        radians: f64,
+    },
+    /// From the south-western to the north-eastern corner; across the date line where the west is east of the east.
+    Box {
+        /// The lower left corner.
+        southwest: GeoPoint,
+        /// The upper right corner.
+        northeast: GeoPoint,
+    },
+}
+
+impl Test {
+    /// The area outside of which no point passes this test; `None` for what is no test of points. A least distance is
+    /// not taken into account.
+    #[must_use]
+    pub fn area(&self) -> Option<Area> {
+        let Self::Geo(bounds) = self else { return None };
+        if let Some(region) = bounds.get("$within") {
+            let Region { southwest, northeast } = Region::parse(region).ok()?;
+            return Some(Area::Box { southwest, northeast });
+        }
+        let centre = GeoPoint::parse(bounds.get("$nearSphere")?).ok()?;
+        let bounds = bounds.as_object()?.iter();
+        let radians = bounds
+            .filter(|(name, _)| name.starts_with("$max"))
+            .filter_map(|(name, distance)| radians(name, distance).ok())
+            .fold(std::f64::consts::PI, f64::min);
+        Some(Area::Circle { centre, radians })
+    }
+}
 
 /// The operators that stand together in one test.
 pub(super) const OPERATORS: [&str; 10] = [

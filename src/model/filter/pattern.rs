@@ -52,6 +52,33 @@ impl Pattern {
         format!(r"\Q{}\E", text.replace(r"\E", r"\E\\E\Q"))
     }
 
+    /// Text that everything begins with in which the pattern is found; `None` where there is none, or none is seen.
+    #[must_use]
+    pub fn prefix(&self) -> Option<String> {
+        if !self.options.is_empty() {
+            return None;
+        }
+        let mut rest = self.pattern.strip_prefix('^')?;
+        let mut prefix = String::new();
+        while let Some(next) = rest.chars().next() {
+            if let Some(quoted) = rest.strip_prefix(r"\Q") {
+                let (text, after) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
+                prefix.push_str(text);
+                rest = after;
+            } else if next.is_alphanumeric() || matches!(next, ' ' | '_' | '-' | '/' | '@' | ':' | ',') {
+                prefix.push(next);
+                rest = rest.get(next.len_utf8()..).unwrap_or_default();
+            } else {
+                break;
+            }
+        }
+        // What repeats the last character may leave it out; an alternative leaves out everything.
+        if rest.starts_with(['?', '*', '+', '{']) {
+            prefix.pop();
+        }
+        (!prefix.is_empty() && !rest.contains('|')).then_some(prefix)
+    }
+
     /// The pattern as it was written.
     #[must_use]
     pub fn pattern(&self) -> &str {

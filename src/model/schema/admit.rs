@@ -40,7 +40,7 @@ impl Class {
                 Some(expected) if *expected == found => {}
                 Some(expected) => return Err(mismatch(path.as_str(), &op.to_value(), op, expected, &found)),
                 None => {
-                    self.check_addition(column, &found, &added)?;
+                    self.check_addition(column, added.len())?;
                     added.insert(column, found);
                     order.push(column);
                 }
@@ -52,22 +52,8 @@ impl Class {
             .collect())
     }
 
-    fn check_addition(
-        &self,
-        name: &str,
-        column: &ColumnType,
-        added: &BTreeMap<&str, ColumnType>,
-    ) -> Result<(), CloudError> {
-        let is_point = |column: &ColumnType| *column == ColumnType::GeoPoint;
-        let has_point =
-            self.columns.values().any(|column| is_point(&column.column_type)) || added.values().any(is_point);
-        if is_point(column) && has_point {
-            return Err(CloudError::new(
-                ErrorCode::INCORRECT_TYPE,
-                format!("Invalid value type for field '{name}': a class has one GeoPoint column at most."),
-            ));
-        }
-        if self.columns.len() + added.len() >= limits::COLUMNS_MAX {
+    fn check_addition(&self, name: &str, added: usize) -> Result<(), CloudError> {
+        if self.columns.len() + added >= limits::COLUMNS_MAX {
             return Err(CloudError::new(
                 ErrorCode::INVALID_KEY_NAME,
                 format!(

@@ -76,7 +76,7 @@ impl Condition {
     }
 
     /// All of them.
-    pub(super) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
+    pub(in crate::storage) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut joined = Self::constant(true);
         for part in parts {
             joined.exact &= part.exact;

@@ -2,17 +2,20 @@
 
 use rusqlite::types::Value as SqlValue;
 
+use crate::model::filter::Area;
 use crate::model::value::Kind;
 use crate::model::{ColumnType, Filter, Index, KeyPath, Test, Timestamp, Value};
 use crate::storage::index_key::{IndexValue, tag};
+use crate::storage::sql::cell::ranges;
 use crate::storage::sql::condition::Condition;
 use crate::storage::sql::place::{Keys, Place, extract};
 
 /// Parts of a filter beyond which it is left to the evaluator: SQLite bounds the depth of expressions.
 const PARTS_MAX: usize = 400;
 
-/// Values of one `$in` beyond which it is left to the evaluator: SQLite bounds the number of parameters.
-const VALUES_MAX: usize = 4000;
+/// Values of one `$in` beyond which they travel as one list: SQLite bounds the number of parameters, and a text that
+/// is new each time must be compiled each time.
+const VALUES_MAX: usize = 100;
 
 /// The rows that can match.
 pub(in crate::storage) fn condition(filter: &Filter, keys: &Keys<'_>) -> Condition {
@@ -81,13 +84,13 @@ fn compile_test(path: &KeyPath, test: &Test, keys: &Keys<'_>) -> Condition {
                 .iter()
                 .map(|value| compile_test(path, &Test::Eq(value.clone()), keys)),
         ),
-        Test::In(values) if values.len() > VALUES_MAX => Condition::unknown(),
         _ => match keys.place(path) {
             Place::Id => of_id(test).indexed(),
             Place::Time(column) => of_time(column, test).indexed(),
             Place::Indexed {
                 column, may_be_array, ..
             } => of_indexed(path, &column, may_be_array, test),
+            Place::Point { cell, key } => of_point(&cell, &key, test),
             Place::Typed { key, kind } => of_typed(&key, kind, test),
             Place::Untyped { key } => of_untyped(&key, test),
             Place::Elsewhere => Condition::unknown(),
@@ -131,12 +134,54 @@ fn of_id(test: &Test) -> Condition {
     }
 }
 
-fn is_one_of(expression: &str, values: Vec<SqlValue>) -> Condition {
+/// One of these values; of none of them where there are none.
+pub(in crate::storage) fn is_one_of(expression: &str, values: Vec<SqlValue>) -> Condition {
     match values.len() {
         0 => Condition::constant(false),
         1 => Condition::new(format!("{expression} = ?"), values),
-        count => Condition::new(format!("{expression} IN ({})", placeholders(count)), values),
+        count if count <= VALUES_MAX => {
+            Condition::new(format!("{expression} IN ({})", placeholders(count)), values)
+        }
+        _ => match list(&values) {
+            Some(list) => {
+                let text = format!("{expression} IN (SELECT value FROM json_each(?))");
+                Condition::new(text, [SqlValue::Text(list)])
+            }
+            None => Condition::unknown(),
+        },
     }
+}
+
+/// The values as one JSON array; `None` where one of them would not come back as it is.
+fn list(values: &[SqlValue]) -> Option<String> {
+    let values: Option<Vec<Value>> = values
+        .iter()
+        .map(|value| match value {
+            SqlValue::Text(text) if !text.contains('\0') => Some(Value::from(text.as_str())),
+            SqlValue::Integer(integer) => Some(Value::from(*integer)),
+            _ => None,
+        })
+        .collect();
+    Some(Value::from(values?).to_string())
+}
+
+fn of_point(cell: &str, key: &str, test: &Test) -> Condition {
+    match test {
+        Test::Exists(there) => exists(key, *there),
+        Test::Geo(_) => test
+            .area()
+            .map_or_else(Condition::unknown, |area| within(cell, &area)),
+        _ => Condition::unknown(),
+    }
+}
+
+/// The rows whose point can be in an area; `cell` is the column of its cell.
+pub(in crate::storage) fn within(cell: &str, area: &Area) -> Condition {
+    let ranges = ranges(area).into_iter().map(|(from, to)| {
+        let ends = [SqlValue::Integer(from), SqlValue::Integer(to)];
+        Condition::new(format!("{cell} BETWEEN ? AND ?"), ends).indexed()
+    });
+    Condition::any(ranges).widened().indexed()
 }
 
 fn of_time(column: &str, test: &Test) -> Condition {
@@ -171,6 +216,7 @@ fn of_indexed(path: &KeyPath, column: &str, may_be_array: bool, test: &Test) -> 
         Test::Eq(value) => equal_to_any(column, std::slice::from_ref(value)),
         Test::In(values) => equal_to_any(column, values),
         Test::Exists(there) if !path.is_nested() => return exists(path.as_str(), *there),
+        Test::Regex(pattern) => pattern.prefix().map(|prefix| begins_with(column, &prefix)),
         _ => range(test).and_then(|(comparison, value)| indexed_range(column, comparison, value)),
     };
     match narrow {
@@ -182,6 +228,25 @@ fn of_indexed(path: &KeyPath, column: &str, may_be_array: bool, test: &Test) -> 
         }
         Some(narrow) => narrow.indexed(),
     }
+}
+
+/// Text with this prefix: from the prefix to what comes after all text that begins with it.
+fn begins_with(column: &str, prefix: &str) -> Condition {
+    let from = SqlValue::Text(prefix.to_owned());
+    let end = successor(prefix).map_or_else(|| SqlValue::Blob(Vec::new()), SqlValue::Text);
+    Condition::new(format!("{column} >= ? AND {column} < ?"), [from, end]).widened()
+}
+
+/// The first text after all that begins with `prefix`; characters sort as their bytes in UTF-8 do.
+fn successor(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
 }
 
 /// `None` where a value is none of those that an index holds exactly.

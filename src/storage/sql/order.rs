@@ -22,9 +22,11 @@ pub(in crate::storage) fn order_by(
                 ..
             } if is_sortable(kind) => column,
             Place::Typed { key, kind } if is_sortable(kind) => extract(&key, kind),
-            Place::Indexed { .. } | Place::Typed { .. } | Place::Untyped { .. } | Place::Elsewhere => {
-                return None;
-            }
+            Place::Indexed { .. }
+            | Place::Point { .. }
+            | Place::Typed { .. }
+            | Place::Untyped { .. }
+            | Place::Elsewhere => return None,
         };
         terms.push(match key.direction {
             Direction::Ascending => term,

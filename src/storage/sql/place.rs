@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::model::{Class, ColumnType, KeyPath};
+use crate::storage::index_key::derived;
 
 /// How the rows of a class are laid out: `id`, `created`, `updated`, `doc`, and `k1`, `k2`, … for the keys of its
 /// indexes, in the form of [`IndexValue`](crate::storage::index_key::IndexValue).
@@ -12,6 +13,8 @@ pub(in crate::storage) struct Keys<'a> {
     pub(in crate::storage) class: &'a Class,
     /// The keys with columns of their own, `k1` first.
     pub(in crate::storage) indexed: &'a [String],
+    /// Whether points are found by their cells.
+    pub(in crate::storage) finds_points: bool,
 }
 
 /// Where a key is found.
@@ -29,6 +32,13 @@ pub(super) enum Place<'a> {
         kind: Option<&'a ColumnType>,
         /// Whether an array can be there, or on the way there.
         may_be_array: bool,
+    },
+    /// In `doc`, a point whose cell has a column of its own.
+    Point {
+        /// The column's name.
+        cell: String,
+        /// The key, safe to stand in a path.
+        key: Cow<'a, str>,
     },
     /// In `doc`, where every value is of this type, or null, or missing.
     Typed {
@@ -59,9 +69,9 @@ impl<'a> Keys<'a> {
         }
         let column = self.class.columns.get(path.as_str());
         let kind = column.map(|column| &column.column_type);
-        if let Some(number) = self.indexed.iter().position(|key| key == path.as_str()) {
+        if let Some(column) = self.column(path.as_str()) {
             return Place::Indexed {
-                column: format!("k{}", number + 1),
+                column,
                 kind,
                 may_be_array: kind.is_none_or(|kind| *kind == ColumnType::Array),
             };
@@ -71,9 +81,34 @@ impl<'a> Keys<'a> {
         }
         let key = Cow::Borrowed(path.as_str());
         match kind {
+            Some(ColumnType::GeoPoint) => match self.cell(path) {
+                Some(cell) if self.finds_points => Place::Point { cell, key },
+                _ => Place::Untyped { key },
+            },
             Some(kind) => Place::Typed { key, kind },
             None => Place::Untyped { key },
         }
+    }
+}
+
+impl Keys<'_> {
+    /// The same, where tests of points are left to the evaluator.
+    pub(in crate::storage) fn without_points(self) -> Self {
+        Self {
+            finds_points: false,
+            ..self
+        }
+    }
+
+    /// The column with the cells of the points at a path.
+    pub(in crate::storage) fn cell(&self, path: &KeyPath) -> Option<String> {
+        self.column(&format!("{path}.{}", derived::CELL))
+    }
+
+    /// The column of its own that a key has.
+    fn column(&self, key: &str) -> Option<String> {
+        let number = self.indexed.iter().position(|known| known == key)?;
+        Some(format!("k{}", number + 1))
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Class, ClassName, CloudError, Document, Index, Schema};
+use crate::model::{Class, ClassName, CloudError, ColumnType, Document, Index, Schema};
 use crate::storage::change;
-use crate::storage::index_key::IndexValue;
+use crate::storage::index_key::{IndexValue, derived, is_private, readers};
 use crate::storage::sql::Keys;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::row;
@@ -48,11 +48,23 @@ pub(super) struct Table {
 struct Entry {
     class: Class,
     keys: Vec<String>,
+    /// Whether `keys` holds those that are worked out from documents. Format 1 had none.
+    #[serde(default)]
+    derived: bool,
+}
+
+/// What a class needs beside what it says itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Needs {
+    /// It has documents that not everybody may read.
+    pub(super) private: bool,
 }
 
 impl Catalogue {
     /// Reads the catalogue of a database.
-    pub(super) fn load(connection: &Connection) -> Result<Self, Failure> {
+    ///
+    /// `outdated` gets the classes whose entry is of format 1.
+    fn read(connection: &Connection, outdated: &mut Vec<ClassName>) -> Result<Self, Failure> {
         let mut catalogue = Self::default();
         let mut classes = BTreeMap::new();
         let mut statement = connection.prepare("SELECT number, entry FROM class")?;
@@ -62,6 +74,9 @@ impl Catalogue {
             let entry: Entry = serde_json::from_str(row.get_ref(1)?.as_str()?)
                 .map_err(|error| Failure::Unreadable(format!("the entry of table {number}: {error}")))?;
             let name = entry.class.name.clone();
+            if !entry.derived {
+                outdated.push(name.clone());
+            }
             let class = Arc::new(entry.class);
             classes.insert(name.clone(), Arc::clone(&class));
             let table = Table::new(number, class, entry.keys);
@@ -71,17 +86,55 @@ impl Catalogue {
         Ok(catalogue)
     }
 
+    /// Reads the catalogue of a database.
+    pub(super) fn load(connection: &Connection) -> Result<Self, Failure> {
+        Self::read(connection, &mut Vec::new())
+    }
+
+    /// As [`Catalogue::load`], for the writer: what format 1 did not have is made for the classes that it left.
+    pub(super) fn load_and_complete(connection: &Connection) -> Result<Self, Failure> {
+        let mut outdated = Vec::new();
+        let mut catalogue = Self::read(connection, &mut outdated)?;
+        if outdated.is_empty() {
+            return Ok(catalogue);
+        }
+        let transaction = connection.unchecked_transaction()?;
+        for name in outdated {
+            if let Some(table) = catalogue.tables.get(&name).map(Arc::clone) {
+                let private = table.has_private_documents(&transaction)?;
+                let class = Class::clone(&table.class);
+                let table = catalogue.put(&transaction, class, Needs { private })?;
+                table.fill(&transaction)?;
+                if private {
+                    table.fill_readers(&transaction)?;
+                }
+            }
+        }
+        transaction.commit()?;
+        Ok(catalogue)
+    }
+
     /// Stores the class as it is now and makes the table, columns and indexes that it needs. The transaction is the
     /// caller's, and so is what happens to `self` when it fails.
-    pub(super) fn put(&mut self, connection: &Connection, class: Class) -> Result<Arc<Table>, Failure> {
+    ///
+    /// Columns that are worked out from documents stay empty: what needs them is about to be written.
+    pub(super) fn put(
+        &mut self,
+        connection: &Connection,
+        class: Class,
+        needs: Needs,
+    ) -> Result<Arc<Table>, Failure> {
         let before = self.tables.get(&class.name).map(Arc::clone);
         let mut keys = before.as_ref().map_or_else(Vec::new, |table| table.keys.clone());
         let known = keys.len();
-        for key in class.indexes.iter().flat_map(|index| &index.keys) {
+        let indexed = class.indexes.iter().flat_map(|index| &index.keys);
+        for key in indexed.filter(|key| own_column(key).is_none()) {
             if !keys.contains(key) {
                 keys.push(key.clone());
             }
         }
+        let given = keys.len();
+        keys.extend(derived_keys(&class, needs, &keys));
         let number = match &before {
             Some(table) => table.number,
             None => create_table(connection)?,
@@ -91,8 +144,15 @@ impl Catalogue {
         for column in known..table.keys.len() {
             connection.execute_batch(&format!("ALTER TABLE c{number} ADD COLUMN k{}", column + 1))?;
         }
-        if known < table.keys.len() && before.is_some() {
+        if known < given && before.is_some() {
             table.fill(connection)?;
+        }
+        for number in given..table.keys.len() {
+            let column = number + 1;
+            connection.execute_batch(&format!(
+                "CREATE INDEX c{number}_k{column} ON c{number} (k{column})",
+                number = table.number
+            ))?;
         }
         let indexes = before.map_or(0, |table| table.class.indexes.len());
         for (place, index) in class.indexes.iter().enumerate().skip(indexes) {
@@ -101,6 +161,7 @@ impl Catalogue {
         let entry = Entry {
             class: Class::clone(&class),
             keys: table.keys.clone(),
+            derived: true,
         };
         let entry = serde_json::to_string(&entry).map_err(|error| Failure::Unreadable(error.to_string()))?;
         connection
@@ -109,6 +170,27 @@ impl Catalogue {
         self.schema = change::with_class(&self.schema, Class::clone(&class));
         self.tables.insert(class.name.clone(), Arc::clone(&table));
         Ok(table)
+    }
+}
+
+/// The keys that are worked out from documents and that the class has not yet.
+fn derived_keys(class: &Class, needs: Needs, known: &[String]) -> Vec<String> {
+    let points = class
+        .columns
+        .iter()
+        .filter(|(_, column)| column.column_type == ColumnType::GeoPoint)
+        .map(|(name, _)| format!("{name}.{}", derived::CELL));
+    let private = needs.private.then(|| derived::PRIVATE.to_owned());
+    points.chain(private).filter(|key| !known.contains(key)).collect()
+}
+
+/// The column of a key that every row has.
+fn own_column(key: &str) -> Option<&'static str> {
+    match key {
+        "objectId" => Some("id"),
+        "createdAt" => Some("created"),
+        "updatedAt" => Some("updated"),
+        _ => None,
     }
 }
 
@@ -155,6 +237,7 @@ impl Table {
         Keys {
             class: &self.class,
             indexed: &self.keys,
+            finds_points: true,
         }
     }
 
@@ -163,9 +246,65 @@ impl Table {
         IndexValue::all(&self.keys, document)
     }
 
+    /// The number of the column that says whether a document is private, where there is any.
+    pub(super) fn private_column(&self) -> Option<usize> {
+        let place = self.keys.iter().position(|key| key == derived::PRIVATE)?;
+        Some(place + 1)
+    }
+
     /// Whether the class has a unique index.
     pub(super) fn has_unique(&self) -> bool {
         self.class.indexes.iter().any(|index| index.unique)
+    }
+
+    fn has_private_documents(&self, connection: &Connection) -> Result<bool, Failure> {
+        let mut statement = connection.prepare(&format!("{} WHERE doc LIKE '%\"ACL\"%'", self.select))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if is_private(&row::document(row)?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn fill_readers(&self, connection: &Connection) -> Result<(), Failure> {
+        let mut statement = connection.prepare(&format!("{} WHERE doc LIKE '%\"ACL\"%'", self.select))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let document = row::document(row)?;
+            let id = document.text("objectId").unwrap_or_default();
+            for reader in readers(&document) {
+                self.admit_reader(connection, id, &reader)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that whoever has this key of an ACL may read the document.
+    pub(super) fn admit_reader(
+        &self,
+        connection: &Connection,
+        id: &str,
+        reader: &str,
+    ) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO reader (class, reader, id) VALUES (?1, ?2, ?3)")?
+            .execute((self.number, reader, id))
+            .map(drop)
+    }
+
+    /// The opposite of [`Table::admit_reader`].
+    pub(super) fn dismiss_reader(
+        &self,
+        connection: &Connection,
+        id: &str,
+        reader: &str,
+    ) -> rusqlite::Result<()> {
+        connection
+            .prepare_cached("DELETE FROM reader WHERE class = ?1 AND reader = ?2 AND id = ?3")?
+            .execute((self.number, reader, id))
+            .map(drop)
     }
 
     /// Fills the columns of the keys from the documents, after a column was added.
@@ -199,8 +338,13 @@ impl Table {
         let columns: Vec<String> = index
             .keys
             .iter()
-            .filter_map(|key| self.keys.iter().position(|known| known == key))
-            .map(|number| format!("k{}", number + 1))
+            .filter_map(|key| match own_column(key) {
+                Some(column) => Some(column.to_owned()),
+                None => {
+                    let place = self.keys.iter().position(|known| known == key)?;
+                    Some(format!("k{}", place + 1))
+                }
+            })
             .collect();
         let number = self.number;
         let name = format!("c{number}_i{place}");

@@ -10,10 +10,10 @@ use crate::storage::sqlite::folder::{APPLICATION, DATABASE, OpenError, sync_fold
 type Migration = fn(&Connection) -> rusqlite::Result<()>;
 
 /// Number `n` makes format `n + 1` of format `n`; what an empty file has is format 0.
-const MIGRATIONS: &[Migration] = &[first_format];
+const MIGRATIONS: &[Migration] = &[first_format, second_format];
 
 /// The format that this version writes (SQLite's `user_version`).
-pub(super) const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 
 const _: () = assert!(MIGRATIONS.len() as u64 == FORMAT.unsigned_abs());
 
@@ -32,6 +32,19 @@ fn first_format(connection: &Connection) -> rusqlite::Result<()> {
             PRIMARY KEY (class, owner, key, target, target_class)
         ) WITHOUT ROWID;
         CREATE INDEX relation_target ON relation (target, target_class, class, key, owner);",
+    )
+}
+
+/// Who may read which document, where not everybody may. What is there already, and the columns that belong to it, are
+/// filled in when the classes are loaded.
+fn second_format(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "CREATE TABLE reader (
+            class INTEGER NOT NULL,
+            reader TEXT NOT NULL,
+            id TEXT NOT NULL,
+            PRIMARY KEY (class, reader, id)
+        ) WITHOUT ROWID;",
     )
 }
 
@@ -151,7 +164,7 @@ fn copy_database(connection: &Connection, path: &Path, copy: &Path) -> Result<()
 mod tests {
     use super::*;
 
-    fn second_format(connection: &Connection) -> rusqlite::Result<()> {
+    fn third_format(connection: &Connection) -> rusqlite::Result<()> {
         connection.execute_batch("CREATE TABLE added (number INTEGER); INSERT INTO added VALUES (7);")
     }
 
@@ -170,22 +183,22 @@ mod tests {
             .execute("INSERT INTO class (entry) VALUES ('x')", [])
             .unwrap();
 
-        migrate(&connection, &path, &[first_format, failing]).unwrap_err();
-        assert_eq!(inspect(&connection, &path).unwrap(), Content::Format(1));
+        migrate(&connection, &path, &[first_format, second_format, failing]).unwrap_err();
+        assert_eq!(inspect(&connection, &path).unwrap(), Content::Format(2));
         connection
             .query_row("SELECT number FROM half", [], |_| Ok(()))
             .unwrap_err();
 
-        migrate(&connection, &path, &[first_format, second_format]).unwrap();
-        assert_eq!(inspect(&connection, &path).unwrap(), Content::Format(2));
+        migrate(&connection, &path, &[first_format, second_format, third_format]).unwrap();
+        assert_eq!(inspect(&connection, &path).unwrap(), Content::Format(3));
         let added: i64 = connection
             .query_row("SELECT number FROM added", [], |row| row.get(0))
             .unwrap();
         assert_eq!(added, 7);
 
-        let copy_path = folder.path().join("paylog.sqlite3.format-1");
+        let copy_path = folder.path().join("paylog.sqlite3.format-2");
         let copy = Connection::open(&copy_path).unwrap();
-        assert_eq!(inspect(&copy, &copy_path).unwrap(), Content::Format(1));
+        assert_eq!(inspect(&copy, &copy_path).unwrap(), Content::Format(2));
         let entries: i64 = copy
             .query_row("SELECT count(*) FROM class", [], |row| row.get(0))
             .unwrap();
@@ -196,8 +209,8 @@ mod tests {
             matches!(
                 refused,
                 OpenError::NewerFormat {
-                    found: 2,
-                    known: 1,
+                    found: 3,
+                    known: 2,
                     ..
                 }
             ),

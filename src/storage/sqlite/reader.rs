@@ -7,21 +7,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::types::Value as SqlValue;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::environment::Environment;
-use crate::model::{CloudError, Document, ObjectId, OrderKey, Pointer, Principal, Query};
-use crate::storage::sql::{self, Condition};
+use crate::model::{CloudError, Document, ObjectId, Pointer};
 use crate::storage::sqlite::catalogue::Table;
-use crate::storage::sqlite::failure::{Failure, too_slow, unavailable};
+use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::open_reader;
 use crate::storage::sqlite::row;
-use crate::store::{Found, ReadError};
+use crate::store::ReadError;
 
 /// How long a query may run: LeanCloud's bound.
 const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How long a query may keep the thread of whoever asks. Most take less; to hand one over to another thread takes as
+/// long as many a query.
+const BRIEF: Duration = Duration::from_millis(2);
 
 /// Queries that run at the same time; further ones wait.
 const QUERIES_MAX: usize = 8;
@@ -31,9 +33,6 @@ const IDLE_MAX: usize = 16;
 
 /// Steps of SQLite's machine between two looks at the clock, about a millisecond.
 const STEPS_PER_LOOK: i32 = 20_000;
-
-/// Rows that the evaluator confirms between two looks at the clock.
-const ROWS_PER_LOOK: usize = 64;
 
 const SNAPSHOT_BUSY: &str = "A snapshot is read by one at a time.";
 
@@ -54,11 +53,39 @@ struct Deadline {
     environment: Environment,
     at: Duration,
     abandoned: Arc<AtomicBool>,
+    /// Whether it was seen to have passed.
+    passed: Arc<AtomicBool>,
 }
 
 impl Deadline {
+    fn after(environment: &Environment, time: Duration) -> Self {
+        Self {
+            environment: environment.clone(),
+            at: environment.elapsed() + time,
+            abandoned: Arc::default(),
+            passed: Arc::default(),
+        }
+    }
+
     fn has_passed(&self) -> bool {
-        self.abandoned.load(Ordering::Relaxed) || self.environment.elapsed() >= self.at
+        let passed = self.abandoned.load(Ordering::Relaxed) || self.environment.elapsed() >= self.at;
+        if passed {
+            self.passed.store(true, Ordering::Relaxed);
+        }
+        passed
+    }
+
+    /// Reads until it has passed.
+    fn limit<T>(
+        &self,
+        connection: &mut Connection,
+        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let limit = self.clone();
+        connection.progress_handler(STEPS_PER_LOOK, Some(move || limit.has_passed()))?;
+        let answer = read(connection, &|| self.has_passed());
+        connection.progress_handler(0, None::<fn() -> bool>)?;
+        answer
     }
 }
 
@@ -111,16 +138,26 @@ impl Readers {
         self.with_connection(read).map_err(Failure::into_read_error)
     }
 
+    /// Reads on this thread, for a short time; `None` where that is not enough.
+    pub(super) fn brief<T>(
+        &self,
+        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, Failure>,
+    ) -> Result<Option<T>, ReadError> {
+        let deadline = Deadline::after(&self.environment, BRIEF);
+        let answer = self.with_connection(|connection| match deadline.limit(connection, read) {
+            // Whatever it failed with: it was told to stop.
+            Err(_) if deadline.passed.load(Ordering::Relaxed) => Ok(None),
+            answer => answer.map(Some),
+        });
+        answer.map_err(Failure::into_read_error)
+    }
+
     /// Reads on a thread that may be blocked, until the deadline.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, ReadError> {
-        let deadline = Deadline {
-            environment: self.environment.clone(),
-            at: self.environment.elapsed() + QUERY_TIME_MAX,
-            abandoned: Arc::default(),
-        };
+        let deadline = Deadline::after(&self.environment, QUERY_TIME_MAX);
         let _abandon = Abandon(Arc::clone(&deadline.abandoned));
         let stopping = |_| ReadError::Rejected(unavailable("The store is stopping."));
         let permit = Arc::clone(&self.queries)
@@ -130,13 +167,7 @@ impl Readers {
         let readers = Arc::clone(self);
         let read = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            readers.with_connection(|connection| {
-                let limit = deadline.clone();
-                connection.progress_handler(STEPS_PER_LOOK, Some(move || limit.has_passed()))?;
-                let answer = read(connection, &|| deadline.has_passed());
-                connection.progress_handler(0, None::<fn() -> bool>)?;
-                answer
-            })
+            readers.with_connection(|connection| deadline.limit(connection, read))
         });
         match read.await {
             Ok(answer) => answer.map_err(Failure::into_read_error),
@@ -180,170 +211,6 @@ pub(super) fn get(
     let mut select = connection.prepare_cached(&table.select_one)?;
     let mut rows = select.query([id.as_str()])?;
     rows.next()?.map(row::document).transpose()
-}
-
-/// How a query is answered.
-#[derive(Debug)]
-pub(super) struct Plan {
-    condition: Condition,
-    /// `None` where the evaluator must sort.
-    order: Option<String>,
-    /// Whether it asks for one document, by a unique key.
-    pub(super) is_point: bool,
-}
-
-impl Plan {
-    pub(super) fn of(query: &Query, table: &Table) -> Self {
-        let keys = table.keys();
-        let condition = sql::condition(&query.filter, &keys);
-        Self {
-            order: sql::order_by(&query.order, &keys, &condition),
-            condition,
-            is_point: sql::is_point(&query.filter, &keys),
-        }
-    }
-
-    fn select(&self, table: &Table) -> String {
-        let condition = &self.condition.sql;
-        match &self.order {
-            Some(order) => format!("{} WHERE {condition} ORDER BY {order}", table.select),
-            None => format!("{} WHERE {condition}", table.select),
-        }
-    }
-
-    /// How SQLite would find the rows.
-    pub(super) fn explain(&self, connection: &Connection, table: &Table) -> Result<Vec<String>, Failure> {
-        let sql = format!("EXPLAIN QUERY PLAN {}", self.select(table));
-        let mut statement = connection.prepare(&sql)?;
-        let rows = statement.query_map(params_from_iter(&self.condition.parameters), |row| row.get(3))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// Whether SQL alone says which rows `principal` gets.
-    fn is_exact(&self, principal: &Principal) -> bool {
-        self.condition.exact && principal.is_master()
-    }
-
-    /// Answers the query.
-    pub(super) fn run(
-        &self,
-        connection: &Connection,
-        table: &Table,
-        query: &Query,
-        principal: &Principal,
-        is_late: &dyn Fn() -> bool,
-    ) -> Result<Found, Failure> {
-        if !(self.is_exact(principal) && self.order.is_some()) {
-            return self.run_with_evaluator(connection, table, query, principal, is_late);
-        }
-        // Rows and count are two statements, which must see one snapshot.
-        let snapshot = if query.count && connection.is_autocommit() {
-            Some(connection.unchecked_transaction()?)
-        } else {
-            None
-        };
-        let found = self.run_in_sql(connection, table, query)?;
-        if let Some(snapshot) = snapshot {
-            snapshot.commit()?;
-        }
-        Ok(found)
-    }
-
-    fn run_in_sql(&self, connection: &Connection, table: &Table, query: &Query) -> Result<Found, Failure> {
-        let mut results = Vec::new();
-        if query.limit > 0 {
-            let sql = format!("{} LIMIT ? OFFSET ?", self.select(table));
-            let mut statement = connection.prepare_cached(&sql)?;
-            let window = [
-                SqlValue::Integer(query.limit.into()),
-                SqlValue::Integer(query.skip.into()),
-            ];
-            let mut rows =
-                statement.query(params_from_iter(self.condition.parameters.iter().chain(&window)))?;
-            while let Some(row) = rows.next()? {
-                results.push(row::document(row)?);
-            }
-        }
-        let count = if query.count {
-            Some(self.count(connection, table)?)
-        } else {
-            None
-        };
-        Ok(Found { results, count })
-    }
-
-    fn count(&self, connection: &Connection, table: &Table) -> Result<u64, Failure> {
-        let sql = format!(
-            "SELECT count(*) FROM c{} WHERE {}",
-            table.number, self.condition.sql
-        );
-        let mut statement = connection.prepare_cached(&sql)?;
-        let count: i64 =
-            statement.query_row(params_from_iter(&self.condition.parameters), |row| row.get(0))?;
-        Ok(count.unsigned_abs())
-    }
-
-    /// Asks the evaluator about every row that SQL finds.
-    fn run_with_evaluator(
-        &self,
-        connection: &Connection,
-        table: &Table,
-        query: &Query,
-        principal: &Principal,
-        is_late: &dyn Fn() -> bool,
-    ) -> Result<Found, Failure> {
-        let wanted = (query.skip as usize).saturating_add(query.limit as usize);
-        let mut statement = connection.prepare_cached(&self.select(table))?;
-        let mut rows = statement.query(params_from_iter(&self.condition.parameters))?;
-        let mut results: Vec<Document> = Vec::new();
-        let (mut matching, mut seen) = (0_usize, 0_usize);
-        while let Some(row) = rows.next()? {
-            seen += 1;
-            if seen.is_multiple_of(ROWS_PER_LOOK) && is_late() {
-                return Err(Failure::Refused(too_slow()));
-            }
-            let document = row::document(row)?;
-            let confirmed =
-                self.condition.exact || query.filter.matches(&document).map_err(Failure::Refused)?;
-            if !confirmed || !principal.may_read(&document) {
-                continue;
-            }
-            matching += 1;
-            if self.order.is_none() {
-                results.push(document);
-                if results.len() > wanted.saturating_mul(2).saturating_add(1000) {
-                    sort(&mut results, &query.order);
-                    results.truncate(wanted);
-                }
-                continue;
-            }
-            if matching > query.skip as usize && results.len() < query.limit as usize {
-                results.push(document);
-            }
-            if !query.count && matching >= wanted {
-                break;
-            }
-        }
-        if self.order.is_none() {
-            sort(&mut results, &query.order);
-            results = results
-                .into_iter()
-                .skip(query.skip as usize)
-                .take(query.limit as usize)
-                .collect();
-        }
-        Ok(Found {
-            results,
-            count: query.count.then_some(matching as u64),
-        })
-    }
-}
-
-/// By the keys, then by id.
-fn sort(documents: &mut [Document], order: &[OrderKey]) {
-    documents.sort_by(|a, b| {
-        OrderKey::compare(order, a, b).then_with(|| a.text("objectId").cmp(&b.text("objectId")))
-    });
 }
 
 /// The targets of a relation, by id.

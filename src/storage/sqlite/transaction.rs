@@ -12,8 +12,8 @@ use crate::model::{
     limits,
 };
 use crate::storage::change::{self, Change};
-use crate::storage::index_key::IndexValue;
-use crate::storage::sqlite::catalogue::{Catalogue, Table};
+use crate::storage::index_key::{IndexValue, is_private, readers};
+use crate::storage::sqlite::catalogue::{Catalogue, Needs, Table};
 use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::row;
@@ -74,10 +74,15 @@ enum Step<'w> {
         text: String,
         /// The keys of indexes, where the document is new or one of them changes.
         keys: Option<Vec<IndexValue>>,
+        /// How many keys the class had when this was judged.
+        keys_known: usize,
+        /// Who could read the document before, where that may change.
+        readers_before: Vec<String>,
     },
     Delete {
         class: &'w ClassName,
         id: &'w ObjectId,
+        readers_before: Vec<String>,
     },
 }
 
@@ -87,6 +92,7 @@ impl<'w> Step<'w> {
         change: Box<Change>,
         text: String,
         keys: Option<Vec<IndexValue>>,
+        keys_known: usize,
     ) -> Result<Self, Stop> {
         if text.len() > limits::OBJECT_BYTES_MAX {
             return Err(change::too_large().into());
@@ -96,7 +102,16 @@ impl<'w> Step<'w> {
             change,
             text,
             keys,
+            keys_known,
+            readers_before: Vec::new(),
         })
+    }
+
+    /// The same, of a document that these could read before.
+    fn after(mut self, readers: Vec<String>) -> Self {
+        let (Self::Put { readers_before, .. } | Self::Delete { readers_before, .. }) = &mut self;
+        *readers_before = readers;
+        self
     }
 }
 
@@ -288,25 +303,36 @@ impl Transaction<'_> {
             } => {
                 let (document, created_at) = self.allowed(name, id, guard, principal, overlay)?;
                 let class = self.class(name, overlay)?;
-                let keys: &[String] = self.catalogue.tables.get(name).map_or(&[], |table| &table.keys);
-                let touched = keys.iter().any(|key| {
+                let known: &[String] = self.catalogue.tables.get(name).map_or(&[], |table| &table.keys);
+                let touched = known.iter().any(|key| {
                     update
                         .ops
                         .iter()
                         .any(|(path, _)| key.split('.').next() == Some(path.column()))
                 });
-                let before = touched.then(|| IndexValue::all(keys, &document));
+                let before = touched.then(|| IndexValue::all(known, &document));
+                let readers = if update.ops.iter().any(|(path, _)| path.column() == "ACL") {
+                    readers(&document)
+                } else {
+                    Vec::new()
+                };
                 let at = (id.clone(), created_at);
                 let change = Change::update(&class, document, at, update, self.environment)?;
                 let keys = before
-                    .map(|before| (before, IndexValue::all(keys, &change.document)))
+                    .map(|before| (before, IndexValue::all(known, &change.document)))
                     .and_then(|(before, after)| (before != after).then_some(after));
                 let text = row::text(&change.document)?;
-                Step::put(name, Box::new(change), text, keys)
+                let step = Step::put(name, Box::new(change), text, keys, known.len())?;
+                Ok(step.after(readers))
             }
             Action::Delete { id, guard } => {
-                self.allowed(name, id, guard, principal, overlay)?;
-                Ok(Step::Delete { class: name, id })
+                let (document, _) = self.allowed(name, id, guard, principal, overlay)?;
+                let readers_before = readers(&document);
+                Ok(Step::Delete {
+                    class: name,
+                    id,
+                    readers_before,
+                })
             }
         }
     }
@@ -323,7 +349,8 @@ impl Transaction<'_> {
                 let is_as_before = !overlay.classes.contains_key(name);
                 let table = self.catalogue.tables.get(name).filter(|_| is_as_before);
                 if let Some(made) = draft.take_for(table) {
-                    return Step::put(name, made.change, made.text, Some(made.keys));
+                    let known = made.keys.len();
+                    return Step::put(name, made.change, made.text, Some(made.keys), known);
                 }
                 (draft.id.clone(), draft.now)
             }
@@ -332,7 +359,7 @@ impl Transaction<'_> {
         let class = self.class(name, overlay)?;
         let change = Change::create(&class, fields, id, now)?;
         let text = row::text(&change.document)?;
-        Step::put(name, Box::new(change), text, None)
+        Step::put(name, Box::new(change), text, None, 0)
     }
 
     fn class<'c>(&'c self, name: &ClassName, overlay: &'c Overlay<'_>) -> Result<Cow<'c, Class>, CloudError> {
@@ -378,11 +405,22 @@ impl Transaction<'_> {
                 change,
                 text,
                 keys,
+                keys_known,
+                readers_before,
             } => {
-                self.put(class, &change, &text, keys.as_deref())?;
+                let keys = keys.as_deref();
+                let table = self.put(class, &change, &text, (keys, keys_known))?;
+                self.relate(&table, &change)?;
+                if change.is_new || change.writes_acl {
+                    self.let_read(&table, &change, &readers_before)?;
+                }
                 Ok(change.into_written())
             }
-            Step::Delete { class, id } => {
+            Step::Delete {
+                class,
+                id,
+                readers_before,
+            } => {
                 if let Some(table) = self.catalogue.tables.get(class) {
                     self.connection
                         .prepare_cached(&table.delete)?
@@ -390,6 +428,9 @@ impl Transaction<'_> {
                     self.connection
                         .prepare_cached("DELETE FROM relation WHERE class = ?1 AND owner = ?2")?
                         .execute(params![table.number, id.as_str()])?;
+                    for reader in &readers_before {
+                        table.dismiss_reader(self.connection, id.as_str(), reader)?;
+                    }
                 }
                 Ok(change::deleted(id))
             }
@@ -401,16 +442,20 @@ impl Transaction<'_> {
         class: &ClassName,
         change: &Change,
         text: &str,
-        keys: Option<&[IndexValue]>,
-    ) -> Result<(), Stop> {
+        (keys, keys_known): (Option<&[IndexValue]>, usize),
+    ) -> Result<Arc<Table>, Stop> {
         self.bytes += text.len();
+        let private = (change.is_new || change.writes_acl) && is_private(&change.document);
         let table = match self.catalogue.tables.get(class) {
             Some(table) => Arc::clone(table),
             None => {
                 let initial = change::new_class(&self.catalogue.schema, class)?;
-                self.put_class(change.widen(&initial))?
+                self.put_class(change.widen(&initial), Needs { private })?
             }
         };
+        // An earlier write of the request may have brought keys that this one was judged without.
+        let forms = (keys_known != table.keys.len()).then(|| table.forms(&change.document));
+        let keys = forms.as_deref().or(keys);
         if change.is_new {
             self.insert(&table, change, text, keys)?;
         } else {
@@ -418,14 +463,33 @@ impl Transaction<'_> {
         }
         // An earlier write of the request may have brought the same columns.
         let is_missing = |(key, _): &(String, _)| !table.class.columns.contains_key(key);
-        if change.columns.iter().any(is_missing) {
-            self.put_class(change.widen(&table.class))?;
+        let brings_private = private && table.private_column().is_none();
+        if !change.columns.iter().any(is_missing) && !brings_private {
+            return Ok(table);
         }
-        self.relate(&table, change)
+        let widened = self.put_class(change.widen(&table.class), Needs { private })?;
+        if widened.keys.len() > table.keys.len() {
+            // This document is the first to have what the new columns hold.
+            let forms = widened.forms(&change.document);
+            self.update(&widened, change, text, Some(&forms))?;
+        }
+        Ok(widened)
     }
 
-    fn put_class(&mut self, class: Class) -> Result<Arc<Table>, Stop> {
-        Ok(Arc::make_mut(self.catalogue).put(self.connection, class)?)
+    /// Notes who can read the document now, and who no longer.
+    fn let_read(&self, table: &Table, change: &Change, before: &[String]) -> Result<(), Stop> {
+        let now = readers(&change.document);
+        for reader in before.iter().filter(|reader| !now.contains(reader)) {
+            table.dismiss_reader(self.connection, change.id.as_str(), reader)?;
+        }
+        for reader in now.iter().filter(|reader| !before.contains(reader)) {
+            table.admit_reader(self.connection, change.id.as_str(), reader)?;
+        }
+        Ok(())
+    }
+
+    fn put_class(&mut self, class: Class, needs: Needs) -> Result<Arc<Table>, Stop> {
+        Ok(Arc::make_mut(self.catalogue).put(self.connection, class, needs)?)
     }
 
     fn insert(
@@ -503,7 +567,7 @@ impl Transaction<'_> {
         };
         let before = Arc::clone(self.catalogue);
         self.run("SAVEPOINT request")?;
-        let outcome = match self.put_class(class) {
+        let outcome = match self.put_class(class, Needs::default()) {
             Ok(_) => Ok(()),
             Err(Stop::Refused(outcome)) => {
                 self.run("ROLLBACK TO request")?;

@@ -10,6 +10,7 @@ async fn batch(server: &TestServer, caller: &As, requests: Value) -> Vec<Value> 
     answer.body.as_array().unwrap().clone()
 }
 
+// compat: batch.order batch.partial batch.errors batch.get batch.query
 #[tokio::test]
 async fn every_request_is_answered_in_order() {
     let server = start().await;
@@ -63,6 +64,7 @@ async fn every_request_is_answered_in_order() {
     );
 }
 
+// compat: batch.conditional
 #[tokio::test]
 async fn neighbouring_writes_see_each_other() {
     let server = start().await;

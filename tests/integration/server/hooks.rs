@@ -67,6 +67,7 @@ fn kinds(calls: &[HookCall]) -> Vec<&'static str> {
     calls.iter().map(|call| call.kind.name()).collect()
 }
 
+// compat: hook.before_save hook.before_update hook.before_delete hook.after
 #[tokio::test]
 async fn hooks_run_around_every_write() {
     let hooks = Arc::new(TestHooks::default());
@@ -133,6 +134,7 @@ async fn hooks_run_around_every_write() {
     assert!(calls[0].user.is_none());
 }
 
+// compat: hook.error
 #[tokio::test]
 async fn a_before_hook_that_fails_stops_the_write() {
     let hooks = Arc::new(TestHooks::default());
@@ -222,6 +224,7 @@ async fn what_cannot_succeed_does_not_reach_the_hooks() {
     assert_eq!(hooks.taken(), []);
 }
 
+// compat: hook.ignore
 #[tokio::test]
 async fn hooks_are_ignored_for_who_may_ask() {
     let hooks = Arc::new(TestHooks::default());

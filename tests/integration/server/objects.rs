@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::support::{As, answer, pointer, start};
 
+// compat: object.create object.get object.update object.delete
 #[tokio::test]
 async fn an_object_lives_and_dies() {
     let server = start().await;
@@ -49,6 +50,7 @@ async fn an_object_lives_and_dies() {
     assert_eq!(server.delete(&client, &path).await.status, 200);
 }
 
+// compat: object.unknown_id object.last_modified
 #[tokio::test]
 async fn what_is_absent_is_answered_as_the_service_does() {
     let server = start().await;
@@ -86,6 +88,7 @@ async fn what_is_absent_is_answered_as_the_service_does() {
     );
 }
 
+// compat: object.fetch_when_save
 #[tokio::test]
 async fn answers_hold_the_fields_when_asked() {
     let server = start().await;
@@ -122,6 +125,7 @@ async fn answers_hold_the_fields_when_asked() {
     }
 }
 
+// compat: object.conditional
 #[tokio::test]
 async fn conditions_decide_atomically() {
     let server = start().await;
@@ -162,6 +166,7 @@ async fn conditions_decide_atomically() {
     assert_eq!(server.read("Account", &id).await, json!({}));
 }
 
+// compat: op.increment op.add op.add_unique op.remove op.delete op.bits op.dotted op.on_create
 #[tokio::test]
 async fn every_operation_does_what_it_says() {
     let server = start().await;
@@ -222,6 +227,7 @@ async fn every_operation_does_what_it_says() {
     assert_eq!(server.read("Nested", &id).await["b"], 2);
 }
 
+// compat: relation.add relation.remove relation.query relation.reverse relation.batch_op query.redirect
 #[tokio::test]
 async fn relations_hold_objects_and_are_searched_from_both_ends() {
     let server = start().await;
@@ -298,6 +304,7 @@ async fn relations_hold_objects_and_are_searched_from_both_ends() {
     );
 }
 
+// compat: key.names class.names type.fixed type.mismatch op.unknown op.batch op.dotted relation.limits acl.invalid values.geo_points
 #[tokio::test]
 async fn bodies_that_are_wrong_change_nothing() {
     let server = start().await;
@@ -359,6 +366,7 @@ async fn bodies_that_are_wrong_change_nothing() {
     assert_eq!(stored["createdAt"], created.body["createdAt"]);
 }
 
+// compat: object.delete_many
 #[tokio::test]
 async fn several_objects_are_deleted_at_once() {
     let server = start().await;

@@ -15,6 +15,7 @@ async fn define(server: &TestServer, change: SchemaChange) {
     server.database.define(change).await.unwrap();
 }
 
+// compat: acl.read acl.write acl.returned
 #[tokio::test]
 async fn an_acl_hides_and_guards_its_object() {
     let server = start().await;
@@ -73,6 +74,7 @@ async fn an_acl_hides_and_guards_its_object() {
     assert_eq!(shown.body["ACL"], json!({"*": {"read": true, "write": true}}));
 }
 
+// compat: role.create role.name role.acl_required role.members role.inheritance role.of_user
 #[tokio::test]
 async fn roles_give_rights_to_their_users_and_to_those_of_their_children() {
     let server = start().await;
@@ -154,6 +156,7 @@ async fn roles_give_rights_to_their_users_and_to_those_of_their_children() {
     );
 }
 
+// compat: class_permissions
 #[tokio::test]
 async fn class_permissions_say_what_clients_may_do() {
     let server = start().await;
@@ -215,6 +218,7 @@ async fn class_permissions_say_what_clients_may_do() {
     assert_eq!(included.body["results"][0]["log"], pointer("Log", &id));
 }
 
+// compat: column.read_only column.hidden
 #[tokio::test]
 async fn read_only_and_hidden_columns_are_the_master_keys() {
     let server = start().await;
@@ -279,6 +283,7 @@ async fn read_only_and_hidden_columns_are_the_master_keys() {
     assert_eq!(guess.error(), (403, 119));
 }
 
+// compat: acl.default
 #[tokio::test]
 async fn a_class_gives_new_objects_its_acl() {
     let server = start().await;

@@ -22,6 +22,7 @@ fn numbers(rows: &[Value]) -> Vec<i64> {
     rows.iter().map(|row| row["n"].as_i64().unwrap()).collect()
 }
 
+// compat: where.equality where.comparison where.in where.exists where.arrays where.regex where.or_and where.missing
 #[tokio::test]
 async fn conditions_find_what_they_say() {
     let server = scores().await;
@@ -57,6 +58,7 @@ async fn conditions_find_what_they_say() {
     }
 }
 
+// compat: query.order query.limit query.skip query.count where.malformed
 #[tokio::test]
 async fn rows_are_ordered_paged_and_counted() {
     let server = scores().await;
@@ -86,6 +88,7 @@ async fn rows_are_ordered_paged_and_counted() {
     }
 }
 
+// compat: query.keys object.keys
 #[tokio::test]
 async fn keys_choose_fields() {
     let server = start().await;
@@ -114,6 +117,7 @@ async fn keys_choose_fields() {
     assert_eq!(nested["results"][0]["c"], json!({"d": 3}));
 }
 
+// compat: query.include object.include query.include.blanks
 #[tokio::test]
 async fn include_expands_pointers() {
     let server = start().await;
@@ -196,6 +200,7 @@ async fn include_expands_pointers() {
     assert!(shown["user"].get("password").is_none() && shown["user"].get("sessionToken").is_none());
 }
 
+// compat: where.in_query where.select
 #[tokio::test]
 async fn subqueries_are_run_first() {
     let server = start().await;
@@ -272,6 +277,7 @@ async fn subqueries_are_run_first() {
     assert_eq!(refused[0]["error"]["code"], 1, "{refused}");
 }
 
+// compat: scan scan.cursor
 #[tokio::test]
 async fn a_scan_shows_every_object_once() {
     let server = scores().await;

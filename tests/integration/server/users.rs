@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::support::{As, start};
 use paylog::model::{ClassName, ObjectId};
 
+// compat: user.sign_up user.sign_up.class_path
 #[tokio::test]
 async fn signing_up_answers_the_whole_user() {
     let server = start().await;
@@ -99,6 +100,7 @@ async fn a_password_is_stored_as_a_hash_and_never_shown() {
     }
 }
 
+// compat: user.secrets
 #[tokio::test]
 async fn secrets_cannot_be_searched_sorted_by_or_written() {
     let server = start().await;
@@ -141,6 +143,7 @@ async fn secrets_cannot_be_searched_sorted_by_or_written() {
     );
 }
 
+// compat: user.log_in session.stable user.me user.wrong_password
 #[tokio::test]
 async fn logging_in_gives_the_one_session_token() {
     let server = start().await;
@@ -206,6 +209,7 @@ async fn logging_in_gives_the_one_session_token() {
     }
 }
 
+// compat: user.locked
 #[tokio::test]
 async fn guessing_a_password_has_an_end() {
     let server = start().await;
@@ -223,6 +227,7 @@ async fn guessing_a_password_has_an_end() {
     assert_eq!(login("jerry", "jerry's password").await.status, 200);
 }
 
+// compat: user.sign_up.errors index.unique index.sparse
 #[tokio::test]
 async fn names_addresses_and_numbers_are_unique() {
     let server = start().await;
@@ -256,6 +261,7 @@ async fn names_addresses_and_numbers_are_unique() {
     assert_eq!(own.status, 200);
 }
 
+// compat: user.sign_up.errors
 #[tokio::test]
 async fn a_sign_up_needs_a_name_and_a_password() {
     let server = start().await;
@@ -290,6 +296,7 @@ async fn a_sign_up_needs_a_name_and_a_password() {
     );
 }
 
+// compat: user.update user.owner_rules
 #[tokio::test]
 async fn a_user_is_changed_by_themselves_and_the_master_key_alone() {
     let server = start().await;
@@ -362,6 +369,7 @@ async fn a_user_is_changed_by_themselves_and_the_master_key_alone() {
     );
 }
 
+// compat: user.update_password user.refresh_token
 #[tokio::test]
 async fn a_new_password_or_token_ends_the_old_session() {
     let server = start().await;

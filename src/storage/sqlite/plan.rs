@@ -1,0 +1,381 @@
+//! How a query is answered: which rows SQLite finds, and what is left to the evaluator.
+
+use rusqlite::types::Value as SqlValue;
+use rusqlite::{Connection, params_from_iter};
+
+use crate::model::filter::Area;
+use crate::model::query::Near;
+use crate::model::{Document, GeoPoint, Principal, Query};
+use crate::storage::sql::{self, Condition};
+use crate::storage::sqlite::catalogue::Table;
+use crate::storage::sqlite::failure::{Failure, too_slow};
+use crate::storage::sqlite::row;
+use crate::store::Found;
+
+/// Rows that the evaluator confirms between two looks at the clock.
+const ROWS_PER_LOOK: usize = 64;
+
+/// Rows after which it is judged whether a reader may see enough of them to go on like this.
+const ROWS_BEFORE_JUDGEMENT: usize = 64;
+
+/// What may be read, beyond which going through all of it is not better.
+const READABLE_MAX: u32 = 10_000;
+
+/// The first circle in which the nearest are looked for, in radians: a kilometre. It is doubled until enough are found.
+const FIRST_RADIUS: f64 = 1.0 / GeoPoint::EARTH_KILOMETERS;
+
+/// How a query is answered.
+#[derive(Debug)]
+pub(super) struct Plan {
+    condition: Condition,
+    /// `None` where the evaluator must sort.
+    order: Option<String>,
+    /// Whether it asks for one document, by a unique key.
+    pub(super) is_point: bool,
+    /// The column by which the nearest are found first.
+    cell: Option<String>,
+}
+
+/// Which rows are gone through.
+#[derive(Clone, Copy, Debug)]
+enum Scope {
+    /// All that meet the condition.
+    Matching,
+    /// Of these, first those that the principal may read, by the index of readers.
+    Readable,
+}
+
+/// Where a client's query went on too long among rows that it may not read.
+struct FewAreReadable;
+
+/// A reader of rows that has to be told when to stop.
+struct Rows<'r> {
+    query: &'r Query,
+    principal: &'r Principal,
+    is_late: &'r dyn Fn() -> bool,
+    /// Whether SQL has decided already which rows match.
+    exact: bool,
+    seen: usize,
+    hidden: usize,
+}
+
+impl Rows<'_> {
+    /// The document of a row, where it matches and may be read.
+    fn admit(&mut self, row: &rusqlite::Row<'_>) -> Result<Option<Document>, Failure> {
+        self.seen += 1;
+        if self.seen.is_multiple_of(ROWS_PER_LOOK) && (self.is_late)() {
+            return Err(Failure::Refused(too_slow()));
+        }
+        let document = row::document(row)?;
+        if !self.exact && !self.query.filter.matches(&document).map_err(Failure::Refused)? {
+            return Ok(None);
+        }
+        if !self.principal.may_read(&document) {
+            self.hidden += 1;
+            return Ok(None);
+        }
+        Ok(Some(document))
+    }
+
+    fn wanted(&self) -> usize {
+        (self.query.skip as usize).saturating_add(self.query.limit as usize)
+    }
+
+    /// Sorts what was found so far and lets go of what cannot be in the answer, once it has become much.
+    fn cut(&self, results: &mut Vec<Document>) {
+        let wanted = self.wanted();
+        if results.len() > wanted.saturating_mul(2).saturating_add(1000) {
+            self.query.sort(results);
+            results.truncate(wanted);
+        }
+    }
+
+    /// The page that was asked for, of results that are not sorted yet.
+    fn page(&self, mut results: Vec<Document>) -> Vec<Document> {
+        self.query.sort(&mut results);
+        results
+            .into_iter()
+            .skip(self.query.skip as usize)
+            .take(self.query.limit as usize)
+            .collect()
+    }
+}
+
+impl Plan {
+    pub(super) fn of(query: &Query, table: &Table) -> Self {
+        let keys = table.keys();
+        let cell = query.near().and_then(|near| keys.cell(near.path));
+        let keys = match cell {
+            // Which points are looked at is then decided in each round.
+            Some(_) => keys.without_points(),
+            None => keys,
+        };
+        let condition = sql::condition(&query.filter, &keys);
+        let is_sorted_by_distance = query.near().is_some();
+        Self {
+            order: (!is_sorted_by_distance)
+                .then(|| sql::order_by(&query.order, &keys, &condition))
+                .flatten(),
+            condition,
+            is_point: sql::is_point(&query.filter, &keys),
+            cell,
+        }
+    }
+
+    fn select(&self, table: &Table) -> String {
+        let condition = &self.condition.sql;
+        match &self.order {
+            Some(order) => format!("{} WHERE {condition} ORDER BY {order}", table.select),
+            None => format!("{} WHERE {condition}", table.select),
+        }
+    }
+
+    /// As [`Plan::select`], going through what the principal may read; and the parameters.
+    fn select_readable(&self, table: &Table, principal: &Principal) -> Option<(String, Vec<SqlValue>)> {
+        let (number, private) = (table.number, table.private_column()?);
+        let keys = principal.acl_keys().into_iter().map(SqlValue::Text).collect();
+        let is_reader = sql::is_one_of("reader", keys);
+        // CROSS JOIN tells SQLite not to begin with the other side. Whoever may read an object twice over gets it once.
+        let mut sql = format!(
+            "SELECT doc, id, created, updated FROM (
+                SELECT rowid AS number FROM c{number} WHERE k{private} IS NULL
+                UNION ALL
+                SELECT c{number}.rowid FROM
+                    (SELECT DISTINCT id AS readable FROM reader WHERE class = {number} AND {})
+                    CROSS JOIN c{number} ON c{number}.id = readable
+             ) CROSS JOIN c{number} ON c{number}.rowid = number
+             WHERE {}",
+            is_reader.sql, self.condition.sql
+        );
+        if let Some(order) = &self.order {
+            sql.push_str(" ORDER BY ");
+            sql.push_str(order);
+        }
+        let parameters = is_reader.parameters.into_iter();
+        Some((sql, parameters.chain(self.condition.parameters.clone()).collect()))
+    }
+
+    /// Whether the principal may read so little of the class that it is better found by the index of readers.
+    fn few_are_readable(
+        connection: &Connection,
+        table: &Table,
+        principal: &Principal,
+    ) -> Result<bool, Failure> {
+        let Some(private) = table.private_column() else {
+            return Ok(false);
+        };
+        let number = table.number;
+        let keys = principal.acl_keys().into_iter().map(SqlValue::Text).collect();
+        let is_reader = sql::is_one_of("reader", keys);
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM (SELECT 1 FROM c{number} WHERE k{private} IS NULL LIMIT {READABLE_MAX}))
+                  + (SELECT count(*) FROM (SELECT 1 FROM reader WHERE class = {number} AND {} LIMIT {READABLE_MAX}))",
+            is_reader.sql
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let readable: u32 = statement.query_row(params_from_iter(&is_reader.parameters), |row| row.get(0))?;
+        Ok(readable < READABLE_MAX)
+    }
+
+    fn statement(&self, table: &Table, principal: &Principal, scope: Scope) -> (String, Vec<SqlValue>) {
+        let readable = match scope {
+            Scope::Readable => self.select_readable(table, principal),
+            Scope::Matching => None,
+        };
+        readable.unwrap_or_else(|| (self.select(table), self.condition.parameters.clone()))
+    }
+
+    /// How SQLite would find the rows; for a client, where few of them may be read.
+    pub(super) fn explain(
+        &self,
+        connection: &Connection,
+        table: &Table,
+        query: &Query,
+        principal: &Principal,
+    ) -> Result<Vec<String>, Failure> {
+        let (sql, parameters) = match (&self.cell, query.near()) {
+            (Some(cell), Some(near)) => self.round(table, cell, &near, FIRST_RADIUS),
+            _ if principal.is_master() => self.statement(table, principal, Scope::Matching),
+            _ => self.statement(table, principal, Scope::Readable),
+        };
+        let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+        let rows = statement.query_map(params_from_iter(parameters), |row| row.get(3))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// Answers the query.
+    pub(super) fn run(
+        &self,
+        connection: &Connection,
+        table: &Table,
+        query: &Query,
+        principal: &Principal,
+        is_late: &dyn Fn() -> bool,
+    ) -> Result<Found, Failure> {
+        if self.condition.exact && principal.is_master() && self.order.is_some() {
+            return self.run_in_sql(connection, table, query);
+        }
+        let mut rows = Rows {
+            query,
+            principal,
+            is_late,
+            exact: self.condition.exact,
+            seen: 0,
+            hidden: 0,
+        };
+        if let (Some(cell), Some(near)) = (&self.cell, query.near()) {
+            return self.run_by_distance(connection, table, cell, &near, &mut rows);
+        }
+        match self.run_with_evaluator(connection, table, &mut rows, Scope::Matching)? {
+            Ok(found) => Ok(found),
+            Err(FewAreReadable) => {
+                let found = self.run_with_evaluator(connection, table, &mut rows, Scope::Readable)?;
+                found.map_err(|FewAreReadable| Failure::Refused(too_slow()))
+            }
+        }
+    }
+
+    fn run_in_sql(&self, connection: &Connection, table: &Table, query: &Query) -> Result<Found, Failure> {
+        // Rows and count are two statements, which must see one snapshot.
+        let snapshot = if query.count && connection.is_autocommit() {
+            Some(connection.unchecked_transaction()?)
+        } else {
+            None
+        };
+        let mut results = Vec::new();
+        if query.limit > 0 {
+            let sql = format!("{} LIMIT ? OFFSET ?", self.select(table));
+            let mut statement = connection.prepare_cached(&sql)?;
+            let window = [
+                SqlValue::Integer(query.limit.into()),
+                SqlValue::Integer(query.skip.into()),
+            ];
+            let mut rows =
+                statement.query(params_from_iter(self.condition.parameters.iter().chain(&window)))?;
+            while let Some(row) = rows.next()? {
+                results.push(row::document(row)?);
+            }
+        }
+        let count = if query.count {
+            Some(self.count(connection, table)?)
+        } else {
+            None
+        };
+        if let Some(snapshot) = snapshot {
+            snapshot.commit()?;
+        }
+        Ok(Found { results, count })
+    }
+
+    fn count(&self, connection: &Connection, table: &Table) -> Result<u64, Failure> {
+        let sql = format!(
+            "SELECT count(*) FROM c{} WHERE {}",
+            table.number, self.condition.sql
+        );
+        let mut statement = connection.prepare_cached(&sql)?;
+        let count: i64 =
+            statement.query_row(params_from_iter(&self.condition.parameters), |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Asks the evaluator about every row that SQL finds.
+    fn run_with_evaluator(
+        &self,
+        connection: &Connection,
+        table: &Table,
+        rows: &mut Rows<'_>,
+        scope: Scope,
+    ) -> Result<Result<Found, FewAreReadable>, Failure> {
+        let query = rows.query;
+        let (sql, parameters) = self.statement(table, rows.principal, scope);
+        let mut statement = connection.prepare_cached(&sql)?;
+        let mut found = statement.query(params_from_iter(parameters))?;
+        let mut results: Vec<Document> = Vec::new();
+        let mut matching = 0_usize;
+        let may_switch = matches!(scope, Scope::Matching) && table.private_column().is_some();
+        while let Some(row) = found.next()? {
+            let Some(document) = rows.admit(row)? else {
+                let is_judged = may_switch && rows.seen == ROWS_BEFORE_JUDGEMENT;
+                if is_judged
+                    && rows.hidden * 10 >= rows.seen * 9
+                    && Self::few_are_readable(connection, table, rows.principal)?
+                {
+                    return Ok(Err(FewAreReadable));
+                }
+                continue;
+            };
+            matching += 1;
+            if self.order.is_none() {
+                results.push(document);
+                rows.cut(&mut results);
+                continue;
+            }
+            if matching > query.skip as usize && results.len() < query.limit as usize {
+                results.push(document);
+            }
+            if !query.count && matching >= rows.wanted() {
+                break;
+            }
+        }
+        if self.order.is_none() {
+            results = rows.page(results);
+        }
+        Ok(Ok(Found {
+            results,
+            count: query.count.then_some(matching as u64),
+        }))
+    }
+
+    /// The rows of one circle, and the parameters.
+    fn round(&self, table: &Table, cell: &str, near: &Near<'_>, radians: f64) -> (String, Vec<SqlValue>) {
+        let area = Area::Circle {
+            centre: near.centre,
+            radians,
+        };
+        let condition = Condition::all([sql::within(cell, &area), self.condition.clone()]);
+        let sql = format!("{} WHERE {}", table.select, condition.sql);
+        (sql, condition.parameters)
+    }
+
+    /// The nearest first: in circles that grow until they hold enough.
+    fn run_by_distance(
+        &self,
+        connection: &Connection,
+        table: &Table,
+        cell: &str,
+        near: &Near<'_>,
+        rows: &mut Rows<'_>,
+    ) -> Result<Found, Failure> {
+        let count = rows.query.count;
+        let mut radians = FIRST_RADIUS;
+        loop {
+            let is_last = count || radians >= near.radians_max;
+            if is_last {
+                radians = near.radians_max;
+            }
+            let (sql, parameters) = self.round(table, cell, near, radians);
+            let mut statement = connection.prepare_cached(&sql)?;
+            let mut found = statement.query(params_from_iter(parameters))?;
+            let mut results = Vec::new();
+            let mut matching = 0_usize;
+            while let Some(row) = found.next()? {
+                let Some(document) = rows.admit(row)? else {
+                    continue;
+                };
+                // Beyond the circle there may be nearer ones that its cells do not hold.
+                if is_last || near.distance(&document) <= radians {
+                    matching += 1;
+                    results.push(document);
+                    rows.cut(&mut results);
+                }
+            }
+            if is_last || matching >= rows.wanted() {
+                return Ok(Found {
+                    results: rows.page(results),
+                    count: count.then_some(matching as u64),
+                });
+            }
+            radians *= 2.0;
+        }
+    }
+}
