@@ -10,6 +10,7 @@ mod draft;
 mod failure;
 mod folder;
 mod migration;
+mod progress;
 mod reader;
 mod row;
 mod transaction;
@@ -33,9 +34,12 @@ use crate::storage::sqlite::catalogue::{Catalogue, Table};
 use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::{DATABASE, FolderLock};
+use crate::storage::sqlite::progress::Progresses;
 use crate::storage::sqlite::reader::{Plan, Readers};
 use crate::storage::sqlite::writer::{Counters, QUEUE_MAX, Request, Writer};
-use crate::store::{AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome};
+use crate::store::{
+    AtomicStore, CommitOutcome, Database, Found, Progress, ReadError, Store, Write, WriteOutcome,
+};
 
 pub use backup::{BackupProgress, restore};
 pub use folder::OpenError;
@@ -57,6 +61,7 @@ struct Inner {
     writer: Option<WriterHandle>,
     calls: AtomicU64,
     counters: Arc<Counters>,
+    progress: Arc<Progresses>,
 }
 
 #[derive(Debug)]
@@ -118,6 +123,7 @@ impl SqliteStore {
         let catalogue = load(&connection, &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
+        let progress = Arc::new(Progresses::default());
         let (sender, requests) = mpsc::channel(QUEUE_MAX);
         let writer = Writer {
             connection,
@@ -125,6 +131,7 @@ impl SqliteStore {
             catalogue,
             published: Arc::clone(&published),
             counters: Arc::clone(&counters),
+            progress: Arc::clone(&progress),
             requests,
             closing: Vec::new(),
             lock,
@@ -139,6 +146,7 @@ impl SqliteStore {
             readers,
             published,
             counters,
+            progress,
             Some(WriterHandle {
                 requests: Some(sender),
                 thread: Mutex::new(Some(thread)),
@@ -155,7 +163,14 @@ impl SqliteStore {
         let (path, _, catalogue) = open_existing(folder)?;
         let readers = Readers::new(path.clone(), environment);
         let published = Arc::new(RwLock::new(catalogue));
-        Ok(Self::assemble(path, readers, published, Arc::default(), None))
+        Ok(Self::assemble(
+            path,
+            readers,
+            published,
+            Arc::default(),
+            Arc::default(),
+            None,
+        ))
     }
 
     /// As [`SqliteStore::open_read_only`], but all reads see one moment, that of the opening, whatever is written
@@ -168,7 +183,14 @@ impl SqliteStore {
         let failed = OpenError::database(&path);
         let readers = Readers::snapshot(path.clone(), connection, environment).map_err(&failed)?;
         let published = Arc::new(RwLock::new(catalogue));
-        Ok(Self::assemble(path, readers, published, Arc::default(), None))
+        Ok(Self::assemble(
+            path,
+            readers,
+            published,
+            Arc::default(),
+            Arc::default(),
+            None,
+        ))
     }
 
     fn assemble(
@@ -176,6 +198,7 @@ impl SqliteStore {
         readers: Readers,
         catalogue: Arc<RwLock<Arc<Catalogue>>>,
         counters: Arc<Counters>,
+        progress: Arc<Progresses>,
         writer: Option<WriterHandle>,
     ) -> Self {
         let environment = readers.environment().clone();
@@ -189,6 +212,7 @@ impl SqliteStore {
             writer,
             calls,
             counters,
+            progress,
         };
         Self {
             inner: Arc::new(inner),
@@ -455,6 +479,23 @@ impl Database for SqliteStore {
             Some(outcome) => outcome,
             None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),
         }
+    }
+
+    fn progress(&self, class: &ClassName) -> Option<Progress> {
+        // Beside another process nobody here knows what it writes.
+        self.inner.writer.as_ref()?;
+        if let Some(progress) = self.inner.progress.of(class) {
+            return Some(progress);
+        }
+        let last = match self.table(class).ok()? {
+            None => None,
+            Some(table) => {
+                let readers = &self.inner.readers;
+                let last = readers.inline(|connection| reader::last_write(connection, &table));
+                last.ok()?
+            }
+        };
+        Some(self.inner.progress.begin(class, last))
     }
 
     async fn get_as(

@@ -12,7 +12,7 @@ use rusqlite::{Connection, params_from_iter};
 use tokio::sync::Semaphore;
 
 use crate::environment::Environment;
-use crate::model::{CloudError, Document, ObjectId, OrderKey, Pointer, Principal, Query};
+use crate::model::{CloudError, Document, ObjectId, OrderKey, Pointer, Principal, Query, Timestamp};
 use crate::storage::sql::{self, Condition};
 use crate::storage::sqlite::catalogue::Table;
 use crate::storage::sqlite::failure::{Failure, too_slow, unavailable};
@@ -180,6 +180,13 @@ pub(super) fn get(
     let mut select = connection.prepare_cached(&table.select_one)?;
     let mut rows = select.query([id.as_str()])?;
     rows.next()?.map(row::document).transpose()
+}
+
+/// When the youngest document of a class was written.
+pub(super) fn last_write(connection: &Connection, table: &Table) -> Result<Option<Timestamp>, Failure> {
+    let sql = format!("SELECT max(updated) FROM c{}", table.number);
+    let millis: Option<i64> = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+    Ok(millis.map(Timestamp::from_millis))
 }
 
 /// How a query is answered.
