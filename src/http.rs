@@ -13,7 +13,7 @@ pub mod request_id;
 
 pub use body::read_body;
 pub use cors::{CorsLayer, cors_layer};
-pub use remote_address::remote_address;
+pub use remote_address::{base_url, remote_address};
 pub use request_id::{REQUEST_ID, new_request_id, request_id};
 
 use crate::credentials::{Caller, Credentials, Presented};
@@ -109,12 +109,12 @@ impl Incoming {
     }
 }
 
-/// Reads a JSON object; an empty body is an empty one.
+/// Reads a JSON object; an empty body is an empty one, and so is `null`, which one SDK sends for none.
 ///
 /// # Errors
 /// 107.
 pub fn parse_object(body: &[u8]) -> Result<Document, CloudError> {
-    if body.iter().all(u8::is_ascii_whitespace) {
+    if matches!(body.trim_ascii(), b"" | b"null") {
         return Ok(Document::new());
     }
     serde_json::from_slice::<Document>(body).map_err(|error| {

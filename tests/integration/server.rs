@@ -1,11 +1,17 @@
 //! The storage API over real HTTP.
 
+mod auth_data;
+mod batch_save;
 mod batches;
+mod cloud_query;
 mod failures;
+mod files;
 mod hooks;
 mod objects;
 mod permissions;
 mod queries;
+mod schemas;
 mod support;
+mod transport;
 mod users;
 mod wire;
