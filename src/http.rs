@@ -13,7 +13,7 @@ pub mod request_id;
 
 pub use body::read_body;
 pub use cors::{CorsLayer, cors_layer};
-pub use remote_address::remote_address;
+pub use remote_address::{base_url, remote_address};
 pub use request_id::{REQUEST_ID, new_request_id, request_id};
 
 use crate::credentials::{Caller, Credentials, Presented};

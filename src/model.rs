@@ -5,8 +5,10 @@
 //! storage engines, the REST client and every checker share this one evaluator of [`Filter`] and [`Update`].
 
 pub mod acl;
+pub mod auth_data;
 pub mod class_name;
 pub mod cloud_error;
+pub mod cql;
 pub mod document;
 pub mod error_code;
 pub mod filter;
@@ -21,12 +23,13 @@ pub mod timestamp;
 pub mod value;
 
 pub use acl::{Acl, Principal};
+pub use auth_data::{AuthData, Identity};
 pub use class_name::ClassName;
 pub use cloud_error::CloudError;
 pub use document::Document;
 pub use error_code::ErrorCode;
 pub use filter::{Filter, Pattern, Subquery, Test};
-pub use hook::{HookCall, HookKind, Hooks};
+pub use hook::{HookCall, HookKind, Hooks, UserHook, UserHookCall};
 pub use key_path::KeyPath;
 pub use object_id::ObjectId;
 pub use op::{Applied, Op, RelationChange, Update};

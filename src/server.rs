@@ -1,8 +1,8 @@
 //! LeanCloud's storage API on `/1.1`, over any [`Database`](crate::store::Database).
 //!
 //! What the parts are: `router` reads a request off the wire and finds its endpoint (those of a batch too);
-//! `context` knows who asks; `classes`, `users`, `batch`, `scan` are the endpoints; every write goes through
-//! the one list of steps in `write_path`, every query through `query`.
+//! `context` knows who asks; `classes`, `users`, `files`, `batch`, `scan`, `cloud_query`, `schemas` are the endpoints;
+//! every write goes through the one list of steps in `write_path`, every query through `query`.
 //!
 //! Invariants: a password, a session token and a hidden column are in no answer but the one that hands the token to
 //! its owner, in no filter, no order, no hook call (but the caller's own token) and no log line; a before hook that
@@ -10,12 +10,17 @@
 
 mod answer;
 mod attempts;
+mod auth_login;
 mod authorize;
 mod batch;
+mod batch_save;
 mod classes;
+mod cloud_query;
 mod config;
 mod context;
 mod error;
+mod explain;
+mod files;
 mod hook_caller;
 mod include;
 mod parameters;
@@ -27,9 +32,11 @@ mod resolve;
 mod roles;
 mod router;
 mod scan;
+mod schemas;
 mod service;
 pub mod sessions;
 mod set_up;
+mod throttle;
 mod user_rules;
 mod users;
 mod validate;

@@ -2,13 +2,15 @@
 //!
 //! Every engine decides with the one evaluator of [`model`](crate::model): what an operation does to a document and
 //! whether a filter matches is never decided by a database. [`memory`] is that evaluator over a map, the oracle that
-//! the others are held against; [`sqlite`] keeps documents on disk.
+//! the others are held against; [`sqlite`] keeps documents on disk. [`files`] keeps the bytes of files.
 
 mod change;
+pub mod files;
 mod index_key;
 pub mod memory;
 mod sql;
 pub mod sqlite;
 
+pub use files::FolderFiles;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

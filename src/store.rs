@@ -8,6 +8,7 @@
 //! to be handled, not an exception to be passed on.
 
 pub mod fault;
+pub mod files;
 
 use std::sync::Arc;
 
@@ -167,6 +168,13 @@ pub trait Database: AtomicStore {
     /// 137 where stored objects break a new unique index; 303 where the store fails.
     async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError>;
 
+    /// How far a class has been written, as anybody sees it who reads after this call; `None` where the engine cannot
+    /// tell, as others write too. Cheap.
+    fn progress(&self, class: &ClassName) -> Option<Progress> {
+        let _ = class;
+        None
+    }
+
     /// As [`Store::get`], for `principal`: `None` also where the ACL forbids reading.
     ///
     /// # Errors
@@ -209,6 +217,16 @@ pub trait Database: AtomicStore {
         key: &str,
         target: &Pointer,
     ) -> Result<Vec<ObjectId>, ReadError>;
+}
+
+/// How far a class has been written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Documents created, changed and deleted since the store was opened. What was read at one count is still so while
+    /// the count is the same.
+    pub writes: u64,
+    /// The last write; of a class that was not written since the store was opened, that of the youngest document.
+    pub last: Option<Timestamp>,
 }
 
 /// The answer to a query.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::server::ServerConfig;
 use crate::telemetry::LogFormat;
 
 /// What is typed after `paylog`.
@@ -142,6 +143,21 @@ pub(crate) struct ServeArguments {
     /// Take the caller's address from Forwarded, X-Real-IP or X-Forwarded-For: only behind a proxy that sets them
     #[arg(long)]
     pub(crate) trust_proxy: bool,
+    /// The server's address as clients know it, such as https://api.example.com [default: what they have called]
+    #[arg(long, env = "PAYLOG_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// Bytes of an uploaded file at most
+    #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::FILE_BYTES_MAX)]
+    pub(crate) file_bytes_max: u64,
+    /// Requests to the storage API that may be under way at a time; 429 beyond
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::CONCURRENT_REQUESTS_MAX)]
+    pub(crate) concurrent_requests_max: usize,
+    /// Requests to the storage API in a second, on average; 429 beyond [default: any number]
+    #[arg(long, value_name = "N")]
+    pub(crate) requests_per_second: Option<u32>,
+    /// Log each request to the storage API
+    #[arg(long)]
+    pub(crate) request_log: bool,
 }
 
 /// `paylog recover`.

@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use crate::engine::call::{Call, ObjectOfHook};
 use crate::engine::handler::Answer;
 use crate::engine::router::{Engine, Shared};
-use crate::model::{ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks};
+use crate::model::{
+    ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
+};
 
 /// What older SDKs put into objects to recognise each other's saves. User code has no business with them.
 const MARKERS: [&str; 4] = ["_updatedKeys", "__before", "__after", "__sign"];
@@ -57,6 +59,45 @@ impl Hooks for LocalHooks {
             }
             Answer::Body(_) | Answer::Done => Ok(Document::new()),
         }
+    }
+
+    fn user_hook_defined(&self, hook: UserHook) -> bool {
+        self.0.registry.user_hooks.contains_key(&hook)
+    }
+
+    async fn call_user_hook(&self, call: UserHookCall) -> Result<Document, CloudError> {
+        let Some(hook) = self.0.registry.user_hooks.get(&call.hook) else {
+            let text = format!("No such hook: {}", call.hook.path());
+            return Err(CloudError::other(text).with_status(404));
+        };
+        let limit = self.0.config.limits.other_hook;
+        let mut meta = self.0.meta(&hook.name, &self.0.new_request_id(), limit);
+        meta.remote_address = call.remote_address;
+        let call = Call {
+            params: Document::new(),
+            // As on the platform, the object of these hooks is the current user.
+            user: call.user.clone().map(Arc::new),
+            object: call
+                .user
+                .map(|user| object_of_hook(ClassName::user(), user, Vec::new())),
+            auth_data: call.auth_data,
+            meta,
+        };
+        match self.0.run(&hook.handler, call).await? {
+            Answer::Body(body) => result_of(&body),
+            Answer::Object(_) | Answer::Done => Ok(Document::new()),
+        }
+    }
+}
+
+/// The object under `result`.
+fn result_of(body: &[u8]) -> Result<Document, CloudError> {
+    let unreadable = |what: String| CloudError::other(format!("The hook's answer: {what}")).with_status(500);
+    let mut body: Document = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
+    match body.shift_remove("result") {
+        None | Some(Value::Null) => Ok(Document::new()),
+        Some(Value::Object(result)) => Ok(Document(result)),
+        Some(_) => Err(unreadable("'result' is no object.".to_owned())),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::handler::Bound;
 use crate::model::HookKind;
+pub(crate) use crate::model::UserHook;
 
 /// Who may call a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,15 +34,6 @@ pub(crate) struct Hook {
     /// As in `_ops/metadatas`.
     pub(crate) name: Arc<str>,
     pub(crate) handler: Bound,
-}
-
-/// The hooks that are no class hooks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum UserHook {
-    VerifiedSms,
-    VerifiedEmail,
-    Login,
-    AuthData,
 }
 
 /// Everything defined.

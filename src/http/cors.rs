@@ -91,7 +91,7 @@ fn preflight(asked: &HeaderMap) -> Response {
 /// Names the caller's origin, as the Node.js SDK does; `*` for callers that are no browsers.
 fn allow_origin(origin: Option<HeaderValue>, answer: &mut HeaderMap) {
     if origin.is_some() {
-        answer.insert(header::VARY, HeaderValue::from_static("Origin"));
+        answer.append(header::VARY, HeaderValue::from_static("Origin"));
     }
     let origin = origin.unwrap_or(HeaderValue::from_static("*"));
     answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

@@ -3,7 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use axum::http::{Extensions, HeaderMap};
+use axum::http::uri::Authority;
+use axum::http::{Extensions, HeaderMap, Uri};
 
 /// The client's address: what a trusted proxy says (`Forwarded`, `X-Real-IP`, `X-Forwarded-For`), else the socket's.
 ///
@@ -27,6 +28,34 @@ pub fn remote_address(headers: &HeaderMap, extensions: &Extensions, trust_proxy:
         let ConnectInfo(socket) = extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(socket.ip().to_canonical().to_string())
     })
+}
+
+/// How the client addresses this server: scheme and host, without a slash at the end. The scheme is `https` where a
+/// trusted proxy says so (`Forwarded`, `X-Forwarded-Proto`). Empty where the request names no host that can be one.
+#[must_use]
+pub fn base_url(uri: &Uri, headers: &HeaderMap, trust_proxy: bool) -> String {
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = uri
+        .authority()
+        .map(Authority::as_str)
+        .or_else(|| header("host"))
+        .filter(|host| {
+            host.parse::<Authority>()
+                .is_ok_and(|parsed| !parsed.as_str().contains('@'))
+        });
+    let Some(host) = host else {
+        return String::new();
+    };
+    let told = || {
+        let forwarded = header("forwarded").and_then(|header| {
+            let pairs = header.split([',', ';']).filter_map(|pair| pair.split_once('='));
+            let mut protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
+            protos.next().map(|(_, value)| value.trim().trim_matches('"'))
+        });
+        forwarded.or_else(|| header("x-forwarded-proto").map(str::trim))
+    };
+    let is_tls = trust_proxy && told().is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+    format!("{}://{host}", if is_tls { "https" } else { "http" })
 }
 
 /// The address in a `Forwarded` header (RFC 7239).
@@ -68,6 +97,40 @@ fn is_public(address: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_servers_own_address_is_what_the_client_has_called() {
+        let base = |uri: &str, headers: &[(&'static str, &'static str)], trust_proxy: bool| {
+            let headers = headers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
+            base_url(&uri.parse().unwrap(), &headers, trust_proxy)
+        };
+        let host = ("host", "api.example.com:8080");
+        assert_eq!(base("/1.1/date", &[host], false), "http://api.example.com:8080");
+        let forwarded = ("forwarded", "for=1.2.3.4;proto=https");
+        assert_eq!(
+            base("/", &[host, forwarded], true),
+            "https://api.example.com:8080"
+        );
+        assert_eq!(
+            base("/", &[host, forwarded], false),
+            "http://api.example.com:8080"
+        );
+        let proto = ("x-forwarded-proto", "https");
+        assert_eq!(
+            base("/", &[("host", "[::1]:3000"), proto], true),
+            "https://[::1]:3000"
+        );
+        assert_eq!(
+            base("http://h2.example.com/", &[], false),
+            "http://h2.example.com"
+        );
+        for odd in ["", "a b", "a/b", "user@host", "<script>"] {
+            assert_eq!(base("/", &[("host", odd)], false), "", "{odd}");
+        }
+    }
 
     fn seen(headers: &[(&'static str, &'static str)], trust_proxy: bool) -> Option<String> {
         let headers = headers

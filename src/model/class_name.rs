@@ -49,6 +49,12 @@ impl ClassName {
         Self("_Role".into())
     }
 
+    /// `_File`.
+    #[must_use]
+    pub fn file() -> Self {
+        Self("_File".into())
+    }
+
     /// Whether the class is one of LeanCloud's own (its name starts with `_`).
     #[must_use]
     pub fn is_built_in(&self) -> bool {

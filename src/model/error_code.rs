@@ -90,6 +90,10 @@ codes! {
     PASSWORD_BLANK = 218, 400;
     /// Too many failed logins.
     TOO_MANY_LOGINS = 219, 400;
+    /// `authData` does not say who the user is on their platform.
+    AUTH_DATA_INCOMPLETE = 250, 400;
+    /// A query in CQL is malformed.
+    CQL_SYNTAX = 300, 400;
     /// The store could not insert; the outcome is unknown.
     INSERT_FAILED = 301, 400;
     /// A geo point out of range.

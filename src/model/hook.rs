@@ -70,7 +70,46 @@ pub struct HookCall {
     pub remote_address: Option<String>,
 }
 
-/// Whoever runs class hooks: the engine in the same process, or one over HTTP.
+/// The hooks that are no class hooks: what happens to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UserHook {
+    /// A phone number has been verified. Nothing waits for it.
+    VerifiedSms,
+    /// An e-mail address has been verified. Nothing waits for it.
+    VerifiedEmail,
+    /// A user logs in; may refuse.
+    Login,
+    /// Somebody logs in, or links a user, with `authData`; may refuse, and answers the `authData` to be used.
+    AuthData,
+}
+
+impl UserHook {
+    /// The name in a path.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::VerifiedSms => "onVerified/sms",
+            Self::VerifiedEmail => "onVerified/email",
+            Self::Login => "_User/onLogin",
+            Self::AuthData => "_User/onAuthData",
+        }
+    }
+}
+
+/// A [`UserHook`] to be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserHookCall {
+    /// Which hook.
+    pub hook: UserHook,
+    /// The user; `None` where `authData` leads to nobody yet.
+    pub user: Option<Document>,
+    /// [`UserHook::AuthData`]: what the platforms said, by platform.
+    pub auth_data: Option<Document>,
+    /// The client's address.
+    pub remote_address: Option<String>,
+}
+
+/// Whoever runs hooks: the engine in the same process, or one over HTTP.
 #[async_trait]
 pub trait Hooks: Send + Sync {
     /// Whether there is such a hook. Without one the write goes on.
@@ -81,4 +120,20 @@ pub trait Hooks: Send + Sync {
     /// # Errors
     /// The hook's own refusal, its time-out (124), or that it could not be reached. The caller turns it into 142 or 141.
     async fn call(&self, call: HookCall) -> Result<Document, CloudError>;
+
+    /// Whether there is such a hook of users. Without one there is nothing to ask.
+    fn user_hook_defined(&self, hook: UserHook) -> bool {
+        let _ = hook;
+        false
+    }
+
+    /// Runs a hook of users. [`UserHook::AuthData`] answers the `authData` to be used, or nothing for what was given;
+    /// the answer of the others is ignored.
+    ///
+    /// # Errors
+    /// As [`Hooks::call`].
+    async fn call_user_hook(&self, call: UserHookCall) -> Result<Document, CloudError> {
+        let text = format!("No such hook: {}", call.hook.path());
+        Err(CloudError::other(text).with_status(404))
+    }
 }

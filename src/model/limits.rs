@@ -3,6 +3,9 @@
 /// Bytes of a request body: LeanCloud's limit for storage and functions alike.
 pub const BODY_BYTES_MAX: usize = 20 * 1024 * 1024;
 
+/// Bytes of a list's rows in one answer, about: LeanCloud leaves out what is beyond.
+pub const LIST_BYTES_MAX: usize = 6 * 1024 * 1024;
+
 /// Bytes of one stored object: MongoDB's document limit.
 pub const OBJECT_BYTES_MAX: usize = 16 * 1024 * 1024;
 

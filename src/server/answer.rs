@@ -4,7 +4,7 @@ use super::context::Context;
 use super::error::{no_effect, no_such_class, no_such_object, outcome_unknown};
 use super::present::View;
 use super::reply::Reply;
-use super::sessions;
+use super::{files, sessions};
 use crate::model::{Class, ClassName, CloudError, ColumnType, Document, ObjectId, Principal};
 use crate::store::{WriteOutcome, Written};
 
@@ -65,7 +65,9 @@ pub(super) async fn answer_create(
         principal,
         acl: false,
     };
-    let mut body = view.show(&class, written.fields);
+    let mut shown = [view.show(&class, written.fields)];
+    files::complete(context, &context.schema(), &class, &[], &mut shown).await?;
+    let [mut body] = shown;
     if let Some(token) = token {
         body.insert(sessions::COLUMN.to_owned(), token.into());
     }
@@ -89,7 +91,9 @@ pub(super) async fn answer_update(
             // An ACL that was written is shown like any other field.
             acl: columns.iter().any(|column| column == "ACL"),
         };
-        let shown = view.show(&class, written.fields);
+        let mut shown = [view.show(&class, written.fields)];
+        files::complete(context, &context.schema(), &class, &[], &mut shown).await?;
+        let [shown] = shown;
         let is_relation = |name: &str| {
             let column = class.columns.get(name).map(|column| &column.column_type);
             matches!(column, Some(ColumnType::Relation { .. }))

@@ -18,15 +18,8 @@ const REQUESTS_MAX: usize = 10_000;
 ///
 /// # Errors
 /// 107 where there is no list of requests, or too long a one.
-pub(super) async fn perform(context: &Arc<Context>, mut body: Document) -> Result<Reply, CloudError> {
-    let Some(Value::Array(requests)) = body.shift_remove("requests") else {
-        return Err(malformed("A batch needs 'requests', an array."));
-    };
-    if requests.len() > REQUESTS_MAX {
-        return Err(malformed(&format!(
-            "A batch has at most {REQUESTS_MAX} requests."
-        )));
-    }
+pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<Reply, CloudError> {
+    let requests = take_requests(body)?;
     let mut answers = Vec::with_capacity(requests.len());
     // Writes that wait for a common trip to the database.
     let mut waiting: Vec<WriteRequest> = Vec::new();
@@ -52,6 +45,22 @@ pub(super) async fn perform(context: &Arc<Context>, mut body: Document) -> Resul
     ))
 }
 
+/// The list of requests in the body of a batch.
+///
+/// # Errors
+/// 107.
+pub(super) fn take_requests(mut body: Document) -> Result<Vec<Value>, CloudError> {
+    let Some(Value::Array(requests)) = body.shift_remove("requests") else {
+        return Err(malformed("A batch needs 'requests', an array."));
+    };
+    if requests.len() > REQUESTS_MAX {
+        return Err(malformed(&format!(
+            "A batch has at most {REQUESTS_MAX} requests."
+        )));
+    }
+    Ok(requests)
+}
+
 async fn send_waiting(
     context: &Arc<Context>,
     waiting: &mut Vec<WriteRequest>,
@@ -63,9 +72,11 @@ async fn send_waiting(
 }
 
 /// One request of a batch.
-struct Element {
-    path: String,
-    call: Call,
+pub(super) struct Element {
+    pub(super) path: String,
+    pub(super) call: Call,
+    /// `new`, beside the method: the object is to be created.
+    pub(super) is_new: bool,
 }
 
 /// What is to be done with an element.
@@ -79,7 +90,11 @@ enum Prepared {
 }
 
 impl Element {
-    fn parse(request: Value) -> Result<Self, CloudError> {
+    /// Reads one of the requests.
+    ///
+    /// # Errors
+    /// 107.
+    pub(super) fn parse(request: Value) -> Result<Self, CloudError> {
         let Value::Object(mut request) = request else {
             return Err(malformed("A request of a batch is an object."));
         };
@@ -102,6 +117,7 @@ impl Element {
                 parameters,
                 body: body.into(),
             },
+            is_new: request.get("new") == Some(&Value::Bool(true)),
         })
     }
 

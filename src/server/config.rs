@@ -1,7 +1,10 @@
 //! What a server is started with.
 
+use std::sync::Arc;
+
 use crate::credentials::Credentials;
 use crate::environment::Environment;
+use crate::store::files::FileStore;
 
 /// The settings of a [`Server`](super::Server).
 #[derive(Clone, Debug)]
@@ -16,12 +19,32 @@ pub struct ServerConfig {
     pub password_threads: usize,
     /// Whether a client's first write to a new class makes it. The master key always may.
     pub clients_create_classes: bool,
-    /// Whether the client's address is taken from a proxy's headers.
+    /// Whether the client's address is taken from a proxy's headers, and whether it came by TLS.
     pub trust_proxy: bool,
+    /// Where the bytes of files are kept; without it nothing can be uploaded.
+    pub files: Option<Arc<dyn FileStore>>,
+    /// How large an uploaded file may be, in bytes.
+    pub file_bytes_max: u64,
+    /// The server's address as clients know it, such as `https://api.example.com`: the addresses of files begin with
+    /// it. `None` takes what each request was sent to.
+    pub public_url: Option<String>,
+    /// How many requests to the storage API may be under way at a time (429 beyond); `None` for any number.
+    pub concurrent_requests_max: Option<usize>,
+    /// How many requests to the storage API there may be in a second, on average (429 beyond); `None` for any number.
+    pub requests_per_second: Option<u32>,
+    /// Whether each request is logged at level `info`; at `debug` it always is.
+    pub request_log: bool,
 }
 
 impl ServerConfig {
-    /// The defaults: standard password cost on half the machine's cores, clients make classes, no proxy.
+    /// Bytes of an uploaded file, where nothing else is said: 100 MB, so that a few strangers do not fill the disk.
+    pub const FILE_BYTES_MAX: u64 = 100 * 1024 * 1024;
+
+    /// Requests under way at a time, where nothing else is said: far more than an app makes, few enough that a flood of
+    /// them does not take the memory of all.
+    pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
+
+    /// The defaults: standard password cost on half the machine's cores, clients make classes, no proxy, no files.
     #[must_use]
     pub fn new(credentials: Credentials, environment: Environment) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -33,6 +56,12 @@ impl ServerConfig {
             password_threads: cores.div_ceil(2),
             clients_create_classes: true,
             trust_proxy: false,
+            files: None,
+            file_bytes_max: Self::FILE_BYTES_MAX,
+            public_url: None,
+            concurrent_requests_max: Some(Self::CONCURRENT_REQUESTS_MAX),
+            requests_per_second: None,
+            request_log: false,
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
 
 use super::error::read_failed;
 use super::service::Shared;
-use super::{roles, sessions};
+use super::sessions;
 use crate::credentials::Caller;
 use crate::environment::Environment;
 use crate::model::{Class, ClassName, CloudError, Document, ObjectId, Permission, Principal, Schema};
@@ -20,16 +20,31 @@ pub(super) struct Context {
     caller: Caller,
     /// The client's address, where it is known.
     pub(super) remote_address: Option<String>,
+    /// How the client addresses the server, without a slash at the end.
+    base_url: String,
+    /// Whether a 305 is to say why.
+    explains: bool,
+    /// Why the last write of the request had no effect.
+    reason: Mutex<Option<String>>,
     session: OnceCell<Option<Document>>,
     principal: OnceCell<Principal>,
 }
 
 impl Context {
-    pub(super) fn new(shared: Arc<Shared>, caller: Caller, remote_address: Option<String>) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        caller: Caller,
+        remote_address: Option<String>,
+        base_url: String,
+        explains: bool,
+    ) -> Self {
         Self {
             shared,
             caller,
             remote_address,
+            base_url,
+            explains,
+            reason: Mutex::default(),
             session: OnceCell::new(),
             principal: OnceCell::new(),
         }
@@ -45,6 +60,26 @@ impl Context {
 
     pub(super) fn environment(&self) -> &Environment {
         &self.shared.config.environment
+    }
+
+    /// How the client addresses the server, without a slash at the end.
+    pub(super) fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// Whether a 305 is to say why: the master key asks for it.
+    pub(super) fn wants_reason(&self) -> bool {
+        self.explains && self.caller.master
+    }
+
+    /// Takes note of why a write had no effect.
+    pub(super) fn note_reason(&self, reason: String) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    /// Why the last write of the request had no effect.
+    pub(super) fn take_reason(&self) -> Option<String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The classes as they are now.
@@ -102,9 +137,8 @@ impl Context {
                 let Some(user) = self.session_user().await? else {
                     return Ok(Principal::anonymous());
                 };
-                let roles = roles::names_of(self.database(), &user)
-                    .await
-                    .map_err(read_failed)?;
+                let roles = self.shared.roles.names_of(self.database(), &user).await;
+                let roles = roles.map_err(read_failed)?;
                 Ok(Principal::Client {
                     user: Some(user),
                     roles,

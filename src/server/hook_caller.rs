@@ -1,5 +1,6 @@
 //! Calling class hooks: before hooks in line, and failing closed; after hooks behind the answer.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use tokio_util::task::TaskTracker;
 use super::context::Context;
 use super::present::for_hook;
 use super::sessions;
-use crate::model::{ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks};
+use crate::model::{
+    ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall,
+};
 
 /// After hooks that may run at the same time; a write whose hook finds no place waits for one, so that a flood of
 /// writes cannot pile up hooks without end.
@@ -83,7 +86,7 @@ impl WriteHooks {
         let call = self.call(context, kind, object, updated_keys).await?;
         match hooks.call(call).await {
             Ok(answer) => Ok(Some(answer)),
-            Err(error) => Err(self.refusal(kind, &error)),
+            Err(error) => Err(refusal(&self.class, kind.name(), &error)),
         }
     }
 
@@ -149,15 +152,71 @@ impl WriteHooks {
             remote_address: context.remote_address.clone(),
         })
     }
+}
 
-    fn refusal(&self, kind: HookKind, error: &CloudError) -> CloudError {
-        if error.code == ErrorCode::TIMEOUT {
-            let text = format!("LeanEngine request timeout. ({} {})", self.class, kind.name());
-            return CloudError::new(ErrorCode::HOOK_TIMEOUT, text);
+/// Asks a hook of users: its answer, or `None` where there is no such hook.
+///
+/// # Errors
+/// 142 where it refuses or cannot be reached; 141 where it takes too long.
+pub(super) async fn ask_user_hook(
+    context: &Context,
+    hook: UserHook,
+    user: Option<&Document>,
+    auth_data: Option<Document>,
+) -> Result<Option<Document>, CloudError> {
+    let Some(hooks) = find_user_hook(context, hook) else {
+        return Ok(None);
+    };
+    let call = user_hook_call(context, hook, user, auth_data);
+    match hooks.call_user_hook(call).await {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) => {
+            let (class, name) = hook.path().split_once('/').unwrap_or(("", hook.path()));
+            Err(refusal(class, name, &error))
         }
-        CloudError::new(
-            ErrorCode::HOOK_REFUSED,
-            format!("Cloud Code validation failed. Error detail : {}", error.message),
-        )
     }
+}
+
+/// Tells a hook of users what has happened to `user`, behind the answer.
+pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document) {
+    let Some(hooks) = find_user_hook(context, hook).map(Arc::clone) else {
+        return;
+    };
+    let call = user_hook_call(context, hook, Some(user), None);
+    context.shared().after_hooks.tasks.spawn(async move {
+        if let Err(error) = hooks.call_user_hook(call).await {
+            tracing::warn!(%error, hook = hook.path(), "a hook of users failed");
+        }
+    });
+}
+
+fn find_user_hook(context: &Context, hook: UserHook) -> Option<&Arc<dyn Hooks>> {
+    let hooks = context.shared().hooks.as_ref();
+    hooks.filter(|hooks| hooks.user_hook_defined(hook))
+}
+
+fn user_hook_call(
+    context: &Context,
+    hook: UserHook,
+    user: Option<&Document>,
+    auth_data: Option<Document>,
+) -> UserHookCall {
+    UserHookCall {
+        hook,
+        user: user.map(|user| for_hook(&ClassName::user(), user.clone())),
+        auth_data,
+        remote_address: context.remote_address.clone(),
+    }
+}
+
+/// What the client is told when a hook of a class does not let something pass.
+fn refusal(class: impl fmt::Display, hook: &str, error: &CloudError) -> CloudError {
+    if error.code == ErrorCode::TIMEOUT {
+        let text = format!("LeanEngine request timeout. ({class} {hook})");
+        return CloudError::new(ErrorCode::HOOK_TIMEOUT, text);
+    }
+    CloudError::new(
+        ErrorCode::HOOK_REFUSED,
+        format!("Cloud Code validation failed. Error detail : {}", error.message),
+    )
 }

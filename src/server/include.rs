@@ -172,7 +172,7 @@ fn pointers(value: &Value) -> Vec<Pointer> {
 }
 
 /// About how many bytes the value has as JSON.
-fn size_of_value(value: &Value) -> usize {
+pub(super) fn size_of_value(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,
         Value::String(text) => text.len() + 3,

@@ -3,6 +3,8 @@
 //! Each thread works in one piece of memory that it keeps while there is something to do. The allocator would
 //! cut up the megabytes of a finished hash, and come back for others: ten times the memory that is needed.
 
+mod imported;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -16,7 +18,63 @@ use tokio::sync::oneshot;
 use super::config::PasswordCost;
 use super::error::internal;
 use crate::environment::Environment;
-use crate::model::{CloudError, ErrorCode};
+use crate::model::{CloudError, Document, ErrorCode};
+
+/// Columns that hold what a password is checked against; the last two come with imported users.
+pub(super) const COLUMNS: [&str; 3] = ["password", "salt", "bcryptPassword"];
+
+/// What a user's password is checked against.
+#[derive(Debug, Default)]
+pub(super) struct StoredPassword {
+    hash: String,
+    salt: Option<String>,
+    bcrypt: Option<String>,
+}
+
+/// What a check finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is another password.
+    Wrong,
+    /// It is the password.
+    Right,
+    /// It is the password, and its hash is one that was imported: Argon2id is to take its place.
+    RightByImportedHash,
+}
+
+impl StoredPassword {
+    /// What is stored of a user.
+    pub(super) fn of(user: &Document) -> Self {
+        let [hash, salt, bcrypt] = COLUMNS.map(|column| user.text(column).map(ToOwned::to_owned));
+        Self {
+            hash: hash.unwrap_or_default(),
+            salt,
+            bcrypt,
+        }
+    }
+
+    fn fits(&self, password: &SecretString, memory: &mut Vec<Block>) -> Verdict {
+        let text = password.expose_secret();
+        let bcrypt = self.bcrypt.as_deref().filter(|_| self.hash.is_empty());
+        let imported = match (bcrypt.unwrap_or(&self.hash), &self.salt) {
+            (hash, _) if hash.starts_with("$argon2id$") => {
+                return if fits_argon2id(hash, password, memory) {
+                    Verdict::Right
+                } else {
+                    Verdict::Wrong
+                };
+            }
+            (hash, _) if imported::is_bcrypt(hash) => imported::fits_bcrypt(hash, text),
+            (hash, Some(salt)) => imported::fits_leancloud(hash, salt, text),
+            (_, None) => false,
+        };
+        if imported {
+            Verdict::RightByImportedHash
+        } else {
+            Verdict::Wrong
+        }
+    }
+}
 
 /// Requests that may wait for a hashing thread. At about 15 ms a hash on two threads the last one waits two seconds;
 /// more would outlast the patience of clients and let a flood of logins hold the memory of its requests.
@@ -84,26 +142,17 @@ impl Passwords {
         .await
     }
 
-    /// Whether `password` is the one that `hash` was made of. A stored text that is no hash fits no password.
+    /// Whether `password` is the one that is stored. Without a stored one, or with a text that is no hash, none fits.
     ///
     /// # Errors
     /// 429 where too many wait.
-    pub(super) async fn verify(&self, hash: String, password: SecretString) -> Result<bool, CloudError> {
-        self.on_thread(move |memory| {
-            let Ok(hash) = PasswordHash::new(&hash) else {
-                return Ok(false);
-            };
-            let (Ok(params), Some(salt), Some(stored)) = (Params::try_from(&hash), hash.salt, hash.hash)
-            else {
-                return Ok(false);
-            };
-            if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
-                return Ok(false);
-            }
-            // The parameters are those of the stored hash, not of this instance. `Output` compares in constant time.
-            Ok(argon2id(&password, salt, params, memory).is_ok_and(|computed| computed == stored))
-        })
-        .await
+    pub(super) async fn verify(
+        &self,
+        stored: StoredPassword,
+        password: SecretString,
+    ) -> Result<Verdict, CloudError> {
+        self.on_thread(move |memory| Ok(stored.fits(&password, memory)))
+            .await
     }
 
     async fn on_thread<T: Send + 'static>(
@@ -122,6 +171,21 @@ impl Passwords {
         self.jobs.send(Box::new(job)).map_err(|error| internal(&error))?;
         answered.await.map_err(|error| internal(&error))?
     }
+}
+
+/// Whether `hash`, in PHC form, was made of `password`.
+fn fits_argon2id(hash: &str, password: &SecretString, memory: &mut Vec<Block>) -> bool {
+    let Ok(hash) = PasswordHash::new(hash) else {
+        return false;
+    };
+    let (Ok(params), Some(salt), Some(stored)) = (Params::try_from(&hash), hash.salt, hash.hash) else {
+        return false;
+    };
+    if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
+        return false;
+    }
+    // The parameters are those of the stored hash, not of this instance. `Output` compares in constant time.
+    argon2id(password, salt, params, memory).is_ok_and(|computed| computed == stored)
 }
 
 /// Argon2id of a password, in `memory`, which grows where it has to.
@@ -193,6 +257,14 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
+    async fn fits(passwords: &Passwords, hash: &str, password: &str) -> bool {
+        let stored = StoredPassword {
+            hash: hash.to_owned(),
+            ..StoredPassword::default()
+        };
+        passwords.verify(stored, password.into()).await.unwrap() == Verdict::Right
+    }
+
     #[tokio::test]
     async fn a_hash_fits_its_password_and_no_other() {
         let passwords = Passwords::new(PasswordCost::CHEAPEST, 1);
@@ -201,14 +273,12 @@ mod tests {
         assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
         let again = passwords.hash(&environment, "blue sky".into()).await.unwrap();
         assert_ne!(hash, again, "every hash has a salt of its own");
-        assert!(passwords.verify(hash.clone(), "blue sky".into()).await.unwrap());
-        assert!(!passwords.verify(hash, "blue sky ".into()).await.unwrap());
-        assert!(
-            !passwords
-                .verify("blue sky".into(), "blue sky".into())
-                .await
-                .unwrap()
-        );
+        assert!(fits(&passwords, &hash, "blue sky").await);
+        assert!(!fits(&passwords, &hash, "blue sky ").await);
+        for odd in ["blue sky", "", "$argon2id$", "$argon2id$v=19$m=8,t=1,p=1$c2FsdA$"] {
+            assert!(!fits(&passwords, odd, "blue sky").await, "{odd}");
+            assert!(!fits(&passwords, odd, odd).await, "{odd}");
+        }
     }
 
     /// What is stored is what every implementation of Argon2id makes and reads.
@@ -231,7 +301,7 @@ mod tests {
         .hash_password(b"red earth", &salt)
         .unwrap()
         .to_string();
-        assert!(passwords.verify(theirs, "red earth".into()).await.unwrap());
+        assert!(fits(&passwords, &theirs, "red earth").await);
     }
 
     #[test]

@@ -5,14 +5,15 @@ use serde_json::Map;
 use super::authorize::{self, Right};
 use super::context::Context;
 use super::error::{no_such_class, no_such_user, read_failed};
-use super::include;
 use super::parameters;
 use super::present::View;
 use super::reply::Reply;
 use super::resolve::Resolver;
+use super::{files, include};
 use crate::model::{
-    Class, ClassName, CloudError, ColumnType, Document, Filter, ObjectId, Query, Schema, Value,
+    Class, ClassName, CloudError, ColumnType, Document, Filter, ObjectId, Query, Schema, Value, limits,
 };
+use crate::store::Found;
 
 /// `GET /classes/<C>`: the rows that match, and how many there are where that is asked for.
 ///
@@ -31,13 +32,39 @@ pub(super) async fn find(
         answer.insert("className".to_owned(), class.name.as_str().into());
     }
     let query = Query::parse(parameters)?;
+    // Asked first: a client that keeps the answer must not take it for newer than it is.
+    let modified = context
+        .database()
+        .progress(&class.name)
+        .and_then(|progress| progress.last);
     let found = rows(context, &schema, class, query).await?;
+    Ok(listed(answer, found).modified_at(modified))
+}
+
+/// As [`find`], for a caller who may search the class whatever its permissions say.
+///
+/// # Errors
+/// 107; 119.
+pub(super) async fn find_permitted(
+    context: &Context,
+    schema: &Schema,
+    class: &Class,
+    query: Query,
+) -> Result<Reply, CloudError> {
+    let wanted = query.clone();
+    let found = Resolver::new(context, schema).run_permitted(class, query).await?;
+    let found = prepare(context, schema, class, wanted, found).await?;
+    Ok(listed(Map::new(), found))
+}
+
+/// `results`, and `count` where it was asked for.
+fn listed(mut answer: Map<String, Value>, found: Found) -> Reply {
     let results = found.results.into_iter().map(Document::into_value).collect();
     answer.insert("results".to_owned(), Value::Array(results));
     if let Some(count) = found.count {
         answer.insert("count".to_owned(), count.into());
     }
-    Ok(Reply::ok(answer))
+    Reply::ok(answer)
 }
 
 /// Runs a query for the caller and prepares its rows.
@@ -49,24 +76,54 @@ pub(super) async fn rows(
     schema: &Schema,
     class: &Class,
     query: Query,
-) -> Result<crate::store::Found, CloudError> {
-    let (keys, include) = (query.keys.clone(), query.include.clone());
+) -> Result<Found, CloudError> {
+    let wanted = Query {
+        filter: Filter::all(),
+        ..query.clone()
+    };
+    let found = Resolver::new(context, schema).run(class, query).await?;
+    prepare(context, schema, class, wanted, found).await
+}
+
+/// What was found, as the caller gets to see it.
+async fn prepare(
+    context: &Context,
+    schema: &Schema,
+    class: &Class,
+    wanted: Query,
+    mut found: Found,
+) -> Result<Found, CloudError> {
     let view = View {
         principal: context.principal().await?,
-        acl: query.return_acl,
+        acl: wanted.return_acl,
     };
-    let mut found = Resolver::new(context, schema).run(class, query).await?;
     let mut rows: Vec<Document> = found
         .results
         .into_iter()
         .map(|row| view.show(class, row))
         .collect();
-    include::expand(context, schema, view, &include, &mut rows).await?;
-    if let Some(keys) = keys {
+    include::expand(context, schema, view, &wanted.include, &mut rows).await?;
+    files::complete(context, schema, class, &wanted.include, &mut rows).await?;
+    if let Some(keys) = wanted.keys {
         rows = rows.into_iter().map(|row| keys.project(row)).collect();
     }
-    found.results = rows;
+    found.results = within_bounds(rows);
     Ok(found)
+}
+
+/// As many of the rows as an answer may hold, and one at least.
+fn within_bounds(mut rows: Vec<Document>) -> Vec<Document> {
+    let mut left = limits::LIST_BYTES_MAX;
+    let fits = |row: &Document| {
+        let bytes = row
+            .iter()
+            .map(|(key, value)| key.len() + 4 + include::size_of_value(value));
+        left = left.checked_sub(bytes.sum())?;
+        Some(())
+    };
+    let count = rows.iter().map_while(fits).count();
+    rows.truncate(count.max(1));
+    rows
 }
 
 /// `GET /classes/<C>/<id>`: the object, or `{}`.
@@ -106,6 +163,7 @@ pub(super) async fn get(
     };
     let mut shown = [view.show(class, document)];
     include::expand(context, &schema, view, &query.include, &mut shown).await?;
+    files::complete(context, &schema, class, &query.include, &mut shown).await?;
     let [shown] = shown;
     let shown = match query.keys {
         Some(keys) => keys.project(shown),

@@ -12,7 +12,7 @@ pub(super) struct Reply {
     status: StatusCode,
     /// `Location`: where a created object is.
     location: Option<String>,
-    /// `Last-Modified`: when the one object shown was last written.
+    /// `Last-Modified`: when the one object shown, or the class that is listed, was last written.
     last_modified: Option<Timestamp>,
     body: Value,
 }
@@ -44,7 +44,7 @@ impl Reply {
         }
     }
 
-    /// This, with the time of the object's last write.
+    /// This, with the time of the last write of what it shows.
     pub(super) fn modified_at(self, last_modified: Option<Timestamp>) -> Self {
         Self {
             last_modified,

@@ -1,9 +1,11 @@
 //! Roles: which ones hold a user, and what a `_Role` must look like.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{
-    ClassName, CloudError, ColumnType, ErrorCode, Filter, ObjectId, Op, Pointer, Query, Schema, Update,
+    ClassName, CloudError, ColumnType, ErrorCode, Filter, KeyPath, ObjectId, Op, Pointer, Query, Schema,
+    Update,
 };
 use crate::store::{Database, ReadError};
 
@@ -13,10 +15,63 @@ const ROLES_MAX: usize = 1000;
 /// The longest role name, in bytes: it must fit into an index and into ACL keys.
 const NAME_BYTES_MAX: usize = 128;
 
-/// The names of all roles that hold the user, directly or through a role that they hold.
+/// Users whose roles are remembered. Beyond it all are forgotten: there is no order in which they are asked for.
+const USERS_REMEMBERED_MAX: usize = 50_000;
+
+/// The roles of users, as of one state of `_Role`.
 ///
+/// Whatever changes who is in which role is a write of `_Role`, and the store counts these. What is remembered holds
+/// for the count at which it was read.
+#[derive(Debug, Default)]
+pub(super) struct RoleCache(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    writes: u64,
+    names: HashMap<ObjectId, Arc<[String]>>,
+}
+
+impl RoleCache {
+    /// The names of all roles that hold the user, directly or through a role that they hold. The one place that knows.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub(super) async fn names_of(
+        &self,
+        database: &dyn Database,
+        user: &ObjectId,
+    ) -> Result<Vec<String>, ReadError> {
+        // Asked before anything is read: what is written meanwhile raises the count.
+        let Some(progress) = database.progress(&ClassName::role()) else {
+            return read_names(database, user).await;
+        };
+        if let Some(names) = self.at(progress.writes).names.get(user) {
+            return Ok(names.to_vec());
+        }
+        let names = read_names(database, user).await?;
+        let mut remembered = self.at(progress.writes);
+        if remembered.writes == progress.writes {
+            if remembered.names.len() >= USERS_REMEMBERED_MAX {
+                remembered.names.clear();
+            }
+            remembered.names.insert(user.clone(), names.as_slice().into());
+        }
+        Ok(names)
+    }
+
+    /// What is remembered, emptied where it is older than `writes`.
+    fn at(&self, writes: u64) -> MutexGuard<'_, Remembered> {
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.writes < writes {
+            remembered.names.clear();
+            remembered.writes = writes;
+        }
+        remembered
+    }
+}
+
 /// A role's `roles` relation lists its child roles, whose members have the parent's rights too.
-pub(super) async fn names_of(database: &dyn Database, user: &ObjectId) -> Result<Vec<String>, ReadError> {
+async fn read_names(database: &dyn Database, user: &ObjectId) -> Result<Vec<String>, ReadError> {
     let schema = database.schema();
     let class = ClassName::role();
     if !has_relation(&schema, &class, "users") {
@@ -67,8 +122,8 @@ fn has_relation(schema: &Schema, class: &ClassName, key: &str) -> bool {
 /// 1, 139.
 pub(super) fn check_new(update: &Update) -> Result<(), CloudError> {
     let given = |key: &str| update.ops.iter().find(|(path, _)| path.as_str() == key);
-    if given("ACL").is_none() {
-        return Err(CloudError::other("Role ACL is required."));
+    if !matches!(given("ACL"), Some((_, Op::Set(_)))) {
+        return Err(no_acl());
     }
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ');
     match given("name") {
@@ -84,11 +139,19 @@ pub(super) fn check_new(update: &Update) -> Result<(), CloudError> {
     }
 }
 
-/// A role keeps its name: ACLs refer to it.
+fn no_acl() -> CloudError {
+    CloudError::other("Role ACL is required.")
+}
+
+/// A role keeps its name, as ACLs refer to it, and an ACL, as everybody could join it otherwise.
 ///
 /// # Errors
-/// 139.
+/// 1, 139.
 pub(super) fn check_update(update: &Update) -> Result<(), CloudError> {
+    let drops_acl = |(path, op): &(KeyPath, Op)| path.column() == "ACL" && !matches!(op, Op::Set(_));
+    if update.ops.iter().any(drops_acl) {
+        return Err(no_acl());
+    }
     if update.ops.iter().any(|(path, _)| path.column() == "name") {
         return Err(CloudError::new(
             ErrorCode::INVALID_ROLE_NAME,

@@ -10,30 +10,51 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
 use tracing::Instrument;
 
+use super::config::ServerConfig;
 use super::context::Context;
 use super::error::not_built_yet;
 use super::parameters::parse_query;
 use super::reply::Reply;
 use super::service::{Server, Shared};
 use super::write_path::WriteRequest;
-use super::{batch, classes, scan, users, validate};
+use super::{batch, batch_save, classes, cloud_query, explain, files, scan, schemas, users, validate};
 use crate::http::body::BODY_TIMEOUT;
-use crate::http::{Incoming, REQUEST_ID, cors_layer, percent_decode, read_body, remote_address, request_id};
+use crate::http::{
+    Incoming, REQUEST_ID, base_url, cors_layer, percent_decode, read_body, remote_address, request_id,
+};
 use crate::model::limits::BODY_BYTES_MAX;
-use crate::model::{ClassName, CloudError, Document, ObjectId};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId};
+
+/// Bytes of an answer from which on it is compressed.
+const COMPRESSED_BYTES_MIN: u16 = 512;
 
 impl Server {
-    /// The routes of the storage API. What lies outside `/1.1` is for the caller to answer.
+    /// The routes of the storage API, on `/1.1`, and of the files, on `/files` and `/uploads`. Everything else is for
+    /// the caller to answer.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/1.1/{*path}", any(handle))
-            .layer(CatchPanicLayer::custom(panicked))
+            .layer(compression())
             .layer(cors_layer())
+            .route("/files/{*key}", any(files::download))
+            .route("/uploads/{token}", any(files::upload))
+            .layer(CatchPanicLayer::custom(panicked))
             .with_state(self.clone())
     }
+}
+
+/// Answers are compressed for whoever accepts it, quickly rather than tightly, from about the size at which LeanCloud
+/// does it.
+fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new()
+        .quality(CompressionLevel::Fastest)
+        .compress_when(SizeAbove::new(COMPRESSED_BYTES_MIN))
 }
 
 /// A request, from the wire or from a batch.
@@ -81,11 +102,19 @@ enum Endpoint<'a> {
     Object(ClassName, &'a str),
     LogIn,
     Me,
+    QueryUsers,
     UpdatePassword(&'a str),
     RefreshSessionToken(&'a str),
+    FileToken,
+    FileCallback,
     Batch,
+    BatchSave,
     Date,
     Scan(ClassName),
+    CloudQuery,
+    Schemas,
+    Schema(ClassName),
+    Definition(ClassName),
     /// A path of LeanCloud's that is not here yet, by what it is for.
     NotBuiltYet(&'static str),
 }
@@ -100,7 +129,7 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
         ["classes", class, ids] => Endpoint::Object(validate::class_name(class)?, ids),
         ["users"] => Endpoint::Class(ClassName::user()),
         ["users", "me"] => Endpoint::Me,
-        ["users", "strictlyQuery"] => Endpoint::NotBuiltYet("Querying users strictly"),
+        ["users", "strictlyQuery"] => Endpoint::QueryUsers,
         ["users", id] => Endpoint::Object(ClassName::user(), id),
         ["users", id, "updatePassword"] => Endpoint::UpdatePassword(id),
         ["users", id, "refreshSessionToken"] => Endpoint::RefreshSessionToken(id),
@@ -108,10 +137,13 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
         ["roles", id] => Endpoint::Object(ClassName::role(), id),
         ["login"] => Endpoint::LogIn,
         ["batch"] => Endpoint::Batch,
+        ["batch", "save"] => Endpoint::BatchSave,
         ["date"] => Endpoint::Date,
         ["scan", "classes", class] => Endpoint::Scan(validate::class_name(class)?),
-        ["batch", "save"] => Endpoint::NotBuiltYet("Saving several objects at once (/batch/save)"),
-        ["cloudQuery"] => Endpoint::NotBuiltYet("CQL"),
+        ["cloudQuery"] => Endpoint::CloudQuery,
+        ["schemas"] => Endpoint::Schemas,
+        ["schemas", class] => Endpoint::Schema(validate::class_name(class)?),
+        ["schemas", class, "definition"] => Endpoint::Definition(validate::class_name(class)?),
         ["usersByMobilePhone" | "requestMobilePhoneVerify" | "requestLoginSmsCode"]
         | ["requestPasswordResetBySmsCode" | "requestChangePhoneNumber" | "changePhoneNumber"]
         | ["requestSmsCode"]
@@ -120,9 +152,22 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
             _,
         ] => Endpoint::NotBuiltYet("Logging in and verifying by SMS"),
         ["requestPasswordReset" | "requestEmailVerify"] => Endpoint::NotBuiltYet("Sending e-mail"),
-        ["files" | "fileTokens" | "fileCallback"] | ["files", _] => Endpoint::NotBuiltYet("Uploading files"),
+        ["files"] => Endpoint::Class(ClassName::file()),
+        ["files", ids] => Endpoint::Object(ClassName::file(), ids),
+        ["fileTokens"] => Endpoint::FileToken,
+        ["fileCallback"] => Endpoint::FileCallback,
         ["installations" | "push"] | ["installations", _] => Endpoint::NotBuiltYet("Push notification"),
-        ["schemas"] | ["schemas", _] => Endpoint::NotBuiltYet("Reading schemas"),
+        ["LiveQuery", ..] => Endpoint::NotBuiltYet("LiveQuery"),
+        ["leaderboard" | "statistics", ..] => Endpoint::NotBuiltYet("Leaderboards"),
+        ["search" | "searchAnalyzer", ..] => Endpoint::NotBuiltYet("Full-text search"),
+        ["statuses" | "subscribe" | "share", ..]
+        | [
+            "users",
+            _,
+            "friendship" | "friendBlocklist" | "followers" | "followees" | "followersAndFollowees",
+            ..,
+        ] => Endpoint::NotBuiltYet("The status feed"),
+        ["rtm", ..] => Endpoint::NotBuiltYet("Instant messaging"),
         ["exportData"] | ["exportData", _] => Endpoint::NotBuiltYet("Exporting by request"),
         _ => return Err(CloudError::other("There is no such path in this API.").with_status(404)),
     })
@@ -140,15 +185,26 @@ pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> 
         (Endpoint::Object(class, ids), _) => classes::object(context, class, ids, call).await,
         (Endpoint::LogIn, Method::Post) => users::log_in(context, &call.body).await,
         (Endpoint::Me, Method::Get) => users::me(context, classes::session_token(context, &call)).await,
+        (Endpoint::QueryUsers, Method::Get) => users::strictly_query(context, &call.parameters).await,
         (Endpoint::UpdatePassword(id), Method::Put) => {
             users::update_password(context, &ObjectId::parse(id)?, &call.body).await
         }
         (Endpoint::RefreshSessionToken(id), Method::Put) => {
             users::refresh_token(context, &ObjectId::parse(id)?).await
         }
-        (Endpoint::Batch, Method::Post) => Err(CloudError::other("A batch cannot hold a batch.")),
+        (Endpoint::FileToken, Method::Post) => files::create_token(context, call.body).await,
+        (Endpoint::FileCallback, Method::Post) => files::close_upload(context, &call.body).await,
+        (Endpoint::Batch | Endpoint::BatchSave, Method::Post) => {
+            Err(CloudError::other("A batch cannot hold a batch."))
+        }
         (Endpoint::Date, Method::Get) => Ok(classes::date(context.environment())),
         (Endpoint::Scan(class), Method::Get) => scan::page(context, &class, &call.parameters).await,
+        (Endpoint::CloudQuery, Method::Get) => cloud_query::run(context, &call.parameters).await,
+        (Endpoint::Schemas, Method::Get) => schemas::all(context),
+        (Endpoint::Schema(class), Method::Get) => schemas::one(context, &class),
+        (Endpoint::Schema(class), Method::Post) => schemas::create(context, class, &call.body).await,
+        (Endpoint::Schema(class), Method::Put) => schemas::change(context, &class, &call.body).await,
+        (Endpoint::Definition(class), Method::Get) => schemas::definition(context, &class),
         (Endpoint::NotBuiltYet(what), _) => Err(not_built_yet(what)),
         (_, method) => Err(wrong_method(method)),
     }
@@ -190,33 +246,59 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
     let request_id = request_id(&parts.headers, environment);
     let started = environment.elapsed();
     let span = tracing::error_span!("request", request.id = %request_id);
-    let reply = answer(&server.shared, &parts, body).instrument(span).await;
+    let answered = match server.shared.throttle.admit(started) {
+        // The place is held until the answer is there.
+        Ok(_admission) => answer(&server.shared, &parts, body).instrument(span).await,
+        Err(error) => Err(error),
+    };
+    let (reply, reason) = match answered {
+        Ok((reply, reason)) => (reply, reason),
+        Err(error) => (Err(error), None),
+    };
     let mut response = match reply {
         Ok(reply) => reply.into_response(),
         Err(error) => error.into_response(),
     };
+    let status = response.status();
     let headers = response.headers_mut();
+    if let Some(reason) = reason.and_then(|reason| HeaderValue::try_from(reason).ok()) {
+        headers.insert(explain::REASON, reason);
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
     headers.insert(
         header::CACHE_CONTROL,
         HeaderValue::from_static("no-cache,no-store"),
     );
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
-    // The path, never the query string: conditions hold the data of people.
-    tracing::debug!(
-        request.id = %request_id,
-        http.method = %parts.method,
-        http.path = parts.uri.path(),
-        http.status = response.status().as_u16(),
-        duration_ms = environment.elapsed().saturating_sub(started).as_millis(),
-        "answered a request"
-    );
+    let duration_ms = environment.elapsed().saturating_sub(started).as_millis();
+    log(&server.shared.config, &request_id, &parts, status, duration_ms);
     if let Ok(request_id) = HeaderValue::try_from(request_id) {
         response.headers_mut().insert(REQUEST_ID, request_id);
     }
     response
 }
 
-async fn answer(shared: &Arc<Shared>, parts: &Parts, body: Body) -> Result<Reply, CloudError> {
+/// One line for a request: the path, never the query string, as conditions hold the data of people.
+fn log(config: &ServerConfig, request_id: &str, parts: &Parts, status: StatusCode, duration_ms: u128) {
+    let (method, path, status) = (&parts.method, parts.uri.path(), status.as_u16());
+    if config.request_log {
+        let client = remote_address(&parts.headers, &parts.extensions, config.trust_proxy);
+        tracing::info!(request.id = %request_id, http.method = %method, http.path = path, http.status = status,
+            client.address = client, duration_ms, "answered a request");
+    } else {
+        tracing::debug!(request.id = %request_id, http.method = %method, http.path = path, http.status = status,
+            duration_ms, "answered a request");
+    }
+}
+
+/// The reply, and why a write had no effect where that is asked for. An error here is one of the request as a whole.
+async fn answer(
+    shared: &Arc<Shared>,
+    parts: &Parts,
+    body: Body,
+) -> Result<(Result<Reply, CloudError>, Option<String>), CloudError> {
     let path = parts.uri.path();
     if parts.method == axum::http::Method::GET && path.trim_end_matches('/') == "/1.1/date" {
         // One of the official clients asks for the time without showing any key.
@@ -238,11 +320,22 @@ async fn answer(shared: &Arc<Shared>, parts: &Parts, body: Body) -> Result<Reply
         call.parameters.extend(std::mem::take(&mut call.body.0));
     }
     let address = remote_address(&parts.headers, &parts.extensions, shared.config.trust_proxy);
-    let context = Arc::new(Context::new(Arc::clone(shared), incoming.caller, address));
-    if method == Method::Post && path.trim_end_matches('/') == "/1.1/batch" {
-        return batch::perform(&context, call.body).await;
-    }
-    dispatch(&context, path, call).await
+    let base_url = match &shared.config.public_url {
+        Some(url) => url.trim_end_matches('/').to_owned(),
+        None => base_url(&parts.uri, &parts.headers, shared.config.trust_proxy),
+    };
+    let asked = parts.headers.get(explain::ASKED).map(HeaderValue::as_bytes);
+    let explains = asked.is_some_and(|asked| asked != b"0" && asked != b"false");
+    let context = Context::new(Arc::clone(shared), incoming.caller, address, base_url, explains);
+    let context = Arc::new(context);
+    let reply = match (method, path.trim_end_matches('/')) {
+        (Method::Post, "/1.1/batch") => batch::perform(&context, call.body).await,
+        (Method::Post, "/1.1/batch/save") => batch_save::perform(&context, call.body).await,
+        _ => dispatch(&context, path, call).await,
+    };
+    let is_unmet = matches!(&reply, Err(error) if error.code == ErrorCode::NO_EFFECT);
+    let reason = if is_unmet { context.take_reason() } else { None };
+    Ok((reply, reason))
 }
 
 /// A bug of ours must not take the connection with it, nor tell the caller about it.

@@ -3,12 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
 use super::attempts::LoginAttempts;
 use super::config::ServerConfig;
 use super::hook_caller::AfterHooks;
 use super::password::Passwords;
+use super::roles::RoleCache;
+use super::throttle::Throttle;
 use crate::model::Hooks;
 use crate::store::Database;
 
@@ -25,7 +28,11 @@ pub(super) struct Shared {
     pub(super) hooks: Option<Arc<dyn Hooks>>,
     pub(super) passwords: Passwords,
     pub(super) login_attempts: LoginAttempts,
+    pub(super) roles: RoleCache,
     pub(super) after_hooks: AfterHooks,
+    pub(super) throttle: Throttle,
+    /// Held while a user takes an identity of another platform: of two who want the same one, one is second.
+    pub(super) links: Mutex<()>,
     /// Writes that must run to their end although their client has gone.
     pub(super) tasks: TaskTracker,
 }
@@ -36,6 +43,7 @@ impl Server {
     pub fn new(database: Arc<dyn Database>, config: ServerConfig, hooks: Option<Arc<dyn Hooks>>) -> Self {
         let passwords = Passwords::new(config.password_cost, config.password_threads);
         let after_hooks = AfterHooks::default();
+        let throttle = Throttle::new(&config);
         Self {
             shared: Arc::new(Shared {
                 database,
@@ -43,7 +51,10 @@ impl Server {
                 hooks,
                 passwords,
                 login_attempts: LoginAttempts::default(),
+                roles: RoleCache::default(),
                 after_hooks,
+                throttle,
+                links: Mutex::default(),
                 tasks: TaskTracker::new(),
             }),
         }

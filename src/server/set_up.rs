@@ -4,13 +4,13 @@ use super::sessions;
 use crate::model::{Class, ClassName, CloudError, Column, Index, SchemaChange};
 use crate::store::Database;
 
-/// Makes `_User` and `_Role` with their columns, indexes and permissions, where they are not there yet. Does nothing
+/// Makes `_User`, `_Role` and `_File` with their columns, indexes and permissions, where they are not there yet. Does nothing
 /// the second time; classes that are already there keep their permissions.
 ///
 /// # Errors
 /// 137 where stored users share a name, an address or a number; 303 where the store fails.
 pub async fn set_up(database: &dyn Database) -> Result<(), CloudError> {
-    for wanted in [user_class(), Class::initial(ClassName::role())] {
+    for wanted in [user_class(), Class::initial(ClassName::role()), file_class()] {
         let schema = database.schema();
         let Some(class) = schema.classes.get(&wanted.name) else {
             database.define(SchemaChange::CreateClass(wanted)).await?;
@@ -46,6 +46,17 @@ fn user_class() -> Class {
     }
     class.indexes.push(Index {
         keys: vec![sessions::COLUMN.to_owned()],
+        unique: true,
+        sparse: true,
+    });
+    class
+}
+
+/// `_File`: an address leads to its row by an index, and two rows do not share bytes.
+fn file_class() -> Class {
+    let mut class = Class::initial(ClassName::file());
+    class.indexes.push(Index {
+        keys: vec!["key".to_owned()],
         unique: true,
         sparse: true,
     });

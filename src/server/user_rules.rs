@@ -3,12 +3,16 @@
 
 use secrecy::SecretString;
 
+use super::auth_login;
 use super::context::Context;
-use super::error::{not_built_yet, read_failed};
+use super::error::read_failed;
 use super::present::is_secret;
-use super::sessions;
 use super::validate::read_only;
-use crate::model::{ClassName, CloudError, ErrorCode, Filter, KeyPath, ObjectId, Op, Query, Update, Value};
+use super::{password, sessions, users};
+use crate::model::auth_data::{ANONYMOUS, Unlink};
+use crate::model::{
+    AuthData, ClassName, CloudError, ErrorCode, Filter, Identity, KeyPath, ObjectId, Op, Query, Update, Value,
+};
 
 /// Columns that no two users share, with what is said when they would.
 const UNIQUE: [(&str, ErrorCode, &str); 3] = [
@@ -53,26 +57,47 @@ pub(super) async fn require_self(context: &Context, id: &ObjectId) -> Result<(),
     ))
 }
 
-/// Checks a sign-up, and takes the password out of it.
+/// Checks a sign-up, and takes the password out of it. With `authData` it needs neither name nor password, and is given
+/// a name where it has none.
 ///
 /// # Errors
-/// 1 for `authData`; 117; 125; 127; 200; 201; 217; 218.
-pub(super) fn check_new(update: &mut Update) -> Result<Secrets, CloudError> {
+/// 117; 125; 127; 200; 201; 217; 218.
+pub(super) fn check_new(
+    context: &Context,
+    update: &mut Update,
+    data: Option<&AuthData>,
+) -> Result<Secrets, CloudError> {
     check_fields(update)?;
-    if !update.ops.iter().any(|(path, _)| path.as_str() == "username") {
-        return Err(CloudError::new(
-            ErrorCode::USERNAME_MISSING,
-            "Username is missing or empty.",
-        ));
+    let is_named = update.ops.iter().any(|(path, _)| path.as_str() == "username");
+    match data {
+        Some(_) if !is_named => {
+            let name = auth_login::random_name(context);
+            update.ops.push((KeyPath::new("username"), Op::Set(name)));
+        }
+        None if !is_named => {
+            return Err(CloudError::new(
+                ErrorCode::USERNAME_MISSING,
+                "Username is missing or empty.",
+            ));
+        }
+        _ => {}
     }
-    let Some(password) = take_password(update)? else {
-        return Err(CloudError::new(
-            ErrorCode::PASSWORD_MISSING,
-            "Password is missing or empty.",
-        ));
-    };
+    let password = take_password(update)?;
+    match data {
+        None if password.is_none() => {
+            return Err(CloudError::new(
+                ErrorCode::PASSWORD_MISSING,
+                "Password is missing or empty.",
+            ));
+        }
+        None => {}
+        Some(data) => {
+            let stored = Value::Object(data.stored());
+            update.ops.push((KeyPath::new("authData"), Op::Set(stored)));
+        }
+    }
     Ok(Secrets {
-        password: Some(password),
+        password,
         new_token: true,
     })
 }
@@ -97,6 +122,45 @@ pub(super) fn check_update(update: &mut Update) -> Result<Secrets, CloudError> {
         new_token: password.is_some(),
         password,
     })
+}
+
+/// What a change of a user does to how they log in: links to platforms are put into `update`, and what they claim is
+/// answered. A first password ends no session: nobody can have known another.
+///
+/// # Errors
+/// 107, 111, 119, 250 for malformed `authData`; 141, 142 from the app's hook; 211 for an absent user.
+pub(super) async fn change_logins(
+    context: &Context,
+    id: &ObjectId,
+    update: &mut Update,
+    secrets: &mut Secrets,
+) -> Result<Vec<Identity>, CloudError> {
+    let taken = AuthData::take(update)?;
+    if taken.is_none() && secrets.password.is_none() {
+        return Ok(Vec::new());
+    }
+    let user = users::stored(context, id).await?;
+    let (links, mut unlinks) = taken.unwrap_or_default();
+    let links = auth_login::verified(context, Some(&user), links).await?;
+    let claims = links.claims();
+    for identity in &claims {
+        auth_login::ensure_index(context, identity).await;
+    }
+    if secrets.password.is_some() {
+        secrets.new_token &= password::COLUMNS
+            .iter()
+            .any(|column| user.get(*column).is_some_and(|value| !value.is_null()));
+        // What an imported hash came with is of no use to another.
+        let imported = password::COLUMNS.iter().skip(1);
+        let imported = imported.filter(|column| user.contains_key(**column));
+        let deleted = imported.map(|column| (KeyPath::new(column), Op::Delete));
+        update.ops.extend(deleted);
+        if update.ops.iter().any(|(path, _)| path.as_str() == "username") {
+            unlinks.push(Unlink::Platform(ANONYMOUS.to_owned()));
+        }
+    }
+    auth_login::link(&user, &links, &unlinks, update);
+    Ok(claims)
 }
 
 /// The secrets as operations, to be added behind the before hook, and the new session token where there is one.
@@ -217,7 +281,6 @@ fn check_fields(update: &Update) -> Result<(), CloudError> {
                     "The mobile phone number is invalid.",
                 ));
             }
-            ("authData", _) => return Err(not_built_yet("Logging in with authData")),
             ("password", _) => {}
             (key, _) if is_secret(key) => return Err(read_only()),
             _ => {}

@@ -4,17 +4,21 @@ use secrecy::SecretString;
 
 use super::context::Context;
 use super::error::{no_such_class, no_such_user, not_built_yet, outcome_unknown, read_failed};
+use super::password::{StoredPassword, Verdict};
 use super::present::View;
 use super::reply::Reply;
-use super::{sessions, user_rules};
-use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Principal, Update, Value};
+use super::{files, hook_caller, query, sessions, user_rules};
+use crate::model::{
+    Class, ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Principal, Query, Test, Update,
+    UserHook, Value,
+};
 use crate::store::{Action, Write, WriteOutcome, Written};
 
 /// `POST /login`: by user name, e-mail address or phone number, in this order of preference, and password. Other keys
 /// are ignored: one SDK sends all that it knows of the user.
 ///
 /// # Errors
-/// 200, 201 for missing keys; 210; 211; 219; 429.
+/// 200, 201 for missing keys; 210; 211; 219; 429; 141, 142 from the app's hook.
 pub(super) async fn log_in(context: &Context, body: &Document) -> Result<Reply, CloudError> {
     let name = ["username", "email", "mobilePhoneNumber"]
         .into_iter()
@@ -37,8 +41,18 @@ pub(super) async fn log_in(context: &Context, body: &Document) -> Result<Reply, 
     let user = user_rules::by_key(context, key, name.into()).await?;
     let user = user.ok_or_else(no_such_user)?;
     require_password(context, &user, password.into()).await?;
+    ask_login_hook(context, &user).await?;
     let user = with_token(context, user).await?;
-    whole_user(context, user)
+    whole_user(context, user).await
+}
+
+/// The app's own hook may keep a user out.
+///
+/// # Errors
+/// 142, and 141 where the hook takes too long, both with HTTP 401.
+pub(super) async fn ask_login_hook(context: &Context, user: &Document) -> Result<(), CloudError> {
+    let answer = hook_caller::ask_user_hook(context, UserHook::Login, Some(user), None).await;
+    answer.map(drop).map_err(|refusal| refusal.with_status(401))
 }
 
 /// `GET /users/me`: the user whose session token this is.
@@ -54,7 +68,39 @@ pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<Reply, 
             .map_err(read_failed)?,
         None => None,
     };
-    whole_user(context, user.ok_or_else(no_such_user)?)
+    whole_user(context, user.ok_or_else(no_such_user)?).await
+}
+
+/// `GET /users/strictlyQuery`: users by what is known of them, whatever the class permission says. One key at least
+/// must be asked for by its value, and the key must be indexed: a name, an address, a number, an id, or what the app
+/// has made an index for. So nobody lists the users who cannot search them.
+///
+/// # Errors
+/// 119 for a query that would list users; 107.
+pub(super) async fn strictly_query(context: &Context, parameters: &Document) -> Result<Reply, CloudError> {
+    let class_name = ClassName::user();
+    let schema = context.schema();
+    let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
+    let query = Query::parse(parameters)?;
+    if !context.is_master() && !asks_for_one(class, &query.filter) {
+        let text =
+            "This query needs the value of an indexed key: objectId, username, email, mobilePhoneNumber.";
+        return Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text));
+    }
+    query::find_permitted(context, &schema, class, query).await
+}
+
+/// Whether what matches has one value in an indexed key.
+fn asks_for_one(class: &Class, filter: &Filter) -> bool {
+    let is_indexed = |key: &str| {
+        let mut first = class.indexes.iter().filter_map(|index| index.keys.first());
+        key == "objectId" || first.any(|indexed| indexed == key)
+    };
+    match filter {
+        Filter::And(parts) => parts.iter().any(|part| asks_for_one(class, part)),
+        Filter::Key(path, Test::Eq(Value::String(text))) => !text.is_empty() && is_indexed(path.as_str()),
+        _ => false,
+    }
 }
 
 /// `PUT /users/<id>/updatePassword`: a new password for who knows the old one; every session ends, the answer holds
@@ -80,7 +126,11 @@ pub(super) async fn update_password(
     // Of two who change the password at the same time, one is told that the old one is no longer right.
     let old_hash = user.get("password").cloned().unwrap_or(Value::Null);
     let guard = Filter::all().eq("password", old_hash);
-    new_token(context, id, guard, Update::new().set("password", hash)).await
+    let update = Update::new()
+        .set("password", hash)
+        .delete("salt")
+        .delete("bcryptPassword");
+    new_token(context, id, guard, update).await
 }
 
 /// `PUT /users/<id>/refreshSessionToken`: ends every session; the answer holds the new token.
@@ -93,7 +143,11 @@ pub(super) async fn refresh_token(context: &Context, id: &ObjectId) -> Result<Re
     new_token(context, id, Filter::all(), Update::new()).await
 }
 
-async fn stored(context: &Context, id: &ObjectId) -> Result<Document, CloudError> {
+/// The user as stored.
+///
+/// # Errors
+/// 211.
+pub(super) async fn stored(context: &Context, id: &ObjectId) -> Result<Document, CloudError> {
     let user = context
         .database()
         .get(&ClassName::user(), id)
@@ -110,13 +164,42 @@ async fn require_password(
     let (attempts, environment) = (&context.shared().login_attempts, context.environment());
     let id = user.object_id().ok_or_else(no_such_user)?;
     attempts.check(&id, environment.elapsed())?;
-    let hash = user.text("password").unwrap_or_default().to_owned();
-    if context.shared().passwords.verify(hash, password).await? {
-        attempts.succeeded(&id);
-        return Ok(());
+    let stored = StoredPassword::of(user);
+    match context
+        .shared()
+        .passwords
+        .verify(stored, password.clone())
+        .await?
+    {
+        Verdict::Right => {}
+        Verdict::RightByImportedHash => replace_imported(context, user, &id, password).await,
+        Verdict::Wrong => {
+            attempts.failed(&id, environment.elapsed());
+            return Err(mismatch());
+        }
     }
-    attempts.failed(&id, environment.elapsed());
-    Err(mismatch())
+    attempts.succeeded(&id);
+    Ok(())
+}
+
+/// Puts a hash of Argon2id in the place of one that was imported. The login does not depend on it.
+async fn replace_imported(context: &Context, user: &Document, id: &ObjectId, password: SecretString) {
+    let replaced = async {
+        let hash = context
+            .shared()
+            .passwords
+            .hash(context.environment(), password)
+            .await?;
+        let update = Update::new()
+            .set("password", hash)
+            .delete("salt")
+            .delete("bcryptPassword");
+        let before = user.get("password").cloned().unwrap_or(Value::Null);
+        write(context, id, Filter::all().eq("password", before), update).await
+    };
+    if let Err(error) = replaced.await {
+        tracing::warn!(%error, "an imported password keeps its old hash until the next login");
+    }
 }
 
 fn mismatch() -> CloudError {
@@ -127,7 +210,10 @@ fn mismatch() -> CloudError {
 }
 
 /// The user with a session token: the one that all their sessions share, or a first one.
-async fn with_token(context: &Context, user: Document) -> Result<Document, CloudError> {
+///
+/// # Errors
+/// 211; those of a write.
+pub(super) async fn with_token(context: &Context, user: Document) -> Result<Document, CloudError> {
     if user.text(sessions::COLUMN).is_some() {
         return Ok(user);
     }
@@ -158,7 +244,10 @@ async fn new_token(
 }
 
 /// A write of the server's own, past permissions and hooks; `None` where the condition does not hold.
-async fn write(
+///
+/// # Errors
+/// Those of a write.
+pub(super) async fn write(
     context: &Context,
     id: &ObjectId,
     guard: Filter,
@@ -182,7 +271,10 @@ async fn write(
 }
 
 /// The user as they see themselves, with the token.
-fn whole_user(context: &Context, user: Document) -> Result<Reply, CloudError> {
+///
+/// # Errors
+/// 101 where there are no users at all.
+pub(super) async fn whole_user(context: &Context, user: Document) -> Result<Reply, CloudError> {
     let class = context.class(&ClassName::user()).ok_or_else(no_such_class)?;
     let token = user.get(sessions::COLUMN).cloned();
     let own = Principal::Client {
@@ -193,7 +285,9 @@ fn whole_user(context: &Context, user: Document) -> Result<Reply, CloudError> {
         principal: &own,
         acl: false,
     };
-    let mut shown = view.show(&class, user);
+    let mut shown = [view.show(&class, user)];
+    files::complete(context, &context.schema(), &class, &[], &mut shown).await?;
+    let [mut shown] = shown;
     if let Some(token) = token {
         shown.insert(sessions::COLUMN.to_owned(), token);
     }

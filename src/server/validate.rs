@@ -91,6 +91,25 @@ pub(super) fn check_writable(
     Ok(())
 }
 
+/// What a column requires is neither `null` nor taken away. That it is given at all is for the database to see.
+///
+/// # Errors
+/// 113.
+pub(super) fn check_required(class: &Class, update: &Update) -> Result<(), CloudError> {
+    let empties = |op: &Op| matches!(op, Op::Delete | Op::Set(Value::Null));
+    let missing = update.ops.iter().find(|(path, op)| {
+        let column = class.columns.get(path.as_str());
+        empties(op) && column.is_some_and(|column| column.required)
+    });
+    match missing {
+        None => Ok(()),
+        Some((path, _)) => Err(CloudError::new(
+            ErrorCode::KEY_REQUIRED,
+            format!("Key is required. The column is: '{path}'."),
+        )),
+    }
+}
+
 /// 117.
 pub(super) fn read_only() -> CloudError {
     CloudError::new(ErrorCode::KEY_READ_ONLY, "The key is read only.")

@@ -11,10 +11,12 @@ use super::parameters::flag;
 use super::present::for_hook;
 use super::reply::Reply;
 use super::user_rules::Secrets;
-use super::{query, roles, user_rules, validate};
+use super::{auth_login, explain, files, hook_caller, query, roles, user_rules, users, validate};
 use crate::model::{
-    Class, ClassName, CloudError, Document, ErrorCode, Filter, HookKind, ObjectId, Principal, Update, Value,
+    AuthData, Class, ClassName, CloudError, Document, ErrorCode, Filter, HookKind, Identity, ObjectId, Op,
+    Principal, Update, UserHook, Value,
 };
+use crate::store::files::FileKey;
 use crate::store::{Action, Write, WriteOutcome, Written};
 
 /// A write as it was asked for.
@@ -31,6 +33,10 @@ pub(super) struct WriteRequest {
 #[derive(Clone, Debug)]
 pub(super) enum Change {
     Create,
+    /// A user of another platform whom nobody knows here.
+    SignUp(AuthData),
+    /// The row of a file that is to be uploaded.
+    NewFile(FileKey),
     Update(ObjectId),
     /// All of them are to be deleted, one by one.
     Delete(Vec<ObjectId>),
@@ -43,6 +49,8 @@ struct Plan {
     principal: Principal,
     hooks: WriteHooks,
     answer: Answer,
+    /// What a user is to be known by on other platforms.
+    claims: Vec<Identity>,
 }
 
 /// What is needed to answer once the database has.
@@ -57,18 +65,22 @@ enum Answer {
     Update {
         class: Arc<Class>,
         id: ObjectId,
-        conditional: bool,
+        guard: Option<Filter>,
         fetch: bool,
         /// What the request writes, in order, without what the server adds.
         columns: Vec<String>,
         /// The session's new token, where its password changed.
         token: Option<String>,
+        /// What is to be told of the user: what has been verified.
+        verified: Vec<UserHook>,
     },
     Delete {
         ids: Vec<ObjectId>,
-        conditional: bool,
+        guard: Option<Filter>,
         /// The objects as they were, where an after hook wants to know.
         objects: Vec<Document>,
+        /// The files whose rows these are.
+        files: Vec<(ObjectId, FileKey)>,
     },
 }
 
@@ -77,6 +89,9 @@ enum Answer {
 /// # Errors
 /// Those of every step. A 5xx, and codes that leave the outcome unknown, come from the database alone.
 pub(super) async fn perform(context: &Arc<Context>, request: WriteRequest) -> Result<Reply, CloudError> {
+    if auth_login::is_login(&request) {
+        return auth_login::log_in(context, request).await;
+    }
     let plan = plan(context, request).await?;
     if !plan.has_after_hook(context) {
         return write(context, plan).await;
@@ -127,7 +142,7 @@ pub(super) async fn perform_together(
 /// Whether a before hook would run for this write, or its class has rules of its own; such writes travel alone.
 pub(super) fn travels_alone(context: &Context, request: &WriteRequest) -> bool {
     let kind = match request.change {
-        Change::Create => HookKind::BeforeSave,
+        Change::Create | Change::SignUp(_) | Change::NewFile(_) => HookKind::BeforeSave,
         Change::Update(_) => HookKind::BeforeUpdate,
         Change::Delete(_) => HookKind::BeforeDelete,
     };
@@ -142,13 +157,20 @@ pub(super) fn travels_alone(context: &Context, request: &WriteRequest) -> bool {
 /// Steps one to three: permissions, validation, before hook.
 async fn plan(context: &Context, request: WriteRequest) -> Result<Plan, CloudError> {
     match request.change.clone() {
-        Change::Create => plan_create(context, request).await,
+        Change::Create => plan_create(context, request, None, None).await,
+        Change::SignUp(data) => plan_create(context, request, Some(data), None).await,
+        Change::NewFile(key) => plan_create(context, request, None, Some(key)).await,
         Change::Update(id) => plan_update(context, request, id).await,
         Change::Delete(ids) => plan_delete(context, request, ids).await,
     }
 }
 
-async fn plan_create(context: &Context, request: WriteRequest) -> Result<Plan, CloudError> {
+async fn plan_create(
+    context: &Context,
+    mut request: WriteRequest,
+    data: Option<AuthData>,
+    key: Option<FileKey>,
+) -> Result<Plan, CloudError> {
     // Who may.
     let class = existing_or_new(context, &request.class)?;
     let principal = &*context.creator(&class).await?;
@@ -158,13 +180,23 @@ async fn plan_create(context: &Context, request: WriteRequest) -> Result<Plan, C
         ignored: validate::ignored_hooks(context, &request.body),
         class: request.class,
     };
+    if class.name == ClassName::user() {
+        // `null`: anything else has made it a login.
+        request.body.shift_remove("authData");
+    }
+    if request.body.get("ACL").is_some_and(Value::is_null) {
+        // One SDK sends `null` for none.
+        request.body.shift_remove("ACL");
+    }
     let mut update = Update::parse_create(&validate::without_reserved(request.body))?;
     let secrets = match class.name.as_str() {
-        "_User" => user_rules::check_new(&mut update)?,
+        "_User" => user_rules::check_new(context, &mut update, data.as_ref())?,
         "_Role" => roles::check_new(&update).map(|()| Secrets::default())?,
+        "_File" => files::check_new(context, &mut update, key.as_ref()).map(|()| Secrets::default())?,
         _ => Secrets::default(),
     };
     validate::check_writable(&class, &update, principal)?;
+    validate::check_required(&class, &update)?;
     validate::default_acl(&class, &mut update, principal.user());
     authorize::require_columns(&class, &update, principal)?;
     // The before hook.
@@ -179,6 +211,7 @@ async fn plan_create(context: &Context, request: WriteRequest) -> Result<Plan, C
         principal: principal.clone(),
         hooks,
         answer: Answer::Create { class, fetch, token },
+        claims: data.map(|data| data.claims()).unwrap_or_default(),
     })
 }
 
@@ -200,21 +233,29 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
     };
     let mut update = Update::parse(&validate::without_reserved(request.body))?;
     validate::check_writable(&class, &update, principal)?;
+    validate::check_required(&class, &update)?;
     let columns = update.columns();
-    let secrets = match class.name.as_str() {
+    let mut secrets = match class.name.as_str() {
         "_User" => user_rules::check_update(&mut update)?,
         "_Role" => roles::check_update(&update).map(|()| Secrets::default())?,
         _ => Secrets::default(),
     };
+    let mut claims = Vec::new();
+    let mut verified = Vec::new();
+    if is_user {
+        claims = user_rules::change_logins(context, &id, &mut update, &mut secrets).await?;
+        verified = newly_verified(context, &id, &update).await?;
+    }
     authorize::require_columns(&class, &update, principal)?;
     // An ACL has no say over users: their own session or the master key has been checked instead.
     let principal = if is_user { &Principal::Master } else { principal };
     // The before hook.
     if hooks.runs(context, HookKind::BeforeUpdate) {
         class.admit(&update)?;
-        let mut object = stored(context, &hooks, &id, guard.as_ref(), principal)
-            .await?
-            .ok_or_else(|| not_matched(&class.name, &id, guard.is_some()))?;
+        let Some(mut object) = stored(context, &hooks, &id, guard.as_ref(), principal).await? else {
+            explain::note(context, &class.name, &id, guard.as_ref()).await;
+            return Err(not_matched(&class.name, &id, guard.is_some()));
+        };
         update.apply(&mut object)?;
         let answer = hooks
             .before(context, HookKind::BeforeUpdate, object, columns.clone())
@@ -239,11 +280,13 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
         answer: Answer::Update {
             class,
             id,
-            conditional: guard.is_some(),
+            guard,
             fetch: wants_fields(&request.parameters),
             columns,
             token: token.filter(|_| !context.is_master()),
+            verified,
         },
+        claims,
     })
 }
 
@@ -282,6 +325,18 @@ async fn plan_delete(
             objects.push(object);
         }
     }
+    let mut stored_files = Vec::new();
+    if class.name == ClassName::file() {
+        for id in &ids {
+            let row = context
+                .database()
+                .get(&class.name, id)
+                .await
+                .map_err(read_failed)?;
+            let key = row.as_ref().and_then(files::key_of);
+            stored_files.extend(key.map(|key| (id.clone(), key)));
+        }
+    }
     let condition = guard.clone().unwrap_or_else(Filter::all);
     Ok(Plan {
         writes: ids
@@ -292,9 +347,11 @@ async fn plan_delete(
         hooks,
         answer: Answer::Delete {
             ids,
-            conditional: guard.is_some(),
+            guard,
             objects,
+            files: stored_files,
         },
+        claims: Vec::new(),
     })
 }
 
@@ -309,8 +366,17 @@ async fn write(context: &Context, mut plan: Plan) -> Result<Reply, CloudError> {
         }
         _ => None,
     };
-    let outcomes = send(context, writes, &plan.principal).await;
     let id = plan.answer.updated_id().cloned();
+    let claims = std::mem::take(&mut plan.claims);
+    let turn = if claims.is_empty() {
+        None
+    } else {
+        let turn = context.shared().links.lock().await;
+        auth_login::require_free(context, &claims, id.as_ref()).await?;
+        Some(turn)
+    };
+    let outcomes = send(context, writes, &plan.principal).await;
+    drop(turn);
     let reply = plan.conclude(context, outcomes).await;
     match (reply, update) {
         (Err(refusal), Some(update)) => {
@@ -344,25 +410,35 @@ impl Plan {
             Answer::Update {
                 class,
                 id,
-                conditional,
+                guard,
                 fetch,
                 columns,
                 token,
+                verified,
             } => {
-                let written = applied(outcomes.into_iter().next())?
-                    .ok_or_else(|| not_matched(&class.name, &id, conditional))?;
+                let Some(written) = applied(outcomes.into_iter().next())? else {
+                    explain::note(context, &class.name, &id, guard.as_ref()).await;
+                    return Err(not_matched(&class.name, &id, guard.is_some()));
+                };
                 start_after_hook(context, hooks, HookKind::AfterUpdate, &written, &columns).await;
+                for hook in verified {
+                    hook_caller::tell_user_hook(context, hook, &written.fields);
+                }
                 answer_update(context, &class, &id, fetch.then_some(&*columns), token, written).await
             }
             Answer::Delete {
                 ids,
-                conditional,
+                guard,
                 objects,
+                files: stored_files,
             } => {
                 let mut failure = None;
                 for (id, outcome) in ids.iter().zip(outcomes) {
                     match applied(Some(outcome)) {
                         Ok(Some(_)) => {
+                            for (_, key) in stored_files.iter().filter(|(owner, _)| owner == id) {
+                                files::remove_bytes(context, key).await;
+                            }
                             let object = objects
                                 .iter()
                                 .find(|object| object.text("objectId") == Some(id.as_str()));
@@ -372,8 +448,11 @@ impl Plan {
                             }
                         }
                         // Deleting what is not there is no failure.
-                        Ok(None) if !conditional => {}
-                        Ok(None) => failure = failure.or_else(|| Some(no_effect())),
+                        Ok(None) if guard.is_none() => {}
+                        Ok(None) => {
+                            explain::note(context, &hooks.class, id, guard.as_ref()).await;
+                            failure = failure.or_else(|| Some(no_effect()));
+                        }
                         Err(error) => failure = failure.or(Some(error)),
                     }
                 }
@@ -452,9 +531,36 @@ async fn stored(
         return Err(forbidden_by_acl());
     }
     match guard {
-        Some(guard) if !guard.matches(&object)? => Err(no_effect()),
+        Some(guard) if !guard.matches(&object)? => {
+            explain::note(context, &hooks.class, id, Some(guard)).await;
+            Err(no_effect())
+        }
         _ => Ok(Some(object)),
     }
+}
+
+/// What an update verifies that was not verified before, where a hook wants to know.
+async fn newly_verified(
+    context: &Context,
+    id: &ObjectId,
+    update: &Update,
+) -> Result<Vec<UserHook>, CloudError> {
+    let sets = |key: &str| {
+        let set =
+            |(path, op): &(_, Op)| crate::model::KeyPath::as_str(path) == key && *op == Op::Set(true.into());
+        update.ops.iter().any(set)
+    };
+    let columns = [
+        ("mobilePhoneVerified", UserHook::VerifiedSms),
+        ("emailVerified", UserHook::VerifiedEmail),
+    ];
+    let mut hooks: Vec<_> = columns.into_iter().filter(|(key, _)| sets(key)).collect();
+    if hooks.is_empty() || context.shared().hooks.is_none() {
+        return Ok(Vec::new());
+    }
+    let user = users::stored(context, id).await?;
+    hooks.retain(|(key, _)| user.get(*key) != Some(&Value::Bool(true)));
+    Ok(hooks.into_iter().map(|(_, hook)| hook).collect())
 }
 
 /// The class that an object is created in: one that is there, or a new one where the caller may make it.

@@ -11,6 +11,7 @@ mod failure;
 mod folder;
 mod migration;
 mod plan;
+mod progress;
 mod reader;
 mod row;
 mod transaction;
@@ -35,9 +36,12 @@ use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::{DATABASE, FolderLock};
 use crate::storage::sqlite::plan::Plan;
+use crate::storage::sqlite::progress::Progresses;
 use crate::storage::sqlite::reader::Readers;
 use crate::storage::sqlite::writer::{Counters, QUEUE_MAX, Request, Writer};
-use crate::store::{AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome};
+use crate::store::{
+    AtomicStore, CommitOutcome, Database, Found, Progress, ReadError, Store, Write, WriteOutcome,
+};
 
 pub use backup::{BackupProgress, restore};
 pub use folder::OpenError;
@@ -59,6 +63,7 @@ struct Inner {
     writer: Option<WriterHandle>,
     calls: AtomicU64,
     counters: Arc<Counters>,
+    progress: Arc<Progresses>,
 }
 
 #[derive(Debug)]
@@ -120,6 +125,7 @@ impl SqliteStore {
         let catalogue = loaded(Catalogue::load_and_complete(&connection), &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
+        let progress = Arc::new(Progresses::default());
         let (sender, requests) = mpsc::channel(QUEUE_MAX);
         let writer = Writer {
             connection,
@@ -127,6 +133,7 @@ impl SqliteStore {
             catalogue,
             published: Arc::clone(&published),
             counters: Arc::clone(&counters),
+            progress: Arc::clone(&progress),
             requests,
             closing: Vec::new(),
             lock,
@@ -141,6 +148,7 @@ impl SqliteStore {
             readers,
             published,
             counters,
+            progress,
             Some(WriterHandle {
                 requests: Some(sender),
                 thread: Mutex::new(Some(thread)),
@@ -157,7 +165,14 @@ impl SqliteStore {
         let (path, _, catalogue) = open_existing(folder)?;
         let readers = Readers::new(path.clone(), environment);
         let published = Arc::new(RwLock::new(catalogue));
-        Ok(Self::assemble(path, readers, published, Arc::default(), None))
+        Ok(Self::assemble(
+            path,
+            readers,
+            published,
+            Arc::default(),
+            Arc::default(),
+            None,
+        ))
     }
 
     /// As [`SqliteStore::open_read_only`], but all reads see one moment, that of the opening, whatever is written
@@ -170,7 +185,14 @@ impl SqliteStore {
         let failed = OpenError::database(&path);
         let readers = Readers::snapshot(path.clone(), connection, environment).map_err(&failed)?;
         let published = Arc::new(RwLock::new(catalogue));
-        Ok(Self::assemble(path, readers, published, Arc::default(), None))
+        Ok(Self::assemble(
+            path,
+            readers,
+            published,
+            Arc::default(),
+            Arc::default(),
+            None,
+        ))
     }
 
     fn assemble(
@@ -178,6 +200,7 @@ impl SqliteStore {
         readers: Readers,
         catalogue: Arc<RwLock<Arc<Catalogue>>>,
         counters: Arc<Counters>,
+        progress: Arc<Progresses>,
         writer: Option<WriterHandle>,
     ) -> Self {
         let environment = readers.environment().clone();
@@ -191,6 +214,7 @@ impl SqliteStore {
             writer,
             calls,
             counters,
+            progress,
         };
         Self {
             inner: Arc::new(inner),
@@ -470,6 +494,23 @@ impl Database for SqliteStore {
             Some(outcome) => outcome,
             None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),
         }
+    }
+
+    fn progress(&self, class: &ClassName) -> Option<Progress> {
+        // Beside another process nobody here knows what it writes.
+        self.inner.writer.as_ref()?;
+        if let Some(progress) = self.inner.progress.of(class) {
+            return Some(progress);
+        }
+        let last = match self.table(class).ok()? {
+            None => None,
+            Some(table) => {
+                let readers = &self.inner.readers;
+                let last = readers.inline(|connection| reader::last_write(connection, &table));
+                last.ok()?
+            }
+        };
+        Some(self.inner.progress.begin(class, last))
     }
 
     async fn get_as(

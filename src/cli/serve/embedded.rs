@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, HealthStore};
 use super::sessions::EmbeddedSessions;
 use super::{Setting, banner, connect_after_payment, counted, host, listen, refuse_unsafe};
+use crate::cli::arguments::ServeArguments;
 use crate::cli::doctor::set_up;
 use crate::cli::{credentials_file, server_file, terminal};
 use crate::config::Keys;
@@ -19,9 +20,12 @@ use crate::engine::EngineConfig;
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, Payments, setup};
 use crate::server::{self, Server, ServerConfig};
-use crate::storage::SqliteStore;
+use crate::storage::{FolderFiles, SqliteStore};
 use crate::store::Database;
 use crate::telemetry::Counters;
+
+/// The folder of the files' bytes, in the data folder.
+const FILES: &str = "files";
 
 /// Serves the folder `data` until the process is told to stop.
 pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
@@ -60,14 +64,8 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
         },
     )?;
     connect_after_payment(&engine, &payments);
-    let server = Server::new(
-        database,
-        ServerConfig {
-            trust_proxy: arguments.trust_proxy,
-            ..ServerConfig::new(credentials.clone(), environment.clone())
-        },
-        Some(engine.hooks()),
-    );
+    let config = server_config(arguments, data, &credentials, &environment)?;
+    let server = Server::new(database, config, Some(engine.hooks()));
     let health = Arc::new(Health {
         environment: environment.clone(),
         credentials: credentials.clone(),
@@ -98,6 +96,38 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     }
     store.close().await;
     served
+}
+
+/// The server's settings, with the bytes of files beside the database.
+fn server_config(
+    arguments: &ServeArguments,
+    data: &Path,
+    credentials: &Credentials,
+    environment: &Environment,
+) -> Result<ServerConfig> {
+    if let Some(url) = &arguments.public_url
+        && !(url.starts_with("http://") || url.starts_with("https://"))
+    {
+        bail!(
+            "--public-url is \"{url}\": it must start with http:// or https://, as in https://api.example.com"
+        );
+    }
+    let files = FolderFiles::open(&data.join(FILES), environment.clone()).with_context(|| {
+        format!(
+            "the folder for files, {}, cannot be used",
+            data.join(FILES).display()
+        )
+    })?;
+    Ok(ServerConfig {
+        trust_proxy: arguments.trust_proxy,
+        files: Some(Arc::new(files)),
+        file_bytes_max: arguments.file_bytes_max,
+        public_url: arguments.public_url.clone(),
+        concurrent_requests_max: Some(arguments.concurrent_requests_max),
+        requests_per_second: arguments.requests_per_second,
+        request_log: arguments.request_log,
+        ..ServerConfig::new(credentials.clone(), environment.clone())
+    })
 }
 
 /// Opens the store for writing, with errors that name the option to change.

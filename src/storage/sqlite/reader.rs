@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use crate::environment::Environment;
-use crate::model::{CloudError, Document, ObjectId, Pointer};
+use crate::model::{CloudError, Document, ObjectId, Pointer, Timestamp};
 use crate::storage::sqlite::catalogue::Table;
 use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::open_reader;
@@ -211,6 +211,13 @@ pub(super) fn get(
     let mut select = connection.prepare_cached(&table.select_one)?;
     let mut rows = select.query([id.as_str()])?;
     rows.next()?.map(row::document).transpose()
+}
+
+/// When the youngest document of a class was written.
+pub(super) fn last_write(connection: &Connection, table: &Table) -> Result<Option<Timestamp>, Failure> {
+    let sql = format!("SELECT max(updated) FROM c{}", table.number);
+    let millis: Option<i64> = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+    Ok(millis.map(Timestamp::from_millis))
 }
 
 /// The targets of a relation, by id.

@@ -11,13 +11,14 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::environment::Environment;
-use crate::model::{CloudError, ErrorCode, Principal, Schema, SchemaChange};
+use crate::model::{ClassName, CloudError, ErrorCode, Principal, Schema, SchemaChange};
 use crate::storage::sqlite::catalogue::Catalogue;
 use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::folder::{FolderLock, is_full};
+use crate::storage::sqlite::progress::{Progresses, applied};
 use crate::storage::sqlite::transaction::Transaction;
-use crate::store::{CommitOutcome, Write, WriteOutcome};
+use crate::store::{CommitOutcome, Write, WriteOutcome, Written};
 
 /// Requests that may wait for the writer; further callers wait for a place.
 pub(super) const QUEUE_MAX: usize = 1024;
@@ -93,6 +94,7 @@ pub(super) struct Writer {
     /// The same, for everyone else.
     pub(super) published: Arc<RwLock<Arc<Catalogue>>>,
     pub(super) counters: Arc<Counters>,
+    pub(super) progress: Arc<Progresses>,
     pub(super) requests: mpsc::Receiver<Request>,
     /// Who waits for the end.
     pub(super) closing: Vec<oneshot::Sender<()>>,
@@ -216,6 +218,10 @@ impl Writer {
             self.counters.requests.fetch_add(requests, Ordering::Relaxed);
             self.counters.commits.fetch_add(1, Ordering::Relaxed);
         }
+        let written = done
+            .iter()
+            .flat_map(|(request, outcome)| request.written(outcome));
+        self.progress.advance(self.environment.now(), written);
         for (request, outcome) in done {
             request.answer(outcome, &self.catalogue);
         }
@@ -255,6 +261,22 @@ impl Request {
             // Taken out before a transaction begins.
             Self::Close { .. } => Outcome::Define(Ok(())),
         })
+    }
+
+    /// What it has written, by class.
+    fn written<'r>(&'r self, outcome: &'r Outcome) -> Vec<(&'r ClassName, &'r Written)> {
+        match (self, outcome) {
+            (Self::Batch { writes, .. }, Outcome::Batch(outcomes)) => {
+                let pairs = writes.iter().zip(outcomes);
+                pairs
+                    .filter_map(|(write, outcome)| Some((&write.class, applied(outcome)?)))
+                    .collect()
+            }
+            (Self::Commit { writes, .. }, Outcome::Commit(CommitOutcome::Applied(all))) => {
+                writes.iter().map(|write| &write.class).zip(all).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Answers what is durable now. Nobody may be listening any more.

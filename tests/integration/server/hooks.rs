@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paylog::model::{ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, Value};
+use paylog::model::{
+    ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
+};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -290,4 +292,145 @@ async fn a_hooked_class_keeps_its_relations() {
     let related: Value =
         json!({"$relatedTo": {"object": super::support::pointer("Hooked", &id), "key": "likes"}});
     assert_eq!(server.find(&As::client(), "Post", related).await.len(), 1);
+}
+
+/// Hooks of users: they keep out who is called `banned`, and let a platform's data pass only where its token is valid.
+#[derive(Default)]
+struct UserHooks {
+    calls: Mutex<Vec<UserHookCall>>,
+    called: Notify,
+}
+
+#[async_trait]
+impl Hooks for UserHooks {
+    fn defined(&self, _: &ClassName, _: HookKind) -> bool {
+        false
+    }
+
+    async fn call(&self, call: HookCall) -> Result<Document, CloudError> {
+        panic!("there is no class hook: {call:?}");
+    }
+
+    fn user_hook_defined(&self, _: UserHook) -> bool {
+        true
+    }
+
+    async fn call_user_hook(&self, call: UserHookCall) -> Result<Document, CloudError> {
+        self.calls.lock().unwrap().push(call.clone());
+        self.called.notify_one();
+        let name = call.user.as_ref().and_then(|user| user.text("username"));
+        match call.hook {
+            UserHook::Login if name == Some("banned") => Err(CloudError::other("Not today.")),
+            UserHook::AuthData => {
+                let mut data = call.auth_data.unwrap();
+                let weibo = data.get_mut("weibo").unwrap();
+                match weibo["access_token"].as_str() {
+                    Some("valid") => {
+                        weibo["checked"] = true.into();
+                        Ok(data)
+                    }
+                    Some("slow") => Err(CloudError::new(ErrorCode::TIMEOUT, "took too long")),
+                    _ => Err(CloudError::other("Invalid token.")),
+                }
+            }
+            _ => Ok(Document::new()),
+        }
+    }
+}
+
+impl UserHooks {
+    fn taken(&self) -> Vec<UserHook> {
+        let calls = std::mem::take(&mut *self.calls.lock().unwrap());
+        for call in &calls {
+            let user = call.user.as_ref();
+            assert!(
+                user.is_none_or(|user| !user.contains_key("password") && !user.contains_key("sessionToken"))
+            );
+        }
+        calls.into_iter().map(|call| call.hook).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_login_is_granted_by_its_hook() {
+    let hooks = Arc::new(UserHooks::default());
+    let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
+    for name in ["tom", "banned"] {
+        server.sign_up(name).await;
+    }
+    assert_eq!(hooks.taken(), [], "signing up is no login");
+    let login = async |name: &str, password: &str| {
+        let body = json!({"username": name, "password": password});
+        server.post(&As::client(), "/login", body).await
+    };
+    let granted = login("tom", "tom's password").await;
+    assert_eq!((granted.status, hooks.taken()), (200, vec![UserHook::Login]));
+    let refused = login("banned", "banned's password").await;
+    assert_eq!(refused.error(), (401, 142));
+    assert_eq!(
+        refused.body["error"],
+        "Cloud Code validation failed. Error detail : Not today."
+    );
+    hooks.taken();
+    assert_eq!(login("tom", "wrong").await.error(), (400, 210));
+    let token = granted.body["sessionToken"].as_str().unwrap();
+    assert_eq!(server.get(&As::user(token), "/users/me", &[]).await.status, 200);
+    assert_eq!(hooks.taken(), [], "neither a failure nor a session is a login");
+}
+
+#[tokio::test]
+async fn what_a_platform_says_is_checked_by_its_hook() {
+    let hooks = Arc::new(UserHooks::default());
+    let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
+    let log_in = async |access_token: &str| {
+        let data = json!({"weibo": {"uid": "1", "access_token": access_token}});
+        server
+            .post(&As::client(), "/users", json!({"authData": data}))
+            .await
+    };
+    assert_eq!(log_in("forged").await.error(), (400, 142));
+    assert_eq!(log_in("slow").await.error(), (400, 141));
+    assert_eq!(server.find(&As::master(), "_User", json!({})).await.len(), 0);
+    hooks.taken();
+    // What the hook makes of it is what is kept.
+    let created = log_in("valid").await;
+    assert_eq!(
+        (created.status, &created.body["authData"]["weibo"]["checked"]),
+        (201, &json!(true))
+    );
+    assert_eq!(hooks.taken(), [UserHook::AuthData]);
+    assert_eq!(log_in("valid").await.status, 200);
+    assert_eq!(hooks.taken(), [UserHook::AuthData, UserHook::Login]);
+    assert_eq!(log_in("forged").await.error(), (400, 142));
+
+    let (id, token) = server.sign_up("tom").await;
+    let link = json!({"authData": {"weibo": {"uid": "2", "access_token": "forged"}}});
+    let refused = server.put(&As::user(&token), &format!("/users/{id}"), link).await;
+    assert_eq!(refused.error(), (400, 142));
+    assert!(server.read("_User", &id).await.get("authData").is_none());
+}
+
+#[tokio::test]
+async fn what_has_been_verified_is_told() {
+    let hooks = Arc::new(UserHooks::default());
+    let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
+    let (id, _) = server.sign_up("tom").await;
+    let path = format!("/users/{id}");
+    let verify = json!({"email": "tom@example.com", "emailVerified": true});
+    assert_eq!(server.put(&As::master(), &path, verify.clone()).await.status, 200);
+    let waiting = async {
+        while hooks.calls.lock().unwrap().is_empty() {
+            hooks.called.notified().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), waiting)
+        .await
+        .expect("the hook was called");
+    let user = hooks.calls.lock().unwrap()[0].user.clone().unwrap();
+    assert_eq!(user.text("email"), Some("tom@example.com"));
+    assert_eq!(hooks.taken(), [UserHook::VerifiedEmail]);
+    // What was verified before is no news.
+    server.put(&As::master(), &path, verify).await;
+    server.server.close().await;
+    assert_eq!(hooks.taken(), []);
 }

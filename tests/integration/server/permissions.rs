@@ -1,8 +1,10 @@
 //! ACLs, roles, class permissions, read-only and hidden columns.
 
 use paylog::model::{
-    Acl, ClassName, ClassPermissions, Column, ColumnType, ObjectId, Permission, SchemaChange,
+    Acl, ClassName, ClassPermissions, Column, ColumnType, Filter, ObjectId, Op, Permission, SchemaChange,
+    Update,
 };
+use paylog::store::Write;
 use serde_json::{Value, json};
 
 use super::support::{As, TestServer, pointer, start, start_with};
@@ -130,6 +132,38 @@ async fn roles_give_rights_to_their_users_and_to_those_of_their_children() {
     );
     assert_eq!(server.get(&As::user(&toms), &path, &[]).await.body, json!({}));
 
+    // However the store is written, by hooks and functions of the app too, what is remembered of roles is not outlived.
+    let role = ObjectId::parse(&editors).unwrap();
+    let target = paylog::model::Pointer {
+        class_name: ClassName::user(),
+        object_id: ObjectId::parse(&tom).unwrap(),
+    };
+    for (op, may) in [
+        (Op::AddRelation(vec![target.clone()]), true),
+        (Op::RemoveRelation(vec![target.clone()]), false),
+        (Op::AddRelation(vec![target]), true),
+    ] {
+        let update = Update::new().with("users", op);
+        let write = Write::update(&ClassName::role(), &role, Filter::all(), update);
+        let _ = server.database.write(write).await;
+        let shown = server.get(&As::user(&toms), &path, &[]).await.body;
+        assert_eq!(shown.get("objectId").is_some(), may);
+    }
+    // A role that goes takes its rights along, with those of who is in its children.
+    assert_eq!(server.get(&As::user(&jerrys), &path, &[]).await.body["n"], 1);
+    let moderator = format!("/roles/{}", moderators.id());
+    assert_eq!(server.delete(&As::master(), &moderator).await.status, 200);
+    assert_eq!(server.get(&As::user(&jerrys), &path, &[]).await.body, json!({}));
+    let open = json!({"ACL": {"__op": "Delete"}});
+    let opened = server
+        .put(&As::master(), &format!("/roles/{editors}"), open)
+        .await;
+    assert_eq!(
+        opened.error(),
+        (400, 1),
+        "a role without an ACL would be everybody's"
+    );
+
     let taken = json!({"name": "editors", "ACL": public});
     assert_eq!(
         server.post(&As::client(), "/roles", taken).await.error(),
@@ -147,9 +181,9 @@ async fn roles_give_rights_to_their_users_and_to_those_of_their_children() {
         (403, 403),
         "the role's ACL lets everybody read, nobody write"
     );
-    let of_jerry = json!({"users": pointer("_User", &jerry)});
-    let roles = server.find(&As::client(), "_Role", of_jerry).await;
-    assert_eq!((roles.len(), &roles[0]["name"]), (1, &json!("moderators")));
+    let of_tom = json!({"users": pointer("_User", &tom)});
+    let roles = server.find(&As::client(), "_Role", of_tom).await;
+    assert_eq!((roles.len(), &roles[0]["name"]), (1, &json!("editors")));
     assert_eq!(
         roles[0]["users"],
         json!({"__type": "Relation", "className": "_User"})

@@ -7,7 +7,7 @@ use paylog::credentials::Credentials;
 use paylog::environment::Environment;
 use paylog::model::Hooks;
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
-use paylog::storage::SqliteStore;
+use paylog::storage::{FolderFiles, SqliteStore};
 use paylog::store::Database;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub(crate) struct TestServer {
     pub(crate) database: Arc<dyn Database>,
     listener: tokio::task::JoinHandle<()>,
     /// Deleted when dropped.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Drop for TestServer {
@@ -142,6 +142,8 @@ pub(crate) async fn start_over(
     };
     let mut config = ServerConfig::new(credentials, environment);
     config.password_cost = PasswordCost::CHEAPEST;
+    let files = FolderFiles::open(&folder.path().join("files"), Environment::system()).unwrap();
+    config.files = Some(Arc::new(files));
     configure(&mut config);
     let server = Server::new(Arc::clone(&database), config, hooks);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -158,13 +160,23 @@ pub(crate) async fn start_over(
         server,
         database,
         listener,
-        _folder: folder,
+        folder,
     }
 }
 
 impl TestServer {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}/1.1{path}", self.address)
+    }
+
+    /// The data folder; the files are in `files`.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// A request to an address that the server has named.
+    pub(crate) fn absolute(&self, method: Method, url: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, url)
     }
 
     /// A request without any header of ours.

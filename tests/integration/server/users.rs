@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::support::{As, start};
-use paylog::model::{ClassName, ObjectId};
+use paylog::model::{ClassName, ObjectId, Update};
+use paylog::store::{Write, WriteOutcome};
 
 // compat: user.sign_up user.sign_up.class_path
 #[tokio::test]
@@ -281,10 +282,6 @@ async fn a_sign_up_needs_a_name_and_a_password() {
             json!({"username": "tom", "password": "p", "emailVerified": true}),
             117,
         ),
-        (
-            json!({"username": "tom", "password": "p", "authData": {"weixin": {"openid": "1"}}}),
-            1,
-        ),
     ];
     for (body, code) in cases {
         let refused = server.post(&As::client(), "/users", body.clone()).await;
@@ -422,10 +419,16 @@ async fn a_new_password_or_token_ends_the_old_session() {
         server.get(&As::user(&second), "/users/me", &[]).await.error(),
         (400, 211)
     );
+    // The Python SDK sends `null` where there is nothing to say.
     let refreshed = server
-        .put(&As::master(), &format!("{path}/refreshSessionToken"), Value::Null)
+        .put(
+            &As::user(&third),
+            &format!("{path}/refreshSessionToken"),
+            Value::Null,
+        )
         .await;
-    assert_eq!(refreshed.error(), (400, 107), "null is no object");
+    assert_eq!(refreshed.status, 200, "{refreshed:?}");
+    let third = refreshed.body["sessionToken"].as_str().unwrap().to_owned();
 
     // A plain update of the password ends sessions too; the session that asked gets the new token.
     let changed = server
@@ -445,6 +448,136 @@ async fn a_new_password_or_token_ends_the_old_session() {
     assert_eq!(
         server.get(&As::user(fourth), "/users/me", &[]).await.error(),
         (400, 211)
+    );
+}
+
+/// What LeanCloud's export holds of a password, and bcrypt's hashes in either column.
+#[tokio::test]
+async fn imported_passwords_are_right_and_get_a_better_hash() {
+    let server = start().await;
+    let leancloud = [
+        (
+            "password",
+            "tA7BLW+NK0UeARng0693gCaVnljkglCB9snqlpCSUKjx2RgYp8VZZOQt0S5iUtlDrkJXfT3gknS4rRqjYsd/Ug==",
+        ),
+        ("salt", "h60d8x797d3oa0naxybxxv9bn7xpt2yiowz68mpiwou7gwr2"),
+    ];
+    let bcrypt = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
+    for (name, columns, password) in [
+        ("exported", leancloud.to_vec(), "password"),
+        ("imported", vec![("bcryptPassword", bcrypt)], "U*U"),
+        ("older", vec![("password", bcrypt)], "U*U"),
+    ] {
+        let mut fields = Update::new().set("username", name);
+        for (column, value) in columns {
+            fields = fields.set(column, value);
+        }
+        let written = server
+            .database
+            .write(Write::create(&ClassName::user(), fields))
+            .await;
+        assert!(matches!(written, WriteOutcome::Applied(_)), "{written:?}");
+        let login = async |password: &str| {
+            let body = json!({"username": name, "password": password});
+            server.post(&As::client(), "/login", body).await
+        };
+        assert_eq!(login("wrong").await.error(), (400, 210), "{name}");
+        let first = login(password).await;
+        assert_eq!(first.status, 200, "{name}: {first:?}");
+        let id = ObjectId::parse(&first.id()).unwrap();
+        let stored = server
+            .database
+            .get(&ClassName::user(), &id)
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(stored.text("password").unwrap().starts_with("$argon2id$"));
+        assert!(!stored.contains_key("salt") && !stored.contains_key("bcryptPassword"));
+        let second = login(password).await;
+        assert_eq!(second.body["sessionToken"], first.body["sessionToken"]);
+        assert_eq!(login("wrong").await.error(), (400, 210));
+        let text = first.body.to_string();
+        assert!(!text.contains("salt") && !text.contains("$2a$"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn an_imported_password_can_be_changed_at_once() {
+    let server = start().await;
+    let fields = Update::new()
+        .set("username", "old")
+        .set(
+            "bcryptPassword",
+            "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW",
+        )
+        .set("sessionToken", "oldsessiontokenoldsession");
+    let written = server
+        .database
+        .write(Write::create(&ClassName::user(), fields))
+        .await;
+    let WriteOutcome::Applied(written) = written else {
+        panic!("{written:?}");
+    };
+    let id = written.object_id.unwrap();
+    let changed = server
+        .put(
+            &As::user("oldsessiontokenoldsession"),
+            &format!("/users/{id}"),
+            json!({"password": "new"}),
+        )
+        .await;
+    assert!(
+        changed.body["sessionToken"].is_string(),
+        "the old session ends: {changed:?}"
+    );
+    let stored = server
+        .database
+        .get(&ClassName::user(), &id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!stored.contains_key("bcryptPassword"));
+    for (password, status) in [("new", 200), ("U*U", 400)] {
+        let body = json!({"username": "old", "password": password});
+        assert_eq!(server.post(&As::client(), "/login", body).await.status, status);
+    }
+}
+
+#[tokio::test]
+async fn users_are_found_by_what_is_known_of_them_and_not_listed() {
+    let server = start().await;
+    let (id, _) = server.sign_up("tom").await;
+    let ask = async |condition: Value| {
+        let condition = condition.to_string();
+        server
+            .get(&As::client(), "/users/strictlyQuery", &[("where", &condition)])
+            .await
+    };
+    for condition in [
+        json!({"username": "tom"}),
+        json!({"objectId": id}),
+        json!({"$and": [{"username": "tom"}]}),
+    ] {
+        let found = ask(condition.clone()).await;
+        assert_eq!(
+            (found.status, &found.body["results"][0]["objectId"]),
+            (200, &json!(id)),
+            "{condition}"
+        );
+    }
+    for condition in [
+        json!({}),
+        json!({"emailVerified": false}),
+        json!({"username": {"$regex": "."}}),
+        json!({"username": {"$ne": ""}}),
+        json!({"$or": [{"username": "tom"}, {"emailVerified": false}]}),
+        json!({"sessionToken": "x"}),
+    ] {
+        assert_eq!(ask(condition.clone()).await.error(), (403, 119), "{condition}");
+    }
+    assert_eq!(
+        ask(json!({"username": "nobody"})).await.body,
+        json!({"results": []})
     );
 }
 

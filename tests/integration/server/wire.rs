@@ -183,8 +183,6 @@ async fn paths_and_methods_that_are_not_there() {
     for path in [
         "/requestLoginSmsCode",
         "/usersByMobilePhone",
-        "/files",
-        "/batch/save",
         "/requestPasswordReset",
     ] {
         let refused = server.post(&client, path, json!({})).await;

@@ -1,0 +1,347 @@
+//! `authData`: what other platforms say about a user, by platform.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{CloudError, ErrorCode, KeyPath, Op, Update};
+
+/// The column of `_User`.
+const COLUMN: &str = "authData";
+
+/// The platform of users without a name: it goes once the user has another way to log in.
+pub const ANONYMOUS: &str = "anonymous";
+
+/// Platforms in one user's data.
+const PLATFORMS_MAX: usize = 32;
+
+/// The longest name of a platform and the longest identity, in bytes: they must fit into an index.
+const NAME_BYTES_MAX: usize = 64;
+const IDENTITY_BYTES_MAX: usize = 512;
+
+/// What a login says, by platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AuthData(Map<String, Value>);
+
+/// What tells a user of a platform from all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Where it is kept: `authData.<platform>.<key>`.
+    pub path: String,
+    /// Text or a number.
+    pub value: Value,
+}
+
+impl AuthData {
+    /// Reads the `authData` of a login. Platforms of the server's own (`_…`), which SDKs send back, are left out, and
+    /// so are those that are `null`.
+    ///
+    /// # Errors
+    /// 107 where it is no object of objects; 250 where a platform does not say who the user is.
+    pub fn parse(value: &Value) -> Result<Self, CloudError> {
+        let platforms = value
+            .as_object()
+            .ok_or_else(|| malformed("'authData' is an object of objects, by platform."))?;
+        let mut parsed = Map::new();
+        for (platform, data) in platforms {
+            if platform.starts_with('_') || data.is_null() {
+                continue;
+            }
+            check_platform(platform)?;
+            let data = data
+                .as_object()
+                .ok_or_else(|| malformed(&format!("The authData of '{platform}' is an object.")))?;
+            identity(platform, data)?;
+            parsed.insert(platform.clone(), Value::Object(data.clone()));
+        }
+        if parsed.len() > PLATFORMS_MAX {
+            return Err(malformed(&format!(
+                "'authData' holds at most {PLATFORMS_MAX} platforms."
+            )));
+        }
+        Ok(Self(parsed))
+    }
+
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether it names a platform other than [`ANONYMOUS`].
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.0.keys().any(|platform| platform != ANONYMOUS)
+    }
+
+    /// The wire form, as the client has sent it.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+
+    /// What is stored of it: with `_<platform>_unionid` for each account that is the main one of its union.
+    #[must_use]
+    pub fn stored(&self) -> Map<String, Value> {
+        let mut stored = self.0.clone();
+        for data in self.0.values() {
+            if let Some((platform, id)) = union(data)
+                && data.get("main_account") == Some(&Value::Bool(true))
+            {
+                stored.insert(platform, json!({"uid": id}));
+            }
+        }
+        stored
+    }
+
+    /// Who it says that the user is; the first that is known decides. Unions come last.
+    #[must_use]
+    pub fn identities(&self) -> Vec<Identity> {
+        let own = self.0.iter().filter_map(|(platform, data)| {
+            let (key, value) = identity(platform, data.as_object()?).ok()?;
+            Some(Identity::new(platform, key, value))
+        });
+        let unions = self.0.values().filter_map(|data| {
+            let (platform, id) = union(data)?;
+            Some(Identity::new(&platform, "uid", id.into()))
+        });
+        own.chain(unions).collect()
+    }
+
+    /// The identities that a user who holds this would take for themselves.
+    #[must_use]
+    pub fn claims(&self) -> Vec<Identity> {
+        let stored = self.stored();
+        stored
+            .iter()
+            .filter_map(|(platform, data)| {
+                let (key, value) = identity(platform, data.as_object()?).ok()?;
+                Some(Identity::new(platform, key, value))
+            })
+            .collect()
+    }
+
+    /// Takes everything about `authData` out of an update, and answers what it links and what else it does to the
+    /// column, as operations on `authData.<platform>`.
+    ///
+    /// # Errors
+    /// As [`AuthData::parse`]; 111 for anything but setting and deleting; 119 for a part of one platform's data.
+    pub fn take(update: &mut Update) -> Result<Option<(Self, Vec<Unlink>)>, CloudError> {
+        if !update.ops.iter().any(|(path, _)| path.column() == COLUMN) {
+            return Ok(None);
+        }
+        let mut links = Map::new();
+        let mut unlinks = Vec::new();
+        let mut kept = Vec::with_capacity(update.ops.len());
+        for (path, op) in update.ops.drain(..) {
+            if path.column() != COLUMN {
+                kept.push((path, op));
+                continue;
+            }
+            let parts: Vec<&str> = path.parts().skip(1).collect();
+            match (parts.as_slice(), op) {
+                ([], Op::Set(Value::Object(platforms))) => {
+                    let gone = platforms.iter().filter(|(_, data)| data.is_null());
+                    unlinks.extend(gone.map(|(platform, _)| Unlink::Platform(platform.clone())));
+                    links.extend(platforms);
+                }
+                ([], Op::Delete | Op::Set(Value::Null)) => unlinks.push(Unlink::All),
+                ([platform], Op::Set(data)) if !data.is_null() => {
+                    links.insert((*platform).to_owned(), data);
+                }
+                ([platform], Op::Delete | Op::Set(_)) => {
+                    unlinks.push(Unlink::Platform((*platform).to_owned()));
+                }
+                ([] | [_], _) => {
+                    return Err(CloudError::new(
+                        ErrorCode::INCORRECT_TYPE,
+                        "'authData' is set and deleted, and nothing else.",
+                    ));
+                }
+                _ => {
+                    return Err(CloudError::new(
+                        ErrorCode::OPERATION_FORBIDDEN,
+                        "'authData' is changed one platform at a time, as a whole.",
+                    ));
+                }
+            }
+        }
+        update.ops = kept;
+        Ok(Some((Self::parse(&Value::Object(links))?, unlinks)))
+    }
+}
+
+/// What an update takes away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unlink {
+    /// One platform.
+    Platform(String),
+    /// Every platform.
+    All,
+}
+
+impl Unlink {
+    /// The operation that does it.
+    #[must_use]
+    pub fn to_op(&self) -> (KeyPath, Op) {
+        let path = match self {
+            Self::Platform(platform) => KeyPath::new(&format!("{COLUMN}.{platform}")),
+            Self::All => KeyPath::new(COLUMN),
+        };
+        (path, Op::Delete)
+    }
+}
+
+impl Identity {
+    fn new(platform: &str, key: &str, value: Value) -> Self {
+        Self {
+            path: format!("{COLUMN}.{platform}.{key}"),
+            value,
+        }
+    }
+}
+
+/// The key of a platform's data that says who the user is, and what it says.
+fn identity(platform: &str, data: &Map<String, Value>) -> Result<(&'static str, Value), CloudError> {
+    let keys: &[&'static str] = match platform {
+        ANONYMOUS => &["id"],
+        "weixin" | "qq" => &["openid", "uid"],
+        _ => &["uid"],
+    };
+    let legal = |value: &Value| match value {
+        Value::String(text) => (1..=IDENTITY_BYTES_MAX).contains(&text.len()),
+        value => value.is_number(),
+    };
+    keys.iter()
+        .find_map(|key| Some((*key, data.get(*key)?.clone())))
+        .filter(|(_, value)| legal(value))
+        .ok_or_else(|| {
+            CloudError::new(
+                ErrorCode::AUTH_DATA_INCOMPLETE,
+                format!(
+                    "The authData of '{platform}' needs '{}': who the user is there.",
+                    keys.join("' or '")
+                ),
+            )
+        })
+}
+
+/// The union that an account belongs to: the platform under which it is kept, and its id.
+fn union(data: &Value) -> Option<(String, &str)> {
+    let text = |key: &str| data.get(key)?.as_str().filter(|text| !text.is_empty());
+    let (platform, id) = (text("platform")?, text("unionid")?);
+    let legal = check_platform(platform).is_ok() && id.len() <= IDENTITY_BYTES_MAX;
+    legal.then(|| (format!("_{platform}_unionid"), id))
+}
+
+fn check_platform(name: &str) -> Result<(), CloudError> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) {
+        return Ok(());
+    }
+    Err(malformed(&format!(
+        "'{name}' is no name of a platform: letters, digits, '_' and '-'."
+    )))
+}
+
+fn malformed(text: &str) -> CloudError {
+    CloudError::new(ErrorCode::INVALID_JSON, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(value: Value) -> Result<AuthData, CloudError> {
+        AuthData::parse(&value)
+    }
+
+    fn paths(identities: &[Identity]) -> Vec<String> {
+        identities
+            .iter()
+            .map(|identity| format!("{}={}", identity.path, identity.value))
+            .collect()
+    }
+
+    #[test]
+    fn each_platform_says_in_its_own_way_who_the_user_is() {
+        let data = parse(json!({
+            "weixin": {"openid": "o", "uid": "ignored"}, "qq": {"uid": "q"}, "weibo": {"uid": 7},
+            "anonymous": {"id": "a"}, "_weixin_unionid": {"uid": "somebody"}, "gone": null
+        }))
+        .unwrap();
+        assert_eq!(
+            paths(&data.identities()),
+            [
+                "authData.weixin.openid=\"o\"",
+                "authData.qq.uid=\"q\"",
+                "authData.weibo.uid=7",
+                "authData.anonymous.id=\"a\""
+            ]
+        );
+        for (bad, code) in [
+            (json!({"weixin": {"id": "x"}}), 250),
+            (json!({"other": {"openid": "x"}}), 250),
+            (json!({"anonymous": {"uid": "x"}}), 250),
+            (json!({"other": {"uid": ""}}), 250),
+            (json!({"other": {"uid": {"$ne": 1}}}), 250),
+            (json!({"other": 7}), 107),
+            (json!({"a.b": {"uid": "x"}}), 107),
+            (json!([]), 107),
+        ] {
+            assert_eq!(parse(bad.clone()).unwrap_err().code.0, code, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_main_account_keeps_its_union() {
+        let account = |main: bool| {
+            let data = json!({"w": {"uid": "1", "platform": "weixin", "unionid": "u", "main_account": main}});
+            parse(data).unwrap()
+        };
+        let main = account(true);
+        assert_eq!(main.stored()["_weixin_unionid"], json!({"uid": "u"}));
+        assert_eq!(
+            paths(&main.claims()),
+            ["authData.w.uid=\"1\"", "authData._weixin_unionid.uid=\"u\""]
+        );
+        let side = account(false);
+        assert!(!side.stored().contains_key("_weixin_unionid"));
+        assert_eq!(
+            paths(&side.identities()),
+            ["authData.w.uid=\"1\"", "authData._weixin_unionid.uid=\"u\""]
+        );
+        assert_eq!(paths(&side.claims()), ["authData.w.uid=\"1\""]);
+    }
+
+    #[test]
+    fn updates_link_and_unlink_by_platform() {
+        let body: crate::model::Document = serde_json::from_value(json!({
+            "n": 1, "authData": {"w": {"uid": "1"}, "gone": null}
+        }))
+        .unwrap();
+        let mut update = Update::parse(&body).unwrap();
+        let (links, unlinks) = AuthData::take(&mut update).unwrap().unwrap();
+        assert_eq!(update, Update::new().set("n", 1));
+        assert_eq!(links.to_value(), json!({"w": {"uid": "1"}}));
+        assert_eq!(unlinks, [Unlink::Platform("gone".into())]);
+
+        let take = |body: Value| {
+            let body: crate::model::Document = serde_json::from_value(body).unwrap();
+            AuthData::take(&mut Update::parse(&body).unwrap())
+        };
+        let (links, unlinks) = take(json!({"authData.w": {"__op": "Delete"}})).unwrap().unwrap();
+        assert!(links.is_empty());
+        assert_eq!(unlinks, [Unlink::Platform("w".into())]);
+        assert_eq!(
+            take(json!({"authData": {"__op": "Delete"}})).unwrap().unwrap().1,
+            [Unlink::All]
+        );
+        assert_eq!(take(json!({"n": 1})).unwrap(), None);
+        for (bad, code) in [
+            (json!({"authData.w.uid": "2"}), 119),
+            (json!({"authData": {"__op": "Increment", "amount": 1}}), 111),
+            (json!({"authData": 7}), 111),
+        ] {
+            assert_eq!(take(bad.clone()).unwrap_err().code.0, code, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The words, texts, numbers and signs of a statement.
+
+use serde_json::Number;
+
+use super::syntax_error;
+use crate::model::CloudError;
+
+/// The signs, longer ones first.
+const SIGNS: [&str; 16] = [
+    "<=", ">=", "!=", "<>", "==", "(", ")", "[", "]", ",", "=", "<", ">", "*", "+", "-",
+];
+
+/// What is read as one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// A keyword or a name, dots included.
+    Word(String),
+    /// A name in backquotes, which is no keyword.
+    Name(String),
+    Text(String),
+    /// Without its sign.
+    Number(Number),
+    Sign(&'static str),
+    /// `?`
+    Parameter,
+    End,
+}
+
+/// One of the parts of a statement.
+#[derive(Clone, Debug)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    /// Where it begins, in bytes.
+    pub(super) place: usize,
+}
+
+/// Splits a statement into its parts.
+///
+/// # Errors
+/// 300.
+pub(super) fn split(text: &str) -> Result<Vec<Token>, CloudError> {
+    let mut tokens = Vec::new();
+    let mut place = 0;
+    while let Some(rest) = text.get(place..).filter(|rest| !rest.is_empty()) {
+        let first = rest.chars().next().unwrap_or(' ');
+        if first.is_whitespace() || first == ';' {
+            place += first.len_utf8();
+            continue;
+        }
+        let (kind, length) = token(rest, first)
+            .ok_or_else(|| syntax_error(&format!("Parse error at {}\n", show_place(text, place))))?;
+        tokens.push(Token { kind, place });
+        place += length;
+    }
+    Ok(tokens)
+}
+
+/// What `rest` begins with, and its length in bytes.
+fn token(rest: &str, first: char) -> Option<(Kind, usize)> {
+    match first {
+        '\'' | '"' => quoted(rest, first).map(|(text, length)| (Kind::Text(text), length)),
+        '`' => quoted(rest, first).map(|(name, length)| (Kind::Name(name), length)),
+        '?' => Some((Kind::Parameter, 1)),
+        _ if first.is_ascii_digit() => number(rest),
+        _ if first.is_alphabetic() || first == '_' => {
+            let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
+            let length = rest.find(|c| !part(c)).unwrap_or(rest.len());
+            let word = rest.get(..length)?.to_owned();
+            Some((Kind::Word(word), length))
+        }
+        _ => {
+            let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign))?;
+            Some((Kind::Sign(sign), sign.len()))
+        }
+    }
+}
+
+/// A text in quotes; a quote inside is doubled or stands behind a backslash.
+fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
+    let mut text = String::new();
+    let mut chars = rest.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' => text.push(match chars.next()?.1 {
+                'n' => '\n',
+                't' => '\t',
+                'r' => '\r',
+                other => other,
+            }),
+            _ if c != quote => text.push(c),
+            _ if chars.next_if(|(_, next)| *next == quote).is_some() => text.push(quote),
+            _ => return Some((text, at + c.len_utf8())),
+        }
+    }
+    None
+}
+
+fn number(rest: &str) -> Option<(Kind, usize)> {
+    let mut length = 0;
+    let mut before = ' ';
+    for c in rest.chars() {
+        let is_part = c.is_ascii_digit()
+            || matches!(c, '.' | 'e' | 'E')
+            || (matches!(c, '+' | '-') && matches!(before, 'e' | 'E'));
+        if !is_part {
+            break;
+        }
+        length += c.len_utf8();
+        before = c;
+    }
+    let number = serde_json::from_str(rest.get(..length)?).ok()?;
+    Some((Kind::Number(number), length))
+}
+
+/// `line 1, column 10:`, the line, and a mark below the place.
+pub(super) fn show_place(text: &str, place: usize) -> String {
+    let before = text.get(..place).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let row = before.matches('\n').count() + 1;
+    let column = before.get(start..).unwrap_or_default().chars().count();
+    let line: String = text
+        .get(start..)
+        .unwrap_or_default()
+        .chars()
+        .take_while(|c| *c != '\n')
+        // A long line is cut, so that an error stays readable.
+        .take(column.saturating_add(100))
+        .collect();
+    format!(
+        "line {row}, column {}:\n{line}\n{}^",
+        column + 1,
+        " ".repeat(column)
+    )
+}

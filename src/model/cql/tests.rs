@@ -1,0 +1,228 @@
+use serde_json::json;
+
+use super::*;
+use crate::model::Document;
+
+fn select(text: &str, values: &[Value]) -> Selection {
+    Selection::parse(text, values).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// A statement means the same as the parameters of a query.
+#[test]
+fn statements_are_queries() {
+    for (text, parameters) in [
+        ("select * from GameScore", json!({})),
+        ("SELECT * FROM GameScore LIMIT 10", json!({"limit": 10})),
+        (
+            "select * from GameScore limit 100,10",
+            json!({"skip": 100, "limit": 10}),
+        ),
+        (
+            "select name,score from GameScore order by score,-name",
+            json!({"keys": "name,score", "order": "score,-name"}),
+        ),
+        (
+            "select * from GameScore order by +a desc, -b asc limit 5",
+            json!({"order": "-a,b", "limit": 5}),
+        ),
+        (
+            "select *,count(objectId) from GameScore limit 10",
+            json!({"count": 1, "limit": 10}),
+        ),
+        ("select count(*) from GameScore", json!({"count": 1, "limit": 0})),
+        (
+            "select include author, include author.address, * from GameScore",
+            json!({"include": "author,author.address"}),
+        ),
+        (
+            "select include, limit from GameScore",
+            json!({"keys": "include,limit"}),
+        ),
+        (
+            "select * from GameScore where name='dennis' and score >= -1.5e2",
+            json!({"where": {"$and": [{"name": {"$eq": "dennis"}}, {"score": {"$gte": -150.0}}]}}),
+        ),
+        (
+            "select * from GameScore where a = 1 or b != 2 and c <> 3",
+            json!({"where": {"$or": [{"a": {"$eq": 1}}, {"$and": [{"b": {"$ne": 2}}, {"c": {"$ne": 3}}]}]}}),
+        ),
+        (
+            "select * from GameScore where (a < 1 or a > 2) and b <= 3",
+            json!({"where": {"$and": [{"$or": [{"a": {"$lt": 1}}, {"a": {"$gt": 2}}]}, {"b": {"$lte": 3}}]}}),
+        ),
+        (
+            "select * from GameScore where a is exists and b is not exists and c is null and d is not null",
+            json!({"where": {"$and": [{"a": {"$exists": true}}, {"b": {"$exists": false}},
+                {"c": {"$eq": null}}, {"d": {"$ne": null}}]}}),
+        ),
+        (
+            "select * from GameScore where name in ('a', \"b\") and n not in (1,2) and t all (1,1) and size(t) = 2",
+            json!({"where": {"$and": [{"name": {"$in": ["a", "b"]}}, {"n": {"$nin": [1, 2]}},
+                {"t": {"$all": [1, 1]}}, {"t": {"$size": 2}}]}}),
+        ),
+        (
+            "select * from GameScore where createdAt < date('2011-08-20T02:06:57.931Z')",
+            json!({"where": {"createdAt": {"$lt": {"__type": "Date", "iso": "2011-08-20T02:06:57.931Z"}}}}),
+        ),
+        (
+            "select * from GameScore where author = pointer('_User', 'x1')",
+            json!({"where": {"author": {"$eq": {"__type": "Pointer", "className": "_User", "objectId": "x1"}}}}),
+        ),
+        (
+            "select * from GameScore where p near geopoint(116.3, 39.9) max 2 km min 1 km",
+            json!({"where": {"p": {"$nearSphere": {"__type": "GeoPoint", "longitude": 116.3, "latitude": 39.9},
+                "$maxDistanceInKilometers": 2, "$minDistanceInKilometers": 1}}}),
+        ),
+        (
+            "select * from GameScore where p within [-10, -20] and [30.5, 40]",
+            json!({"where": {"p": {"$within": {"$box": [
+                {"__type": "GeoPoint", "longitude": -10, "latitude": -20},
+                {"__type": "GeoPoint", "longitude": 30.5, "latitude": 40}]}}}}),
+        ),
+        (
+            "select * from GameScore where related likes to pointer('Post', 'p1')",
+            json!({"where": {"$relatedTo": {"key": "likes",
+                "object": {"__type": "Pointer", "className": "Post", "objectId": "p1"}}}}),
+        ),
+        (
+            "select * from GameScore where name in (select name from Player where n > 80 limit 5)",
+            json!({"where": {"name": {"$select": {"key": "name",
+                "query": {"className": "Player", "where": {"n": {"$gt": 80}}, "limit": 5}}}}}),
+        ),
+        (
+            "select * from GameScore where name != (select name from Player)",
+            json!({"where": {"name": {"$dontSelect": {"key": "name",
+                "query": {"className": "Player", "limit": 1000}}}}}),
+        ),
+        (
+            "select * from GameScore where player not in (select * from Player)",
+            json!({"where": {"player": {"$notInQuery": {"className": "Player", "limit": 1000}}}}),
+        ),
+        (
+            "select * from GameScore where a like 'x%' and b like '%x' and c like '%x%' and d like 'x.y' and e like 'x%y'",
+            json!({"where": {"$and": [{"a": {"$regex": "^\\Qx\\E"}}, {"b": {"$regex": "\\Qx\\E$"}},
+                {"c": {"$regex": "\\Qx\\E"}}, {"d": {"$regex": "^\\Qx.y\\E$"}},
+                {"e": {"$regex": "^\\Qx\\E[\\s\\S]*\\Qy\\E$"}}]}}),
+        ),
+        (
+            "select * from GameScore where a not like '%x%' and b regexp '^a.c'",
+            json!({"where": {"$and": [{"a": {"$not": {"$regex": "\\Qx\\E"}}}, {"b": {"$regex": "^a.c"}}]}}),
+        ),
+        (
+            "select * from GameScore where a = 'it''s' and b = \"a\\\"b\" and `order` = true and x.y = null",
+            json!({"where": {"$and": [{"a": {"$eq": "it's"}}, {"b": {"$eq": "a\"b"}},
+                {"order": {"$eq": true}}, {"x.y": {"$eq": null}}]}}),
+        ),
+    ] {
+        let selection = select(text, &[]);
+        assert_eq!(selection.class.as_str(), "GameScore");
+        let parameters: Document = serde_json::from_value(parameters).unwrap();
+        assert_eq!(selection.query, Query::parse(&parameters).unwrap(), "{text}");
+    }
+}
+
+#[test]
+fn question_marks_take_the_values() {
+    let selection = select(
+        "select * from A where a = ? and b in (?, 2) and c in ? and d > date(?) limit ?,?",
+        &[
+            json!("x"),
+            json!(1),
+            json!([3, 4]),
+            json!("2011-08-20T02:06:57.931Z"),
+            json!(5),
+            json!(6),
+        ],
+    );
+    let parameters = json!({"skip": 5, "limit": 6, "where": {"$and": [{"a": {"$eq": "x"}}, {"b": {"$in": [1, 2]}},
+        {"c": {"$in": [3, 4]}}, {"d": {"$gt": {"__type": "Date", "iso": "2011-08-20T02:06:57.931Z"}}}]}});
+    let parameters: Document = serde_json::from_value(parameters).unwrap();
+    assert_eq!(selection.query, Query::parse(&parameters).unwrap());
+    // A value is a value, whatever it holds.
+    let hostile = select("select * from A where a = ?", &[json!("' or '1'='1")]);
+    assert_eq!(hostile.query.filter.to_value(), json!({"a": "' or '1'='1"}));
+    for values in [&[][..], &[json!(1), json!(2)]] {
+        let refused = Selection::parse("select * from A where a = ?", values).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::CQL_SYNTAX);
+    }
+}
+
+#[test]
+fn an_error_shows_the_place() {
+    let error = Selection::parse("select * GameScore limit 10", &[]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
+    assert_eq!(
+        error.message,
+        "CQL syntax error.Detail: Parse error at line 1, column 10:\n\
+         select * GameScore limit 10\n         ^\nExpected one of:\nfrom\n,\n"
+    );
+    let error = Selection::parse("select *\nfrom A where é = 1 and", &[]).unwrap_err();
+    assert!(error.message.contains("line 2, column 23:"), "{error}");
+}
+
+#[test]
+fn nonsense_is_refused() {
+    let deep = format!(
+        "select * from A where {}a = 1{}",
+        "(".repeat(200),
+        ")".repeat(200)
+    );
+    let nested = format!(
+        "select * from A where {} a = 1 {}",
+        "a in (select b from A where ".repeat(50),
+        ")".repeat(50)
+    );
+    for text in [
+        "",
+        ";",
+        "select",
+        "select *",
+        "select * from",
+        "select * from A where",
+        "select * from A where a",
+        "select * from A where a =",
+        "select * from A where a = 'x",
+        "select * from A where a = b",
+        "select * from A where a in ()x",
+        "select * from A where a in (1",
+        "select * from A where a = nothing(1)",
+        "select * from A where a = date()",
+        "select * from A limit x",
+        "select * from A limit 'x'",
+        "select * from A order",
+        "select * from A order by",
+        "select * from A limit 1 limit 2",
+        "select * from A where a = 1.2.3",
+        "select * from A where a # 1",
+        "select a b from A",
+        "select * from A; drop",
+        "select * from A where a = -'x'",
+        "select * from A where a > (select b from B)",
+        "select * from A where a in (select b, c from B)",
+        "select * from A where a = [1]",
+        &deep,
+        &nested,
+    ] {
+        let error = Selection::parse(text, &[]).unwrap_err();
+        assert_eq!(error.code, ErrorCode::CQL_SYNTAX, "{text:.60}: {error}");
+    }
+    for text in [
+        "insert into A(a) values (1)",
+        "UPDATE A set a = 1",
+        "delete from A",
+    ] {
+        assert_eq!(
+            Selection::parse(text, &[]).unwrap_err().code,
+            ErrorCode::OTHER,
+            "{text}"
+        );
+    }
+    assert_eq!(
+        Selection::parse("select * from 'A'", &[]).unwrap_err().code,
+        ErrorCode::CQL_SYNTAX
+    );
+    assert_eq!(
+        Selection::parse("select * from A.b", &[]).unwrap_err().code,
+        ErrorCode::INVALID_CLASS_NAME
+    );
+}

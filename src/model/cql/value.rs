@@ -1,0 +1,98 @@
+//! Values: literals, `?`, and what functions make.
+
+use serde_json::json;
+
+use super::lexer::Kind;
+use super::{Parser, syntax_error};
+use crate::model::{CloudError, Value};
+
+impl Parser<'_> {
+    /// A value.
+    pub(super) fn value(&mut self) -> Result<Value, CloudError> {
+        if self.accept("-") {
+            return match self.next() {
+                Kind::Number(number) => serde_json::from_str(&format!("-{number}"))
+                    .map_err(|_| syntax_error("A number is malformed.")),
+                _ => {
+                    self.at -= 1;
+                    Err(self.unexpected(&["a number"]))
+                }
+            };
+        }
+        if self.accept("+") {
+            return self.nested(Self::value);
+        }
+        if self.accept("[") {
+            return self.place();
+        }
+        match self.next() {
+            Kind::Text(text) => Ok(text.into()),
+            Kind::Number(number) => Ok(number.into()),
+            Kind::Parameter => match self.values.next() {
+                Some(value) => Ok(value.clone()),
+                None => Err(syntax_error("There are fewer values (pvalues) than '?'.")),
+            },
+            Kind::Word(word) => self.word_value(&word),
+            Kind::Name(_) | Kind::Sign(_) | Kind::End => {
+                self.at -= 1;
+                Err(self.unexpected(&["a text", "a number", "true", "false", "null", "?", "a function"]))
+            }
+        }
+    }
+
+    fn word_value(&mut self, word: &str) -> Result<Value, CloudError> {
+        match word.to_ascii_lowercase().as_str() {
+            "true" => return Ok(true.into()),
+            "false" => return Ok(false.into()),
+            "null" => return Ok(Value::Null),
+            _ => {}
+        }
+        let function = word.to_ascii_lowercase();
+        if !self.accept("(") {
+            self.at -= 1;
+            return Err(self.unexpected(&["a text in quotes", "a number", "true", "false", "null", "?"]));
+        }
+        let arguments = self.nested(|parser| parser.list(")"))?;
+        match (function.as_str(), arguments.as_slice()) {
+            ("date", [iso]) => Ok(json!({"__type": "Date", "iso": iso})),
+            ("pointer", [class, id]) => Ok(json!({"__type": "Pointer", "className": class, "objectId": id})),
+            ("geopoint", [longitude, latitude]) => Ok(point(longitude, latitude)),
+            ("file", [id]) => Ok(json!({"__type": "File", "id": id})),
+            ("bytes", [base64]) => Ok(json!({"__type": "Bytes", "base64": base64})),
+            _ => Err(syntax_error(&format!(
+                "There is no function {function} of {} values: date(text), pointer(class, id), \
+                 geopoint(longitude, latitude), file(id), bytes(base64).",
+                arguments.len()
+            ))),
+        }
+    }
+
+    /// `[longitude, latitude]`, behind the bracket.
+    fn place(&mut self) -> Result<Value, CloudError> {
+        match self.nested(|parser| parser.list("]"))?.as_slice() {
+            [longitude, latitude] => Ok(point(longitude, latitude)),
+            _ => Err(syntax_error("In brackets stands a place: [longitude, latitude].")),
+        }
+    }
+
+    /// Values up to `end`, which is taken too.
+    pub(super) fn list(&mut self, end: &'static str) -> Result<Vec<Value>, CloudError> {
+        let mut values = Vec::new();
+        if self.accept(end) {
+            return Ok(values);
+        }
+        loop {
+            values.push(self.value()?);
+            if self.accept(end) {
+                return Ok(values);
+            }
+            if !self.accept(",") {
+                return Err(self.unexpected(&[",", end]));
+            }
+        }
+    }
+}
+
+fn point(longitude: &Value, latitude: &Value) -> Value {
+    json!({"__type": "GeoPoint", "longitude": longitude, "latitude": latitude})
+}

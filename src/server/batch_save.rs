@@ -1,0 +1,156 @@
+//! `POST /batch/save`: how the Swift, Objective-C and Java SDKs save objects, those that point to each other included.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::batch::{Element, take_requests};
+use super::context::Context;
+use super::error::no_such_object;
+use super::reply::Reply;
+use super::router::{self, Method};
+use super::write_path::{self, Change, WriteRequest};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Pointer};
+
+/// By what name the client knows an object: its id, or one of the client's own until it has an id.
+const NAME: &str = "__internalId";
+
+/// Which columns point to objects that the same request creates.
+const CHILDREN: &str = "__children";
+
+/// Saves objects in order, and answers what became of each under its `__internalId`.
+///
+/// Several requests may be about one object: what the first of them creates, the later ones change. The first failure
+/// ends the request, and is its answer; what was saved before it stays.
+///
+/// # Errors
+/// 107; 1 for a child that no request has created; those of a write.
+pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<Reply, CloudError> {
+    let mut saved = Saved::default();
+    for request in take_requests(body)? {
+        let (name, request) = saved.prepare(Element::parse(request)?)?;
+        let class = request.class.clone();
+        let answer = write_path::perform(context, request).await?.into_success();
+        saved.note(name, class, answer);
+    }
+    Ok(Reply::ok(saved.answers))
+}
+
+/// What the requests before have made.
+#[derive(Default)]
+struct Saved {
+    /// Objects that this request has created, by the client's name for them.
+    created: BTreeMap<String, Pointer>,
+    answers: Map<String, Value>,
+}
+
+impl Saved {
+    /// A request as a write, and the client's name for its object.
+    fn prepare(&self, mut element: Element) -> Result<(Option<String>, WriteRequest), CloudError> {
+        let body = &mut element.call.body;
+        let name = match body.shift_remove(NAME) {
+            Some(Value::String(name)) => Some(name),
+            None => None,
+            Some(_) => return Err(malformed(&format!("'{NAME}' is text."))),
+        };
+        for (key, child) in self.children(body.shift_remove(CHILDREN))? {
+            body.insert(key, child.to_value());
+        }
+        let known = name.as_deref().and_then(|name| self.created.get(name));
+        // A name of the client's own is no id yet; a PUT on it is about what was created under it.
+        let path = match (&name, element.path.rsplit_once('/')) {
+            (Some(name), Some((class, last))) if last == name && known.is_some() => class,
+            _ => element.path.as_str(),
+        };
+        let mut call = element.call;
+        if known.is_some() || (element.is_new && call.method == Method::Put) {
+            // As the class's path is a creation, and what was created is changed below.
+            call.method = Method::Post;
+        }
+        let Ok(mut write) = router::as_write(path, call)? else {
+            return Err(malformed("/batch/save takes POST and PUT on objects of classes."));
+        };
+        if matches!(write.change, Change::Delete(_)) {
+            return Err(malformed("/batch/save deletes nothing; /batch does."));
+        }
+        if let Some(known) = known {
+            if write.class != known.class_name {
+                return Err(no_such_object(&write.class, &known.object_id));
+            }
+            write.change = Change::Update(known.object_id.clone());
+        }
+        Ok((name, write))
+    }
+
+    /// The columns of `__children`, with what they are to point to.
+    fn children(&self, children: Option<Value>) -> Result<Vec<(String, Pointer)>, CloudError> {
+        let children = match children {
+            None | Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(children)) => children,
+            Some(_) => return Err(malformed(&format!("'{CHILDREN}' is an array."))),
+        };
+        let mut columns = Vec::with_capacity(children.len());
+        for child in &children {
+            let text = |key: &str| child.get(key).and_then(Value::as_str);
+            let (Some(class), Some(name), Some(key)) = (text("className"), text("cid"), text("key")) else {
+                return Err(malformed(&format!(
+                    "One of '{CHILDREN}' has 'className', 'cid' and 'key'."
+                )));
+            };
+            let class_name = ClassName::parse(class)?;
+            let target = match self.created.get(name) {
+                Some(created) => created.clone(),
+                None => Pointer {
+                    class_name: class_name.clone(),
+                    object_id: saved_before(name)?,
+                },
+            };
+            if target.class_name != class_name {
+                return Err(no_such_object(&class_name, &target.object_id));
+            }
+            columns.push((key.to_owned(), target));
+        }
+        Ok(columns)
+    }
+
+    /// Keeps what an object was answered with; of what is answered twice, the later counts.
+    fn note(&mut self, name: Option<String>, class_name: ClassName, answer: Value) {
+        let Value::Object(mut answer) = answer else { return };
+        let id = answer.get("objectId").and_then(Value::as_str);
+        let Some(object_id) = id.and_then(|id| ObjectId::parse(id).ok()) else {
+            return;
+        };
+        let name = name.unwrap_or_else(|| object_id.to_string());
+        if let Some(time) = answer.get("createdAt").cloned() {
+            // These SDKs do not copy it themselves.
+            answer.entry("updatedAt").or_insert(time);
+            let created = Pointer {
+                class_name,
+                object_id,
+            };
+            self.created.entry(name.clone()).or_insert(created);
+        }
+        match self.answers.get_mut(&name) {
+            Some(Value::Object(before)) => before.extend(answer),
+            _ => {
+                self.answers.insert(name, Value::Object(answer));
+            }
+        }
+    }
+}
+
+/// The id of an object that was saved by an earlier request: then its name is its id, which the server has made.
+fn saved_before(name: &str) -> Result<ObjectId, CloudError> {
+    let is_id = name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_id {
+        return ObjectId::parse(name);
+    }
+    Err(CloudError::other(format!(
+        "No request before this one creates an object with the {NAME} '{name}'."
+    )))
+}
+
+fn malformed(text: &str) -> CloudError {
+    CloudError::new(ErrorCode::INVALID_JSON, text)
+}

@@ -1,0 +1,39 @@
+//! `GET /cloudQuery`: queries in CQL.
+
+use serde_json::json;
+
+use super::context::Context;
+use super::error::no_such_class;
+use super::reply::Reply;
+use super::{parameters, query, validate};
+use crate::model::cql::Selection;
+use crate::model::{CloudError, Document, ErrorCode, Value};
+
+/// The rows that a statement finds, the name of their class, and how many there are where that is asked for.
+///
+/// # Errors
+/// 300 where the statement is malformed; 107 where `cql` is missing or `pvalues` is no array; those of a query.
+pub(super) async fn run(context: &Context, parameters: &Document) -> Result<Reply, CloudError> {
+    let malformed = |text: &str| CloudError::new(ErrorCode::INVALID_JSON, text);
+    let text = parameters::text(parameters, "cql").ok_or_else(|| malformed("'cql' is missing."))?;
+    let values = match parameters.get("pvalues") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::String(text)) if text.trim().is_empty() => Vec::new(),
+        Some(Value::String(text)) => {
+            serde_json::from_str(text).map_err(|_| malformed("'pvalues' is a JSON array."))?
+        }
+        Some(Value::Array(values)) => values.clone(),
+        Some(_) => return Err(malformed("'pvalues' is a JSON array.")),
+    };
+    let selection = Selection::parse(text, &values)?;
+    let class_name = validate::class_name(selection.class.as_str())?;
+    let schema = context.schema();
+    let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
+    let found = query::rows(context, &schema, class, selection.query).await?;
+    let results: Vec<Value> = found.results.into_iter().map(Document::into_value).collect();
+    let mut answer = json!({"results": results, "className": class_name.as_str()});
+    if let (Some(count), Some(answer)) = (found.count, answer.as_object_mut()) {
+        answer.insert("count".to_owned(), count.into());
+    }
+    Ok(Reply::ok(answer))
+}

@@ -1,0 +1,119 @@
+//! `/schemas`: which classes there are, and, for the master key, what they are to be.
+//!
+//! `GET /schemas` and `GET /schemas/<C>` are LeanCloud's. What its console does has no path there; here `POST` and
+//! `PUT` on `/schemas/<C>` take a definition (`columns`, `permissions`, `indexes`, `acl`), and
+//! `GET /schemas/<C>/definition` answers it.
+
+mod definition;
+
+use serde_json::{Map, json};
+
+use super::context::Context;
+use super::error::{master_only, no_such_class};
+use super::reply::Reply;
+use crate::model::{Class, ClassName, CloudError, Document, ErrorCode, SchemaChange, Value};
+
+use definition::Definition;
+
+/// The columns that every class has, with their types.
+const EVERYWHERE: [(&str, &str); 4] = [
+    ("objectId", "String"),
+    ("createdAt", "Date"),
+    ("updatedAt", "Date"),
+    ("ACL", "ACL"),
+];
+
+/// `GET /schemas`: every class with its columns.
+///
+/// # Errors
+/// 1 without the master key.
+pub(super) fn all(context: &Context) -> Result<Reply, CloudError> {
+    require_master(context)?;
+    let schema = context.schema();
+    let classes = schema.classes.values();
+    let shown: Map<String, Value> = classes
+        .map(|class| (class.name.to_string(), Value::Object(columns(class))))
+        .collect();
+    Ok(Reply::ok(shown))
+}
+
+/// `GET /schemas/<C>`: the columns of a class.
+///
+/// # Errors
+/// 1 without the master key; 101.
+pub(super) fn one(context: &Context, name: &ClassName) -> Result<Reply, CloudError> {
+    require_master(context)?;
+    let class = context.class(name).ok_or_else(no_such_class)?;
+    Ok(Reply::ok(columns(&class)))
+}
+
+/// `GET /schemas/<C>/definition`: all of a class, in the form in which it is defined.
+///
+/// # Errors
+/// 1 without the master key; 101.
+pub(super) fn definition(context: &Context, name: &ClassName) -> Result<Reply, CloudError> {
+    require_master(context)?;
+    let class = context.class(name).ok_or_else(no_such_class)?;
+    Ok(Reply::ok(definition::show(&class)))
+}
+
+/// `POST /schemas/<C>`: makes a class. All of it is there, or nothing.
+///
+/// # Errors
+/// 1 without the master key, and for a class that is there already; 103, 105, 107, 111, 123.
+pub(super) async fn create(context: &Context, name: ClassName, body: &Document) -> Result<Reply, CloudError> {
+    require_master(context)?;
+    if context.class(&name).is_some() {
+        return Err(CloudError::other(format!(
+            "Class '{name}' is there already: PUT changes it."
+        )));
+    }
+    let mut class = Class::initial(name);
+    Definition::parse(body, &class)?.apply(&mut class);
+    let change = SchemaChange::CreateClass(class.clone());
+    context.database().define(change).await?;
+    Ok(Reply::created(
+        format!("/1.1/schemas/{}", class.name),
+        Document(definition::show(&class)),
+    ))
+}
+
+/// `PUT /schemas/<C>`: changes what the body names, and nothing else. A column keeps its type.
+///
+/// # Errors
+/// As [`create`]; 101; 137 where stored objects break a new unique index. What is malformed changes nothing; of
+/// several changes some may be there when a later one fails.
+pub(super) async fn change(
+    context: &Context,
+    name: &ClassName,
+    body: &Document,
+) -> Result<Reply, CloudError> {
+    require_master(context)?;
+    let class = context.class(name).ok_or_else(no_such_class)?;
+    for change in Definition::parse(body, &class)?.into_changes(name) {
+        context.database().define(change).await?;
+    }
+    let class = context.class(name).ok_or_else(no_such_class)?;
+    Ok(Reply::ok(definition::show(&class)))
+}
+
+fn columns(class: &Class) -> Map<String, Value> {
+    let everywhere = EVERYWHERE.map(|(name, kind)| (name.to_owned(), json!({"type": kind})));
+    let own = class
+        .columns
+        .iter()
+        .map(|(name, column)| (name.clone(), definition::show_column(column)));
+    everywhere.into_iter().chain(own).collect()
+}
+
+fn require_master(context: &Context) -> Result<(), CloudError> {
+    if context.is_master() {
+        Ok(())
+    } else {
+        Err(master_only())
+    }
+}
+
+fn malformed(text: String) -> CloudError {
+    CloudError::new(ErrorCode::INVALID_JSON, text)
+}

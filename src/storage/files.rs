@@ -1,0 +1,257 @@
+//! The bytes of files in a folder: the path is the key.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, stream};
+use tokio::fs;
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use crate::environment::Environment;
+use crate::store::files::{FileContent, FileError, FileKey, FileStore};
+
+/// Where files lie until all of their bytes are there. No key begins with a dot.
+const UNFINISHED: &str = ".unfinished";
+
+/// Bytes that are read at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Files in a folder. One process at a time.
+#[derive(Clone, Debug)]
+pub struct FolderFiles {
+    folder: PathBuf,
+    environment: Environment,
+}
+
+impl FolderFiles {
+    /// Opens the folder, makes it where it is missing, and clears away what an earlier process has left unfinished.
+    ///
+    /// # Errors
+    /// A folder that can be neither read nor made.
+    pub fn open(folder: &Path, environment: Environment) -> io::Result<Self> {
+        let unfinished = folder.join(UNFINISHED);
+        match std::fs::remove_dir_all(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        std::fs::create_dir_all(&unfinished)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            environment,
+        })
+    }
+
+    fn path(&self, key: &FileKey) -> PathBuf {
+        let mut path = self.folder.clone();
+        path.extend(key.names());
+        path
+    }
+}
+
+/// A file that goes away unless it is finished.
+struct Unfinished {
+    path: PathBuf,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "an unfinished file stays until the next start");
+        }
+    }
+}
+
+#[async_trait]
+impl FileStore for FolderFiles {
+    async fn put(&self, key: &FileKey, mut content: FileContent, bytes_max: u64) -> Result<u64, FileError> {
+        let unfinished = Unfinished {
+            path: self
+                .folder
+                .join(UNFINISHED)
+                .join(self.environment.random_text(24)),
+        };
+        let mut file = fs::File::create_new(&unfinished.path).await?;
+        let mut bytes = 0_u64;
+        while let Some(piece) = content.next().await {
+            let piece = piece.map_err(FileError::BrokenOff)?;
+            bytes = bytes.saturating_add(piece.len() as u64);
+            if bytes > bytes_max {
+                return Err(FileError::TooLarge(bytes_max));
+            }
+            file.write_all(&piece).await?;
+        }
+        file.sync_all().await?;
+        drop(file);
+        let path = self.path(key);
+        let parent = path.parent().unwrap_or(&self.folder);
+        fs::create_dir_all(parent).await?;
+        // A link, unlike a rename, never takes the place of another file.
+        match fs::hard_link(&unfinished.path, &path).await {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                if !are_equal(&unfinished.path, &path).await? {
+                    return Err(FileError::Taken);
+                }
+            }
+            other => other?,
+        }
+        for folder in parent
+            .ancestors()
+            .take_while(|folder| folder.starts_with(&self.folder))
+        {
+            fs::File::open(folder).await?.sync_all().await?;
+        }
+        Ok(bytes)
+    }
+
+    async fn size(&self, key: &FileKey) -> Result<Option<u64>, FileError> {
+        match fs::metadata(self.path(key)).await {
+            Ok(found) if found.is_file() => Ok(Some(found.len())),
+            Ok(_) => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn read(&self, key: &FileKey, range: Range<u64>) -> Result<FileContent, FileError> {
+        let mut file = fs::File::open(self.path(key)).await?;
+        if range.start > 0 {
+            file.seek(io::SeekFrom::Start(range.start)).await?;
+        }
+        let left = range.end.saturating_sub(range.start);
+        Ok(Box::pin(stream::try_unfold((file, left), next_piece)))
+    }
+
+    async fn remove(&self, key: &FileKey) -> Result<(), FileError> {
+        match fs::remove_file(self.path(key)).await {
+            Err(error) if !is_absent(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn next_piece((mut file, left): (fs::File, u64)) -> io::Result<Option<(Bytes, (fs::File, u64))>> {
+    let wanted = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+    if wanted == 0 {
+        return Ok(None);
+    }
+    let mut piece = BytesMut::with_capacity(wanted);
+    let read = (&mut file).take(wanted as u64).read_buf(&mut piece).await?;
+    if read == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Some((piece.freeze(), (file, left - read as u64))))
+}
+
+/// Whether two files hold the same.
+async fn are_equal(first: &Path, second: &Path) -> io::Result<bool> {
+    if fs::metadata(first).await?.len() != fs::metadata(second).await?.len() {
+        return Ok(false);
+    }
+    let (mut first, mut second) = (fs::File::open(first).await?, fs::File::open(second).await?);
+    let (mut a, mut b) = (vec![0; PIECE_BYTES], vec![0; PIECE_BYTES]);
+    loop {
+        let read = first.read(&mut a).await?;
+        let (Some(a), Some(b)) = (a.get(..read), b.get_mut(..read)) else {
+            return Ok(false);
+        };
+        if read == 0 {
+            return Ok(true);
+        }
+        second.read_exact(b).await?;
+        if a != b {
+            return Ok(false);
+        }
+    }
+}
+
+/// There is no such file, or a file where the key has a folder.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(pieces: &'static [&'static [u8]]) -> FileContent {
+        Box::pin(stream::iter(
+            pieces.iter().map(|piece| Ok(Bytes::from_static(piece))),
+        ))
+    }
+
+    async fn read_all(files: &FolderFiles, key: &FileKey, range: Range<u64>) -> Vec<u8> {
+        let mut content = files.read(key, range).await.unwrap();
+        let mut bytes = Vec::new();
+        while let Some(piece) = content.next().await {
+            bytes.extend_from_slice(&piece.unwrap());
+        }
+        bytes
+    }
+
+    fn unfinished(folder: &Path) -> usize {
+        std::fs::read_dir(folder.join(UNFINISHED)).unwrap().count()
+    }
+
+    #[tokio::test]
+    async fn what_is_put_can_be_read_and_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = FolderFiles::open(folder.path(), Environment::system()).unwrap();
+        let key = FileKey::parse("a/b.txt").unwrap();
+        assert_eq!(files.size(&key).await.unwrap(), None);
+        let bytes = files
+            .put(&key, content(&[b"hello ", b"world"]), 100)
+            .await
+            .unwrap();
+        assert_eq!((bytes, files.size(&key).await.unwrap()), (11, Some(11)));
+        assert_eq!(read_all(&files, &key, 0..11).await, b"hello world");
+        assert_eq!(read_all(&files, &key, 4..7).await, b"o w");
+        // Again is fine, another is not.
+        files.put(&key, content(&[b"hello world"]), 100).await.unwrap();
+        for other in [&[b"hello earth".as_slice()] as &[_], &[b"hello"]] {
+            let refused = files.put(&key, content(other), 100).await.unwrap_err();
+            assert!(matches!(refused, FileError::Taken), "{refused}");
+        }
+        let refused = files
+            .put(&FileKey::parse("c").unwrap(), content(&[b"123", b"456"]), 5)
+            .await;
+        assert!(matches!(refused, Err(FileError::TooLarge(5))), "{refused:?}");
+        assert_eq!(unfinished(folder.path()), 0);
+        assert_eq!(read_all(&files, &key, 0..11).await, b"hello world");
+
+        files.remove(&key).await.unwrap();
+        files.remove(&key).await.unwrap();
+        assert_eq!(files.size(&key).await.unwrap(), None);
+        assert_eq!(files.size(&FileKey::parse("a").unwrap()).await.unwrap(), None);
+        assert_eq!(
+            files.size(&FileKey::parse("a/b.txt/c").unwrap()).await.unwrap(),
+            None
+        );
+    }
+
+    #[tokio::test]
+    async fn what_broke_off_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = FolderFiles::open(folder.path(), Environment::system()).unwrap();
+        let key = FileKey::parse("a").unwrap();
+        let broken = stream::iter([
+            Ok(Bytes::from_static(b"half")),
+            Err(io::ErrorKind::ConnectionReset.into()),
+        ]);
+        let failed = files.put(&key, Box::pin(broken), 100).await;
+        assert!(matches!(failed, Err(FileError::BrokenOff(_))), "{failed:?}");
+        assert_eq!(
+            (files.size(&key).await.unwrap(), unfinished(folder.path())),
+            (None, 0)
+        );
+        // A process that died has left something; the next one clears it away.
+        std::fs::write(folder.path().join(UNFINISHED).join("x"), b"half").unwrap();
+        FolderFiles::open(folder.path(), Environment::system()).unwrap();
+        assert_eq!(unfinished(folder.path()), 0);
+    }
+}

@@ -1,0 +1,52 @@
+//! How far each class has been written.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use crate::model::{ClassName, Timestamp};
+use crate::store::{Progress, WriteOutcome, Written};
+
+/// The classes that were written, or asked about.
+#[derive(Debug, Default)]
+pub(super) struct Progresses(RwLock<HashMap<ClassName, Progress>>);
+
+impl Progresses {
+    /// What is known of a class.
+    pub(super) fn of(&self, class: &ClassName) -> Option<Progress> {
+        let classes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        classes.get(class).copied()
+    }
+
+    /// Takes note of when a class was last written before the store was opened, unless it has been written since.
+    pub(super) fn begin(&self, class: &ClassName, last: Option<Timestamp>) -> Progress {
+        let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let progress = Progress { writes: 0, last };
+        *classes.entry(class.clone()).or_insert(progress)
+    }
+
+    /// Takes note of writes that are committed; to be called before any of them is answered.
+    pub(super) fn advance<'w>(
+        &self,
+        now: Timestamp,
+        written: impl Iterator<Item = (&'w ClassName, &'w Written)>,
+    ) {
+        let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for (class, written) in written {
+            let at = written.updated_at.unwrap_or(now);
+            let progress = match classes.get_mut(class) {
+                Some(progress) => progress,
+                None => classes.entry(class.clone()).or_default(),
+            };
+            progress.writes += 1;
+            progress.last = progress.last.max(Some(at));
+        }
+    }
+}
+
+/// What an outcome has written.
+pub(super) fn applied(outcome: &WriteOutcome) -> Option<&Written> {
+    match outcome {
+        WriteOutcome::Applied(written) => Some(written),
+        WriteOutcome::NotMatched | WriteOutcome::Rejected(_) | WriteOutcome::Unknown(_) => None,
+    }
+}

@@ -1,0 +1,329 @@
+//! Users of other platforms: logging in, linking, unlinking, anonymous users, unions.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::support::{Answer, As, TestServer, start};
+
+async fn log_in(server: &TestServer, data: Value) -> Answer {
+    server
+        .post(&As::client(), "/users", json!({"authData": data}))
+        .await
+}
+
+fn token(answer: &Answer) -> &str {
+    answer.body["sessionToken"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn whoever_a_platform_knows_is_one_user() {
+    let server = start().await;
+    let weibo = json!({"weibo": {"uid": "u1", "access_token": "first"}});
+    let created = log_in(&server, weibo.clone()).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(
+        created.keys(),
+        [
+            "authData",
+            "createdAt",
+            "emailVerified",
+            "mobilePhoneVerified",
+            "objectId",
+            "sessionToken",
+            "updatedAt",
+            "username"
+        ]
+    );
+    assert_eq!(
+        created.header("location"),
+        format!("/1.1/classes/_User/{}", created.id())
+    );
+    assert_eq!(created.body["authData"], weibo);
+    let name = created.body["username"].as_str().unwrap();
+    assert!(name.len() == 25 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+
+    // The second time: 200, the same token, the newest data; a session that the request shows has no say.
+    let (_, toms) = server.sign_up("tom").await;
+    let body = json!({"authData": {"weibo": {"uid": "u1", "access_token": "second"}}, "nickname": "ignored"});
+    let known = server.post(&As::user(&toms), "/users", body.clone()).await;
+    assert_eq!((known.status, known.header("location")), (200, ""));
+    assert_eq!((known.id(), token(&known)), (created.id(), token(&created)));
+    assert_eq!(known.body["authData"]["weibo"]["access_token"], "second");
+    assert!(known.body.get("nickname").is_none());
+    assert!(known.body["updatedAt"].as_str() > created.body["updatedAt"].as_str());
+    // The other spelling of the path, and a batch.
+    let same = server.post(&As::client(), "/classes/_User", body.clone()).await;
+    assert_eq!((same.status, same.id()), (200, created.id()));
+    let batch = json!({"requests": [{"method": "POST", "path": "/1.1/users", "body": body}]});
+    let same = server.post(&As::client(), "/batch", batch).await;
+    assert_eq!(same.body[0]["success"]["objectId"], created.body["objectId"]);
+
+    let other = log_in(&server, json!({"weibo": {"uid": "u2"}})).await;
+    assert_eq!(other.status, 201);
+    assert_ne!(other.id(), created.id());
+    let strict = server
+        .post(
+            &As::client(),
+            "/users?failOnNotExist=true",
+            json!({"authData": {"weibo": {"uid": "u3"}}}),
+        )
+        .await;
+    assert_eq!(strict.error(), (400, 211));
+    assert_eq!(strict.body["error"], "Could not find user.");
+    let named = json!({"username": "chosen", "authData": {"weibo": {"uid": "u4"}}, "nickname": "n"});
+    let named = server.post(&As::client(), "/users", named).await;
+    assert_eq!(
+        (&named.body["username"], &named.body["nickname"]),
+        (&json!("chosen"), &json!("n"))
+    );
+}
+
+#[tokio::test]
+async fn what_a_platform_must_say() {
+    let server = start().await;
+    for (data, code) in [
+        (json!({"weixin": {"access_token": "x"}}), 250),
+        (json!({"weibo": {"uid": ""}}), 250),
+        (json!({"weibo": {"uid": {"$ne": "x"}}}), 250),
+        (json!({"anonymous": {"uid": "x"}}), 250),
+        (json!({}), 250),
+        (json!({"_weixin_unionid": {"uid": "somebody's"}}), 250),
+        (json!({"weibo": "x"}), 107),
+        (json!({"a.b": {"uid": "x"}}), 107),
+        (json!([]), 107),
+    ] {
+        let refused = log_in(&server, data.clone()).await;
+        assert_eq!(refused.error(), (400, code), "{data}");
+    }
+    let users = server.find(&As::master(), "_User", json!({})).await;
+    assert_eq!(users, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_user_links_and_unlinks_platforms() {
+    let server = start().await;
+    let (id, toms) = server.sign_up("tom").await;
+    let own = As::user(&toms);
+    let path = format!("/classes/_User/{id}");
+    let weixin = json!({"openid": "o1", "access_token": "t"});
+    let linked = server
+        .put(
+            &own,
+            &format!("{path}?new=true"),
+            json!({"authData": {"weixin": weixin}}),
+        )
+        .await;
+    assert_eq!(
+        (linked.status, linked.keys()),
+        (200, vec!["authData", "objectId", "updatedAt"])
+    );
+    let linked = server
+        .put(
+            &own,
+            &format!("{path}?new=true"),
+            json!({"authData": {"github": {"uid": "g1"}}}),
+        )
+        .await;
+    assert_eq!(
+        linked.body["authData"],
+        json!({"weixin": weixin, "github": {"uid": "g1"}})
+    );
+    let login = log_in(&server, json!({"weixin": {"openid": "o1"}})).await;
+    assert_eq!(
+        (login.status, login.id(), token(&login)),
+        (200, id.clone(), &*toms)
+    );
+
+    // Nobody else gets what is taken, neither by linking nor at once with others.
+    let (jerry, jerrys) = server.sign_up("jerry").await;
+    let stolen = server
+        .put(
+            &As::user(&jerrys),
+            &format!("/users/{jerry}"),
+            json!({"authData": {"github": {"uid": "g1"}}}),
+        )
+        .await;
+    assert_eq!(stolen.error(), (400, 137));
+    assert_eq!(
+        stolen.body["error"],
+        "A unique field was given a value that is already taken."
+    );
+    // Only the owner and the master key see it.
+    let seen = async |caller: &As| {
+        let user = server.get(caller, &path, &[]).await.body;
+        user.get("authData").is_some()
+    };
+    assert!(seen(&own).await && seen(&As::master()).await);
+    assert!(!seen(&As::client()).await && !seen(&As::user(&jerrys)).await);
+
+    let unlinked = server
+        .put(&own, &path, json!({"authData.weixin": {"__op": "Delete"}}))
+        .await;
+    assert_eq!(
+        (unlinked.status, unlinked.keys()),
+        (200, vec!["objectId", "updatedAt"])
+    );
+    let unlinked = server
+        .put(&own, &path, json!({"authData": {"github": null}}))
+        .await;
+    assert_eq!(unlinked.status, 200);
+    assert_eq!(server.read("_User", &id).await["authData"], json!({}));
+    let free = server
+        .put(
+            &As::user(&jerrys),
+            &format!("/users/{jerry}"),
+            json!({"authData": {"github": {"uid": "g1"}}}),
+        )
+        .await;
+    assert_eq!(free.status, 200);
+    let (_, stranger) = server.sign_up("spike").await;
+    let refused = server
+        .put(
+            &As::user(&stranger),
+            &path,
+            json!({"authData": {"qq": {"openid": "1"}}}),
+        )
+        .await;
+    assert_eq!(refused.error(), (403, 206));
+    let part = server
+        .put(&own, &path, json!({"authData.weixin.openid": "x"}))
+        .await;
+    assert_eq!(part.error(), (403, 119));
+}
+
+#[tokio::test]
+async fn an_anonymous_user_becomes_somebody() {
+    let server = start().await;
+    let start_anonymously = async |id: &str| {
+        let user = log_in(&server, json!({"anonymous": {"id": id}})).await;
+        assert_eq!(user.status, 201);
+        (user.id(), token(&user).to_owned())
+    };
+    // By a platform.
+    let (id, session) = start_anonymously("a1").await;
+    let linked = server
+        .put(
+            &As::user(&session),
+            &format!("/users/{id}?new=true"),
+            json!({"authData": {"github": {"uid": "g"}}}),
+        )
+        .await;
+    assert_eq!(linked.body["authData"], json!({"github": {"uid": "g"}}));
+    // By name and password: the session goes on, as nobody can have known another password.
+    let (id, session) = start_anonymously("a2").await;
+    let body = json!({"username": "tom", "password": "cat"});
+    let signed_up = server
+        .put(&As::user(&session), &format!("/users/{id}"), body.clone())
+        .await;
+    assert_eq!(
+        (signed_up.status, signed_up.keys()),
+        (200, vec!["objectId", "updatedAt"])
+    );
+    assert_eq!(server.read("_User", &id).await["authData"], json!({}));
+    let login = server.post(&As::client(), "/login", body).await;
+    assert_eq!((login.id(), token(&login)), (id, &*session));
+    // Who was anonymous is a stranger from now on.
+    let again = log_in(&server, json!({"anonymous": {"id": "a2"}})).await;
+    assert_eq!(again.status, 201);
+}
+
+#[tokio::test]
+async fn accounts_of_one_union_are_one_user() {
+    let server = start().await;
+    let account = |name: &str, id: &str, main: bool| json!({name: {"uid": id, "platform": "weixin", "unionid": "union", "main_account": main}});
+    let main = log_in(&server, account("weixin_1", "1", true)).await;
+    assert_eq!(main.status, 201);
+    assert_eq!(main.body["authData"]["_weixin_unionid"], json!({"uid": "union"}));
+    let side = log_in(&server, account("weixin_2", "2", false)).await;
+    assert_eq!(
+        (side.status, side.id(), token(&side)),
+        (200, main.id(), token(&main))
+    );
+    assert_eq!(
+        super::support::sorted_keys(&side.body["authData"]),
+        ["_weixin_unionid", "weixin_1", "weixin_2"]
+    );
+    // From now on without the union, too.
+    let side = log_in(&server, json!({"weixin_2": {"uid": "2"}})).await;
+    assert_eq!((side.status, side.id()), (200, main.id()));
+    // An account that is not the main one makes no union.
+    let other = json!({"qq_1": {"uid": "1", "platform": "qq", "unionid": "u", "main_account": false}});
+    let other = log_in(&server, other).await;
+    assert!(other.body["authData"].get("_qq_unionid").is_none());
+    // SDKs send back what the server has added: it is not taken for the client's word.
+    let echo = json!({"_weixin_unionid": {"uid": "other"}, "weixin_3": {"uid": "3"}});
+    let echoed = log_in(&server, echo).await;
+    assert!(echoed.body["authData"].get("_weixin_unionid").is_none());
+}
+
+#[tokio::test]
+async fn many_first_logins_at_once_make_one_user() {
+    let server = Arc::new(start().await);
+    // The first platform of an app; each has its own first login.
+    for platform in ["weibo", "qq"] {
+        let logins = (0..16).map(|_| {
+            let server = Arc::clone(&server);
+            let key = if platform == "qq" { "openid" } else { "uid" };
+            tokio::spawn(async move { log_in(&server, json!({platform: {key: "same"}})).await })
+        });
+        let answers: Vec<Answer> = futures_util::future::join_all(logins)
+            .await
+            .into_iter()
+            .map(Result::unwrap)
+            .collect();
+        assert!(
+            answers
+                .iter()
+                .all(|answer| answer.status == 200 || answer.status == 201),
+            "{answers:?}"
+        );
+        let created = answers.iter().filter(|answer| answer.status == 201).count();
+        let first = answers[0].id();
+        assert!(created == 1 && answers.iter().all(|answer| answer.id() == first));
+    }
+}
+
+/// Users that were imported may hold `null`, into which MongoDB puts nothing.
+#[tokio::test]
+async fn users_of_old_can_be_linked_too() {
+    use paylog::model::{ClassName, Update};
+    use paylog::store::{Write, WriteOutcome};
+    let server = start().await;
+    let fields = Update::new()
+        .set("username", "old")
+        .set("authData", Value::Null)
+        .set("sessionToken", "oldsessiontokenoldsession");
+    let written = server
+        .database
+        .write(Write::create(&ClassName::user(), fields))
+        .await;
+    let WriteOutcome::Applied(written) = written else {
+        panic!("{written:?}");
+    };
+    let path = format!("/users/{}?new=true", written.object_id.unwrap());
+    let own = As::user("oldsessiontokenoldsession");
+    let linked = server
+        .put(&own, &path, json!({"authData": {"weibo": {"uid": "1"}}}))
+        .await;
+    assert_eq!(
+        linked.body["authData"],
+        json!({"weibo": {"uid": "1"}}),
+        "{linked:?}"
+    );
+}
+
+#[tokio::test]
+async fn clients_do_not_search_what_platforms_say() {
+    let server = start().await;
+    log_in(&server, json!({"weibo": {"uid": "1"}})).await;
+    let condition = json!({"authData.weibo.uid": "1"}).to_string();
+    for path in ["/users", "/users/strictlyQuery"] {
+        let refused = server.get(&As::client(), path, &[("where", &condition)]).await;
+        assert_eq!(refused.status, 403, "{refused:?}");
+    }
+    let found = server
+        .get(&As::master(), "/users", &[("where", &condition)])
+        .await;
+    assert_eq!(found.body["results"].as_array().unwrap().len(), 1);
+}

@@ -1,0 +1,441 @@
+//! Files: uploaded as the SDKs do it, served in parts, safe to open, and gone when they are deleted.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::support::{Answer, As, TestServer, answer, start, start_with};
+
+/// What the JavaScript, Python, Java and Swift SDKs do: ask for a token, PUT the bytes, say how it went.
+async fn upload(server: &TestServer, caller: &As, request: Value, content: &[u8]) -> Answer {
+    let token = server.post(caller, "/fileTokens", request).await;
+    assert_eq!(token.status, 200, "{token:?}");
+    let put = server
+        .absolute(Method::PUT, token.body["upload_url"].as_str().unwrap())
+        .header("Content-Type", token.body["mime_type"].as_str().unwrap())
+        .header("Cache-Control", "public, max-age=31536000");
+    let put = answer(put.body(content.to_vec())).await;
+    assert_eq!(put.status, 200, "{put:?}");
+    let said = json!({"token": token.body["token"], "result": true});
+    let closed = server.post(caller, "/fileCallback", said).await;
+    assert_eq!((closed.status, &closed.body), (200, &json!({})));
+    token
+}
+
+async fn download(server: &TestServer, file: &Answer, headers: &[(&str, &str)]) -> Answer {
+    let mut request = server.absolute(Method::GET, file.body["url"].as_str().unwrap());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    answer(request).await
+}
+
+#[tokio::test]
+async fn a_file_is_uploaded_read_and_deleted() {
+    let server = start().await;
+    let client = As::client();
+    let request = json!({"name": "hello.txt", "mime_type": "text/plain", "ACL": null,
+        "metaData": {"size": 11, "owner": "unknown"}, "keep_file_name": null});
+    let file = upload(&server, &client, request, b"hello world").await;
+    assert_eq!(
+        file.keys(),
+        [
+            "bucket",
+            "createdAt",
+            "key",
+            "metaData",
+            "mime_type",
+            "objectId",
+            "provider",
+            "token",
+            "upload_url",
+            "url"
+        ]
+    );
+    assert_eq!(file.body["provider"], "s3");
+    let key = file.body["key"].as_str().unwrap();
+    assert!(key.len() == 36 && key.ends_with(".txt"), "{key}");
+    let url = file.body["url"].as_str().unwrap();
+    assert_eq!(url, server.url("").replace("/1.1", &format!("/files/{key}")));
+
+    let whole = download(&server, &file, &[]).await;
+    assert_eq!((whole.status, &whole.body), (200, &json!("hello world")));
+    assert_eq!(whole.header("content-type"), "text/plain");
+    assert_eq!(whole.header("content-length"), "11");
+    assert_eq!(whole.header("accept-ranges"), "bytes");
+
+    // The row, under each of its names.
+    let id = file.id();
+    for path in [
+        format!("/files/{id}"),
+        format!("/classes/_File/{id}"),
+        format!("/classes/files/{id}"),
+    ] {
+        let row = server.get(&client, &path, &[]).await;
+        assert_eq!(
+            row.keys(),
+            [
+                "bucket",
+                "createdAt",
+                "key",
+                "metaData",
+                "mime_type",
+                "name",
+                "objectId",
+                "updatedAt",
+                "url"
+            ]
+        );
+        assert_eq!(
+            (&row.body["url"], &row.body["name"]),
+            (&json!(url), &json!("hello.txt"))
+        );
+    }
+    let found = server.find(&client, "_File", json!({"key": key})).await;
+    assert_eq!((found.len(), &found[0]["url"]), (1, &json!(url)));
+
+    // Rows do not change, and go with their bytes, by the master key.
+    let path = format!("/files/{id}");
+    assert_eq!(
+        server.put(&client, &path, json!({"name": "x"})).await.error(),
+        (403, 403)
+    );
+    assert_eq!(server.delete(&client, &path).await.error(), (403, 403));
+    assert_eq!(server.delete(&As::master(), &path).await.status, 200);
+    assert_eq!(download(&server, &file, &[]).await.error(), (404, 101));
+    assert_eq!(server.get(&client, &path, &[]).await.body, json!({}));
+}
+
+#[tokio::test]
+async fn a_part_of_a_file() {
+    let server = start().await;
+    let file = upload(&server, &As::client(), json!({"name": "n.txt"}), b"0123456789").await;
+    for (range, part, content_range) in [
+        ("bytes=0-3", "0123", "bytes 0-3/10"),
+        ("bytes=4-", "456789", "bytes 4-9/10"),
+        ("bytes=-2", "89", "bytes 8-9/10"),
+    ] {
+        let got = download(&server, &file, &[("Range", range)]).await;
+        // A body of digits reads as a number.
+        let body = got.body.as_str().map_or(got.body.to_string(), ToOwned::to_owned);
+        let expected = part.trim_start_matches('0');
+        assert_eq!(
+            (got.status, body.trim_start_matches('0')),
+            (206, expected),
+            "{range}"
+        );
+        assert_eq!(got.header("content-range"), content_range);
+        assert_eq!(got.header("content-length"), part.len().to_string());
+    }
+    let beyond = download(&server, &file, &[("Range", "bytes=10-")]).await;
+    assert_eq!(
+        (beyond.status, beyond.header("content-range")),
+        (416, "bytes */10")
+    );
+    let several = download(&server, &file, &[("Range", "bytes=0-1,4-5")]).await;
+    assert_eq!(several.status, 200);
+
+    let whole = download(&server, &file, &[]).await;
+    let tag = whole.header("etag").to_owned();
+    let known = download(&server, &file, &[("If-None-Match", &tag)]).await;
+    assert_eq!(known.status, 304);
+    for (tag, status) in [(tag.as_str(), 206), ("\"other\"", 200)] {
+        let resumed = download(&server, &file, &[("Range", "bytes=4-"), ("If-Range", tag)]).await;
+        assert_eq!(resumed.status, status);
+    }
+    let head = server.absolute(Method::HEAD, file.body["url"].as_str().unwrap());
+    let head = head.send().await.unwrap();
+    assert_eq!(
+        (
+            head.status().as_u16(),
+            head.headers()["content-length"].to_str().unwrap()
+        ),
+        (200, "10")
+    );
+    let posted = server.absolute(Method::POST, file.body["url"].as_str().unwrap());
+    assert_eq!(answer(posted).await.error(), (405, 1));
+}
+
+/// Whoever uploads a page must not act for those who open it.
+#[tokio::test]
+async fn no_file_runs_in_a_browser() {
+    let server = start().await;
+    for (name, said, kind, shown) in [
+        ("x.html", json!("text/html"), "text/html", "attachment"),
+        ("x.svg", json!(null), "image/svg+xml", "attachment"),
+        ("x.html", json!(null), "text/html", "attachment"),
+        ("x", json!(7), "application/octet-stream", "attachment"),
+        ("x.png", json!("a\r\nSet-Cookie: b"), "image/png", "inline"),
+        ("照片.png", json!("image/png"), "image/png", "inline"),
+    ] {
+        let file = upload(
+            &server,
+            &As::client(),
+            json!({"name": name, "mime_type": said}),
+            b"<script>1</script>",
+        )
+        .await;
+        let got = download(&server, &file, &[]).await;
+        assert_eq!(got.status, 200);
+        assert_eq!(got.header("content-type"), kind, "{name}");
+        assert_eq!(got.header("x-content-type-options"), "nosniff");
+        assert_eq!(
+            got.header("content-security-policy"),
+            "default-src 'none'; sandbox"
+        );
+        let disposition = got.header("content-disposition");
+        assert!(
+            disposition.starts_with(&format!("{shown}; filename*=UTF-8''")),
+            "{disposition}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_path_leads_out_of_the_folder() {
+    let server = start().await;
+    let client = As::client();
+    std::fs::write(server.folder().join("secret"), b"secret").unwrap();
+    for path in [
+        "/files/../secret",
+        "/files/..%2fsecret",
+        "/files/%2e%2e/secret",
+        "/files/a/..%2f..%2fsecret",
+        "/files/.unfinished",
+        "/files//etc/passwd",
+        "/files/%00",
+        "/files/a%5c..%5cb",
+    ] {
+        let url = format!("{}{path}", server.url("").trim_end_matches("/1.1"));
+        let got = answer(server.absolute(Method::GET, &url)).await;
+        assert_eq!(got.status, 404, "{path}: {got:?}");
+    }
+    // A name is no path either; and only the master key chooses a key.
+    for (request, status) in [
+        (json!({"name": "../../secret", "keep_file_name": true}), 200),
+        (json!({"name": "a", "prefix": "../.."}), 400),
+        (json!({"name": "a", "prefix": "2026/avatars"}), 200),
+        (json!({"name": "a", "key": "robots.txt"}), 400),
+    ] {
+        let token = server.post(&client, "/fileTokens", request.clone()).await;
+        assert_eq!(token.status, status, "{request}");
+        if status == 200 {
+            assert!(!token.body["key"].as_str().unwrap().contains(".."), "{token:?}");
+        }
+    }
+    for key in ["../secret", "/etc/passwd", ".hidden", "a//b", ""] {
+        let token = server
+            .post(&As::master(), "/fileTokens", json!({"name": "a", "key": key}))
+            .await;
+        let chosen = token.body["key"].as_str().unwrap_or_default() == key;
+        assert!(!chosen, "{token:?}");
+    }
+    let robots = upload(
+        &server,
+        &As::master(),
+        json!({"name": "a", "key": "robots.txt"}),
+        b"User-agent: *",
+    )
+    .await;
+    assert!(
+        robots.body["url"]
+            .as_str()
+            .unwrap()
+            .ends_with("/files/robots.txt")
+    );
+    // Nobody lays hands on bytes by making a row for their key.
+    for caller in [&client, &As::master()] {
+        let stolen = server
+            .post(caller, "/files", json!({"name": "x", "key": "robots.txt"}))
+            .await;
+        assert!(stolen.status == 400, "{stolen:?}");
+    }
+    let kept = upload(
+        &server,
+        &client,
+        json!({"name": "a b/照片 1.png", "keep_file_name": true}),
+        b"png",
+    )
+    .await;
+    assert!(kept.body["key"].as_str().unwrap().ends_with("/照片 1.png"));
+    assert_eq!(download(&server, &kept, &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
+    let server = start_with(None, |config| config.file_bytes_max = 10).await;
+    let client = As::client();
+    let token = server.post(&client, "/fileTokens", json!({"name": "a"})).await;
+    let url = token.body["upload_url"].as_str().unwrap().to_owned();
+    let put = async |url: &str, content: &'static [u8]| {
+        answer(server.absolute(Method::PUT, url).body(content)).await
+    };
+    assert_eq!(put(&url, b"01234567890").await.error(), (413, 413));
+    assert_eq!(put(&url, b"0123456789").await.status, 200);
+    // The answer was lost: the same again. But nothing else.
+    assert_eq!(put(&url, b"0123456789").await.status, 200);
+    assert_eq!(put(&url, b"9876543210").await.error(), (409, 1));
+    let forged = url.rsplit_once('.').unwrap().0;
+    assert_eq!(put(&format!("{forged}.AAAA"), b"x").await.error(), (403, 1));
+    let got = answer(server.absolute(Method::GET, &url)).await;
+    assert_eq!(got.error(), (405, 1));
+    // Browsers may send what headers they like.
+    let preflight = server
+        .absolute(Method::OPTIONS, &url)
+        .header("Origin", "https://example.com")
+        .header("Access-Control-Request-Method", "PUT")
+        .header(
+            "Access-Control-Request-Headers",
+            "cache-control,content-type,x-own",
+        );
+    let preflight = answer(preflight).await;
+    assert_eq!(preflight.status, 200);
+    assert_eq!(
+        preflight.header("access-control-allow-origin"),
+        "https://example.com"
+    );
+    assert_eq!(
+        preflight.header("access-control-allow-headers"),
+        "cache-control,content-type,x-own"
+    );
+
+    // An upload that failed takes its row along.
+    let failed = server.post(&client, "/fileTokens", json!({"name": "b"})).await;
+    let url = failed.body["upload_url"].as_str().unwrap();
+    assert_eq!(put(url, b"half").await.status, 200);
+    let said = json!({"token": failed.body["token"], "result": false});
+    assert_eq!(server.post(&client, "/fileCallback", said).await.status, 200);
+    assert_eq!(download(&server, &failed, &[]).await.status, 404);
+    assert_eq!(put(url, b"again").await.error(), (404, 101));
+    for body in [json!({}), json!({"token": "x", "result": true})] {
+        let refused = server.post(&client, "/fileCallback", body).await;
+        assert!(refused.status == 400 || refused.status == 403, "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn files_elsewhere_are_rows_with_an_address() {
+    let server = start().await;
+    let client = As::client();
+    let external = json!({"name": "logo.png", "url": "https://example.com/logo.png", "mime_type": null,
+        "metaData": {"__source": "external", "owner": "unknown"}, "ACL": null});
+    for path in ["/files", "/classes/_File"] {
+        let created = server.post(&client, path, external.clone()).await;
+        assert_eq!(
+            (created.status, created.keys()),
+            (201, vec!["createdAt", "objectId"])
+        );
+        let row = server
+            .get(&client, &format!("/files/{}", created.id()), &[])
+            .await
+            .body;
+        assert_eq!(row["url"], "https://example.com/logo.png");
+        assert_eq!(row["mime_type"], "image/png");
+    }
+    for url in [
+        json!("javascript:alert(1)"),
+        json!("https://"),
+        json!(7),
+        Value::Null,
+    ] {
+        let refused = server
+            .post(&client, "/files", json!({"name": "x", "url": url}))
+            .await;
+        assert_eq!(refused.error(), (400, 1), "{url}");
+    }
+    assert_eq!(server.post(&client, "/files", json!({})).await.error(), (400, 1));
+}
+
+/// A column of an object holds a file's id, and shows the whole file.
+#[tokio::test]
+async fn objects_show_their_files() {
+    let server = start().await;
+    let client = As::client();
+    let file = upload(&server, &client, json!({"name": "a.png"}), b"png").await;
+    let value = json!({"__type": "File", "id": file.id(), "name": "a.png"});
+    let created = server
+        .post(
+            &client,
+            "/classes/Album?fetchWhenSave=true",
+            json!({"cover": value, "all": [value], "n": 1}),
+        )
+        .await;
+    let shown = |cover: &Value| {
+        assert_eq!(
+            super::support::sorted_keys(cover),
+            [
+                "__type",
+                "bucket",
+                "createdAt",
+                "key",
+                "mime_type",
+                "name",
+                "objectId",
+                "updatedAt",
+                "url"
+            ],
+            "{cover}"
+        );
+        assert_eq!(
+            (&cover["__type"], &cover["objectId"], &cover["url"]),
+            (&json!("File"), &json!(file.id()), &file.body["url"])
+        );
+    };
+    shown(&created.body["cover"]);
+    let path = format!("/classes/Album/{}", created.id());
+    let one = server.get(&client, &path, &[]).await.body;
+    shown(&one["cover"]);
+    // Inside of arrays only where it is asked for.
+    assert!(one["all"][0].get("url").is_none());
+    let listed = server
+        .get(&client, "/classes/Album", &[("include", "all")])
+        .await
+        .body;
+    shown(&listed["results"][0]["cover"]);
+    shown(&listed["results"][0]["all"][0]);
+    // In included objects, and for users.
+    let album = super::support::pointer("Album", &created.id());
+    server.create(&client, "Song", json!({"album": album})).await;
+    let songs = server
+        .get(&client, "/classes/Song", &[("include", "album")])
+        .await
+        .body;
+    shown(&songs["results"][0]["album"]["cover"]);
+    let (id, token) = server.sign_up("tom").await;
+    let avatar = json!({"avatar": value});
+    let own = As::user(&token);
+    let updated = server.put(&own, &format!("/users/{id}?new=true"), avatar).await;
+    shown(&updated.body["avatar"]);
+    shown(&server.get(&own, "/users/me", &[]).await.body["avatar"]);
+    // What is gone stays what it was.
+    server
+        .delete(&As::master(), &format!("/files/{}", file.id()))
+        .await;
+    let one = server.get(&client, &path, &[]).await.body;
+    assert_eq!(one["cover"], value);
+}
+
+#[tokio::test]
+async fn addresses_are_the_clients_or_the_public_one() {
+    let server = start_with(None, |config| {
+        config.public_url = Some("https://api.example.com/".into());
+    })
+    .await;
+    let token = server
+        .post(&As::client(), "/fileTokens", json!({"name": "a"}))
+        .await
+        .body;
+    for key in ["url", "upload_url"] {
+        assert!(
+            token[key]
+                .as_str()
+                .unwrap()
+                .starts_with("https://api.example.com/"),
+            "{token}"
+        );
+    }
+    let without = start_with(None, |config| config.files = None).await;
+    let refused = without
+        .post(&As::client(), "/fileTokens", json!({"name": "a"}))
+        .await;
+    assert_eq!(refused.error(), (400, 1));
+}
