@@ -302,7 +302,7 @@ async fn answer(
     let path = parts.uri.path();
     if parts.method == axum::http::Method::GET && path.trim_end_matches('/') == "/1.1/date" {
         // One of the official clients asks for the time without showing any key.
-        return Ok(classes::date(&shared.config.environment));
+        return Ok((Ok(classes::date(&shared.config.environment)), None));
     }
     let body = read_body(body, BODY_BYTES_MAX, BODY_TIMEOUT).await?;
     let incoming = Incoming::read(&shared.config.credentials, &parts.headers, &body)?;

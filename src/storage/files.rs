@@ -213,7 +213,8 @@ mod tests {
         assert_eq!(read_all(&files, &key, 4..7).await, b"o w");
         // Again is fine, another is not.
         files.put(&key, content(&[b"hello world"]), 100).await.unwrap();
-        for other in [&[b"hello earth".as_slice()] as &[_], &[b"hello"]] {
+        const OTHERS: [&[&[u8]]; 2] = [&[b"hello earth"], &[b"hello"]];
+        for other in OTHERS {
             let refused = files.put(&key, content(other), 100).await.unwrap_err();
             assert!(matches!(refused, FileError::Taken), "{refused}");
         }
