@@ -262,6 +262,43 @@ fn queries() -> impl Strategy<Value = Query> {
         })
 }
 
+/// Points that lie close together, far apart, at a pole and at the date line.
+fn points() -> impl Strategy<Value = Value> {
+    let point = |latitude: f64, longitude: f64| json!({"__type": "GeoPoint", "latitude": latitude, "longitude": longitude});
+    prop_oneof![
+        4 => (-20_i32..20, -20_i32..20).prop_map(move |(north, east)| {
+            point(39.9 + f64::from(north) / 500.0, 116.4 + f64::from(east) / 500.0)
+        }),
+        2 => (-90_i32..=90, -180_i32..=180).prop_map(move |(north, east)| point(north.into(), east.into())),
+        1 => (-90_i32..=-88, -180_i32..=180).prop_map(move |(north, east)| point(north.into(), east.into())),
+        1 => (-3_i32..3, prop::sample::select(vec![-180.0, -179.99, 179.99, 180.0]))
+            .prop_map(move |(north, east)| point(f64::from(north) / 100.0, east)),
+    ]
+}
+
+fn geo_filters() -> impl Strategy<Value = Filter> {
+    let distances = prop::sample::select(vec![
+        json!({}),
+        json!({"$maxDistanceInKilometers": 3}),
+        json!({"$maxDistanceInMiles": 100, "$minDistanceInKilometers": 2}),
+        json!({"$maxDistance": 0.5}),
+        json!({"$minDistanceInKilometers": 500}),
+    ]);
+    let near = (points(), distances).prop_map(|(centre, mut test)| {
+        test["$nearSphere"] = centre;
+        test
+    });
+    let within = (points(), points()).prop_map(|(a, b)| json!({"$within": {"$box": [a, b]}}));
+    let test = prop_oneof![3 => near, 1 => within, 1 => Just(json!({"$exists": true}))];
+    (test, prop::option::of(0_i64..4)).prop_map(|(test, below)| {
+        let filter = match below {
+            Some(below) => json!({"at": test, "n": {"$lt": below}}),
+            None => json!({"at": test}),
+        };
+        Filter::parse(&filter).unwrap()
+    })
+}
+
 /// A write of one of the documents that are there, or of a new one.
 #[derive(Clone, Debug)]
 enum Step {
@@ -287,7 +324,16 @@ fn steps() -> impl Strategy<Value = Step> {
         ids.iter().map(pointer).collect::<Vec<_>>()
     });
     prop_oneof![
-        4 => strategies::documents().prop_map(Step::Create),
+        4 => (strategies::documents(), acls()).prop_map(|(mut document, acl)| {
+            if let Some(acl) = acl {
+                document.insert("ACL".to_owned(), acl);
+            }
+            Step::Create(document)
+        }),
+        1 => (0_usize..8, acls()).prop_map(|(at, acl)| {
+            let op = acl.map_or(Op::Delete, Op::Set);
+            Step::Update(at, Filter::all(), Update::new().with("ACL", op))
+        }),
         4 => (0_usize..8, guards(), strategies::updates()).prop_map(|(at, guard, update)| Step::Update(at, guard, update)),
         2 => (0_usize..8, guards(), strategies::wild_updates()).prop_map(|(at, guard, update)| Step::Update(at, guard, update)),
         1 => (0_usize..8, guards()).prop_map(|(at, guard)| Step::Delete(at, guard)),
@@ -343,6 +389,32 @@ proptest! {
         });
     }
 
+    /// Points are found, sorted by distance and counted as the evaluator says, for anyone who asks.
+    #[test]
+    fn sqlite_finds_points_as_the_evaluator_does(
+        places in vec((prop::option::weighted(0.9, points()), acls(), 0_i64..4), 0..60),
+        questions in vec((geo_filters(), principals(), any::<bool>(), 0_u32..4, 0_u32..12, any::<bool>()), 24),
+    ) {
+        runtime().block_on(async {
+            let pair = Pair::new();
+            for (at, acl, n) in places {
+                let mut document = Document::new();
+                document.insert("n".to_owned(), n.into());
+                for (key, value) in [("at", at), ("ACL", acl)] {
+                    if let Some(value) = value {
+                        document.insert(key.to_owned(), value);
+                    }
+                }
+                pair.batch(vec![create(&document)]).await;
+            }
+            for (filter, principal, count, skip, limit, ordered) in questions {
+                let query = Query { count, skip, ..Query::new(filter).limit(limit) };
+                let query = if ordered { query.order_by("-n") } else { query };
+                pair.ask(&class(), &query, &principal).await;
+            }
+        });
+    }
+
     /// The same writes have the same outcomes and leave the same documents, classes and relations.
     #[test]
     fn sqlite_and_memory_agree_after_any_writes(
@@ -382,7 +454,9 @@ proptest! {
                 };
                 ids.extend(written.into_iter().filter(|written| written.created_at.is_some()).filter_map(|written| written.object_id));
             }
-            pair.ask(&class(), &Query { count: true, ..Query::default() }, &Principal::Master).await;
+            let all = Query { count: true, ..Query::default() };
+            pair.ask(&class(), &all, &Principal::Master).await;
+            pair.ask(&class(), &all, &Principal::anonymous()).await;
             assert_eq!(pair.memory.0.schema(), pair.sqlite.0.schema());
             for id in ids {
                 let owner = Pointer { class_name: class(), object_id: id };

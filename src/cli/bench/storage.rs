@@ -56,6 +56,8 @@ struct Measured {
     per_second: f64,
     seconds: f64,
     latency_ms: Latency,
+    /// What a request costs the server on its processor, in microseconds.
+    processor_us: Option<f64>,
 }
 
 /// A request to be sent.
@@ -73,7 +75,7 @@ pub(super) async fn run(arguments: &BenchArguments, environment: &Environment) -
     })
     .await?;
     let target = child.target()?;
-    let result = measure_all(arguments, &target, environment).await;
+    let result = measure_all(arguments, &target, &child, environment).await;
     let peak_memory_bytes = child.peak_memory_bytes();
     let _folder = child.stop(environment).await?;
     let report = Report {
@@ -111,11 +113,13 @@ async fn prepare(folder: &Path, environment: &Environment) -> Result<()> {
 async fn measure_all(
     arguments: &BenchArguments,
     target: &Target,
+    child: &Child,
     environment: &Environment,
 ) -> Result<Vec<Measured>> {
     let requests = arguments.payments;
     let load = Load {
         target,
+        child,
         in_flight: usize::try_from(arguments.in_flight)?,
         environment,
     };
@@ -233,6 +237,7 @@ fn all_succeeded(answer: &[u8]) -> Result<()> {
 /// Where the requests go, and how many are under way at once.
 struct Load<'a> {
     target: &'a Target,
+    child: &'a Child,
     in_flight: usize,
     environment: &'a Environment,
 }
@@ -253,6 +258,7 @@ impl Load<'_> {
             connections.push(self.target.connect().await?);
         }
         let next = Cell::new(0);
+        let processor = self.child.processor_seconds();
         let started = self.environment.elapsed();
         let workers = connections.iter_mut().map(|connection| async {
             let mut latencies = Vec::new();
@@ -270,6 +276,11 @@ impl Load<'_> {
             .with_context(|| format!("measuring {name}"))?
             .concat();
         let seconds = self.environment.elapsed().saturating_sub(started).as_secs_f64();
+        let used = self
+            .child
+            .processor_seconds()
+            .zip(processor)
+            .map(|(after, before)| after - before);
         bar.finish_and_clear();
         latencies.sort_unstable();
         Ok(Measured {
@@ -277,6 +288,7 @@ impl Load<'_> {
             per_second: number(requests * objects) / seconds,
             seconds,
             latency_ms: latency(&latencies),
+            processor_us: used.map(|seconds| seconds * 1e6 / number(requests)),
         })
     }
 
@@ -303,8 +315,8 @@ impl Report {
             return terminal::say_json(self);
         }
         terminal::say(format!(
-            "{} requests of each kind, {} in flight\n{:<26} {:>10}  latency (ms): p50, p99, max",
-            self.requests, self.in_flight, "", "per second"
+            "{} requests of each kind, {} in flight\n{:<26} {:>10} {:>12}  latency (ms): p50, p99, max",
+            self.requests, self.in_flight, "", "per second", "CPU µs each"
         ));
         for Measured {
             name,
