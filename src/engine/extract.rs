@@ -12,7 +12,7 @@ use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
 /// A type that a handler can have as an argument. `S` is the app's state.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no argument of a cloud function or hook",
-    label = "use Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, Meta or State<S>"
+    label = "use Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, Cloud, Meta or State<S>"
 )]
 pub trait FromCall<S>: Sized {
     /// Takes the value out of the call.
@@ -66,6 +66,10 @@ impl CurrentUser {
     #[must_use]
     pub fn document(&self) -> &Document {
         &self.user
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Document> {
+        Arc::clone(&self.user)
     }
 }
 

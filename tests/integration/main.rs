@@ -8,6 +8,7 @@
 )]
 
 mod acceptance;
+mod beside;
 mod cli;
 mod client;
 mod compatibility;
