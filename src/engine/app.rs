@@ -8,7 +8,9 @@ use crate::engine::config::EngineConfig;
 use crate::engine::encode::Encoding;
 use crate::engine::handler::{Answer, BeforeSaveReply, FunctionReply, Handler, HookReply, Unbound, erase};
 use crate::engine::metrics::Metrics;
-use crate::engine::registry::{Access, Entry, Function, RealtimeHook, Registry, UserHook, class_hook_name};
+use crate::engine::registry::{
+    Access, Entry, Function, OtherHook, RealtimeHook, Registry, class_hook_name,
+};
 use crate::engine::router::Engine;
 use crate::model::{ClassName, CloudError, HookKind, UserHook};
 

@@ -118,7 +118,7 @@ impl Cloud {
     /// the user has where one came with the call.
     #[must_use]
     pub fn as_user(mut self, user: &CurrentUser) -> Self {
-        self.session_token = user.document().text("sessionToken").map(SecretString::from);
+        self.session_token = user.session_token().cloned();
         self.user = Some(user.shared());
         self
     }

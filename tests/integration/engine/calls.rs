@@ -136,12 +136,21 @@ async fn section_8_a_function_of_somebody_else_is_called_through_the_port() {
         reply,
         (200, json!({"result": {"from": "them", "params": {"n": 1}}}))
     );
+    let with_session = [("X-LC-Key", "key"), ("X-LC-Session", SESSION)];
+    let reply = engine
+        .call("/1.1/functions/elsewhere", &with_session, &json!({}))
+        .await;
+    assert_eq!(reply.0, 200);
     let reply = engine.with_key("/1.1/functions/addElsewhere", &json!({})).await;
     assert_eq!(reply, (404, error(4711, "not ours")));
     let asked = others.0.lock().unwrap().clone();
     assert_eq!(
         asked,
-        [("theirs".to_owned(), true, None), ("add".to_owned(), false, None)]
+        [
+            ("theirs".to_owned(), true, None),
+            ("theirs".to_owned(), true, Some(SESSION.to_owned())),
+            ("add".to_owned(), false, None),
+        ]
     );
 }
 
