@@ -40,6 +40,17 @@ impl Server {
         }
     }
 
+    /// Processor time used so far, in seconds, to the hundredth.
+    fn processor_time(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        let ticks: u32 = fields[11..13]
+            .iter()
+            .map(|field| field.parse::<u32>().unwrap())
+            .sum();
+        f64::from(ticks) / 100.0
+    }
+
     /// Resident memory in KiB.
     fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
@@ -109,31 +120,58 @@ fn start_and_memory() {
     println!("idle memory: {:.1} MB", mebibytes(server.memory()));
 }
 
+/// One measurement of one side.
+#[derive(Clone, Copy)]
+struct Measured {
+    /// Calls per second.
+    rate: f64,
+    /// Microseconds of the server's processor time per call: other programs on the machine do not change it.
+    cost: f64,
+}
+
 /// Calls per second of both sides, and what the engine reaches of the bare handler.
 fn rates(rounds: u64, time: Duration) {
     let (engine, bare) = (Server::start("engine"), Server::start("bare"));
     for server in [&engine, &bare] {
         load::run(&server.address, Duration::from_millis(500));
     }
-    let mut pairs = Vec::new();
-    for round in 0..rounds {
-        let measure = |server: &Server| load::run(&server.address, time);
-        let (ours, theirs) = if round % 2 == 0 {
-            let ours = measure(&engine);
-            (ours, measure(&bare))
-        } else {
-            let theirs = measure(&bare);
-            (measure(&engine), theirs)
-        };
-        pairs.push((ours / theirs, ours, theirs));
-    }
-    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let (ratio, ours, theirs) = pairs[pairs.len() / 2];
+    let measure = |server: &Server| {
+        let before = server.processor_time();
+        let rate = load::run(&server.address, time);
+        let used = server.processor_time() - before;
+        Measured {
+            rate,
+            cost: used * 1e6 / (rate * time.as_secs_f64()),
+        }
+    };
+    let pairs: Vec<(Measured, Measured)> = (0..rounds)
+        .map(|round| {
+            if round % 2 == 0 {
+                let ours = measure(&engine);
+                (ours, measure(&bare))
+            } else {
+                let theirs = measure(&bare);
+                (measure(&engine), theirs)
+            }
+        })
+        .collect();
+    let of = |value: fn(&(Measured, Measured)) -> f64| {
+        let mut values: Vec<f64> = pairs.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        (values[values.len() / 2], values[0], values[values.len() - 1])
+    };
+    let (ratio, lowest, highest) = of(|(ours, theirs)| ours.rate / theirs.rate);
     println!(
-        "hello with authentication: {ours:.0} calls per second, bare axum {theirs:.0}: {ratio:.3} \
-         (median of {rounds} pairs, {:.3} to {:.3})",
-        pairs[0].0,
-        pairs[pairs.len() - 1].0
+        "hello with authentication: {:.0} calls per second, bare axum {:.0}: {ratio:.3} (medians of {rounds} pairs, \
+         {lowest:.3} to {highest:.3})",
+        of(|(ours, _)| ours.rate).0,
+        of(|(_, theirs)| theirs.rate).0
+    );
+    let (ratio, lowest, highest) = of(|(ours, theirs)| theirs.cost / ours.cost);
+    println!(
+        "processor time of the server per call: {:.1} us, bare axum {:.1} us: {ratio:.3} ({lowest:.3} to {highest:.3})",
+        of(|(ours, _)| ours.cost).0,
+        of(|(_, theirs)| theirs.cost).0
     );
 }
 
