@@ -8,15 +8,20 @@ mod backup;
 mod bench;
 mod counting;
 mod credentials_file;
+mod cron_file;
 mod doctor;
 mod documents;
 mod durable_file;
 #[cfg(debug_assertions)]
 mod halting;
+mod new;
 mod operator;
+mod package;
 mod recover;
 mod serve;
 mod server_file;
+mod standalone;
+mod tasks;
 mod terminal;
 
 use std::future::Future;
@@ -85,6 +90,8 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         Command::Restore(given) => backup::restore(given, &home(&given.home)?),
         // One thread: what makes the load is to leave the machine to what carries it.
         Command::Bench(given) => on_one_thread(bench::run(given, &environment)),
+        Command::New(given) => new::run(given),
+        Command::Package(given) => package::run(given),
     }
 }
 

@@ -3,11 +3,13 @@
 //! Nothing else in the crate reads the environment. Secrets are `SecretString`s, so that no log shows them.
 
 pub mod home;
+pub mod instance;
 pub mod keys;
 pub mod names;
 pub mod variables;
 
 pub use home::{ApiServer, Home};
+pub use instance::Instance;
 pub use keys::Keys;
 pub use names::ClassNames;
 pub use variables::{SettingError, Variables};

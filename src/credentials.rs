@@ -29,6 +29,8 @@ pub struct Credentials {
 pub struct Caller {
     /// It carries the master key, as such.
     pub master: bool,
+    /// It carries the master key, as such or as if it were the app key.
+    pub holds_master_key: bool,
     /// It carries the right hook key.
     pub hook: bool,
     /// Its session token, unchecked; never empty.
@@ -113,6 +115,7 @@ impl Credentials {
         };
         Ok(Caller {
             master,
+            holds_master_key: master || matches_key(master_key, key),
             hook: matches_key(self.hook_key.as_ref(), presented.hook_key.as_deref()),
             session_token: presented.session.clone().filter(|token| !token.is_empty()),
             production: !matches!(presented.production.as_deref(), Some("0" | "false")),

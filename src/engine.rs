@@ -23,12 +23,20 @@
 
 pub mod app;
 pub mod call;
+pub mod cloud;
 pub mod config;
+pub mod cookie_session;
+pub mod encode;
+mod exchange;
 pub mod extract;
 pub mod handler;
 pub mod hook;
+pub mod https_redirect;
 mod local;
+mod metrics;
+pub mod queue;
 mod registry;
+pub mod remote_app;
 pub mod router;
 mod run;
 pub mod serve;
@@ -36,9 +44,18 @@ pub mod session;
 
 pub use app::{App, BuildError, FunctionOptions};
 pub use call::{Call, Meta};
+pub use cloud::{Cloud, RemoteCall, RemoteRequest};
 pub use config::{EngineConfig, Limits};
+pub use cookie_session::{CookieError, CookieSession, CookieSessionLayer};
+pub use encode::ClassObject;
 pub use extract::{AuthData, CurrentUser, FromCall, HookObject, Object, Params, State};
 pub use handler::{BeforeSaveReply, FunctionReply, Handler, HookReply};
+pub use https_redirect::HttpsRedirectLayer;
+pub use queue::{
+    CronJob, Delivery, Queue, QueueConfig, Schedule, Task, TaskInfo, TaskOptions, TaskStatus, TaskStore,
+};
+pub use registry::RealtimeHook;
+pub use remote_app::RemoteApp;
 pub use router::Engine;
 pub use serve::{ServeOptions, serve, serve_with, terminated};
 pub use session::Sessions;

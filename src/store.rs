@@ -15,8 +15,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::{
-    ClassName, CloudError, Document, Filter, ObjectId, Pointer, Principal, Query, Schema, SchemaChange,
-    Timestamp, Update,
+    ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Pointer, Principal, Query, Schema,
+    SchemaChange, Timestamp, Update,
 };
 
 /// A write of one document.
@@ -68,6 +68,28 @@ pub enum WriteOutcome {
     Rejected(CloudError),
     /// Nobody knows: time-out, lost connection, 5xx, an undecodable answer. It may even take effect later.
     Unknown(String),
+}
+
+impl WriteOutcome {
+    /// What was written, for callers for whom everything else is an error: 305 where the condition did not hold, the
+    /// store's own refusal under HTTP 500, and an [internal](CloudError::internal) error where nobody knows. Whoever
+    /// can do something about the last one handles the outcome itself.
+    ///
+    /// # Errors
+    /// Every outcome but [`WriteOutcome::Applied`].
+    pub fn applied(self) -> Result<Written, CloudError> {
+        match self {
+            Self::Applied(written) => Ok(written),
+            Self::NotMatched => Err(CloudError::new(
+                ErrorCode::NO_EFFECT,
+                "No effect on updating/deleting a document.",
+            )),
+            Self::Rejected(error) => Err(error.with_status(500)),
+            Self::Unknown(reason) => Err(CloudError::internal(format!(
+                "whether a write took effect is not known: {reason}"
+            ))),
+        }
+    }
 }
 
 /// The answer to a write that took effect.

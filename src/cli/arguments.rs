@@ -65,6 +65,13 @@ pub(crate) enum Command {
     ///
     /// Starts a server of its own on a temporary folder, makes users with money and orders, and pays the orders.
     Bench(BenchArguments),
+    /// Begin an app of your own: a folder with a function, a hook and all that Cargo needs
+    New(NewArguments),
+    /// Build the app in this folder for LeanEngine, and pack it
+    ///
+    /// Uses cargo-zigbuild where it is installed, else Rust's musl target, else the system's own C library, and checks
+    /// that the program starts on Ubuntu 20.04.
+    Package(PackageArguments),
 }
 
 /// How to log.
@@ -131,9 +138,12 @@ pub(crate) struct ServeArguments {
     /// Port to listen on; 0 takes any free one
     #[arg(long, env = "LEANCLOUD_APP_PORT", default_value_t = 3000)]
     pub(crate) port: u16,
-    /// A LeanEngine app whose functions are served too (not built yet)
+    /// A LeanEngine app of any language, running beside this one, whose functions and hooks are served too
     #[arg(long, value_name = "URL")]
     pub(crate) engine: Option<String>,
+    /// File with functions to call again and again [default: cron.yaml, where it is there]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cron: Option<PathBuf>,
     /// Whether clients may recharge test money through the channel "sandbox" [default: on for a new data folder]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) sandbox: Option<bool>,
@@ -260,6 +270,28 @@ pub(crate) struct BenchArguments {
     /// Print the result as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// `paylog new`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NewArguments {
+    /// The folder to make; its name becomes that of the app
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// Where paylog's library is: a folder, or the address of a git repository [default: the package registry]
+    #[arg(long, value_name = "PATH OR GIT")]
+    pub(crate) library: Option<String>,
+}
+
+/// `paylog package`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PackageArguments {
+    /// A program that is built already, instead of building one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Where the archive is written
+    #[arg(long, value_name = "FOLDER", default_value = "package")]
+    pub(crate) folder: PathBuf,
 }
 
 /// How the payments spread over the accounts.

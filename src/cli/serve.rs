@@ -4,7 +4,7 @@ mod banner;
 mod embedded;
 mod health;
 pub(crate) mod leancloud;
-mod listen;
+pub(crate) mod listen;
 pub(crate) mod sessions;
 
 use std::net::IpAddr;
@@ -43,12 +43,6 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: Environment,
 ) -> Result<bool> {
-    if arguments.engine.is_some() {
-        bail!(
-            "--engine: serving the functions of another LeanEngine app too is not built yet. Leave the option out; \
-             functions written in Rust are served from this program"
-        );
-    }
     let home = Home::choose(
         arguments.home.data.clone(),
         arguments.home.database.as_deref(),

@@ -127,3 +127,43 @@ impl Client {
         })
     }
 }
+
+impl Client {
+    /// Adds a task to the cloud queue, with the master key; `task` is the request's body by LeanCloud's names
+    /// (`function`, `params`, `uniqueId`, …). Answers the task's unique id.
+    ///
+    /// **Idempotency**: through `uniqueId`: a second task of an id that is kept is refused. Never sent again here.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn enqueue(&self, task: Document) -> Result<String, ClientError> {
+        let path = "/1.1/engine/cloud-queue/tasks";
+        let request = Request::new(Method::POST, path, Idempotent::No)
+            .with_body(task)
+            .with_master(true);
+        self.send(&request).await.read(Idempotent::No, |body| {
+            let id = body.get("uniqueId").and_then(Value::as_str);
+            Ok(id.ok_or("the answer holds no uniqueId")?.to_owned())
+        })
+    }
+
+    /// What became of a task of the cloud queue, by LeanCloud's names; `None` where none of that id is kept.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn task(&self, unique_id: &str) -> Result<Option<Document>, ClientError> {
+        let request = Request::get(format!("/1.1/engine/cloud-queue/tasks/{}", encode(unique_id)));
+        let found = self
+            .send(&request)
+            .await
+            .read(Idempotent::Yes, |body| match body {
+                Value::Object(fields) => Ok(Document(fields)),
+                _ => Err("the answer is no object".to_owned()),
+            });
+        match found {
+            Ok(task) => Ok(Some(task)),
+            Err(error) if error.cloud_error().is_some_and(|error| error.status == 404) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

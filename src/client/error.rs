@@ -92,3 +92,15 @@ impl ClientError {
         }
     }
 }
+
+/// What a cloud function answers that gives up on an error of the client, by `?`: the server's own code and text, under
+/// HTTP 500 as LeanCloud's runtime for Node.js does it; where there is no answer of the server, an
+/// [internal](CloudError::internal) error.
+impl From<ClientError> for CloudError {
+    fn from(error: ClientError) -> Self {
+        match error {
+            ClientError::Rejected { error, .. } => error.with_status(500),
+            other => Self::internal(other),
+        }
+    }
+}

@@ -3,11 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::engine::call::ObjectOfHook;
 use crate::engine::config::EngineConfig;
+use crate::engine::encode::Encoding;
 use crate::engine::handler::{Answer, BeforeSaveReply, FunctionReply, Handler, HookReply, Unbound, erase};
-use crate::engine::registry::{Access, Function, Hook, REALTIME_HOOKS, Registry, UserHook, class_hook_name};
+use crate::engine::metrics::Metrics;
+use crate::engine::registry::{
+    Access, Entry, Function, OtherHook, RealtimeHook, Registry, class_hook_name,
+};
 use crate::engine::router::Engine;
-use crate::model::{ClassName, HookKind};
+use crate::model::{ClassName, CloudError, HookKind, UserHook};
 
 /// The functions and hooks of an app whose state is `S`.
 ///
@@ -24,7 +29,7 @@ struct Definition<S> {
 enum What {
     Function(String, FunctionOptions),
     ClassHook(String, HookKind),
-    UserHook(UserHook),
+    OtherHook(OtherHook),
 }
 
 /// How a function may be called. The default is a function for every client, with the user fetched.
@@ -37,6 +42,9 @@ pub struct FunctionOptions {
     pub fetch_user: bool,
     /// Whether a call with an invalid session token goes on without a user, instead of being refused with 211.
     pub ignore_invalid_session: bool,
+    /// Whether the function goes on behind the 503 at its deadline, as on LeanCloud's own runtimes, instead of being
+    /// dropped there. For work that must not stop half way; it has to end by itself.
+    pub run_on: bool,
 }
 
 impl Default for FunctionOptions {
@@ -45,6 +53,7 @@ impl Default for FunctionOptions {
             internal: false,
             fetch_user: true,
             ignore_invalid_session: false,
+            run_on: false,
         }
     }
 }
@@ -110,10 +119,17 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: FunctionReply>,
     {
         let what = What::Function(name.to_owned(), options);
-        self.define(
-            what,
-            erase(handler, |output, _| output.into_body().map(Answer::Body)),
-        )
+        self.define(what, erase(handler, body::<H::Output>))
+    }
+
+    /// A function that the realtime service calls, with the hook key.
+    #[must_use]
+    pub fn on_realtime<H, A>(self, hook: RealtimeHook, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: FunctionReply>,
+    {
+        self.function(hook.name(), handler)
     }
 
     /// Runs before an object of `class` is created: may refuse it, or change what is stored.
@@ -124,7 +140,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: BeforeSaveReply>,
     {
         let what = What::ClassHook(class.to_owned(), HookKind::BeforeSave);
-        let answer = |output: H::Output, object| output.into_object(object).map(Answer::Object);
+        let answer = |output: H::Output, object, _| output.into_object(object).map(Answer::Object);
         self.define(what, erase(handler, answer))
     }
 
@@ -185,7 +201,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         A: 'static,
         H: Handler<S, A, Output: HookReply>,
     {
-        self.define(What::UserHook(UserHook::Login), erase(handler, done::<H::Output>))
+        self.define(What::OtherHook(OtherHook::User(UserHook::Login)), erase(handler, done::<H::Output>))
     }
 
     /// Runs before a user is logged in by a platform's `authData`, and answers the `authData` to use.
@@ -195,10 +211,23 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         A: 'static,
         H: Handler<S, A, Output: FunctionReply>,
     {
-        let what = What::UserHook(UserHook::AuthData);
         self.define(
-            what,
-            erase(handler, |output, _| output.into_body().map(Answer::Body)),
+            What::OtherHook(OtherHook::User(UserHook::AuthData)),
+            erase(handler, body::<H::Output>),
+        )
+    }
+
+    /// Runs after a job of the data query is done; its [`Params`](crate::engine::Params) are `id`, `status` and
+    /// `message`.
+    #[must_use]
+    pub fn on_complete<H, A>(self, handler: H) -> Self
+    where
+        A: 'static,
+        H: Handler<S, A, Output: HookReply>,
+    {
+        self.define(
+            What::OtherHook(OtherHook::Complete),
+            erase(handler, done::<H::Output>),
         )
     }
 
@@ -210,7 +239,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: HookReply>,
     {
         self.define(
-            What::UserHook(UserHook::VerifiedSms),
+            What::OtherHook(OtherHook::User(UserHook::VerifiedSms)),
             erase(handler, done::<H::Output>),
         )
     }
@@ -223,7 +252,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: HookReply>,
     {
         self.define(
-            What::UserHook(UserHook::VerifiedEmail),
+            What::OtherHook(OtherHook::User(UserHook::VerifiedEmail)),
             erase(handler, done::<H::Output>),
         )
     }
@@ -234,16 +263,22 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// [`BuildError`]: a name defined twice, or one that cannot be called.
     pub fn build(self, state: S, config: EngineConfig) -> Result<Engine, BuildError> {
         let mut registry = Registry::default();
+        let metrics = Metrics::default();
         let mut names = Vec::with_capacity(self.definitions.len());
         for Definition { what, handler } in self.definitions {
             let name = what.metadata_name()?;
-            let handler = handler(state.clone());
-            if !registry.add(what, Arc::clone(&name), handler) {
+            let entry = Entry {
+                name: Arc::clone(&name),
+                handler: handler(state.clone()),
+                metrics: metrics.of(&name),
+                run_on: false,
+            };
+            if !registry.add(what, entry) {
                 return Err(BuildError::DefinedTwice(name.to_string()));
             }
             names.push(name);
         }
-        Ok(Engine::new(registry, names, config))
+        Ok(Engine::new(registry, names, metrics, config))
     }
 
     fn class_hook<H, A>(self, class: &str, kind: HookKind, handler: H) -> Self
@@ -261,10 +296,15 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 }
 
-fn done<O: HookReply>(
+fn body<O: FunctionReply>(
     output: O,
-    _: Option<crate::engine::call::ObjectOfHook>,
-) -> Result<Answer, crate::model::CloudError> {
+    _: Option<ObjectOfHook>,
+    encoding: Encoding,
+) -> Result<Answer, CloudError> {
+    output.into_body(encoding).map(Answer::Body)
+}
+
+fn done<O: HookReply>(output: O, _: Option<ObjectOfHook>, _: Encoding) -> Result<Answer, CloudError> {
     output.into_verdict().map(|()| Answer::Done)
 }
 
@@ -285,17 +325,17 @@ impl What {
                     }),
                 }
             }
-            Self::UserHook(hook) => Ok(hook.name().into()),
+            Self::OtherHook(hook) => Ok(hook.name().into()),
         }
     }
 }
 
 impl Registry {
     /// Adds a definition; false where there is one of that name already.
-    fn add(&mut self, what: What, name: Arc<str>, handler: crate::engine::handler::Bound) -> bool {
+    fn add(&mut self, what: What, entry: Entry) -> bool {
         match what {
             What::Function(key, options) => {
-                let access = if REALTIME_HOOKS.contains(&key.as_str()) {
+                let access = if RealtimeHook::ALL.into_iter().any(|hook| hook.name() == key) {
                     Access::Hook
                 } else if options.internal {
                     Access::Internal
@@ -303,8 +343,10 @@ impl Registry {
                     Access::Client
                 };
                 let function = Function {
-                    name,
-                    handler,
+                    entry: Entry {
+                        run_on: options.run_on,
+                        ..entry
+                    },
                     access,
                     fetch_user: options.fetch_user,
                     ignore_invalid_session: options.ignore_invalid_session,
@@ -314,9 +356,9 @@ impl Registry {
             What::ClassHook(class, kind) => {
                 let hooks = self.class_hooks.entry(class.into()).or_default();
                 let place = hooks.get_mut(kind as usize);
-                place.is_some_and(|place| place.replace(Hook { name, handler }).is_none())
+                place.is_some_and(|place| place.replace(entry).is_none())
             }
-            What::UserHook(hook) => self.user_hooks.insert(hook, Hook { name, handler }).is_none(),
+            What::OtherHook(hook) => self.other_hooks.insert(hook, entry).is_none(),
         }
     }
 }
@@ -332,7 +374,7 @@ impl<S> fmt::Debug for App<S> {
         let names = self.definitions.iter().map(|definition| match &definition.what {
             What::Function(name, _) => name.clone(),
             What::ClassHook(class, kind) => class_hook_name(class, *kind),
-            What::UserHook(hook) => hook.name().to_owned(),
+            What::OtherHook(hook) => hook.name().to_owned(),
         });
         f.debug_list().entries(names).finish()
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::engine::encode::Encoding;
+use crate::engine::router::Engine;
 use crate::environment::Environment;
 use crate::model::{ClassName, Document};
 
@@ -21,6 +23,9 @@ pub struct Call {
     pub auth_data: Option<Document>,
     /// About the call itself.
     pub meta: Meta,
+    pub(crate) engine: Engine,
+    /// How the result travels.
+    pub(crate) encoding: Encoding,
 }
 
 /// The object of a hook.
@@ -43,14 +48,15 @@ pub struct Meta {
     pub request_id: Arc<str>,
     /// The client's address, where it is known.
     pub remote_address: Option<String>,
-    /// The raw session token, also where the user is not fetched.
+    /// The raw session token, also where the user is not fetched. In hooks, that of the user who made the request.
     pub session_token: Option<SecretString>,
     /// The caller holds the master key.
     pub master: bool,
     /// `X-LC-Prod`: false for staging.
     pub production: bool,
-    /// When the caller is answered with a time-out, on the clock of [`Environment::elapsed`]. The handler itself runs
-    /// on: it is for the handler to stop at a point that suits it, or to finish.
+    /// When the caller is answered with a time-out, on the clock of [`Environment::elapsed`]. The handler is dropped
+    /// then, at the point where it waits for something, unless it
+    /// [runs on](crate::engine::FunctionOptions::run_on).
     pub deadline: Duration,
     pub(crate) environment: Environment,
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::credentials::Credentials;
-use crate::engine::Sessions;
+use crate::engine::queue::QueueConfig;
+use crate::engine::{RemoteApp, RemoteCall, Sessions};
 use crate::environment::Environment;
+use crate::model::HookKind;
 use crate::model::limits::BODY_BYTES_MAX;
 
 /// What an engine is run with.
@@ -21,6 +23,13 @@ pub struct EngineConfig {
     /// Whether `Forwarded`, `X-Real-IP`, `X-Forwarded-For` and `X-Request-Id` are believed. True behind a load
     /// balancer that sets them (LeanEngine's does), false where clients connect directly.
     pub trust_proxy: bool,
+    /// Who calls the functions that this app does not define; `None` where nobody does.
+    pub remote: Option<Arc<dyn RemoteCall>>,
+    /// An app of another language beside this one, to which clients' calls of its functions are passed, and whose class
+    /// hooks run too.
+    pub beside: Option<RemoteApp>,
+    /// The queue of this process; `None` where it keeps no tasks.
+    pub queue: Option<QueueConfig>,
     /// Time-outs and sizes.
     pub limits: Limits,
 }
@@ -28,7 +37,7 @@ pub struct EngineConfig {
 /// Time-outs and sizes. The defaults are LeanCloud's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From the arrival of a function call's headers to its answer.
+    /// From the arrival of a function call's head to its answer.
     pub function: Duration,
     /// A before hook.
     pub before_hook: Duration,
@@ -53,6 +62,17 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The time of a class hook.
+    pub(crate) fn of_hook(&self, kind: HookKind) -> Duration {
+        if kind.is_before() {
+            self.before_hook
+        } else {
+            self.other_hook
+        }
+    }
+}
+
 impl EngineConfig {
     /// The system's clock, no proxy, LeanCloud's limits.
     #[must_use]
@@ -62,6 +82,9 @@ impl EngineConfig {
             environment: Environment::system(),
             sessions,
             trust_proxy: false,
+            remote: None,
+            beside: None,
+            queue: None,
             limits: Limits::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
 use crate::engine::call::{Call, Meta, ObjectOfHook};
@@ -12,7 +13,7 @@ use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
 /// A type that a handler can have as an argument. `S` is the app's state.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no argument of a cloud function or hook",
-    label = "use Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, Meta or State<S>"
+    label = "use Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, Cloud, Meta or State<S>"
 )]
 pub trait FromCall<S>: Sized {
     /// Takes the value out of the call.
@@ -53,6 +54,7 @@ impl<S, T: DeserializeOwned> FromCall<S> for Params<T> {
 pub struct CurrentUser {
     id: ObjectId,
     user: Arc<Document>,
+    session_token: Option<SecretString>,
 }
 
 impl CurrentUser {
@@ -66,6 +68,16 @@ impl CurrentUser {
     #[must_use]
     pub fn document(&self) -> &Document {
         &self.user
+    }
+
+    /// The session token that came with the call, where one did.
+    #[must_use]
+    pub fn session_token(&self) -> Option<&SecretString> {
+        self.session_token.as_ref()
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Document> {
+        Arc::clone(&self.user)
     }
 }
 
@@ -86,8 +98,11 @@ impl<S> FromCall<S> for Option<CurrentUser> {
         let id = user.object_id().ok_or_else(|| {
             CloudError::new(ErrorCode::MISSING_OBJECT_ID, "The user has no objectId.").with_status(500)
         })?;
-        let user = Arc::clone(user);
-        Ok(Some(CurrentUser { id, user }))
+        Ok(Some(CurrentUser {
+            id,
+            user: Arc::clone(user),
+            session_token: call.meta.session_token.clone(),
+        }))
     }
 }
 

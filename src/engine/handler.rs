@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::engine::call::{Call, ObjectOfHook};
+use crate::engine::encode::{Encoding, to_json};
 use crate::engine::extract::{FromCall, HookObject, Object};
 use crate::model::{CloudError, Document};
 
@@ -16,7 +17,7 @@ use crate::model::{CloudError, Document};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no cloud function or hook",
     label = "not an `async fn` of extractors",
-    note = "arguments: Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, AuthData, Meta, State<S>",
+    note = "arguments: Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, AuthData, Cloud, Meta, State<S>",
     note = "State<S> has the same S as the App; the future must be Send and hold no borrow"
 )]
 pub trait Handler<S, Arguments>: Send + Sync + 'static {
@@ -81,23 +82,27 @@ pub(crate) enum Answer {
 )]
 pub trait FunctionReply {
     #[doc(hidden)]
-    fn into_body(self) -> Result<Bytes, CloudError>;
+    fn into_body(self, encoding: Encoding) -> Result<Bytes, CloudError>;
 }
 
 impl<T: Serialize + 'static, E: Into<CloudError>> FunctionReply for Result<T, E> {
-    fn into_body(self) -> Result<Bytes, CloudError> {
+    fn into_body(self, encoding: Encoding) -> Result<Bytes, CloudError> {
         #[derive(Serialize)]
         struct Body<T> {
             result: T,
         }
         let result = self.map_err(Into::into)?;
         if TypeId::of::<T>() == TypeId::of::<()>() {
-            // As JavaScript's `undefined`.
-            return Ok(Bytes::from_static(b"{}"));
+            return Ok(Bytes::from_static(match encoding {
+                // As JavaScript's `undefined`.
+                Encoding::Plain => b"{}",
+                // Clients of `call` decode whatever comes under `result`, and expect it to be there.
+                Encoding::Rpc => br#"{"result":{}}"#,
+            }));
         }
-        let body = serde_json::to_vec(&Body { result });
-        body.map(Bytes::from)
-            .map_err(|error| CloudError::other(format!("The result is no JSON: {error}")).with_status(500))
+        to_json(&Body { result }, encoding)
+            .map(Bytes::from)
+            .map_err(|error| CloudError::internal(format!("the result is no JSON: {error}")))
     }
 }
 
@@ -154,10 +159,11 @@ pub(crate) type Bound = Arc<dyn Fn(Call) -> Running + Send + Sync>;
 /// A handler that waits for its state.
 pub(crate) type Unbound<S> = Box<dyn FnOnce(S) -> Bound + Send>;
 
-/// Forgets a handler's type. `answer` makes an [`Answer`] of its output and of the call's object.
+/// Forgets a handler's type. `answer` makes an [`Answer`] of its output, the call's object, and how results
+/// travel.
 pub(crate) fn erase<S, A, H>(
     handler: H,
-    answer: fn(H::Output, Option<ObjectOfHook>) -> Result<Answer, CloudError>,
+    answer: fn(H::Output, Option<ObjectOfHook>, Encoding) -> Result<Answer, CloudError>,
 ) -> Unbound<S>
 where
     S: Send + Sync + 'static,
@@ -171,9 +177,9 @@ where
             Box::pin(async move {
                 let (handler, state) = &*shared;
                 let running = handler.call(&call, state)?;
-                let object = call.object;
+                let (object, encoding) = (call.object, call.encoding);
                 let output = running.await;
-                answer(output, object)
+                answer(output, object, encoding)
             })
         })
     })

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use secrecy::SecretString;
 
-use crate::engine::call::{Call, ObjectOfHook};
+use crate::engine::call::{Call, Meta, ObjectOfHook};
+use crate::engine::encode::Encoding;
 use crate::engine::handler::Answer;
-use crate::engine::router::{Engine, Shared};
+use crate::engine::registry::OtherHook;
+use crate::engine::remote_app::BothHooks;
+use crate::engine::router::Engine;
 use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
 };
@@ -16,43 +20,56 @@ const MARKERS: [&str; 4] = ["_updatedKeys", "__before", "__after", "__sign"];
 
 /// The hooks of an engine in the same process.
 #[derive(Debug)]
-struct LocalHooks(Arc<Shared>);
+struct LocalHooks(Engine);
 
 impl Engine {
-    /// The class hooks, to be called by a storage service in the same process. Time-outs are those of
-    /// [`Limits`](crate::engine::Limits); a panic is an error of the hook.
+    /// The hooks, those of an app beside this one included, to be called by a storage service in the same process.
+    /// Time-outs are those of [`Limits`](crate::engine::Limits); a panic is an error of the hook.
     #[must_use]
     pub fn hooks(&self) -> Arc<dyn Hooks> {
-        Arc::new(LocalHooks(Arc::clone(&self.shared)))
+        let own = Arc::new(LocalHooks(self.clone()));
+        match &self.shared.config.beside {
+            Some(beside) => Arc::new(BothHooks {
+                own,
+                beside: beside.clone(),
+            }),
+            None => own,
+        }
     }
 }
 
 #[async_trait]
 impl Hooks for LocalHooks {
     fn defined(&self, class: &ClassName, kind: HookKind) -> bool {
-        self.0.registry.class_hook(class.as_str(), kind).is_some()
+        let registry = &self.0.shared.registry;
+        registry.class_hook(class.as_str(), kind).is_some()
     }
 
     async fn call(&self, call: HookCall) -> Result<Document, CloudError> {
-        let Some(hook) = self.0.registry.class_hook(call.class.as_str(), call.kind) else {
+        let shared = &self.0.shared;
+        let Some(hook) = shared.registry.class_hook(call.class.as_str(), call.kind) else {
             return Err(no_hook(&call.class, call.kind));
         };
-        let limits = &self.0.config.limits;
-        let limit = if call.kind.is_before() {
-            limits.before_hook
-        } else {
-            limits.other_hook
+        let deadline = shared
+            .config
+            .environment
+            .elapsed()
+            .saturating_add(shared.config.limits.of_hook(call.kind));
+        let meta = Meta {
+            remote_address: call.remote_address,
+            session_token: session_token(call.user.as_ref()),
+            ..shared.meta(&hook.name, &shared.new_request_id(), deadline)
         };
-        let mut meta = self.0.meta(&hook.name, &self.0.new_request_id(), limit);
-        meta.remote_address = call.remote_address;
         let call = Call {
             params: Document::new(),
             user: call.user.map(Arc::new),
             object: Some(object_of_hook(call.class, call.object, call.updated_keys)),
             auth_data: None,
             meta,
+            engine: self.0.clone(),
+            encoding: Encoding::Plain,
         };
-        match self.0.run(&hook.handler, call).await? {
+        match shared.run(hook, call).await? {
             Answer::Object(mut object) => {
                 object.retain(|key, _| !MARKERS.contains(&key.as_str()));
                 Ok(object)
@@ -62,17 +79,26 @@ impl Hooks for LocalHooks {
     }
 
     fn user_hook_defined(&self, hook: UserHook) -> bool {
-        self.0.registry.user_hooks.contains_key(&hook)
+        let hooks = &self.0.shared.registry.other_hooks;
+        hooks.contains_key(&OtherHook::User(hook))
     }
 
     async fn call_user_hook(&self, call: UserHookCall) -> Result<Document, CloudError> {
-        let Some(hook) = self.0.registry.user_hooks.get(&call.hook) else {
+        let shared = &self.0.shared;
+        let Some(hook) = shared.registry.other_hooks.get(&OtherHook::User(call.hook)) else {
             let text = format!("No such hook: {}", call.hook.path());
             return Err(CloudError::other(text).with_status(404));
         };
-        let limit = self.0.config.limits.other_hook;
-        let mut meta = self.0.meta(&hook.name, &self.0.new_request_id(), limit);
-        meta.remote_address = call.remote_address;
+        let config = &shared.config;
+        let deadline = config
+            .environment
+            .elapsed()
+            .saturating_add(config.limits.other_hook);
+        let meta = Meta {
+            remote_address: call.remote_address,
+            session_token: session_token(call.user.as_ref()),
+            ..shared.meta(&hook.name, &shared.new_request_id(), deadline)
+        };
         let call = Call {
             params: Document::new(),
             // As on the platform, the object of these hooks is the current user.
@@ -82,8 +108,10 @@ impl Hooks for LocalHooks {
                 .map(|user| object_of_hook(ClassName::user(), user, Vec::new())),
             auth_data: call.auth_data,
             meta,
+            engine: self.0.clone(),
+            encoding: Encoding::Plain,
         };
-        match self.0.run(&hook.handler, call).await? {
+        match shared.run(hook, call).await? {
             Answer::Body(body) => result_of(&body),
             Answer::Object(_) | Answer::Done => Ok(Document::new()),
         }
@@ -91,7 +119,7 @@ impl Hooks for LocalHooks {
 }
 
 /// The object under `result`.
-fn result_of(body: &[u8]) -> Result<Document, CloudError> {
+pub(crate) fn result_of(body: &[u8]) -> Result<Document, CloudError> {
     let unreadable = |what: String| CloudError::other(format!("The hook's answer: {what}")).with_status(500);
     let mut body: Document = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
     match body.shift_remove("result") {
@@ -99,6 +127,11 @@ fn result_of(body: &[u8]) -> Result<Document, CloudError> {
         Some(Value::Object(result)) => Ok(Document(result)),
         Some(_) => Err(unreadable("'result' is no object.".to_owned())),
     }
+}
+
+/// That of the user who made the request, which the storage service tells the hook.
+pub(crate) fn session_token(user: Option<&Document>) -> Option<SecretString> {
+    user?.text("sessionToken").map(SecretString::from)
 }
 
 /// The object without the markers.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::engine::handler::Bound;
-use crate::model::HookKind;
-pub(crate) use crate::model::UserHook;
+use crate::engine::metrics::CallMetrics;
+use crate::model::{HookKind, UserHook};
 
 /// Who may call a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,22 +18,33 @@ pub(crate) enum Access {
     Hook,
 }
 
+/// A handler under its name.
+#[derive(Clone)]
+pub(crate) struct Entry {
+    /// As in `_ops/metadatas`.
+    pub(crate) name: Arc<str>,
+    pub(crate) handler: Bound,
+    pub(crate) metrics: Arc<CallMetrics>,
+    /// Whether it goes on after its deadline.
+    pub(crate) run_on: bool,
+}
+
 /// A cloud function.
 #[derive(Clone)]
 pub(crate) struct Function {
-    pub(crate) name: Arc<str>,
-    pub(crate) handler: Bound,
+    pub(crate) entry: Entry,
     pub(crate) access: Access,
     pub(crate) fetch_user: bool,
     pub(crate) ignore_invalid_session: bool,
 }
 
-/// A hook.
-#[derive(Clone)]
-pub(crate) struct Hook {
-    /// As in `_ops/metadatas`.
-    pub(crate) name: Arc<str>,
-    pub(crate) handler: Bound,
+/// The hooks that are no class hooks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum OtherHook {
+    /// Of users.
+    User(UserHook),
+    /// A job of the data query is done.
+    Complete,
 }
 
 /// Everything defined.
@@ -41,12 +52,12 @@ pub(crate) struct Hook {
 pub(crate) struct Registry {
     pub(crate) functions: HashMap<Box<str>, Function>,
     /// By class, then in the order of [`HookKind::ALL`].
-    pub(crate) class_hooks: HashMap<Box<str>, [Option<Hook>; 6]>,
-    pub(crate) user_hooks: HashMap<UserHook, Hook>,
+    pub(crate) class_hooks: HashMap<Box<str>, [Option<Entry>; 6]>,
+    pub(crate) other_hooks: HashMap<OtherHook, Entry>,
 }
 
 impl Registry {
-    pub(crate) fn class_hook(&self, class: &str, kind: HookKind) -> Option<&Hook> {
+    pub(crate) fn class_hook(&self, class: &str, kind: HookKind) -> Option<&Entry> {
         self.class_hooks.get(class)?.get(kind as usize)?.as_ref()
     }
 }
@@ -64,33 +75,86 @@ pub(crate) fn class_hook_name(class: &str, kind: HookKind) -> String {
     format!("__{kind}_for_{class}")
 }
 
-impl UserHook {
+impl OtherHook {
     /// The name in `_ops/metadatas`.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::VerifiedSms => "__on_verified_sms",
-            Self::VerifiedEmail => "__on_verified_email",
-            // The class is `_User`, hence the second underscore.
-            Self::Login => "__on_login__User",
-            Self::AuthData => "__on_authdata__User",
+            Self::User(hook) => user_hook_name(hook),
+            Self::Complete => "__on_complete_bigquery_job",
         }
     }
 }
 
-/// The functions that the realtime service calls, and nobody else may.
-pub(crate) const REALTIME_HOOKS: [&str; 14] = [
-    "_messageReceived",
-    "_receiversOffline",
-    "_messageSent",
-    "_messageUpdate",
-    "_conversationStart",
-    "_conversationStarted",
-    "_conversationAdd",
-    "_conversationRemove",
-    "_conversationAdded",
-    "_conversationRemoved",
-    "_conversationUpdate",
-    "_clientOnline",
-    "_clientOffline",
-    "_rtmClientSign",
-];
+/// The name of a hook of users in `_ops/metadatas`.
+pub(crate) fn user_hook_name(hook: UserHook) -> &'static str {
+    match hook {
+        UserHook::VerifiedSms => "__on_verified_sms",
+        UserHook::VerifiedEmail => "__on_verified_email",
+        // The class is `_User`, hence the second underscore.
+        UserHook::Login => "__on_login__User",
+        UserHook::AuthData => "__on_authdata__User",
+    }
+}
+
+/// A function that the realtime service calls, and nobody else may. Its parameters and the keys of its result are in
+/// LeanCloud's guide to instant messaging; the type of a handler's [`Params`](crate::engine::Params) names those it
+/// wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "LeanCloud's names of its hooks")]
+pub enum RealtimeHook {
+    MessageReceived,
+    ReceiversOffline,
+    MessageSent,
+    MessageUpdate,
+    ConversationStart,
+    ConversationStarted,
+    ConversationAdd,
+    ConversationRemove,
+    ConversationAdded,
+    ConversationRemoved,
+    ConversationUpdate,
+    ClientOnline,
+    ClientOffline,
+    RtmClientSign,
+}
+
+impl RealtimeHook {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::MessageReceived,
+        Self::ReceiversOffline,
+        Self::MessageSent,
+        Self::MessageUpdate,
+        Self::ConversationStart,
+        Self::ConversationStarted,
+        Self::ConversationAdd,
+        Self::ConversationRemove,
+        Self::ConversationAdded,
+        Self::ConversationRemoved,
+        Self::ConversationUpdate,
+        Self::ClientOnline,
+        Self::ClientOffline,
+        Self::RtmClientSign,
+    ];
+
+    /// The function's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MessageReceived => "_messageReceived",
+            Self::ReceiversOffline => "_receiversOffline",
+            Self::MessageSent => "_messageSent",
+            Self::MessageUpdate => "_messageUpdate",
+            Self::ConversationStart => "_conversationStart",
+            Self::ConversationStarted => "_conversationStarted",
+            Self::ConversationAdd => "_conversationAdd",
+            Self::ConversationRemove => "_conversationRemove",
+            Self::ConversationAdded => "_conversationAdded",
+            Self::ConversationRemoved => "_conversationRemoved",
+            Self::ConversationUpdate => "_conversationUpdate",
+            Self::ClientOnline => "_clientOnline",
+            Self::ClientOffline => "_clientOffline",
+            Self::RtmClientSign => "_rtmClientSign",
+        }
+    }
+}

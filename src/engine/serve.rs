@@ -1,9 +1,12 @@
 //! Serving a router over TCP: time-outs against slow clients, and a stop that finishes what is under way.
 
+mod activity;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,18 +14,24 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
+
+use activity::{Activity, Answering, Overdue, Watched};
 
 /// How connections are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServeOptions {
-    /// How long a client may take for the head of a request, the wait for the next one on a kept connection
-    /// included. A client that sends a byte a second is cut off then.
+    /// How long a client may take for the head of a request, from its first byte on; for the first request, from the
+    /// beginning of the connection. A client that sends a byte a second, or none, is cut off then. 60 s.
     pub header_read_timeout: Duration,
+    /// How long a connection is kept without a request. 120 s: longer than the pools of usual clients keep theirs
+    /// (90 s), so that it is the client who closes, and no request is sent into a closing connection.
+    pub idle_timeout: Duration,
     /// How long requests under way may still take once the server is told to stop. LeanEngine kills an instance
     /// 10 s after SIGTERM at the earliest.
     pub stop_timeout: Duration,
@@ -32,10 +41,15 @@ impl Default for ServeOptions {
     fn default() -> Self {
         Self {
             header_read_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(120),
             stop_timeout: Duration::from_secs(10),
         }
     }
 }
+
+/// Time for a client to take note of the end of a kept connection, and for the head of a request that is arriving
+/// while the server stops.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Serves `router` until `shutdown` completes, then stops accepting, finishes what is under way, and returns.
 ///
@@ -59,22 +73,22 @@ pub async fn serve_with(
     options: ServeOptions,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.header_read_timeout);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(options.header_read_timeout)
-        .keep_alive_timeout(options.header_read_timeout);
-    let graceful = GracefulShutdown::new();
+    let abort = CancellationToken::new();
+    let connections = Connections {
+        builder: builder(),
+        router,
+        options,
+        tasks: TaskTracker::new(),
+        stop: abort.child_token(),
+        abort: abort.clone(),
+    };
+    // However this ends, no connection outlives it.
+    let _abort = abort.drop_guard();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => spawn(&builder, &graceful, router.clone(), stream, address),
+                Ok((stream, address)) => connections.spawn(stream, address),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     // Out of file descriptors, most likely: others will be closed.
@@ -86,7 +100,9 @@ pub async fn serve_with(
         }
     }
     drop(listener);
-    if tokio::time::timeout(options.stop_timeout, graceful.shutdown())
+    connections.stop.cancel();
+    connections.tasks.close();
+    if tokio::time::timeout(options.stop_timeout, connections.tasks.wait())
         .await
         .is_err()
     {
@@ -95,39 +111,71 @@ pub async fn serve_with(
     Ok(())
 }
 
-fn spawn(
-    builder: &Builder<TokioExecutor>,
-    graceful: &GracefulShutdown,
+/// How hyper reads requests. Its own time-outs are off: [`Activity`] covers the whole life of a connection.
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().header_read_timeout(None);
+    builder
+}
+
+/// All connections of a server, and what ends them.
+struct Connections {
+    builder: Builder<TokioExecutor>,
     router: Router,
-    stream: TcpStream,
-    address: SocketAddr,
-) {
-    // Small answers must not wait for the client's acknowledgement.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY was refused");
+    options: ServeOptions,
+    tasks: TaskTracker,
+    /// Finish what is under way.
+    stop: CancellationToken,
+    /// Finish nothing.
+    abort: CancellationToken,
+}
+
+impl Connections {
+    fn spawn(&self, stream: TcpStream, address: SocketAddr) {
+        // Small answers must not wait for the client's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was refused");
+        }
+        let activity = Activity::new();
+        let service = service_fn({
+            let (activity, router) = (Arc::clone(&activity), self.router.clone());
+            move |request: hyper::Request<Incoming>| {
+                let under_way = activity.begin(request.version());
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(ConnectInfo(address));
+                let answer = router.clone().oneshot(request);
+                async move {
+                    let response = answer.await.unwrap_or_else(|never| match never {});
+                    Ok::<_, Infallible>(response.map(|body| Answering::new(body, under_way)))
+                }
+            }
+        });
+        let socket = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
+        let connection = self.builder.serve_connection(socket, service).into_owned();
+        let (stop, abort, options) = (self.stop.clone(), self.abort.clone(), self.options);
+        self.tasks.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            let ended = |outcome: Result<(), _>| {
+                if let Err(error) = outcome {
+                    tracing::debug!(%error, "a connection broke off");
+                }
+            };
+            tokio::select! {
+                outcome = connection.as_mut() => return ended(outcome),
+                () = stop.cancelled() => {}
+                overdue = activity.overdue(&options) => match overdue {
+                    Overdue::Head => return tracing::debug!("a request's head did not arrive in time"),
+                    Overdue::Rest => {}
+                },
+            }
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                outcome = connection.as_mut() => ended(outcome),
+                () = abort.cancelled() => {}
+                () = activity.quiet(LAST_WORD) => {}
+            }
+        });
     }
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(ConnectInfo(address));
-        let router = router.clone();
-        async move {
-            Ok::<_, Infallible>(
-                router
-                    .oneshot(request)
-                    .await
-                    .unwrap_or_else(|never| match never {}),
-            )
-        }
-    });
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection broke off");
-        }
-    });
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

@@ -15,8 +15,8 @@ use axum::http::{Extensions, HeaderMap, Uri};
 pub fn remote_address(headers: &HeaderMap, extensions: &Extensions, trust_proxy: bool) -> Option<String> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let told = || {
-        let forwarded = header("forwarded").and_then(forwarded_for);
-        forwarded.or_else(|| {
+        let forwarded = header("forwarded").and_then(forwarded);
+        forwarded.map(|hop| hop.address.to_string()).or_else(|| {
             let plain = header("x-real-ip").or_else(|| header("x-forwarded-for"));
             plain
                 .map(str::trim)
@@ -58,21 +58,40 @@ pub fn base_url(uri: &Uri, headers: &HeaderMap, trust_proxy: bool) -> String {
     format!("{}://{host}", if is_tls { "https" } else { "http" })
 }
 
-/// The address in a `Forwarded` header (RFC 7239).
-fn forwarded_for(header: &str) -> Option<String> {
+/// What a `Forwarded` header (RFC 7239) says of the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// The client's address: the last one in the header that is public, else the first one.
+    pub address: IpAddr,
+    /// Whether it is neither private nor loopback.
+    pub is_public: bool,
+    /// How the client came to that proxy: `http` or `https`, in lower case.
+    pub protocol: Option<String>,
+}
+
+/// Reads a `Forwarded` header; `None` where no address is in it.
+#[must_use]
+pub fn forwarded(header: &str) -> Option<Forwarded> {
     let mut seen = None;
     for element in header.rsplit(',') {
-        let node = element.split(';').find_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            name.trim()
-                .eq_ignore_ascii_case("for")
-                .then(|| value.trim().trim_matches('"'))
-        });
-        let Some(address) = node.and_then(node_address) else {
+        let parameter = |wanted: &str| {
+            element.split(';').find_map(|pair| {
+                let (name, value) = pair.split_once('=')?;
+                name.trim()
+                    .eq_ignore_ascii_case(wanted)
+                    .then(|| value.trim().trim_matches('"'))
+            })
+        };
+        let Some(address) = parameter("for").and_then(node_address) else {
             continue;
         };
-        seen = Some(address.to_string());
-        if is_public(address) {
+        let is_public = is_public(address);
+        seen = Some(Forwarded {
+            address,
+            is_public,
+            protocol: parameter("proto").map(str::to_ascii_lowercase),
+        });
+        if is_public {
             break;
         }
     }

@@ -16,6 +16,9 @@ pub struct CloudError {
     /// The HTTP status, 400 to 599. Not part of the body.
     #[serde(skip, default = "bad_request")]
     pub status: u16,
+    /// What only the log may say.
+    #[serde(skip)]
+    cause: Option<Box<str>>,
 }
 
 fn bad_request() -> u16 {
@@ -30,7 +33,24 @@ impl CloudError {
             code,
             message: message.into(),
             status: code.status(),
+            cause: None,
         }
+    }
+
+    /// An error that nobody foresaw: code 1, HTTP 500, and a text that says nothing. Why it happened goes into the log
+    /// alone, since it may hold what a stranger must not know.
+    #[must_use]
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        Self {
+            cause: Some(cause.to_string().into()),
+            ..Self::other("Internal error.").with_status(500)
+        }
+    }
+
+    /// Why an [internal](Self::internal) error happened. For the log, never for an answer.
+    #[must_use]
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
     }
 
     /// The same error under another HTTP status.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{CloudError, ErrorCode};
@@ -61,9 +62,40 @@ impl Serialize for Timestamp {
     }
 }
 
+/// Reads the text, and `{"__type":"Date","iso":…}`, as which some SDKs send times.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).map_err(serde::de::Error::custom)
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Timestamp;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time such as 2015-06-21T18:02:52.249Z")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
+                Timestamp::parse(text).map_err(E::custom)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Timestamp, A::Error> {
+                let (mut is_date, mut iso) = (false, None);
+                while let Some(key) = map.next_key::<String>()? {
+                    match key.as_str() {
+                        "__type" => is_date = map.next_value::<String>()? == "Date",
+                        "iso" => iso = Some(map.next_value::<String>()?),
+                        _ => {
+                            map.next_value::<de::IgnoredAny>()?;
+                        }
+                    }
+                }
+                match iso {
+                    Some(iso) if is_date => Timestamp::parse(&iso).map_err(de::Error::custom),
+                    _ => Err(de::Error::custom(r#"{"__type":"Date","iso":…} is expected"#)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Either)
     }
 }

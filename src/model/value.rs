@@ -3,12 +3,13 @@
 mod compare;
 mod kind;
 mod normal;
+pub mod wire;
 
 pub use compare::{compare, compare_numbers, equal};
 pub use kind::Kind;
 pub use normal::{check_nested_key, normalize};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::{ClassName, CloudError, ErrorCode, ObjectId};
 
@@ -41,7 +42,7 @@ pub fn as_integer(value: &Value) -> Option<i64> {
 }
 
 /// `{"__type":"Pointer","className","objectId"}`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Pointer {
     /// The class of the object pointed to.
     #[serde(rename = "className")]
@@ -52,7 +53,7 @@ pub struct Pointer {
 }
 
 /// `{"__type":"GeoPoint","latitude","longitude"}`, in degrees.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 pub struct GeoPoint {
     /// −90 to 90.
     pub latitude: f64,
@@ -158,6 +159,18 @@ impl GeoPoint {
         let cosines = self.latitude.to_radians().cos() * other.latitude.to_radians().cos();
         let chord = latitude.sin().powi(2) + cosines * longitude.sin().powi(2);
         2.0 * chord.sqrt().min(1.0).asin()
+    }
+}
+
+impl Serialize for Pointer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl Serialize for GeoPoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
     }
 }
 

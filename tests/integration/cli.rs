@@ -27,7 +27,7 @@ fn help_and_version() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     for command in [
-        "serve", "recover", "audit", "doctor", "backup", "restore", "bench",
+        "serve", "recover", "audit", "doctor", "backup", "restore", "bench", "new", "package",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),

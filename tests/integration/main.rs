@@ -8,15 +8,19 @@
 )]
 
 mod acceptance;
+mod beside;
 mod cli;
 mod client;
 mod compatibility;
 mod conformance;
 mod crash;
 mod engine;
+mod examples;
 mod indexes;
+mod own_app;
 mod payment;
 mod sdk;
+mod sdk_engine;
 mod server;
 mod storage;
 mod support;

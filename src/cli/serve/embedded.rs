@@ -1,6 +1,6 @@
 //! With the data in a folder: LeanCloud's storage API and the functions in one process, on one port.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,10 +13,11 @@ use super::sessions::EmbeddedSessions;
 use super::{Setting, banner, connect_after_payment, counted, host, listen, refuse_unsafe};
 use crate::cli::arguments::ServeArguments;
 use crate::cli::doctor::set_up;
-use crate::cli::{credentials_file, server_file, terminal};
-use crate::config::Keys;
+use crate::cli::tasks::{self, StoredTasks};
+use crate::cli::{credentials_file, cron_file, server_file, terminal};
+use crate::config::{ApiServer, Keys};
 use crate::credentials::Credentials;
-use crate::engine::EngineConfig;
+use crate::engine::{EngineConfig, Limits, QueueConfig, RemoteApp};
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, Payments, setup};
 use crate::server::{self, Server, ServerConfig};
@@ -39,6 +40,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     } = setting;
     // Before anything is made: what cannot work leaves nothing behind.
     keys.check_pair()?;
+    let jobs = cron_file::read(arguments.cron.as_deref())?;
     let told_to_stop = listen::told_to_stop()?;
     let listener = listen::bind(host(arguments, IpAddr::V4(Ipv4Addr::LOCALHOST)), arguments.port).await?;
     let local = listener.local_addr()?;
@@ -55,14 +57,25 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     let sandbox = payments.sandbox;
     let payments = Payments::new(seen, environment.clone(), payments);
     let sessions = Arc::new(EmbeddedSessions(Arc::clone(&database)));
+    let beside = beside(arguments.engine.as_deref(), local, &credentials, &environment)?;
     let engine = app.build(
         payments.clone(),
         EngineConfig {
             environment: environment.clone(),
             trust_proxy: arguments.trust_proxy,
+            beside: beside.clone(),
+            queue: Some(QueueConfig {
+                jobs: jobs.clone(),
+                // The folder is locked for others.
+                exclusive: true,
+                ..QueueConfig::new(Arc::new(StoredTasks::new(Arc::new(store.clone()))?))
+            }),
             ..EngineConfig::new(credentials.clone(), sessions)
         },
     )?;
+    if beside.is_none() {
+        cron_file::check(&jobs, &engine)?;
+    }
     connect_after_payment(&engine, &payments);
     let config = server_config(arguments, data, &credentials, &environment)?;
     let server = Server::new(database, config, Some(engine.hooks()));
@@ -75,17 +88,31 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     });
     let routes = listen::routes(engine.router().merge(server.router()), health);
 
-    let stop = CancellationToken::new();
+    let (stop, stop_queue) = (CancellationToken::new(), CancellationToken::new());
     let sweeper = tokio::spawn({
         let (payments, stop) = (payments.clone(), stop.clone());
         async move { payments.run_sweeper(stop).await }
     });
+    let queue = tokio::spawn({
+        let (engine, stop) = (engine.clone(), stop_queue.clone());
+        async move { engine.run_queue(&stop).await }
+    });
+    if let Some(beside) = beside {
+        let stop = stop.clone();
+        tokio::spawn(async move { beside.watch(&stop).await });
+    }
+    let told_to_stop = async {
+        told_to_stop.await;
+        stop_queue.cancel();
+    };
     let published = server_file::publish(data, local)?;
     banner::print(&server_file::local_url(local), data, &credentials, sandbox);
     let served = listen::serve(listener, routes, told_to_stop).await;
     // Nobody is to be sent here any more.
     drop(published);
+    stop_queue.cancel();
     let ended = async {
+        let _ = queue.await;
         engine.close().await;
         server.close().await;
         stop.cancel();
@@ -130,6 +157,28 @@ fn server_config(
     })
 }
 
+/// The LeanEngine app that is served beside this one, where there is one.
+fn beside(
+    url: Option<&str>,
+    local: SocketAddr,
+    credentials: &Credentials,
+    environment: &Environment,
+) -> Result<Option<RemoteApp>> {
+    let Some(url) = url else { return Ok(None) };
+    let server = ApiServer::parse("--engine", url)?;
+    if server.port() == local.port() && matches!(server.host(), "localhost" | "127.0.0.1" | "[::1]" | "::1") {
+        bail!("--engine is {server}, which is paylog's own address: set it to that of the LeanEngine app");
+    }
+    let app = RemoteApp::new(
+        server.url(),
+        credentials.clone(),
+        environment.clone(),
+        Limits::default(),
+    )
+    .context("--engine cannot be used")?;
+    Ok(Some(app))
+}
+
 /// Opens the store for writing, with errors that name the option to change.
 fn open(data: &Path, environment: &Environment) -> Result<SqliteStore> {
     SqliteStore::open(data, environment.clone()).context("paylog cannot start (another folder: --data)")
@@ -146,7 +195,7 @@ async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Result<()> {
             .await
             .context("the classes of the payments cannot be made")?;
     }
-    Ok(())
+    tasks::prepare(store).await
 }
 
 /// The keys of the folder, and in their place those of the environment.

@@ -12,6 +12,7 @@ use super::health::{Health, HealthStore};
 use super::sessions::RemoteSessions;
 use super::{Setting, connect_after_payment, counted, host, listen, refuse_unsafe};
 use crate::cli::doctor::probe;
+use crate::cli::tasks::LeanCloudFunctions;
 use crate::cli::terminal;
 use crate::client::{Client, ClientBuilder};
 use crate::config::ApiServer;
@@ -36,6 +37,14 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
     if arguments.sandbox == Some(true) {
         bail!("--sandbox is for the embedded store: test money in LeanCloud would be money for everyone");
     }
+    if arguments.engine.is_some() {
+        bail!(
+            "--engine is for the embedded store: on LeanCloud, an app's functions run in an engine group of their own"
+        );
+    }
+    if arguments.cron.is_some() {
+        bail!("--cron is for the embedded store: on LeanCloud, timers are set in its console");
+    }
     let told_to_stop = listen::told_to_stop()?;
     let listener = listen::bind(host(arguments, IpAddr::V4(Ipv4Addr::UNSPECIFIED)), arguments.port).await?;
     let local = listener.local_addr()?;
@@ -58,6 +67,7 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
             environment: environment.clone(),
             // LeanEngine's load balancer sets the headers, and nobody else gets here.
             trust_proxy: true,
+            remote: Some(Arc::new(LeanCloudFunctions(client.clone()))),
             ..EngineConfig::new(credentials.clone(), Arc::new(RemoteSessions(client)))
         },
     )?;

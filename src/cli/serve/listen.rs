@@ -26,7 +26,7 @@ use crate::telemetry::Counters;
 const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// … and so long for what goes on behind the answers.
-pub(super) const END_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -34,7 +34,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 ///
 /// # Errors
 /// A port that is taken, or not ours to take.
-pub(super) async fn bind(host: IpAddr, port: u16) -> Result<TcpListener> {
+pub(crate) async fn bind(host: IpAddr, port: u16) -> Result<TcpListener> {
     let address = SocketAddr::new(host, port);
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(listener),
@@ -96,7 +96,7 @@ async fn nothing_here() -> Response {
 }
 
 /// Serves until told to stop, and then for as long as the requests under way need, at most [`STOP_TIMEOUT`].
-pub(super) async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
     told_to_stop: impl Future<Output = ()>,
@@ -119,7 +119,7 @@ pub(super) async fn serve(
 ///
 /// # Errors
 /// A system that gives no notice of signals.
-pub(super) fn told_to_stop() -> Result<impl Future<Output = ()>> {
+pub(crate) fn told_to_stop() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -1,0 +1,61 @@
+//! The queue, and a job at its hour. Start it with `cargo run --example reminders`: it keeps its data in
+//! `./paylog-data`. A file `cron.yaml` in the working folder has `countReminders` called every night:
+//! `jobs: [{name: nightly, function: countReminders, cron: 0 0 3 * * ?}]`
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use paylog::engine::{App, Cloud, CurrentUser, Params, TaskInfo, TaskOptions};
+use paylog::model::CloudError;
+use serde::{Deserialize, Serialize};
+
+static REMINDED: AtomicU64 = AtomicU64::new(0);
+
+#[derive(Serialize, Deserialize)]
+struct Reminder {
+    what: String,
+    seconds: u64,
+}
+
+/// Answers once the task is on disk: it runs then, however often the process is killed.
+async fn remind_me(
+    cloud: Cloud,
+    Params(asked): Params<Reminder>,
+    _: CurrentUser,
+) -> Result<String, CloudError> {
+    let options = TaskOptions {
+        delay: asked.seconds.saturating_mul(1000),
+        attempts: 3,
+        ..TaskOptions::new()
+    };
+    cloud.enqueue("remind", &asked, &options).await
+}
+
+#[derive(Deserialize)]
+struct Which {
+    task: String,
+}
+
+async fn look_up(cloud: Cloud, Params(which): Params<Which>) -> Result<Option<TaskInfo>, CloudError> {
+    cloud.task_info(&which.task).await
+}
+
+/// Internal: for the queue, for cron and for holders of the master key.
+async fn remind(Params(reminder): Params<Reminder>) -> Result<String, CloudError> {
+    REMINDED.fetch_add(1, Ordering::Relaxed);
+    Ok(format!("Do not forget: {}", reminder.what))
+}
+
+async fn count_reminders() -> Result<u64, CloudError> {
+    Ok(REMINDED.load(Ordering::Relaxed))
+}
+
+fn main() -> ExitCode {
+    paylog::cli::run(|_| {
+        App::new()
+            .function("remindMe", remind_me)
+            .function("lookUp", look_up)
+            .internal_function("remind", remind)
+            .internal_function("countReminders", count_reminders)
+    })
+}

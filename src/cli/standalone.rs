@@ -1,0 +1,167 @@
+//! An app that runs alone: its functions and hooks over HTTP, its data in LeanCloud or in a paylog server.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use async_trait::async_trait;
+use secrecy::ExposeSecret;
+
+use crate::cli::serve::sessions::RemoteSessions;
+use crate::cli::serve::{leancloud, listen};
+use crate::cli::tasks::LeanCloudFunctions;
+use crate::cli::{credentials_file, terminal};
+use crate::client::Client;
+use crate::config::{ApiServer, Instance, Keys, Variables};
+use crate::credentials::Credentials;
+use crate::engine::{App, EngineConfig, RemoteCall, Sessions};
+use crate::environment::Environment;
+use crate::model::{CloudError, Document, ErrorCode};
+use crate::telemetry::logs::{self, LogFormat};
+
+impl App<()> {
+    /// Runs the app alone, configured by LeanEngine's environment variables, until SIGTERM or SIGINT; then stops
+    /// accepting, and finishes what is under way within ten seconds.
+    ///
+    /// With none of `LEANCLOUD_APP_ID` and `LEANCLOUD_APP_KEY` set, as on a developer's machine, it makes keys for this
+    /// run, and prints a request to try. With `LEANCLOUD_API_SERVER` set, session tokens are resolved there.
+    ///
+    /// # Errors
+    /// Settings that make no sense, names defined twice, a port that is taken.
+    pub async fn serve(self) -> Result<()> {
+        let start = Start::read()?;
+        start.serve(self, ()).await
+    }
+}
+
+impl<S: Clone + Send + Sync + 'static> App<S> {
+    /// As [`App::serve`], with a state that is made of the client for the app's storage; it has the app's master key
+    /// ([`Client::as_master`]). `LEANCLOUD_API_SERVER` must be set: to LeanCloud's address, as LeanEngine does it, or to
+    /// that of a paylog server.
+    ///
+    /// # Errors
+    /// As [`App::serve`].
+    pub async fn serve_with(self, state: impl FnOnce(Client) -> S) -> Result<()> {
+        let start = Start::read()?;
+        let client = start.client.clone().context(
+            "LEANCLOUD_API_SERVER is not set: set it to the address of the app's storage, such as \
+             http://127.0.0.1:3000 for a paylog server on this machine",
+        )?;
+        start.serve(self, state(client)).await
+    }
+}
+
+/// What the environment says.
+struct Start {
+    instance: Instance,
+    credentials: Credentials,
+    is_made_up: bool,
+    client: Option<Client>,
+    environment: Environment,
+}
+
+impl Start {
+    fn read() -> Result<Self> {
+        // An app that has set up logging already keeps its own.
+        let _ = logs::start("info", LogFormat::Text);
+        let variables = Variables::of_process();
+        let instance = Instance::read(&variables)?;
+        let environment = Environment::system();
+        let keys = Keys::read(&variables)?;
+        let is_made_up = keys.app_id.is_none() && keys.app_key.is_none();
+        if is_made_up && instance.api_server.is_some() {
+            bail!("LEANCLOUD_API_SERVER is set, so LEANCLOUD_APP_ID and LEANCLOUD_APP_KEY must be set too");
+        }
+        let mut credentials = credentials_file::make(&environment);
+        if !is_made_up {
+            // Those that are not set are absent: what needs them is refused.
+            (credentials.master_key, credentials.hook_key) = (None, None);
+        }
+        keys.replace_in(&mut credentials)?;
+        let client = instance
+            .api_server
+            .as_ref()
+            .map(|server| client(server, &credentials, &environment, instance.is_production))
+            .transpose()?;
+        Ok(Self {
+            instance,
+            credentials,
+            is_made_up,
+            client,
+            environment,
+        })
+    }
+
+    async fn serve<S: Clone + Send + Sync + 'static>(self, app: App<S>, state: S) -> Result<()> {
+        let sessions: Arc<dyn Sessions> = match &self.client {
+            Some(client) => Arc::new(RemoteSessions(client.clone())),
+            None => Arc::new(NoSessions),
+        };
+        let remote = self
+            .client
+            .clone()
+            .map(|client| Arc::new(LeanCloudFunctions(client)) as Arc<dyn RemoteCall>);
+        let config = EngineConfig {
+            environment: self.environment.clone(),
+            trust_proxy: self.instance.is_deployed,
+            remote,
+            ..EngineConfig::new(self.credentials.clone(), sessions)
+        };
+        let engine = app.build(state, config)?;
+        let told_to_stop = listen::told_to_stop()?;
+        let host = if self.instance.is_deployed {
+            Ipv4Addr::UNSPECIFIED
+        } else {
+            Ipv4Addr::LOCALHOST
+        };
+        let listener = listen::bind(IpAddr::V4(host), self.instance.port).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        terminal::say(format!(
+            "serving {} definitions on {url}",
+            engine.metadata().len()
+        ));
+        if self.is_made_up {
+            self.print_request(&url, engine.metadata().first().map_or("hello", |name| name));
+        }
+        let served = listen::serve(listener, engine.router(), told_to_stop).await;
+        if tokio::time::timeout(listen::END_TIMEOUT, engine.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("calls that were still under way are cut off");
+        }
+        served
+    }
+
+    fn print_request(&self, url: &str, function: &str) {
+        let (id, key) = (&self.credentials.app_id, self.credentials.app_key.expose_secret());
+        terminal::say(format!(
+            "The keys are for this run alone; LEANCLOUD_APP_ID and LEANCLOUD_APP_KEY set others. To try it:\n\
+             curl -H 'X-LC-Id: {id}' -H 'X-LC-Key: {key}' -H 'Content-Type: application/json' \
+             {url}/1.1/functions/{function} -d '{{}}'"
+        ));
+    }
+}
+
+fn client(
+    server: &ApiServer,
+    credentials: &Credentials,
+    environment: &Environment,
+    is_production: bool,
+) -> Result<Client> {
+    Ok(leancloud::client(server, credentials, environment)
+        .production(is_production)
+        .build()?)
+}
+
+/// Without a storage service nobody knows whose a session is.
+#[derive(Debug)]
+struct NoSessions;
+
+#[async_trait]
+impl Sessions for NoSessions {
+    async fn user(&self, _: &str) -> Result<Document, CloudError> {
+        let text = "Whose session it is cannot be found out: LEANCLOUD_API_SERVER is not set.";
+        Err(CloudError::new(ErrorCode::UNAVAILABLE, text))
+    }
+}

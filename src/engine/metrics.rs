@@ -1,0 +1,157 @@
+//! What an engine counts, for Prometheus.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// The content type of what [`Metrics::render`] answers.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds: from a function that only reckons to the longest that LeanCloud allows.
+const SECONDS: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 15.0,
+];
+
+/// How a call has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Ok,
+    /// The function's own error.
+    Refused,
+    /// An unforeseen error, or a panic.
+    Failed,
+    TimedOut,
+}
+
+impl Verdict {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::TimedOut => "timeout",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFunction {
+    function: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    function: String,
+    outcome: &'static str,
+}
+
+/// All metrics of an engine. The names of functions are the only labels: there are as many as the app has defined.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    calls: Family<OfOutcome, Counter>,
+    seconds: Family<OfFunction, Histogram>,
+    under_way: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("leanengine");
+        let calls = Family::default();
+        let seconds = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
+        let under_way = Gauge::default();
+        registry.register(
+            "calls",
+            "Calls of functions and hooks that have ended, by outcome: ok, refused (the function's own error), \
+             failed (an unforeseen one), timeout",
+            calls.clone(),
+        );
+        registry.register(
+            "call_seconds",
+            "How long calls of functions and hooks took",
+            seconds.clone(),
+        );
+        registry.register(
+            "calls_under_way",
+            "Calls of functions and hooks that are running",
+            under_way.clone(),
+        );
+        Self {
+            registry,
+            calls,
+            seconds,
+            under_way,
+        }
+    }
+}
+
+impl Metrics {
+    /// Those of one function or hook.
+    pub(crate) fn of(&self, function: &str) -> Arc<CallMetrics> {
+        let outcome = |verdict: Verdict| {
+            let (function, outcome) = (function.to_owned(), verdict.word());
+            self.calls.get_or_create_owned(&OfOutcome { function, outcome })
+        };
+        let function = function.to_owned();
+        Arc::new(CallMetrics {
+            ok: outcome(Verdict::Ok),
+            refused: outcome(Verdict::Refused),
+            failed: outcome(Verdict::Failed),
+            timeout: outcome(Verdict::TimedOut),
+            seconds: self.seconds.get_or_create_owned(&OfFunction { function }),
+            under_way: self.under_way.clone(),
+        })
+    }
+
+    /// All of them as text.
+    pub(crate) fn render(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// The metrics of one function or hook.
+#[derive(Debug)]
+pub(crate) struct CallMetrics {
+    ok: Counter,
+    refused: Counter,
+    failed: Counter,
+    timeout: Counter,
+    seconds: Histogram,
+    under_way: Gauge,
+}
+
+impl CallMetrics {
+    pub(crate) fn begin(&self) -> UnderWay {
+        self.under_way.inc();
+        UnderWay(self.under_way.clone())
+    }
+
+    pub(crate) fn end(&self, verdict: Verdict, duration: Duration) {
+        let counter = match verdict {
+            Verdict::Ok => &self.ok,
+            Verdict::Refused => &self.refused,
+            Verdict::Failed => &self.failed,
+            Verdict::TimedOut => &self.timeout,
+        };
+        counter.inc();
+        self.seconds.observe(duration.as_secs_f64());
+    }
+}
+
+/// A call that is running.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Gauge);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

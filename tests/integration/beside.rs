@@ -1,0 +1,341 @@
+//! `paylog serve --engine`: a LeanEngine app of another language beside the real program; and the queue of the real
+//! program, killed at the worst moment.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use paylog::environment::Environment;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::program::{As, Server, poll};
+
+/// An app that writes down what it is asked, and answers by the name of the function or hook.
+#[derive(Clone)]
+struct Fake {
+    url: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    names: Arc<Mutex<Vec<&'static str>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Asked {
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Fake {
+    async fn start(names: &[&'static str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let fake = Self {
+            url: format!("http://{}", listener.local_addr().unwrap()),
+            asked: Arc::default(),
+            names: Arc::new(Mutex::new(names.to_vec())),
+        };
+        let routes = Router::new().fallback(answer).with_state(fake.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        fake
+    }
+
+    /// What was asked under this path so far.
+    fn asked(&self, path: &str) -> Vec<Asked> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().filter(|asked| asked.path == path).cloned().collect()
+    }
+}
+
+async fn answer(
+    State(fake): State<Fake>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let asked = Asked {
+        method,
+        path: uri.path().to_owned(),
+        headers,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    fake.asked.lock().unwrap().push(asked.clone());
+    let name = uri.path().trim_start_matches("/1.1/functions/");
+    let refused = |status: StatusCode, code: i32, text: &str| {
+        (status, axum::Json(json!({"code": code, "error": text}))).into_response()
+    };
+    match name {
+        "_ops/metadatas" => axum::Json(json!({"result": *fake.names.lock().unwrap()})).into_response(),
+        "echo" => axum::Json(json!({"result": asked.body})).into_response(),
+        "refuse" => refused(StatusCode::IM_A_TEAPOT, 4711, "not today"),
+        "Review/beforeSave" if asked.body["object"]["stars"] == 9 => {
+            refused(StatusCode::BAD_REQUEST, 1, "at most five stars")
+        }
+        "Review/beforeSave" => {
+            let mut object = asked.body["object"].clone();
+            object["checked"] = true.into();
+            axum::Json(object).into_response()
+        }
+        "Review/afterSave" | "Review/beforeUpdate" | "_User/beforeSave" => {
+            let mut object = asked.body["object"].clone();
+            object.as_object_mut().unwrap().remove("_updatedKeys");
+            axum::Json(object).into_response()
+        }
+        "hang" => std::future::pending().await,
+        _ => refused(StatusCode::NOT_FOUND, 1, "unknown to the fake"),
+    }
+}
+
+async fn beside(fake: &Fake, data: &std::path::Path) -> Server {
+    let server = Server::start_with(data, &["--sandbox=true", "--engine", &fake.url]).await;
+    // Before the app has said what it defines, writes that it might refuse do not go through.
+    poll("the app to be known", async || {
+        let names = server
+            .ask("GET", "/1.1/functions/_ops/metadatas", As::Master, &Value::Null)
+            .await;
+        names["result"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|name| name == "echo")
+            .then_some(())
+    })
+    .await;
+    server
+}
+
+#[tokio::test]
+async fn section_8_functions_of_the_app_beside_are_called_as_they_were() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::start(&["echo", "refuse"]).await;
+    let server = beside(&fake, folder.path()).await;
+    let session = server.sign_up("ming").await;
+    let sent = json!({"a": [1, {"b": null}]});
+    assert_eq!(server.call("echo", As::User(&session), &sent).await, sent);
+    let asked = fake.asked("/1.1/functions/echo").pop().unwrap();
+    assert_eq!((&asked.method, &asked.body), (&Method::POST, &sent));
+    let header = |name: &str| asked.headers[name].to_str().unwrap();
+    assert_eq!(header("x-lc-id"), server.keys.app_id);
+    assert_eq!(header("x-lc-key"), server.keys.app_key);
+    assert_eq!(header("x-lc-session"), session);
+    assert_eq!(header("forwarded"), "for=127.0.0.1");
+    let (status, body) = server
+        .send("POST", "/1.1/functions/refuse", As::Client, &json!({}))
+        .await;
+    assert_eq!((status, body), (418, json!({"code": 4711, "error": "not today"})));
+    let (status, body) = server
+        .send("POST", "/1.1/functions/nobodys", As::Client, &json!({}))
+        .await;
+    assert_eq!(
+        (status, body),
+        (
+            404,
+            json!({"code": 1, "error": "No such cloud function 'nobodys'"})
+        )
+    );
+    // paylog's own functions are not passed on.
+    assert_eq!(server.balance(&session).await, 0);
+    // A client without the app's key is not passed on either.
+    let stranger = reqwest::Client::new();
+    let before = fake.asked("/1.1/functions/echo").len();
+    let request = stranger.post(format!("{}/1.1/functions/echo", server.address));
+    let response = request
+        .header("X-LC-Id", &server.keys.app_id)
+        .body("{}")
+        .send()
+        .await;
+    assert_eq!(response.unwrap().status(), 401);
+    assert_eq!(fake.asked("/1.1/functions/echo").len(), before);
+    // What an app that was started anew defines is learned.
+    fake.names.lock().unwrap().push("later");
+    poll("the new function", async || {
+        let (_, body) = server
+            .send("POST", "/1.1/functions/later", As::Client, &json!({}))
+            .await;
+        (body["error"] == "unknown to the fake").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn section_10_hooks_of_the_app_beside_run_on_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let hooks = [
+        "echo",
+        "__before_save_for_Review",
+        "__after_save_for_Review",
+        "__before_update_for_Review",
+        "__before_save_for__User",
+    ];
+    let fake = Fake::start(&hooks).await;
+    let server = beside(&fake, folder.path()).await;
+    let session = server.sign_up("ming").await;
+    let review = |stars: u8| json!({"stars": stars, "text": "fine"});
+    let made = server
+        .ask("POST", "/1.1/classes/Review", As::User(&session), &review(4))
+        .await;
+    let path = format!("/1.1/classes/Review/{}", made["objectId"].as_str().unwrap());
+    let stored = server.ask("GET", &path, As::Client, &Value::Null).await;
+    assert_eq!(stored["checked"], true, "{stored}");
+    let asked = fake.asked("/1.1/functions/Review/beforeSave").pop().unwrap();
+    assert_eq!(
+        asked.headers["x-lc-hook-key"].to_str().unwrap(),
+        server.keys.hook_key
+    );
+    assert_eq!(asked.headers["forwarded"].to_str().unwrap(), "for=127.0.0.1");
+    assert_eq!(asked.body["user"]["username"], "ming");
+    assert_eq!(asked.body["user"]["sessionToken"], session);
+    poll("the after hook", async || {
+        (!fake.asked("/1.1/functions/Review/afterSave").is_empty()).then_some(())
+    })
+    .await;
+    let (status, body) = server
+        .send("POST", "/1.1/classes/Review", As::User(&session), &review(9))
+        .await;
+    assert_eq!((status, &body["code"]), (400, &json!(142)));
+    assert_eq!(
+        body["error"],
+        "Cloud Code validation failed. Error detail : at most five stars"
+    );
+    server
+        .ask("PUT", &path, As::User(&session), &json!({"text": "good"}))
+        .await;
+    let asked = fake.asked("/1.1/functions/Review/beforeUpdate").pop().unwrap();
+    assert_eq!(asked.body["object"]["_updatedKeys"], json!(["text"]));
+    assert_eq!(asked.body["object"]["text"], "good");
+    // Both have this hook: the app's runs, and paylog still guards the money.
+    assert!(!fake.asked("/1.1/functions/_User/beforeSave").is_empty());
+    let rich = json!({"username": "rich", "password": "correct horse", "account": 5});
+    let (status, _) = server.send("POST", "/1.1/users", As::Master, &rich).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn section_10_an_app_that_cannot_be_reached_stops_the_writes_that_it_may_refuse() {
+    let folder = tempfile::tempdir().unwrap();
+    // Bound, and nobody accepts: gone once it is dropped.
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", gone.local_addr().unwrap());
+    drop(gone);
+    let server = Server::start_with(folder.path(), &["--sandbox=true", "--engine", &url]).await;
+    let (status, body) = server
+        .send("POST", "/1.1/classes/Review", As::Client, &json!({"stars": 1}))
+        .await;
+    assert_eq!((status, &body["code"]), (400, &json!(142)), "{body}");
+    let (status, body) = server
+        .send("POST", "/1.1/functions/theirs", As::Client, &json!({}))
+        .await;
+    assert_eq!((status, &body["code"]), (503, &json!(503)), "{body}");
+}
+
+const TASKS: &str = "/1.1/engine/cloud-queue/tasks";
+
+async fn ended(server: &Server, id: &str) -> Value {
+    poll("the task to end", async || {
+        let info = server
+            .ask("GET", &format!("{TASKS}/{id}"), As::Client, &Value::Null)
+            .await;
+        (info["status"] != "queued").then_some(info)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn section_15_a_task_survives_the_death_of_the_process_that_was_running_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::start(&["echo", "hang"]).await;
+    let mut server = beside(&fake, folder.path()).await;
+    let task = json!({"function": "hang", "uniqueId": "hanging"});
+    server.ask("POST", TASKS, As::Master, &task).await;
+    let waiting = json!({"function": "auditAccounts", "uniqueId": "waiting", "delay": 1});
+    server.ask("POST", TASKS, As::Master, &waiting).await;
+    poll("the task to run", async || {
+        (!fake.asked("/1.1/functions/hang").is_empty()).then_some(())
+    })
+    .await;
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    drop(server);
+    let clock = Environment::system();
+    let server = beside(&fake, folder.path()).await;
+    poll("the task to run again", async || {
+        (fake.asked("/1.1/functions/hang").len() > 1).then_some(())
+    })
+    .await;
+    // Nobody waits for the lease of a process that is known to be dead.
+    assert!(clock.elapsed() < Duration::from_secs(15), "{:?}", clock.elapsed());
+    let asked = fake.asked("/1.1/functions/hang").pop().unwrap();
+    assert_eq!(
+        asked.headers["x-lc-hook-key"].to_str().unwrap(),
+        server.keys.hook_key
+    );
+}
+
+#[tokio::test]
+async fn section_15_a_task_that_waits_survives_the_death_of_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path()).await;
+    let task = json!({"function": "auditAccounts", "uniqueId": "later", "delay": 300});
+    server.ask("POST", TASKS, As::Master, &task).await;
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    drop(server);
+    let server = Server::start(folder.path()).await;
+    let info = ended(&server, "later").await;
+    assert_eq!(info["status"], "success", "{info}");
+    assert!(info["result"]["accounts"].is_number(), "{info}");
+    let (status, _) = server.send("POST", TASKS, As::Client, &task).await;
+    assert_eq!(status, 401);
+}
+
+#[tokio::test]
+async fn section_15_cron_calls_a_function_of_the_real_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobs.yaml");
+    let path = file.to_str().unwrap();
+    let fake = Fake::start(&["echo"]).await;
+    std::fs::write(
+        &file,
+        "jobs: [{name: often, function: echo, every: 1, params: {n: 1}}]",
+    )
+    .unwrap();
+    let data = folder.path().join("data");
+    let server = Server::start_with(&data, &["--engine", &fake.url, "--cron", path]).await;
+    poll("the job to run twice", async || {
+        (fake.asked("/1.1/functions/echo").len() > 1).then_some(())
+    })
+    .await;
+    assert_eq!(fake.asked("/1.1/functions/echo")[0].body, json!({"n": 1}));
+    drop(server);
+    std::fs::write(&file, "jobs: [{name: often, function: missing, every: 1}]").unwrap();
+    let data = data.to_str().unwrap();
+    let output = crate::support::program::run(&["serve", "--port", "0", "--data", data, "--cron", path]);
+    let error = crate::support::program::refusal(&output);
+    assert!(error.contains("missing"), "{error}");
+}
+
+/// Used by the tests of the examples too: passes connections on to an address that is known later.
+pub(crate) async fn forwarder() -> (String, Arc<Mutex<Option<SocketAddr>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let target: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
+    let known = Arc::clone(&target);
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            let target = *known.lock().unwrap();
+            let Some(target) = target else { continue };
+            tokio::spawn(async move {
+                if let Ok(mut to) = tokio::net::TcpStream::connect(target).await {
+                    let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+                }
+            });
+        }
+    });
+    (url, target)
+}

@@ -1,0 +1,236 @@
+//! Connections: who is cut off, who is kept, and what is in the log about calls that nobody waits for any more.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use paylog::engine::{App, FunctionOptions, Meta, ServeOptions};
+use paylog::environment::Environment;
+use paylog::model::CloudError;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{Counters, Running, config, error, start, start_app};
+
+/// What a test gives up after.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn hasty() -> ServeOptions {
+    ServeOptions {
+        header_read_timeout: Duration::from_millis(200),
+        idle_timeout: Duration::from_millis(900),
+        ..ServeOptions::default()
+    }
+}
+
+async fn connect(engine: &Running) -> TcpStream {
+    TcpStream::connect(engine.url.trim_start_matches("http://"))
+        .await
+        .unwrap()
+}
+
+/// How long the server keeps a connection after `sent`, and what it said.
+async fn kept(engine: &Running, sent: &[u8]) -> (Duration, Vec<u8>) {
+    let mut stream = connect(engine).await;
+    stream.write_all(sent).await.unwrap();
+    let clock = Environment::system();
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok(), "still open after {sent:?}");
+    (clock.elapsed(), answer)
+}
+
+#[tokio::test]
+async fn a_connection_without_a_request_is_closed_whatever_it_has_sent() {
+    let engine = start(config(), hasty()).await;
+    for sent in [
+        &b""[..],
+        b"P",
+        b"PRI * HTTP/2.0\r\n",
+        b"POST /1.1/functions/hello HTTP/1.1\r\nHost: x\r\nX-Slow",
+    ] {
+        let (time, answer) = kept(&engine, sent).await;
+        assert_eq!(answer, b"", "{sent:?}");
+        assert!(
+            (Duration::from_millis(150)..Duration::from_millis(800)).contains(&time),
+            "{sent:?}: {time:?}"
+        );
+    }
+    // HTTP/2 that begins and then asks nothing: the server says its part, and good-bye.
+    let (time, _) = kept(&engine, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    assert!(time < Duration::from_secs(5), "{time:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_sends_a_byte_at_a_time_is_cut_off() {
+    let engine = start(config(), hasty()).await;
+    let (mut read, mut write) = connect(&engine).await.into_split();
+    let slow = tokio::spawn(async move {
+        let clock = Environment::system();
+        for byte in b"POST /1.1/functions/hello HTTP/1.1\r\nX-Long-Name-Of-A-Header: and its value\r\n\r\n" {
+            if write.write_all(&[*byte]).await.is_err() {
+                break;
+            }
+            clock.sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let closed = tokio::time::timeout(PATIENCE, read.read_to_end(&mut answer)).await;
+    slow.abort();
+    assert!(closed.is_ok(), "the connection is still open");
+    assert_eq!(answer, b"");
+}
+
+#[tokio::test]
+async fn a_kept_connection_rests_longer_than_a_head_may_take() {
+    let engine = start(config(), hasty()).await;
+    let request = b"GET /__engine/1/ping HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut stream = connect(&engine).await;
+    let mut answer = vec![0; 4096];
+    stream.write_all(request).await.unwrap();
+    assert!(stream.read(&mut answer).await.unwrap() > 0);
+    let clock = Environment::system();
+    clock.sleep(Duration::from_millis(450)).await;
+    stream.write_all(request).await.unwrap();
+    let length = stream.read(&mut answer).await.unwrap();
+    assert!(
+        answer[..length].starts_with(b"HTTP/1.1 200"),
+        "a kept connection was closed too early"
+    );
+    let rested = clock.elapsed();
+    let closed = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+    assert_eq!(closed.expect("a kept connection is never closed").unwrap(), 0);
+    assert!(clock.elapsed() - rested > Duration::from_millis(600));
+    // A request of which only the beginning comes is not one that rests.
+    let mut stream = connect(&engine).await;
+    stream.write_all(request).await.unwrap();
+    assert!(stream.read(&mut answer).await.unwrap() > 0);
+    let clock = Environment::system();
+    stream.write_all(b"GET /").await.unwrap();
+    let closed = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+    assert_eq!(closed.unwrap().unwrap(), 0);
+    assert!(
+        clock.elapsed() < Duration::from_millis(700),
+        "{:?}",
+        clock.elapsed()
+    );
+}
+
+/// Log lines of this thread.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        let lines = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || lines.clone());
+        tracing::subscriber::set_default(subscriber.finish())
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+async fn panics_late(meta: Meta) -> Result<(), CloudError> {
+    Environment::system().sleep(Duration::from_millis(300)).await;
+    panic!("the ledger of {} is gone", meta.name);
+}
+
+fn late() -> App<Counters> {
+    let run_on = FunctionOptions {
+        run_on: true,
+        ..FunctionOptions::default()
+    };
+    App::new().function_with("late", run_on, panics_late)
+}
+
+#[tokio::test]
+async fn section_9_a_panic_after_the_time_out_is_logged_with_its_request() {
+    let lines = Lines::default();
+    let _guard = lines.collect();
+    let mut config = config();
+    config.limits.function = Duration::from_millis(50);
+    let engine = start_app(late(), config, ServeOptions::default()).await;
+    let request = engine.post("/1.1/functions/late").header("X-LC-Key", "key");
+    let response = request.body("{}").send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    engine.engine.close().await;
+    let text = lines.text();
+    let line = text.lines().find(|line| line.contains("panicked"));
+    let line = line.unwrap_or_else(|| panic!("the panic is not in the log:\n{text}"));
+    assert!(
+        line.contains(&id) && line.contains("the ledger of late is gone"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn section_9_a_panic_behind_a_client_that_has_gone_is_logged_with_its_request() {
+    let lines = Lines::default();
+    let _guard = lines.collect();
+    let engine = start_app(late(), config(), ServeOptions::default()).await;
+    let mut stream = connect(&engine).await;
+    stream
+        .write_all(b"POST /1.1/functions/late HTTP/1.1\r\nHost: x\r\nX-LC-Id: app\r\nX-LC-Key: key\r\n\r\n")
+        .await
+        .unwrap();
+    while engine.engine.calls_under_way() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(stream);
+    engine.engine.close().await;
+    let text = lines.text();
+    assert!(
+        text.lines()
+            .any(|line| line.contains("panicked") && line.contains("request.id=")),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn section_3_the_clock_starts_with_the_request_not_with_its_body() {
+    let app = App::new().function("left", async |meta: Meta| {
+        Ok::<_, CloudError>(u64::try_from(meta.remaining().as_millis()).unwrap())
+    });
+    let mut config = config();
+    config.limits.function = Duration::from_secs(2);
+    let engine = start_app(app, config, ServeOptions::default()).await;
+    let mut stream = connect(&engine).await;
+    stream
+        .write_all(b"POST /1.1/functions/left HTTP/1.1\r\nHost: x\r\nX-LC-Id: app\r\nX-LC-Key: key\r\nConnection: close\r\nContent-Length: 2\r\n\r\n")
+        .await
+        .unwrap();
+    Environment::system().sleep(Duration::from_millis(500)).await;
+    stream.write_all(b"{}").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let body: serde_json::Value = serde_json::from_str(answer.split("\r\n\r\n").nth(1).unwrap()).unwrap();
+    let left = body["result"].as_u64().unwrap();
+    assert!((500..=1500).contains(&left), "{left} ms are left");
+}
+
+#[tokio::test]
+async fn section_9_the_deadline_cancels_a_function() {
+    let mut config = config();
+    config.limits.function = Duration::from_millis(100);
+    let engine = start(config, ServeOptions::default()).await;
+    let reply = engine.with_key("/1.1/functions/slow", &json!({"ms": 400})).await;
+    assert_eq!(reply, (503, error(124, "The request timed out on the server.")));
+    engine.engine.close().await;
+    let finished = engine.counters.finished.load(std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(finished, 0, "the function went on after its deadline");
+}
