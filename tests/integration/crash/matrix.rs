@@ -32,6 +32,7 @@ struct Telling<'a> {
     story: Story,
     rounds: usize,
     deaths: usize,
+    deaths_recovering: usize,
 }
 
 /// What the caller saw: an answer, or nothing.
@@ -46,6 +47,7 @@ impl<'a> Telling<'a> {
             story,
             rounds: 0,
             deaths: 0,
+            deaths_recovering: 0,
         }
     }
 
@@ -63,21 +65,20 @@ impl<'a> Telling<'a> {
                 moment: Moment::After,
             }]
         };
-        let mut again = 0;
         for first in firsts {
             let calls = self.recovery_from(first).await;
             for cut in cuts(&calls) {
                 self.killed_at(first, Some(cut)).await;
-                again += 1;
             }
         }
         format!(
-            "{:?} {:?}: {} calls ({}), {} deaths, {again} of them while recovering",
+            "{:?} {:?}: {} calls ({}), {} deaths and {} while recovering",
             self.story,
             self.house.way,
             calls.len(),
             calls.join(", "),
             self.deaths,
+            self.deaths_recovering,
         )
     }
 
@@ -113,6 +114,7 @@ impl<'a> Telling<'a> {
         let before = self.cast.money(self.house).await;
         let told = self.die(&scene, first).await;
         self.house.start_again().await;
+        scene.over(self.house).await;
         self.house.quiet().await;
         let calls = self.house.calls();
         self.check(&scene, told, &before).await;
@@ -129,8 +131,15 @@ impl<'a> Telling<'a> {
         if let Some(again) = again {
             self.house.stop_at(again);
             self.house.start_again().await;
-            self.house.stopped().await;
-            self.house.audited().await;
+            if self
+                .house
+                .stopped_or(async || scene.is_over(self.house).await)
+                .await
+            {
+                self.house.audited().await;
+                self.deaths_recovering += 1;
+            }
+            self.house.go_on();
             self.house.kill(false);
         }
         self.house.start_again().await;
@@ -156,6 +165,14 @@ impl<'a> Telling<'a> {
         let http = self.house.http.clone();
         self.house.stop_at(cut);
         scene.fall_due(self.house).await;
+        if scene.comes_by_itself() {
+            if self.house.restart().await {
+                self.house.stopped().await;
+                self.house.audited().await;
+                self.house.kill(cut.moment == Moment::After);
+            }
+            return None;
+        }
         let call = program::send(
             &http,
             &address,
@@ -177,6 +194,7 @@ impl<'a> Telling<'a> {
 
     /// The same call gets one answer from now on, that which was told; the money is where it belongs.
     async fn check(&self, scene: &Scene, told: Told, before: &Money) {
+        scene.over(self.house).await;
         let again = async || {
             self.house
                 .call(scene.function, scene.from(), &scene.parameters)
