@@ -781,7 +781,7 @@ async fn bad_weather_loses_no_money() {
         Some(seed) => vec![seed],
         None => {
             let first = u64::from_be_bytes(Environment::system().random()) >> 16;
-            (first..first + number("PAYLOG_SEEDS").unwrap_or(3)).collect()
+            (first..first + number("PAYLOG_SEEDS").unwrap_or(2)).collect()
         }
     };
     let environment = Environment::system();

@@ -279,7 +279,7 @@ impl House {
 
     fn tail(&self) -> String {
         let text = fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
-        let lines: Vec<_> = text.lines().collect();
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with("WARNING")).collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 }
