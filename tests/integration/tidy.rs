@@ -262,3 +262,22 @@ fn no_lint_is_silenced_without_a_reason() {
         bare.join("\n")
     );
 }
+
+/// What lets a test stop the program at a write must not be in a program that carries money: it is compiled with debug
+/// assertions only, and no profile but that of tests has them.
+#[test]
+fn a_release_cannot_be_told_to_stop() {
+    let only_in_debug = "#[cfg(debug_assertions)]\nmod halting;";
+    assert!(read(Path::new("src/cli.rs")).contains(only_in_debug));
+    let variable = ["PAYLOG", "HALT"].join("_");
+    for path in rust_files(&["src", "functions"]) {
+        if path != Path::new("src/cli/halting.rs") {
+            assert!(!read(&path).contains(&variable), "{}", path.display());
+        }
+    }
+    let manifest = read(Path::new("Cargo.toml"));
+    assert!(
+        !manifest.contains("debug-assertions"),
+        "a profile changes what is compiled"
+    );
+}

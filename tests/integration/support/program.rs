@@ -167,7 +167,7 @@ impl Server {
         }
     }
 
-    /// Kills it, as a power cut does, and waits until it is gone.
+    /// Kills it, unless it is dead already, as a power cut does, and waits until it is gone.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

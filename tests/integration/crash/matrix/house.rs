@@ -122,6 +122,25 @@ impl House {
         poll("the program to stop", async || halted.exists().then_some(())).await;
     }
 
+    /// As [`House::stopped`], where two workers of the program may share the work, each in its own order: then there may
+    /// be nothing left to stop at, which `is_over` says. Answers whether it has stopped.
+    pub(super) async fn stopped_or(&self, is_over: impl AsyncFn() -> bool) -> bool {
+        let halted = self.halt("halted");
+        poll("the program to stop", async || {
+            if halted.exists() {
+                return Some(true);
+            }
+            let is_over = is_over().await && self.unfinished().await.is_empty();
+            is_over.then(|| halted.exists())
+        })
+        .await
+    }
+
+    /// Forgets where the program was to stop.
+    pub(super) fn go_on(&self) {
+        let _ = fs::remove_file(self.halt("halt"));
+    }
+
     /// The calls that the program has made since the last time: what they were and which classes they wrote to.
     pub(super) fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.halt("calls")).unwrap_or_default();
@@ -132,15 +151,25 @@ impl House {
     /// Kills the program where it has stopped, and with it what stands in for LeanCloud where that is asked for.
     pub(super) fn kill(&mut self, everything: bool) {
         self.program.kill();
-        fs::remove_file(self.halt("halted")).unwrap();
+        let _ = fs::remove_file(self.halt("halted"));
         self.calls();
         if let (Some(storage), true) = (&mut self.storage, everything) {
             storage.kill();
         }
     }
 
+    /// Kills the program where it does nothing, and starts it again. Whether it is still to stop, or has: it may have
+    /// been on its way there when it was killed.
+    pub(super) async fn restart(&mut self) -> bool {
+        self.program.kill();
+        let is_to_stop = self.halt("halt").exists() || self.halt("halted").exists();
+        self.start_again().await;
+        is_to_stop
+    }
+
     /// Starts what was killed.
     pub(super) async fn start_again(&mut self) {
+        self.program.kill();
         if let Some(server) = &mut self.storage
             && server.child.try_wait().unwrap().is_some()
         {
@@ -250,7 +279,7 @@ impl House {
 
     fn tail(&self) -> String {
         let text = fs::read_to_string(self.folder.path().join("said")).unwrap_or_default();
-        let lines: Vec<_> = text.lines().collect();
+        let lines: Vec<_> = text.lines().filter(|line| !line.starts_with("WARNING")).collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }
 }
