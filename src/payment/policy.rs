@@ -19,9 +19,10 @@ pub struct Proposal<'a> {
     pub intent: &'a Intent,
 }
 
-/// Decides what an app allows: daily limits, who may transfer, and the like. Asked before a payment begins, never
-/// again once a log stands under its key: a refusal is recorded, and answered to every repetition. Where it has no
-/// answer within `store_timeout` nothing is decided, and the caller is told so (9010).
+/// Decides what an app allows: daily limits, who may transfer, and the like. Asked before a payment with a user's money
+/// begins (recharge, purchase, transfer, withdrawal, hold; not what ends, gives back or corrects one), never again
+/// once a log stands under its key: a refusal is recorded, and answered to every repetition. Where it has no answer
+/// within `store_timeout` nothing is decided, and the caller is told so (9010).
 #[async_trait]
 pub trait PaymentPolicy: Send + Sync {
     /// Allows the payment, or says why not.

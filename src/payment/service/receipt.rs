@@ -22,7 +22,8 @@ pub struct Receipt {
     pub state: u8,
     /// `succeeded`, `failed`, or null while undecided.
     pub outcome: Option<String>,
-    /// Minor units; of a cancelled order, what it would have cost; of an adjustment, with its sign.
+    /// Minor units; of a cancelled order, what it would have cost; of a capture, what was captured, and of any other
+    /// end all that was held; of an adjustment, with its sign.
     pub amount: Option<i64>,
     /// The order, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

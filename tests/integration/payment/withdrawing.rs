@@ -2,6 +2,7 @@
 
 use paylog::model::{Filter, ObjectId};
 use paylog::payment::service::Channel;
+use paylog::store::{Action, Write, WriteOutcome};
 use serde_json::json;
 
 use super::bank::{ALL, Bank, code, key, plain};
@@ -107,5 +108,30 @@ async fn only_a_withdrawal_that_stands_is_settled() {
         assert_eq!(bank.both(&user).await, (95, 5));
         bank.recover().await;
         bank.audit().await;
+    }
+}
+
+/// An end that nobody's key stands beside cannot be refused: it waits until it can be made.
+#[tokio::test]
+async fn an_account_that_is_missing_does_not_use_the_end_up() {
+    for batches in ALL {
+        let bank = Bank::new(batches).await;
+        let user = bank.rich(100).await;
+        let withdrawal = bank.withdraw(&user, 60, "w").await.unwrap().log;
+        bank.recover().await;
+        let class = bank.config.user_class.clone();
+        let action = Action::Delete {
+            id: user.clone(),
+            guard: Filter::all(),
+        };
+        let gone = bank.store.write(Write { class, action }).await;
+        assert!(matches!(gone, WriteOutcome::Applied(_)), "{gone:?}");
+        for succeeded in [true, false] {
+            let told = bank.payments.settle_withdraw(&withdrawal, succeeded).await;
+            let told = told.unwrap_err();
+            assert_eq!(told.code.0, 9010);
+            assert!(told.message.contains("restore it"), "{told}");
+        }
+        assert_eq!(bank.logs(Filter::all().eq("kind", "settle")).await.len(), 0);
     }
 }
