@@ -17,7 +17,7 @@ use paylog::environment::Environment;
 use paylog::model::{CloudError, Document, ErrorCode};
 use paylog::server::sessions::user_by_token;
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
-use paylog::storage::SqliteStore;
+use paylog::storage::{FolderFiles, SqliteStore};
 use paylog::store::Database;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -120,8 +120,10 @@ async fn start() -> Running {
         ..EngineConfig::new(credentials.clone(), sessions)
     };
     let engine = app().build((), engine).unwrap();
+    let files = FolderFiles::open(&folder.path().join("files"), environment.clone()).unwrap();
     let mut config = ServerConfig::new(credentials, environment);
     config.password_cost = PasswordCost::CHEAPEST;
+    config.files = Some(Arc::new(files));
     let server = Server::new(database, config, Some(engine.hooks()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

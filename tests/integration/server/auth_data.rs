@@ -16,6 +16,7 @@ fn token(answer: &Answer) -> &str {
     answer.body["sessionToken"].as_str().unwrap()
 }
 
+// compat: auth_data.log_in
 #[tokio::test]
 async fn whoever_a_platform_knows_is_one_user() {
     let server = start().await;
@@ -79,6 +80,7 @@ async fn whoever_a_platform_knows_is_one_user() {
     );
 }
 
+// compat: auth_data.errors
 #[tokio::test]
 async fn what_a_platform_must_say() {
     let server = start().await;
@@ -100,6 +102,7 @@ async fn what_a_platform_must_say() {
     assert_eq!(users, Vec::<Value>::new());
 }
 
+// compat: auth_data.link auth_data.unlink
 #[tokio::test]
 async fn a_user_links_and_unlinks_platforms() {
     let server = start().await;
@@ -192,6 +195,7 @@ async fn a_user_links_and_unlinks_platforms() {
     assert_eq!(part.error(), (403, 119));
 }
 
+// compat: auth_data.anonymous
 #[tokio::test]
 async fn an_anonymous_user_becomes_somebody() {
     let server = start().await;
@@ -228,6 +232,7 @@ async fn an_anonymous_user_becomes_somebody() {
     assert_eq!(again.status, 201);
 }
 
+// compat: auth_data.union_id
 #[tokio::test]
 async fn accounts_of_one_union_are_one_user() {
     let server = start().await;

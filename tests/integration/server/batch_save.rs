@@ -9,6 +9,7 @@ fn request(method: &str, path: &str, body: Value) -> Value {
 }
 
 /// What Swift sends for a parent with a child that is new too: the child first, and the parent says which column.
+// compat: batch_save batch_save.children
 #[tokio::test]
 async fn new_objects_that_point_to_each_other_are_saved_in_one_request() {
     let server = start().await;
@@ -45,6 +46,7 @@ async fn new_objects_that_point_to_each_other_are_saved_in_one_request() {
 }
 
 /// Two operations on one field are two requests: Java and Objective-C name the object by its id or by their own name.
+// compat: batch_save.same_object
 #[tokio::test]
 async fn later_requests_change_what_earlier_ones_have_created() {
     let server = start().await;
@@ -75,6 +77,7 @@ async fn later_requests_change_what_earlier_ones_have_created() {
     assert!(server.read("List", &id).await.get("__internalId").is_none());
 }
 
+// compat: batch_save.failure
 #[tokio::test]
 async fn a_failure_is_the_answer_of_the_whole_request() {
     let server = start().await;

@@ -11,6 +11,7 @@ async fn ask(server: &TestServer, caller: &As, cql: &str, values: Option<Value>)
     server.get(caller, "/cloudQuery", &query).await
 }
 
+// compat: cql
 #[tokio::test]
 async fn a_statement_finds_counts_orders_and_includes() {
     let server = start().await;
@@ -103,6 +104,7 @@ async fn a_statement_finds_counts_orders_and_includes() {
     assert_eq!(included.body["results"][0]["author"]["name"], "tom");
 }
 
+// compat: cql.permissions
 #[tokio::test]
 async fn a_statement_goes_round_no_permission() {
     let server = start().await;
@@ -142,6 +144,7 @@ async fn a_statement_goes_round_no_permission() {
     );
 }
 
+// compat: cql.errors
 #[tokio::test]
 async fn what_is_malformed_says_where() {
     let server = start().await;

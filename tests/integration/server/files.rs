@@ -29,6 +29,7 @@ async fn download(server: &TestServer, file: &Answer, headers: &[(&str, &str)]) 
     answer(request).await
 }
 
+// compat: file.upload file.read file.download file.delete
 #[tokio::test]
 async fn a_file_is_uploaded_read_and_deleted() {
     let server = start().await;
@@ -105,6 +106,7 @@ async fn a_file_is_uploaded_read_and_deleted() {
     assert_eq!(server.get(&client, &path, &[]).await.body, json!({}));
 }
 
+// compat: file.range
 #[tokio::test]
 async fn a_part_of_a_file() {
     let server = start().await;
@@ -260,6 +262,7 @@ async fn no_path_leads_out_of_the_folder() {
     assert_eq!(download(&server, &kept, &[]).await.status, 200);
 }
 
+// compat: file.limits
 #[tokio::test]
 async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
     let server = start_with(None, |config| config.file_bytes_max = 10).await;
@@ -312,6 +315,7 @@ async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
     }
 }
 
+// compat: file.external
 #[tokio::test]
 async fn files_elsewhere_are_rows_with_an_address() {
     let server = start().await;
@@ -346,6 +350,7 @@ async fn files_elsewhere_are_rows_with_an_address() {
 }
 
 /// A column of an object holds a file's id, and shows the whole file.
+// compat: file.in_objects
 #[tokio::test]
 async fn objects_show_their_files() {
     let server = start().await;

@@ -351,6 +351,7 @@ impl UserHooks {
     }
 }
 
+// compat: hook.on_login
 #[tokio::test]
 async fn a_login_is_granted_by_its_hook() {
     let hooks = Arc::new(UserHooks::default());
@@ -378,6 +379,7 @@ async fn a_login_is_granted_by_its_hook() {
     assert_eq!(hooks.taken(), [], "neither a failure nor a session is a login");
 }
 
+// compat: hook.on_auth_data
 #[tokio::test]
 async fn what_a_platform_says_is_checked_by_its_hook() {
     let hooks = Arc::new(UserHooks::default());
@@ -410,6 +412,7 @@ async fn what_a_platform_says_is_checked_by_its_hook() {
     assert!(server.read("_User", &id).await.get("authData").is_none());
 }
 
+// compat: hook.on_verified
 #[tokio::test]
 async fn what_has_been_verified_is_told() {
     let hooks = Arc::new(UserHooks::default());

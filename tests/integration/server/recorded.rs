@@ -785,6 +785,112 @@ async fn wait_for(script: &Script, mark: &str) {
     .await;
 }
 
+// compat: recorded.user auth_data.log_in auth_data.link auth_data.unlink auth_data.anonymous auth_data.errors
+#[tokio::test]
+async fn recorded_platforms() {
+    let mut script = Script::over(start().await);
+    let user = |data: Value| {
+        json!({"objectId": "<id:u>", "createdAt": "<time>", "updatedAt": "<time>", "username": "<token>",
+            "sessionToken": "<token:t>", "authData": data, "emailVerified": false, "mobilePhoneVerified": false})
+    };
+    let nobody = json!({"code": 211, "error": "Could not find user."});
+    let weixin =
+        json!({"weixin_1": {"uid": "openid1", "access_token": "access", "expires_in": 1_382_686_496}});
+    let body = json!({"authData": weixin});
+    script
+        .ask("POST /users?failOnNotExist=true", body, 400, nobody)
+        .await;
+    let test = json!({"test": {"uid": "uid1", "access_token": "access", "expires_in": 1_382_686_496}});
+    script
+        .ask("POST /users", json!({"authData": test}), 201, user(test.clone()))
+        .await;
+    script
+        .ask("POST /users", json!({"authData": test}), 200, user(test.clone()))
+        .await;
+    script.caller = As::user(&script.names["t"]);
+    let more =
+        json!({"weixin": {"openid": "openid2", "access_token": "access", "expires_in": 1_382_686_496}});
+    let mut both = test;
+    both["weixin"] = more["weixin"].clone();
+    let linked = json!({"updatedAt": "<time>", "objectId": "{u}", "authData": both});
+    script
+        .ask(
+            "PUT /classes/_User/{u}?new=true",
+            json!({"authData": more}),
+            200,
+            linked,
+        )
+        .await;
+    let unlink = json!({"authData.weixin": {"__op": "Delete"}});
+    script
+        .ask("PUT /classes/_User/{u}", unlink, 200, updated("u"))
+        .await;
+
+    script.caller = As::client();
+    let anonymous = json!({"anonymous": {"id": "1b671a64-40d5-491e-99b0-da01ff1f3341"}});
+    script
+        .ask(
+            "POST /users",
+            json!({"authData": anonymous}),
+            201,
+            user(anonymous),
+        )
+        .await;
+    script.caller = As::user(&script.names["t"]);
+    let github = json!({"github": {"uid": "uid2", "access_token": "access"}});
+    let linked = json!({"updatedAt": "<time>", "objectId": "{u}", "authData": github});
+    script
+        .ask(
+            "PUT /classes/_User/{u}?new=true",
+            json!({"authData": github}),
+            200,
+            linked,
+        )
+        .await;
+}
+
+// compat: recorded.query recorded.errors cql cql.errors
+#[tokio::test]
+async fn recorded_statements() {
+    let mut script = Script::over(start().await);
+    script
+        .ask("POST /classes/Score", json!({}), 201, created("s"))
+        .await;
+    let found = json!({"results": [object("s", json!({}))], "className": "Score"});
+    let cql = |text: &str| format!("GET /cloudQuery?cql={}", text.replace(' ', "%20"));
+    script
+        .ask(&cql("select * from Score"), Value::Null, 200, found.clone())
+        .await;
+    script
+        .ask(
+            &cql("select * from Score limit 10"),
+            Value::Null,
+            200,
+            found.clone(),
+        )
+        .await;
+    let mut counted = found;
+    counted["count"] = 1.into();
+    let statement = cql("select *,count(objectId) from Score limit 10");
+    script.ask(&statement, Value::Null, 200, counted.clone()).await;
+    let statement = cql("select *,count(objectId) from Score limit ?") + "&pvalues=[5]";
+    script.ask(&statement, Value::Null, 200, counted).await;
+    let refused = script
+        .ask(
+            &cql("select * Score limit 10"),
+            Value::Null,
+            400,
+            json!({"code": 300, "error": "<text>"}),
+        )
+        .await;
+    assert!(
+        refused.body["error"]
+            .as_str()
+            .unwrap()
+            .starts_with("CQL syntax error.Detail: ")
+    );
+}
+
 // compat: recorded.misc date
 #[tokio::test]
 async fn recorded_date() {

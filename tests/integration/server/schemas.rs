@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::support::{As, answer, start};
 
+// compat: schemas
 #[tokio::test]
 async fn schemas_are_read_by_the_master_key() {
     let server = start().await;
@@ -42,6 +43,7 @@ async fn schemas_are_read_by_the_master_key() {
     assert_eq!(deleted.error(), (405, 1));
 }
 
+// compat: administration
 #[tokio::test]
 async fn a_class_is_made_with_all_that_belongs_to_it() {
     let server = start().await;
@@ -140,6 +142,7 @@ async fn a_class_is_made_with_all_that_belongs_to_it() {
     );
 }
 
+// compat: administration
 #[tokio::test]
 async fn a_definition_changes_what_it_names() {
     let server = start().await;

@@ -181,6 +181,25 @@ async fn requests_of_the_java_sdk() {
     )
     .await;
     java.ok(Method::GET, "/date", &[], Value::Null).await;
+    // Two operations on one field are two requests.
+    let todo = java
+        .ok(Method::POST, "/classes/Todo", &[], json!({"tags": ["a", "b"]}))
+        .await;
+    let change = |op: &str, tag: &str| {
+        json!({"method": "PUT", "path": format!("/1.1/classes/Todo/{}", id(&todo)),
+            "body": {"__internalId": id(&todo), "tags": {"__op": op, "objects": [tag]}}})
+    };
+    let requests = json!({"requests": [change("Add", "c"), change("Remove", "a")]});
+    java.ok(Method::POST, "/batch/save", &[], requests).await;
+    let read = java
+        .ok(
+            Method::GET,
+            &format!("/classes/Todo/{}", id(&todo)),
+            &[],
+            Value::Null,
+        )
+        .await;
+    assert_eq!(read["tags"], json!(["b", "c"]));
 }
 
 /// Swift fetches and deletes several objects by `/batch`, and reads users at `/users`.
@@ -233,6 +252,17 @@ async fn requests_of_the_swift_sdk() {
     assert_eq!(id(&updated), user);
     let role = json!({"name": "swifters", "ACL": {"*": {"read": true}}});
     swift.ok(Method::POST, "/roles", &[], role).await;
+    let requests = json!({"requests": [
+        {"method": "POST", "path": "/1.1/classes/Todo", "body": {"__internalId": "child", "n": 1}},
+        {"method": "POST", "path": "/1.1/classes/Todo",
+            "body": {"__internalId": "parent", "__children": [{"className": "Todo", "cid": "child", "key": "next"}]}},
+    ]});
+    let saved = swift.ok(Method::POST, "/batch/save", &[], requests).await;
+    let parent = id(&saved["parent"]);
+    let read = swift
+        .ok(Method::GET, &format!("/classes/Todo/{parent}"), &[], Value::Null)
+        .await;
+    assert_eq!(read["next"], pointer("Todo", &id(&saved["child"])));
 }
 
 /// Objective-C reads users at `/users`, and deletes with an empty body.
@@ -249,6 +279,15 @@ async fn requests_of_the_objective_c_sdk() {
             json!({"n": 1, "at": {"__type": "Date", "iso": "2026-01-01T00:00:00.000Z"}}),
         )
         .await);
+    // A new object is marked as new.
+    let fresh = json!({"method": "POST", "path": "/1.1/classes/Todo", "new": true, "body": {"__internalId": "fresh", "n": 7}});
+    let saved = objc
+        .ok(Method::POST, "/batch/save", &[], json!({"requests": [fresh]}))
+        .await;
+    assert!(
+        saved["fresh"]["objectId"].is_string() && saved["fresh"]["createdAt"].is_string(),
+        "{saved}"
+    );
     let requests = json!({"requests": [
         {"method": "PUT", "path": format!("/1.1/classes/Todo/{made}"), "body": {"n": {"__op": "Increment", "amount": 1}}},
         {"method": "PUT", "path": format!("/1.1/classes/Todo/{made}"), "body": {"n": 1}, "params": {"where": {"n": 5}}},

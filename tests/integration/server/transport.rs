@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::support::{APP_ID, APP_KEY, As, start, start_with};
 
+// compat: wire.compression
 #[tokio::test]
 async fn answers_are_compressed_for_who_accepts_it() {
     let server = start().await;
@@ -50,6 +51,7 @@ async fn answers_are_compressed_for_who_accepts_it() {
     assert_eq!(get("/date", "gzip, br").await.0, "");
 }
 
+// compat: wire.answer_limit
 #[tokio::test]
 async fn a_list_has_an_end() {
     let server = start().await;
@@ -88,6 +90,7 @@ async fn a_list_has_an_end() {
     assert_eq!(found["results"].as_array().unwrap().len(), 1);
 }
 
+// compat: object.last_modified query.last_modified
 #[tokio::test]
 async fn answers_say_when_what_they_show_was_written() {
     let server = start().await;
@@ -124,6 +127,7 @@ async fn answers_say_when_what_they_show_was_written() {
     assert_ne!(list().await, second);
 }
 
+// compat: wire.http_2
 #[tokio::test]
 async fn http_2_is_spoken_too() {
     let server = start().await;
@@ -143,6 +147,7 @@ async fn http_2_is_spoken_too() {
     }
 }
 
+// compat: wire.rate_limits
 #[tokio::test]
 async fn too_many_requests_are_refused() {
     let server = start_with(None, |config| config.requests_per_second = Some(1)).await;
@@ -180,6 +185,7 @@ async fn too_many_requests_are_refused() {
     assert_eq!(server.get(&As::client(), "/date", &[]).await.status, 200);
 }
 
+// compat: object.conditional.reason
 #[tokio::test]
 async fn a_305_explains_itself_to_the_master_key() {
     let server = start().await;

@@ -452,6 +452,7 @@ async fn a_new_password_or_token_ends_the_old_session() {
 }
 
 /// What LeanCloud's export holds of a password, and bcrypt's hashes in either column.
+// compat: user.imported
 #[tokio::test]
 async fn imported_passwords_are_right_and_get_a_better_hash() {
     let server = start().await;
@@ -543,6 +544,7 @@ async fn an_imported_password_can_be_changed_at_once() {
     }
 }
 
+// compat: user.strictly_query
 #[tokio::test]
 async fn users_are_found_by_what_is_known_of_them_and_not_listed() {
     let server = start().await;

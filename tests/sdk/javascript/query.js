@@ -153,3 +153,13 @@ test('query: ACLs are shown to who asks', async () => {
   const silent = await new AV.Query(kind).first();
   assert.equal(silent.getACL(), undefined);
 });
+
+// compat: cql
+test('query: CQL', async () => {
+  const { kind } = await players();
+  const asked = (cql, values) => AV.Query.doCloudQuery(cql, values);
+  const { results, className } = await asked(`select * from ${kind} where n > ? order by -n limit 2`, [3]);
+  assert.deepEqual([results.map((player) => player.get('n')), className], [[9, 8], kind]);
+  assert.equal((await asked(`select count(*) from ${kind} where even = true`)).count, 5);
+  assert.equal((await refusal(asked(`select * ${kind}`))).code, 300);
+});

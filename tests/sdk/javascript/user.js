@@ -53,3 +53,32 @@ test('user: changed by themselves alone', async () => {
   assert.equal(await user.isAuthenticated(), true);
   await AV.User.logOut();
 });
+
+// compat: auth_data.log_in auth_data.link auth_data.unlink
+test('user: known by a platform', async () => {
+  const uid = unique('uid');
+  const data = { uid, access_token: 'token' };
+  const user = await AV.User.loginWithAuthData(data, 'somewhere');
+  const again = await AV.User.loginWithAuthData(data, 'somewhere');
+  assert.deepEqual([again.id, again.getSessionToken()], [user.id, user.getSessionToken()]);
+  await again.associateWithAuthData({ uid: unique('uid'), access_token: 'token' }, 'elsewhere');
+  assert.deepEqual(Object.keys(again.get('authData')).sort(), ['elsewhere', 'somewhere']);
+  await again.dissociateAuthData('somewhere');
+  await again.fetch({}, as(again));
+  assert.deepEqual(Object.keys(again.get('authData')), ['elsewhere']);
+  const nobody = AV.User.loginWithAuthData({ uid: unique('uid') }, 'somewhere', { failOnNotExist: true });
+  assert.equal((await refusal(nobody)).code, 211);
+  await AV.User.logOut();
+});
+
+// compat: auth_data.anonymous
+test('user: anonymous, then somebody', async () => {
+  const user = await AV.User.loginAnonymously();
+  assert.equal(user.isAnonymous(), true);
+  const name = unique('named');
+  await user.save({ username: name, password: 'secret' });
+  await user.fetch();
+  assert.equal(user.isAnonymous(), false);
+  assert.equal((await AV.User.logIn(name, 'secret')).id, user.id);
+  await AV.User.logOut();
+});

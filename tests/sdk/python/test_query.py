@@ -98,3 +98,11 @@ class Queries(TestCase):
         with master():
             seen = [each.get("n") for each in self.Player.query.less_than("n", 7).scan(batch_size=3)]
         self.assertEqual(sorted(seen), list(range(7)))
+
+    # compat: cql
+    def test_query_cql(self):
+        name = self.Player._class_name
+        found = leancloud.Query.do_cloud_query(f"select * from {name} where n > ? order by n limit 2", 3)
+        self.assertEqual([player.get("n") for player in found.results], [4, 5])
+        counted = leancloud.Query.do_cloud_query(f"select count(*) from {name}")
+        self.assertEqual(counted.count, 10)

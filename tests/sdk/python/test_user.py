@@ -122,3 +122,19 @@ class Functions(TestCase):
         review.fetch()
         self.assertEqual(len(review.get("text")), 100)
         self.assertEqual(refusal(self, Review(stars=6, text="").save).code, 142)
+
+
+class Platforms(TestCase):
+    def tearDown(self):
+        leancloud.User.set_current(None)
+
+    # compat: auth_data.log_in auth_data.link auth_data.unlink
+    def test_user_known_by_a_platform(self):
+        data = {"uid": unique("uid"), "access_token": "token"}
+        user = leancloud.User.login_with("somewhere", data)
+        again = leancloud.User.login_with("somewhere", data)
+        self.assertEqual(again.id, user.id)
+        again.link_with("elsewhere", {"uid": unique("uid"), "access_token": "token"})
+        again.unlink_from("somewhere")
+        again.fetch()
+        self.assertEqual(list(again.get("authData")), ["elsewhere"])
