@@ -4,6 +4,7 @@ mod adjust_account;
 mod after_payment;
 mod audit_accounts;
 mod cancel_order;
+mod cancel_payment;
 mod capture_hold;
 mod confirm_recharge;
 mod create_order;
@@ -17,6 +18,7 @@ mod recharge;
 mod recover_payments;
 mod refund_order;
 mod release_hold;
+mod resume_payment;
 mod settle_withdraw;
 mod transfer;
 mod withdraw;
@@ -47,6 +49,8 @@ fn app(config: &PaymentConfig) -> App<Payments> {
         .internal_function("releaseHold", release_hold::release_hold)
         .internal_function("adjustAccount", adjust_account::adjust_account)
         .internal_function("recoverPayments", recover_payments::recover_payments)
+        .internal_function("resumePayment", resume_payment::resume_payment)
+        .internal_function("cancelPayment", cancel_payment::cancel_payment)
         .internal_function("auditAccounts", audit_accounts::audit_accounts)
         .internal_function("afterPayment", after_payment::after_payment)
         .before_save("_User", guard_money::before_user_save)

@@ -22,6 +22,7 @@ mod serve;
 mod server_file;
 mod standalone;
 mod tasks;
+mod stuck;
 mod terminal;
 
 use std::future::Future;
@@ -81,6 +82,20 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
             let app = app(&config);
             on_one_thread(audit::run(app, given, &home, &config, &variables, &environment))
+        }
+        Command::Stuck(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            on_one_thread(stuck::list(given, &home, config, &variables, &environment))
+        }
+        Command::Resume(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let app = app(&config);
+            on_threads(stuck::resume(app, given, &home, config, &variables, &environment))
+        }
+        Command::Cancel(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let app = app(&config);
+            on_threads(stuck::cancel(app, given, &home, config, &variables, &environment))
         }
         Command::Doctor(given) => {
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);

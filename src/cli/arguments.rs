@@ -51,6 +51,23 @@ pub(crate) enum Command {
     /// --json prints {"accounts", "orders", "logs", "open", "stuck", "inFlight", "differing", "unjudged", "unopened",
     /// "differences": [{"class", "id", "field", "expected", "found", "logs", "logsTotal"}]}, amounts in minor units.
     Audit(AuditArguments),
+    /// List the payments that wait for an operator: those that could not be finished, again and again
+    ///
+    /// Reads only, also beside a running server. Ends with exit code 1 if there is any.
+    ///
+    /// --json prints {"stuck": [{"log", "kind", "amount", "user", "order", "state", "attempts", "tradeNo", "error",
+    /// "createdAt", "ageSeconds"}]}, null where a log does not say.
+    Stuck(StuckArguments),
+    /// Take one payment up again, now, and say how it ended
+    ///
+    /// Works beside a running server (which is asked to do it) and without one. Safe at any time. Ends with exit
+    /// code 1 where the payment is not at its end.
+    Resume(ResumeArguments),
+    /// Cancel one payment whose money is not secured yet
+    ///
+    /// The payment is refused where the money would be taken, so that no request under way can take it later; what was
+    /// taken is given back. A recharge that nobody has paid is closed. Says why where a payment cannot be cancelled.
+    Cancel(CancelArguments),
     /// Check the set-up: indexes, permissions, numbers in money fields
     ///
     /// Says for each finding what to set where. Ends with exit code 1 if there is any.
@@ -194,6 +211,54 @@ pub(crate) struct AuditArguments {
     #[arg(long)]
     pub(crate) open: bool,
     /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog stuck`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StuckArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the payments as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog resume`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ResumeArguments {
+    /// The id of the payment's log, from `paylog stuck`
+    #[arg(value_name = "LOG")]
+    pub(crate) log: String,
+    /// Credit money that has arrived with another amount than was asked for: as much as has arrived
+    #[arg(long)]
+    pub(crate) credit: bool,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print how it ended as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog cancel`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CancelArguments {
+    /// The id of the payment's log, from `paylog stuck`
+    #[arg(value_name = "LOG")]
+    pub(crate) log: String,
+    /// Why; told to whoever asks for the payment again
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Write off money that has arrived with another amount than was asked for: it has been given back at the gateway
+    #[arg(long)]
+    pub(crate) returned: bool,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print how it ended as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

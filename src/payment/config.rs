@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::ClassName;
-use crate::payment::{Rules, prune};
+use crate::payment::{Rules, prune, recovery};
 
 /// Names, limits and intervals of the payment flow.
 #[derive(Clone, Debug)]
@@ -66,7 +66,7 @@ impl PaymentConfig {
             prune_threshold: Some(prune::THRESHOLD),
             order_expires: Duration::from_secs(30 * 60),
             recharge_expires: Duration::from_secs(24 * 60 * 60),
-            claims_max: 20,
+            claims_max: recovery::CLAIMS_MAX,
         }
     }
 

@@ -3,13 +3,13 @@
 //! A call that has no answer before its time-out is *unknown*, and the machine starts over. Every loop is bounded by
 //! the caller's deadline; what is not decided by then is left to recovery.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future;
 
 use crate::environment::Environment;
-use crate::model::{Document, ErrorCode, Filter, Query};
+use crate::model::{ClassName, Document, ErrorCode, Filter, Query};
 use crate::payment::effect::{Commit, Effect, Input, Outcome, Purpose, Write};
 use crate::payment::leg::Target;
 use crate::payment::machine::{End, Manner, Next, Payment, Restart, step};
@@ -57,6 +57,40 @@ pub struct Ran {
     pub progress: Progress,
     /// Documents with more marks than the threshold.
     pub crowded: Vec<Target>,
+    /// The last error of the store, or that it did not answer; for operators.
+    pub trouble: Option<String>,
+}
+
+/// What the store last said that was no answer.
+#[derive(Debug, Default)]
+struct Trouble(Mutex<Option<String>>);
+
+impl Trouble {
+    fn note(&self, what: impl Into<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.into());
+    }
+
+    fn note_timeout(&self, timeout: Duration) {
+        // Without any time nothing was asked, and what was said before says more.
+        if !timeout.is_zero() {
+            self.note(format!("no answer within {} ms", timeout.as_millis()));
+        }
+    }
+
+    /// Notes what makes the machine start over. That a condition does not hold, or a key is taken, is an answer.
+    fn note_outcome(&self, outcome: &WriteOutcome) {
+        match outcome {
+            WriteOutcome::Applied(_) | WriteOutcome::NotMatched => {}
+            WriteOutcome::Rejected(error)
+                if matches!(error.code, ErrorCode::NO_EFFECT | ErrorCode::DUPLICATE_VALUE) => {}
+            WriteOutcome::Rejected(error) => self.note(format!("{} {error}", error.code)),
+            WriteOutcome::Unknown(why) => self.note(why),
+        }
+    }
+
+    fn into_text(self) -> Option<String> {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Documents that the caller has read in the same call, before the payment began.
@@ -105,7 +139,8 @@ impl Driver {
         let mut input = Input::Begin;
         let mut restarts = 0;
         let mut crowded = Vec::new();
-        loop {
+        let trouble = Trouble::default();
+        let progress = loop {
             let stepped = step(payment, input)?;
             payment = stepped.payment;
             let effect = match stepped.next {
@@ -114,33 +149,26 @@ impl Driver {
                     known.clear();
                     let pause = self.pause(why, restarts);
                     if self.environment.elapsed().saturating_add(pause) >= deadline {
-                        return Ok(Ran {
-                            progress: Progress::Undecided(Some(payment)),
-                            crowded,
-                        });
+                        break Progress::Undecided(Some(payment));
                     }
                     self.environment.sleep(pause).await;
                     restarts += 1;
                     effect
                 }
-                Next::Settled => {
-                    let progress = Progress::Settled(payment);
-                    return Ok(Ran { progress, crowded });
-                }
-                Next::End(end) => {
-                    let progress = Progress::Ended(payment, end);
-                    return Ok(Ran { progress, crowded });
-                }
+                Next::Settled => break Progress::Settled(payment),
+                Next::End(end) => break Progress::Ended(payment, end),
             };
-            match self.perform(effect, &known, deadline).await {
+            match self.perform(effect, &known, deadline, &trouble).await {
                 Some(answer) => input = answer,
-                None => {
-                    let progress = Progress::Undecided(Some(payment));
-                    return Ok(Ran { progress, crowded });
-                }
+                None => break Progress::Undecided(Some(payment)),
             }
             self.note_crowded(&input, &payment, &mut crowded);
-        }
+        };
+        Ok(Ran {
+            progress,
+            crowded,
+            trouble: trouble.into_text(),
+        })
     }
 
     /// Closes settled payments, in one batch or few, and answers how many are closed now. The world has been told of
@@ -167,7 +195,7 @@ impl Driver {
             if writes.is_empty() {
                 return Ok(closed);
             }
-            let outcomes = self.batch(writes, self.timeout).await;
+            let outcomes = self.batch(writes, self.timeout, &Trouble::default()).await;
             for (payment, outcome) in waiting.into_iter().zip(outcomes) {
                 // Whatever else it asks for is recovery's: the log is open, and the sweeper finds it.
                 if step(payment, Input::Outcomes(vec![outcome]))?.next == Next::End(End::Closed) {
@@ -186,44 +214,54 @@ impl Driver {
 
     /// Reads a document, again and again until `deadline`; `None` where no read was answered.
     pub async fn read(&self, target: &Target, deadline: Duration) -> Option<Option<Document>> {
-        self.retrying(deadline, || self.store.get(&target.class, &target.id))
-            .await
+        self.read_noting(target, deadline, &Trouble::default()).await
+    }
+
+    async fn read_noting(
+        &self,
+        target: &Target,
+        deadline: Duration,
+        trouble: &Trouble,
+    ) -> Option<Option<Document>> {
+        let read = || self.store.get(&target.class, &target.id);
+        self.retrying(deadline, trouble, read).await
     }
 
     /// As [`Driver::read`], for a query.
-    pub async fn find(
-        &self,
-        class: &crate::model::ClassName,
-        query: &Query,
-        deadline: Duration,
-    ) -> Option<Vec<Document>> {
-        self.retrying(deadline, || self.store.find(class, query)).await
+    pub async fn find(&self, class: &ClassName, query: &Query, deadline: Duration) -> Option<Vec<Document>> {
+        let trouble = Trouble::default();
+        self.retrying(deadline, &trouble, || self.store.find(class, query))
+            .await
     }
 
     /// Counts what matches, again and again until `deadline`; `None` where no read was answered.
-    pub async fn count(
-        &self,
-        class: &crate::model::ClassName,
-        filter: &Filter,
-        deadline: Duration,
-    ) -> Option<u64> {
-        self.retrying(deadline, || self.store.count(class, filter)).await
+    pub async fn count(&self, class: &ClassName, filter: &Filter, deadline: Duration) -> Option<u64> {
+        let trouble = Trouble::default();
+        self.retrying(deadline, &trouble, || self.store.count(class, filter))
+            .await
     }
 
     /// One write.
     pub async fn write(&self, write: Write) -> Outcome {
-        self.write_within(write, self.timeout).await
+        self.write_within(write, self.timeout, &Trouble::default()).await
     }
 
     /// One write, for somebody who waits until `deadline` only.
     pub async fn write_before(&self, write: Write, deadline: Duration) -> Outcome {
-        self.write_within(write, self.time_left(deadline)).await
+        self.write_within(write, self.time_left(deadline), &Trouble::default())
+            .await
     }
 
-    async fn write_within(&self, write: Write, timeout: Duration) -> Outcome {
+    async fn write_within(&self, write: Write, timeout: Duration, trouble: &Trouble) -> Outcome {
         match tokio::time::timeout(timeout, self.store.write(to_store(write))).await {
-            Ok(outcome) => outcome.into(),
-            Err(_) => Outcome::Unknown,
+            Ok(outcome) => {
+                trouble.note_outcome(&outcome);
+                outcome.into()
+            }
+            Err(_) => {
+                trouble.note_timeout(timeout);
+                Outcome::Unknown
+            }
         }
     }
 
@@ -244,19 +282,22 @@ impl Driver {
         longest / 2 + longest.mul_f64(f64::from(chance) / 512.0)
     }
 
-    async fn retrying<T, F>(&self, deadline: Duration, read: impl Fn() -> F) -> Option<T>
+    async fn retrying<T, F>(&self, deadline: Duration, trouble: &Trouble, read: impl Fn() -> F) -> Option<T>
     where
         F: Future<Output = Result<T, ReadError>>,
     {
         let mut tries = 0;
         loop {
-            match tokio::time::timeout(self.time_left(deadline), read()).await {
+            let timeout = self.time_left(deadline);
+            match tokio::time::timeout(timeout, read()).await {
                 Ok(Ok(answer)) => return Some(answer),
                 Ok(Err(ReadError::Rejected(error))) => {
                     tracing::warn!(code = error.code.0, "the store refuses a read: {error}");
+                    trouble.note(format!("{} {error}", error.code));
                     return None;
                 }
-                Ok(Err(ReadError::Unavailable(_))) | Err(_) => {}
+                Ok(Err(ReadError::Unavailable(why))) => trouble.note(why),
+                Err(_) => trouble.note_timeout(timeout),
             }
             let pause = self.pause(Restart::NoAnswer, tries);
             tries += 1;
@@ -268,7 +309,13 @@ impl Driver {
     }
 
     /// What became of an effect; `None` where a read was not answered before the deadline.
-    async fn perform(&self, effect: Effect, known: &Known, deadline: Duration) -> Option<Input> {
+    async fn perform(
+        &self,
+        effect: Effect,
+        known: &Known,
+        deadline: Duration,
+        trouble: &Trouble,
+    ) -> Option<Input> {
         match effect {
             Effect::Read(purpose, targets) => {
                 let reads = targets.iter().map(|target| async move {
@@ -277,7 +324,7 @@ impl Driver {
                         .find(|(known, _)| purpose == Purpose::Epochs && known == target);
                     match known {
                         Some((_, document)) => Some(Some(document.clone())),
-                        None => self.read(target, deadline).await,
+                        None => self.read_noting(target, deadline, trouble).await,
                     }
                 });
                 let documents: Option<Vec<_>> = future::join_all(reads).await.into_iter().collect();
@@ -285,39 +332,46 @@ impl Driver {
             }
             Effect::Find(class, filter) => {
                 let query = Query::new(filter);
-                self.find(&class, &query, deadline).await.map(Input::Found)
+                let found = self.retrying(deadline, trouble, || self.store.find(&class, &query));
+                found.await.map(Input::Found)
             }
             Effect::Write(write) => {
-                let outcome = self.write_before(write, deadline).await;
-                Some(Input::Outcomes(vec![outcome]))
+                let outcome = self.write_within(write, self.time_left(deadline), trouble);
+                Some(Input::Outcomes(vec![outcome.await]))
             }
             Effect::Close(write) => {
-                let outcomes = self.batch(vec![write], self.time_left(deadline)).await;
-                Some(Input::Outcomes(outcomes))
+                let outcomes = self.batch(vec![write], self.time_left(deadline), trouble);
+                Some(Input::Outcomes(outcomes.await))
             }
             Effect::Batch(writes) => {
-                let outcomes = self.batch(writes, self.time_left(deadline)).await;
-                Some(Input::Outcomes(outcomes))
+                let outcomes = self.batch(writes, self.time_left(deadline), trouble);
+                Some(Input::Outcomes(outcomes.await))
             }
             Effect::Commit(writes) => {
-                let commit = self.commit(writes, self.time_left(deadline)).await;
-                Some(Input::Committed(commit))
+                let commit = self.commit(writes, self.time_left(deadline), trouble);
+                Some(Input::Committed(commit.await))
             }
         }
     }
 
-    async fn batch(&self, writes: Vec<Write>, timeout: Duration) -> Vec<Outcome> {
+    async fn batch(&self, writes: Vec<Write>, timeout: Duration, trouble: &Trouble) -> Vec<Outcome> {
         let count = writes.len();
         let writes = writes.into_iter().map(to_store).collect();
         let mut outcomes: Vec<Outcome> = match tokio::time::timeout(timeout, self.store.batch(writes)).await {
-            Ok(outcomes) => outcomes.into_iter().map(Outcome::from).collect(),
-            Err(_) => Vec::new(),
+            Ok(outcomes) => {
+                outcomes.iter().for_each(|outcome| trouble.note_outcome(outcome));
+                outcomes.into_iter().map(Outcome::from).collect()
+            }
+            Err(_) => {
+                trouble.note_timeout(timeout);
+                Vec::new()
+            }
         };
         outcomes.resize(count, Outcome::Unknown);
         outcomes
     }
 
-    async fn commit(&self, writes: Vec<Write>, timeout: Duration) -> Commit {
+    async fn commit(&self, writes: Vec<Write>, timeout: Duration, trouble: &Trouble) -> Commit {
         let Some(atomic) = self.store.atomic() else {
             // Only a driver whose store can do it asks for commits; without an answer the machine starts over.
             return Commit::Unknown;
@@ -327,8 +381,18 @@ impl Driver {
             Ok(CommitOutcome::Applied(written)) => {
                 Commit::Applied(written.into_iter().map(document).collect())
             }
-            Ok(CommitOutcome::Refused { index, outcome }) => Commit::Refused(index, outcome.into()),
-            Ok(CommitOutcome::Unknown(_)) | Err(_) => Commit::Unknown,
+            Ok(CommitOutcome::Refused { index, outcome }) => {
+                trouble.note_outcome(&outcome);
+                Commit::Refused(index, outcome.into())
+            }
+            Ok(CommitOutcome::Unknown(why)) => {
+                trouble.note(why);
+                Commit::Unknown
+            }
+            Err(_) => {
+                trouble.note_timeout(timeout);
+                Commit::Unknown
+            }
         }
     }
 

@@ -16,6 +16,9 @@ use crate::payment::{ProtocolError, Refusal, Rules};
 /// for, so that whoever looks for expired holds finds no others.
 pub const EXPIRES_AT: &str = "expiresAt";
 
+/// The field of an undecided log with the reason for which an operator wants it refused.
+pub const CANCEL: &str = "cancel";
+
 /// What is known for certain about a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -122,7 +125,7 @@ pub struct Log {
     pub intent: Intent,
     /// How it ended, where that is decided.
     pub verdict: Option<Verdict>,
-    /// Failed logs: why.
+    /// Failed logs: why. Undecided ones that an operator cancels: why they will have failed.
     pub refusal: Option<Refusal>,
     /// The gateway's number.
     pub trade_no: Option<String>,
@@ -300,8 +303,13 @@ impl Log {
             state,
             intent: Intent::from_document(document, rules)?,
             verdict,
-            refusal: (verdict == Some(Verdict::Failed))
-                .then(|| Refusal::from_reason(document.text("reason").unwrap_or_default())),
+            refusal: match verdict {
+                Some(Verdict::Succeeded) => None,
+                Some(Verdict::Failed) => {
+                    Some(Refusal::from_reason(document.text("reason").unwrap_or_default()))
+                }
+                None => document.text(CANCEL).map(Refusal::from_reason),
+            },
             trade_no: document.text("tradeNo").map(ToOwned::to_owned),
             claims: document.integer("claims").unwrap_or(0),
             claimed_until: date_of(document.get("claimedUntil")),

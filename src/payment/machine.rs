@@ -21,7 +21,7 @@ use crate::payment::leg::{Leg, Target};
 use crate::payment::log::{Intent, Log, LogState};
 use crate::payment::mark::Epoch;
 use crate::payment::order::OrderMark;
-use crate::payment::recovery::Worker;
+use crate::payment::recovery::{Wish, Worker};
 use crate::payment::{ProtocolError, Refusal, Rules};
 
 /// How a payment is carried out.
@@ -85,8 +85,8 @@ pub struct Payment {
     replayed: bool,
     /// Whether this run has claimed the log before.
     claimed: bool,
-    /// Whether somebody asks for this payment: a log of it that is stuck is tried again.
-    resumes: bool,
+    /// What somebody wants of a log of it that is taken up.
+    wish: Wish,
     phase: Phase,
 }
 
@@ -183,6 +183,8 @@ pub enum End {
     Closed,
     /// A recharge waits for its gateway.
     Waiting,
+    /// It was to be cancelled, and no leg is left that could be refused.
+    Secured,
     /// The key belongs to a log with other parameters, or the attempt to somebody else's call.
     Taken,
     /// The recharge is closed as failed, or was paid under another number: the money needs a log of its own.
@@ -212,7 +214,18 @@ impl Payment {
     #[must_use]
     pub fn resumed(rules: &Arc<Rules>, worker: Worker, log: Log) -> Self {
         Self {
-            resumes: true,
+            wish: Wish::Resumed,
+            ..Self::recovered(rules, worker, log)
+        }
+    }
+
+    /// A log that was begun before, by anyone, and that an operator wants refused: its first conditional leg that is
+    /// not applied is refused and those before it are reversed. Where all are applied, the money is secured:
+    /// [`End::Secured`]. `log` may be stale.
+    #[must_use]
+    pub fn cancelled(rules: &Arc<Rules>, worker: Worker, log: Log, reason: Refusal) -> Self {
+        Self {
+            wish: Wish::Cancelled(reason),
             ..Self::recovered(rules, worker, log)
         }
     }
@@ -222,7 +235,7 @@ impl Payment {
     pub fn recovered(rules: &Arc<Rules>, worker: Worker, log: Log) -> Self {
         Self {
             replayed: true,
-            resumes: false,
+            wish: Wish::Recovered,
             ..Self::new(rules, worker, Manner::Stepwise, Subject::Log(Box::new(log)))
         }
     }
@@ -236,7 +249,7 @@ impl Payment {
             epochs: BTreeMap::new(),
             replayed: false,
             claimed: false,
-            resumes: true,
+            wish: Wish::Resumed,
             phase: Phase::New,
         }
     }

@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use crate::model::{Filter, Test, Timestamp, Update, Value};
-use crate::payment::Rules;
 use crate::payment::effect::Write;
 use crate::payment::kind::Kind;
 use crate::payment::leg::Target;
-use crate::payment::log::{Log, LogState};
+use crate::payment::log::{CANCEL, EXPIRES_AT, Log, LogState};
+use crate::payment::order::OrderStatus;
+use crate::payment::{Refusal, Rules};
 
 /// Who takes logs up, and until when it asks the others to leave them alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +18,12 @@ pub struct Worker {
     /// The end of the lease.
     pub until: Timestamp,
 }
+
+/// How often recovery takes up a log that keeps failing before it leaves it to an operator. Leases double from 5
+/// seconds to a minute, so that this takes a quarter of an hour: an outage of that length heals by itself, and a
+/// customer whose money hangs is not left alone for much longer. A run that failed only because marks were pruned
+/// meanwhile leaves nothing to an operator.
+pub const CLAIMS_MAX: i64 = 20;
 
 /// The wire form of a time.
 #[must_use]
@@ -33,26 +40,46 @@ pub enum Claim {
     Repeated,
 }
 
+/// What somebody wants of a log that is taken up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Wish {
+    /// Nobody asks; it is to come to its end.
+    Recovered,
+    /// Somebody asks for the payment again: where it is stuck, the operator has it no more, and attempts are counted
+    /// from the beginning.
+    Resumed,
+    /// An operator wants it refused, for this reason, as long as the money is not secured.
+    Cancelled(Refusal),
+}
+
 /// Takes a log up. A write, not a read: what it answers cannot be stale. `state` is incremented by 0, so that the
-/// answer carries it; `claims` likewise where this run has been counted. `resumes` takes it back from the operator:
-/// somebody has asked for it again.
+/// answer carries it; `claims` likewise where this run has been counted, or is none of recovery's: a caller who asks
+/// again and again leaves nothing to an operator.
 #[must_use]
-pub fn claim(rules: &Rules, log: &Log, worker: &Worker, claim: Claim, resumes: bool) -> Write {
-    let count = match claim {
-        Claim::First => 1,
-        Claim::Repeated => 0,
+pub fn claim(rules: &Rules, log: &Log, worker: &Worker, claim: Claim, wish: &Wish) -> Write {
+    let begins = *wish == Wish::Resumed && log.stuck.is_some();
+    let mut update = match claim {
+        Claim::First if begins => Update::new().set("claims", 0),
+        Claim::First if *wish == Wish::Recovered => Update::new().increment("claims", 1),
+        Claim::First | Claim::Repeated => Update::new().increment("claims", 0),
     };
-    let mut update = Update::new()
-        .increment("claims", count)
+    update = update
         .increment("state", 0)
         .set("claimedBy", worker.name.as_str())
         .set("claimedUntil", date(worker.until));
-    if resumes {
-        update = update.delete("stuck");
+    let mut below = LogState::Closed;
+    match wish {
+        Wish::Recovered => {}
+        Wish::Resumed => update = update.delete("stuck"),
+        Wish::Cancelled(refusal) => {
+            // Before anything is refused: whoever closes the log instead of this worker finds the reason in it.
+            update = update.set(CANCEL, refusal.to_reason());
+            below = LogState::Funded;
+        }
     }
     Write::Update {
         target: Target::new(&rules.log_class, &log.id),
-        guard: Filter::all().lt("state", LogState::Closed.number()),
+        guard: Filter::all().lt("state", below.number()),
         update,
     }
 }
@@ -68,47 +95,81 @@ pub fn stuck(rules: &Rules, log: &Log, why: &str) -> Write {
     }
 }
 
+/// One by one and not as a range: nearly all logs are closed, and an engine that does not know that had rather read
+/// them all than an index.
+fn states(states: &[LogState]) -> Filter {
+    let states = states.iter().map(|state| state.number().into()).collect();
+    Filter::all().one_of("state", states)
+}
+
+/// Logs that a worker can bring to their end: open, not left to an operator, and no recharge that waits for its
+/// gateway. There may be many of those: by state and kind an index passes over them.
+fn workable() -> Filter {
+    Filter::all().exists("stuck", false).and_any(vec![
+        states(&[LogState::Funded, LogState::Applied, LogState::Settled]),
+        states(&[LogState::Created, LogState::Ordered]).ne("kind", Kind::Recharge.name()),
+    ])
+}
+
 /// Which logs wait to be taken up: open, not stuck, not claimed, and (where never claimed) older than `untouched`.
 /// A recharge in state 1 waits for its gateway, and nothing can be done for it. A lease that ends after `longest`,
 /// the end of the longest one given out now, is that of a worker whose clock is wrong, and keeps nobody away.
 #[must_use]
 pub fn due(now: Timestamp, untouched: Timestamp, longest: Timestamp) -> Filter {
-    Filter::all()
-        .lt("state", LogState::Closed.number())
-        .exists("stuck", false)
-        .and_any(vec![
-            Filter::all().ne("kind", Kind::Recharge.name()),
-            Filter::all().and_key("state", Test::Gt(LogState::Ordered.number().into())),
-        ])
-        .and_any(vec![
-            Filter::all().lte("claimedUntil", date(now)),
-            Filter::all().and_key("claimedUntil", Test::Gt(date(longest))),
-            Filter::all()
-                .exists("claimedUntil", false)
-                .lte("createdAt", date(untouched)),
-        ])
+    workable().and_any(vec![
+        Filter::all().lte("claimedUntil", date(now)),
+        Filter::all().and_key("claimedUntil", Test::Gt(date(longest))),
+        Filter::all()
+            .exists("claimedUntil", false)
+            .lte("createdAt", date(untouched)),
+    ])
 }
 
 /// Which logs, created by `created`, a worker has still to bring to their end. Neither those that wait for an
 /// operator, nor a recharge that waits for its gateway.
 #[must_use]
 pub fn open(created: Timestamp) -> Filter {
-    Filter::all()
-        .lt("state", LogState::Closed.number())
-        .exists("stuck", false)
-        .lte("createdAt", date(created))
-        .and_any(vec![
-            Filter::all().ne("kind", Kind::Recharge.name()),
-            Filter::all().and_key("state", Test::Gt(LogState::Ordered.number().into())),
-        ])
+    workable().lte("createdAt", date(created))
 }
 
 /// Which logs wait for an operator.
 #[must_use]
 pub fn left_stuck() -> Filter {
+    states(&[
+        LogState::Created,
+        LogState::Ordered,
+        LogState::Funded,
+        LogState::Applied,
+        LogState::Settled,
+    ])
+    .exists("stuck", true)
+}
+
+/// Which orders nobody has paid in time.
+#[must_use]
+pub fn unpaid_orders(now: Timestamp) -> Filter {
     Filter::all()
-        .lt("state", LogState::Closed.number())
-        .exists("stuck", true)
+        .eq("status", OrderStatus::Pending.name())
+        .lte("expiresAt", date(now))
+}
+
+/// Which recharges, made by `before`, nobody has paid. Money that has arrived is never given up, whatever else.
+#[must_use]
+pub fn unpaid_recharges(before: Timestamp) -> Filter {
+    Filter::all()
+        .eq("state", LogState::Ordered.number())
+        .eq("kind", Kind::Recharge.name())
+        .exists("stuck", false)
+        .exists("tradeNo", false)
+        .lte("createdAt", date(before))
+}
+
+/// Which holds are to be ended: not those that move to another store.
+#[must_use]
+pub fn expired_holds(now: Timestamp) -> Filter {
+    Filter::all()
+        .lte(EXPIRES_AT, date(now))
+        .lte("state", LogState::Closed.number())
 }
 
 /// Closes a recharge that nobody paid. Money that arrives later makes a log of its own.

@@ -10,6 +10,7 @@ mod flight;
 mod holds;
 mod keyed;
 mod keys;
+mod operating;
 mod orders;
 mod parameters;
 mod queries;
@@ -41,6 +42,7 @@ use crate::store::Store;
 pub use background::Recovered;
 pub use holds::{HOLD_SECONDS, HOLD_SECONDS_MAX};
 pub use keys::CallerKey;
+pub use operating::{Operated, StuckPayment};
 pub use parameters::given;
 pub use queries::{Account, Page, Which};
 pub use receipt::{OrderReceipt, Receipt};
@@ -270,6 +272,7 @@ impl Payments {
                 replayed: payment.is_replayed(),
             }),
             End::Taken => Ok(Done::Taken(log.ok_or_else(undecided)?)),
+            End::Secured => Err(operating::secured()),
             End::Unconfirmable => Ok(Done::Unconfirmable),
             End::Stuck(why) => {
                 tracing::error!(

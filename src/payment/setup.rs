@@ -6,7 +6,7 @@ use crate::model::{
     Class, ClassName, ClassPermissions, Column, ColumnType, Index, Permission, Schema, SchemaChange,
 };
 use crate::payment::PaymentConfig;
-use crate::payment::log::EXPIRES_AT;
+use crate::payment::log::{CANCEL, EXPIRES_AT};
 use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
 
 /// A class of that name is there already, and clients may write it: it is somebody else's.
@@ -144,6 +144,7 @@ pub fn log_class(config: &PaymentConfig) -> Class {
         ("claimedBy", ColumnType::String),
         ("claimedUntil", ColumnType::Date),
         ("stuck", ColumnType::String),
+        (CANCEL, ColumnType::String),
         (EXPIRES_AT, ColumnType::Date),
     ];
     Class {
@@ -153,13 +154,13 @@ pub fn log_class(config: &PaymentConfig) -> Class {
             unique("key", false),
             unique("requestKey", true),
             unique("number", true),
-            plain("state"),
-            plain("tradeNo"),
-            plain("user"),
+            plain(&["state", "kind"]),
+            plain(&["tradeNo"]),
+            plain(&["user"]),
             // Few logs have it at a time: the others cost nothing here.
             Index {
                 sparse: true,
-                ..plain(EXPIRES_AT)
+                ..plain(&[EXPIRES_AT])
             },
         ],
         ..Class::new(config.log_class.clone())
@@ -190,7 +191,12 @@ pub fn order_class(config: &PaymentConfig) -> Class {
     Class {
         columns: columns_of(columns),
         permissions: ClassPermissions::master_only(),
-        indexes: vec![unique("number", false), unique("key", false), plain("status")],
+        // Orders that wait to be paid may be many; those whose time has come are few.
+        indexes: vec![
+            unique("number", false),
+            unique("key", false),
+            plain(&["status", "expiresAt"]),
+        ],
         ..Class::new(config.order_class.clone())
     }
 }
@@ -240,9 +246,9 @@ fn unique(key: &str, sparse: bool) -> Index {
     }
 }
 
-fn plain(key: &str) -> Index {
+fn plain(keys: &[&str]) -> Index {
     Index {
-        keys: vec![key.to_owned()],
+        keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         unique: false,
         sparse: false,
     }

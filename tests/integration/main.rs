@@ -18,6 +18,7 @@ mod engine;
 mod examples;
 mod indexes;
 mod own_app;
+mod operators;
 mod payment;
 mod sdk;
 mod sdk_engine;

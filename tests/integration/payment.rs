@@ -3,6 +3,7 @@
 
 mod adjusting;
 mod arrived;
+mod auditing;
 mod background;
 mod bank;
 mod counting;
@@ -14,6 +15,7 @@ mod happy;
 mod holding;
 mod network;
 mod over_http;
+mod operating;
 mod racing;
 mod refunding;
 mod transferring;

@@ -367,7 +367,7 @@ impl World {
                             continue;
                         }
                         (End::Stuck(_) | End::Unconfirmable, _) => faults |= FAULT_STUCK,
-                        (End::Waiting | End::Taken | End::Moved(_), _) => {}
+                        (End::Waiting | End::Taken | End::Secured | End::Moved(_), _) => {}
                     }
                     return Transition {
                         job: FREE,

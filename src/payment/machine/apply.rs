@@ -1,12 +1,13 @@
 //! The legs: conditional ones one at a time, refusal and reversal, then the unconditional ones.
 
 use crate::model::{Document, Filter, Update};
-use crate::payment::ProtocolError;
 use crate::payment::effect::{Effect, Outcome, Purpose, Write};
 use crate::payment::leg::{Leg, Standing};
 use crate::payment::log::{LogState, Verdict};
 use crate::payment::machine::{Answer, End, Next, Payment, Phase, Restart};
 use crate::payment::mark::{self, MarkKind};
+use crate::payment::recovery::Wish;
+use crate::payment::{ProtocolError, Refusal};
 
 impl Payment {
     /// Sends the conditional leg `index`; after the last one the money is secured.
@@ -56,18 +57,29 @@ impl Payment {
             Standing::Applied => self.take(index.saturating_add(1)),
             Standing::Refused => self.reverse(index, index),
             Standing::Retry => self.again(Restart::EpochMoved),
-            Standing::Unmet => {
-                let log = &self.own_log()?.id;
-                let leg = self.leg(index)?;
-                let write = Write::Update {
-                    target: leg.target.clone(),
-                    guard: Leg::refusal_guard(log, self.epoch(&leg.target)?),
-                    update: Leg::refusal_body(log),
-                };
-                self.phase = Phase::Refusing { leg: index };
-                Ok(Next::Ask(Effect::Write(write)))
-            }
+            Standing::Unmet => self.refuse(index),
         }
+    }
+
+    /// Whether an operator wants the payment refused.
+    pub(super) fn cancels(&self) -> bool {
+        matches!(self.wish, Wish::Cancelled(_))
+    }
+
+    /// Refuses the conditional leg `index`, those before which are applied. After the last one there is none left.
+    pub(super) fn refuse(&mut self, index: usize) -> Result<Next, ProtocolError> {
+        if index >= self.intent().legs.conditional_count() {
+            return Ok(self.end(End::Secured));
+        }
+        let log = &self.own_log()?.id;
+        let leg = self.leg(index)?;
+        let write = Write::Update {
+            target: leg.target.clone(),
+            guard: Leg::refusal_guard(log, self.epoch(&leg.target)?),
+            update: Leg::refusal_body(log),
+        };
+        self.phase = Phase::Refusing { leg: index };
+        Ok(Next::Ask(Effect::Write(write)))
     }
 
     pub(super) fn refused(&mut self, index: usize, outcome: Outcome) -> Result<Next, ProtocolError> {
@@ -87,6 +99,7 @@ impl Payment {
         document: Option<&Document>,
     ) -> Result<Next, ProtocolError> {
         match self.standing(index, document)? {
+            Standing::Applied if self.cancels() => self.refuse(index.saturating_add(1)),
             Standing::Applied => self.take(index.saturating_add(1)),
             Standing::Refused => self.reverse(index, index),
             Standing::Retry | Standing::Unmet => self.again(Restart::EpochMoved),
@@ -140,9 +153,17 @@ impl Payment {
         }
     }
 
+    /// Why the payment fails, where the leg `index` was refused: for the operator's reason, if one wanted that.
+    fn refusal_of(&self, index: usize) -> Result<Refusal, ProtocolError> {
+        match &self.own_log()?.refusal {
+            Some(refusal) => Ok(refusal.clone()),
+            None => Ok(self.leg(index)?.refusal(&self.rules)),
+        }
+    }
+
     fn fail(&mut self, refused: usize) -> Result<Next, ProtocolError> {
         let log = self.own_log()?;
-        let reason = self.leg(refused)?.refusal(&self.rules).to_reason();
+        let reason = self.refusal_of(refused)?.to_reason();
         let write = Write::Update {
             target: self.log_target()?,
             guard: Filter::all().eq("state", log.state.number()),
@@ -159,7 +180,7 @@ impl Payment {
     pub(super) fn failed(&mut self, refused: usize, outcome: Outcome) -> Result<Next, ProtocolError> {
         match Answer::from(outcome) {
             Answer::Applied(_) => {
-                let refusal = self.leg(refused)?.refusal(&self.rules);
+                let refusal = self.refusal_of(refused)?;
                 let log = self.own_log_mut()?;
                 log.state = LogState::Closed;
                 log.verdict = Some(Verdict::Failed);

@@ -7,7 +7,7 @@ use crate::payment::log::{EXPIRES_AT, Log, LogState, Verdict};
 use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
 use crate::payment::mark::Epoch;
 use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
-use crate::payment::recovery::{self, Claim};
+use crate::payment::recovery::{self, Claim, Wish};
 use crate::payment::{ProtocolError, Refusal};
 
 impl Payment {
@@ -75,7 +75,7 @@ impl Payment {
                 } else {
                     Claim::First
                 };
-                let claim = recovery::claim(&self.rules, log, &self.worker, which, self.resumes);
+                let claim = recovery::claim(&self.rules, log, &self.worker, which, &self.wish);
                 self.claimed = true;
                 self.phase = Phase::Claiming;
                 Ok(Next::Ask(Effect::Write(claim)))
@@ -490,6 +490,10 @@ impl Payment {
                 let log = self.own_log_mut()?;
                 log.reached(state);
                 log.claims = answer.integer("claims").unwrap_or(log.claims);
+                if let Wish::Cancelled(refusal) = &self.wish {
+                    let refusal = refusal.clone();
+                    self.own_log_mut()?.refusal = Some(refusal);
+                }
                 self.carry_on()
             }
             Answer::NotMatched => {
@@ -506,10 +510,16 @@ impl Payment {
         let log = Log::from_document(document, &self.rules)?;
         let state = log.state;
         self.subject = Subject::Log(Box::new(log));
-        if state == LogState::Closed {
-            Ok(self.end(End::Closed))
-        } else {
-            self.again(Restart::NotSeenYet)
+        match state {
+            LogState::Closed => Ok(self.end(End::Closed)),
+            LogState::Funded | LogState::Applied | LogState::Settled if self.cancels() => {
+                Ok(self.end(End::Secured))
+            }
+            LogState::Created
+            | LogState::Ordered
+            | LogState::Funded
+            | LogState::Applied
+            | LogState::Settled => self.again(Restart::NotSeenYet),
         }
     }
 
@@ -520,6 +530,7 @@ impl Payment {
             return Ok(self.end(End::Waiting));
         }
         match log.state {
+            LogState::Created | LogState::Ordered if self.cancels() => self.refuse(0),
             LogState::Created | LogState::Ordered => self.take(0),
             LogState::Funded => self.credit(),
             LogState::Applied => {

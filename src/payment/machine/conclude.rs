@@ -3,7 +3,7 @@
 use crate::model::{Document, Filter, Update};
 use crate::payment::ProtocolError;
 use crate::payment::effect::{Effect, Outcome, Write};
-use crate::payment::log::{LogState, Verdict};
+use crate::payment::log::{CANCEL, LogState, Verdict};
 use crate::payment::machine::{Answer, End, Next, Payment, Phase, Restart};
 use crate::payment::order::{MarkStanding, OrderMark};
 
@@ -16,13 +16,18 @@ impl Payment {
         let record_log = log.state < LogState::Applied;
         if record_log {
             // What stood in the way does no longer: recovery must find the log if its closing is lost.
+            let mut update = Update::new()
+                .set("state", LogState::Applied.number())
+                .set("outcome", Verdict::Succeeded.name())
+                .delete("stuck");
+            if log.refusal.is_some() {
+                // An operator wanted it cancelled, too late.
+                update = update.delete(CANCEL);
+            }
             writes.push(Write::Update {
                 target: self.log_target()?,
                 guard: Filter::all().eq("state", log.state.number()),
-                update: Update::new()
-                    .set("state", LogState::Applied.number())
-                    .set("outcome", Verdict::Succeeded.name())
-                    .delete("stuck"),
+                update,
             });
         }
         if let Some(mark) = mark {
@@ -62,6 +67,7 @@ impl Payment {
                     let log = self.own_log_mut()?;
                     log.reached(LogState::Applied);
                     log.stuck = None;
+                    log.refusal = None;
                 }
                 Some(Answer::NotMatched) => return self.again(Restart::Overtaken),
                 Some(Answer::None) | None => return self.again(Restart::NoAnswer),

@@ -13,6 +13,7 @@ use crate::payment::service::{Payments, lock};
 
 pub(super) use closing::Telling;
 pub use sweep::Recovered;
+pub(super) use sweep::Swept;
 
 /// Documents that are read at once.
 const PAGE: u32 = 500;
@@ -40,7 +41,7 @@ impl Payments {
 
     /// A page of what matches, in the order of the ids (that of creation, nearly), after `last`. Whoever pages on
     /// cannot be kept from newer documents by older ones that get nowhere. `None` where the store does not answer.
-    async fn page(
+    pub(super) async fn page(
         &self,
         class: &ClassName,
         filter: &Filter,
@@ -56,7 +57,7 @@ impl Payments {
 }
 
 /// The id to go on from after a full page; `None` after the last one.
-fn next_page(page: &[Document]) -> Option<ObjectId> {
+pub(super) fn next_page(page: &[Document]) -> Option<ObjectId> {
     let full = page.len() >= usize::try_from(PAGE).unwrap_or(usize::MAX);
     page.last().filter(|_| full).and_then(Document::object_id)
 }

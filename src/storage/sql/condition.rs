@@ -13,6 +13,8 @@ pub(in crate::storage) struct Condition {
     pub(in crate::storage) exact: bool,
     /// Whether an index can find the rows.
     pub(in crate::storage) uses_index: bool,
+    /// Whether a sparse index can, which holds few of them.
+    pub(in crate::storage) is_selective: bool,
 }
 
 impl Condition {
@@ -23,6 +25,7 @@ impl Condition {
             parameters: Vec::new(),
             exact: true,
             uses_index: false,
+            is_selective: false,
         }
     }
 
@@ -38,12 +41,19 @@ impl Condition {
             parameters: parameters.into_iter().collect(),
             exact: true,
             uses_index: false,
+            is_selective: false,
         }
     }
 
     /// The same, of a column with an index.
     pub(super) fn indexed(mut self) -> Self {
         self.uses_index = !self.is_open();
+        self
+    }
+
+    /// The same, of a column with a sparse index.
+    pub(super) fn sparse(mut self) -> Self {
+        self.is_selective = self.uses_index;
         self
     }
 
@@ -70,6 +80,7 @@ impl Condition {
             _ => Self {
                 sql: format!("({}) IS NOT TRUE", self.sql),
                 uses_index: false,
+                is_selective: false,
                 ..self
             },
         }
@@ -81,6 +92,7 @@ impl Condition {
         for part in parts {
             joined.exact &= part.exact;
             joined.uses_index |= part.uses_index;
+            joined.is_selective |= part.is_selective;
             if part.is_open() {
                 continue;
             }
@@ -100,6 +112,7 @@ impl Condition {
         let mut terms = Vec::new();
         let mut joined = Self::constant(false);
         joined.uses_index = true;
+        joined.is_selective = true;
         for part in parts {
             if part.is_open() {
                 return if part.exact { part } else { Self::unknown() };
@@ -107,6 +120,7 @@ impl Condition {
             joined.exact &= part.exact;
             if part.sql != "0" {
                 joined.uses_index &= part.uses_index;
+                joined.is_selective &= part.is_selective;
                 terms.push(part.sql);
                 joined.parameters.extend(part.parameters);
             }

@@ -89,13 +89,27 @@ fn compile_test(path: &KeyPath, test: &Test, keys: &Keys<'_>) -> Condition {
             Place::Time(column) => of_time(column, test).indexed(),
             Place::Indexed {
                 column, may_be_array, ..
-            } => of_indexed(path, &column, may_be_array, test),
+            } => {
+                let condition = of_indexed(path, &column, may_be_array, test);
+                if is_sparse(path, keys) && range(test).is_some() {
+                    condition.sparse()
+                } else {
+                    condition
+                }
+            }
             Place::Point { cell, key } => of_point(&cell, &key, test),
             Place::Typed { key, kind } => of_typed(&key, kind, test),
             Place::Untyped { key } => of_untyped(&key, test),
             Place::Elsewhere => Condition::unknown(),
         },
     }
+}
+
+/// Whether a sparse index is for this key alone. A missing value is in no range, so that the index has all rows of one.
+fn is_sparse(path: &KeyPath, keys: &Keys<'_>) -> bool {
+    let alone =
+        |index: &Index| index.sparse && matches!(index.keys.as_slice(), [key] if key == path.as_str());
+    keys.class.indexes.iter().any(alone)
 }
 
 /// The comparison of a range test, and what it compares with.

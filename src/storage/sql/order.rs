@@ -14,7 +14,8 @@ pub(in crate::storage) fn order_by(
     let mut terms = Vec::with_capacity(order.len() + 1);
     for key in order {
         let term = match keys.place(&key.key) {
-            Place::Id => "id".to_owned(),
+            // As below; but a range that has many rows is sooner read by id than sorted.
+            Place::Id => if condition.is_selective { "+id" } else { "id" }.to_owned(),
             Place::Time(column) => column.to_owned(),
             Place::Indexed {
                 column,

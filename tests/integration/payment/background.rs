@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paylog::environment::Environment;
-use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Update, Value};
-use paylog::payment::audit;
+use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Test, Update, Value};
 use paylog::payment::invariant::Difference;
 use paylog::payment::service::Receipt;
-use paylog::store::{ReadError, Store, Write, WriteOutcome};
+use paylog::payment::{audit, recovery, setup};
+use paylog::storage::SqliteStore;
+use paylog::store::{Database, ReadError, Store, Write, WriteOutcome};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -291,4 +292,36 @@ async fn a_claim_from_the_future_keeps_nobody_away() {
     assert!(matches!(bank.store.write(claim).await, WriteOutcome::Applied(_)));
     bank.payments.sweep(bank::config().lease, 10).await.unwrap();
     assert!(is_closed(&bank, &log).await);
+}
+
+/// Every few seconds, and nearly all logs are closed: none of these questions may read them all.
+#[tokio::test]
+async fn what_the_sweeper_looks_for_is_found_by_indexes() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = Environment::system();
+    let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
+    let config = bank::config();
+    for change in setup::changes(&store.schema(), &config).unwrap() {
+        store.define(change).await.unwrap();
+    }
+    let now = environment.now();
+    let (logs, orders) = (&config.log_class, &config.order_class);
+    let due = recovery::due(now, now, now);
+    for (class, filter) in [
+        (logs, due.clone()),
+        (logs, due.and_key("objectId", Test::Gt("5f".into()))),
+        (logs, recovery::open(now)),
+        (logs, recovery::left_stuck()),
+        (orders, recovery::unpaid_orders(now)),
+        (logs, recovery::unpaid_recharges(now)),
+        (logs, recovery::expired_holds(now)),
+    ] {
+        let query = Query::new(filter).order_by("objectId").limit(500);
+        let plan = store.explain(class, &query).unwrap().join("; ");
+        // By the ids of all documents, one after the other.
+        assert!(
+            !plan.contains("SCAN") && !plan.contains("autoindex"),
+            "{query:?}: {plan}"
+        );
+    }
 }

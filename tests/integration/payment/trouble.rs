@@ -15,7 +15,7 @@ use super::faults::environment;
 
 /// Loses every write of an account while there is trouble. No batch of it is all-or-nothing.
 #[derive(Debug)]
-struct Troubled {
+pub(super) struct Troubled {
     inner: Arc<dyn Store>,
     trouble: AtomicBool,
 }
@@ -51,15 +51,15 @@ impl Store for Troubled {
 }
 
 /// A customer with money, an order, and a call to pay it that got nowhere.
-struct Left {
-    bank: Bank,
+pub(super) struct Left {
+    pub(super) bank: Bank,
     troubled: Arc<Troubled>,
-    user: ObjectId,
-    order: ObjectId,
+    pub(super) user: ObjectId,
+    pub(super) order: ObjectId,
 }
 
 impl Left {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let environment: Environment = environment(1);
         let config = bank::config();
         let store = bank::store(Batches::Separate, &config, &environment).await;
@@ -84,17 +84,17 @@ impl Left {
         left
     }
 
-    async fn pay(&self) -> Result<(), i32> {
+    pub(super) async fn pay(&self) -> Result<(), i32> {
         let key = key("p");
         let paid = self.bank.payments.pay_order(&self.user, &self.order, Some(&key));
         paid.await.map(|_| ()).map_err(|error| error.code.0)
     }
 
-    fn heal(&self) {
+    pub(super) fn heal(&self) {
         self.troubled.trouble.store(false, Ordering::Relaxed);
     }
 
-    async fn log(&self) -> Document {
+    pub(super) async fn log(&self) -> Document {
         let mut logs = self.bank.logs(Filter::all().eq("kind", "purchase")).await;
         assert_eq!(logs.len(), 1);
         logs.remove(0)
@@ -112,7 +112,7 @@ impl Left {
         assert!(matches!(outcome, WriteOutcome::Applied(_)), "{outcome:?}");
     }
 
-    async fn paid(&self) {
+    pub(super) async fn paid(&self) {
         self.bank.recover().await;
         assert_eq!(self.bank.status(&self.order).await, "paid");
         assert_eq!(self.bank.balance(&self.user).await, 900);
@@ -123,6 +123,13 @@ impl Left {
 #[tokio::test(start_paused = true)]
 async fn thirty_seconds_of_trouble_leave_nothing_to_an_operator() {
     let left = Left::new().await;
+    assert_eq!(
+        left.log().await.integer("claims"),
+        Some(0),
+        "a caller's run is none of recovery's"
+    );
+    left.bank.environment.sleep(left.bank.config.lease).await;
+    left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
     assert_eq!(left.log().await.integer("claims"), Some(1), "one run claims once");
     let end = left.bank.environment.elapsed() + Duration::from_secs(30);
     while left.bank.environment.elapsed() < end {
@@ -153,6 +160,8 @@ async fn a_log_that_keeps_failing_is_tried_every_minute_and_left_at_last() {
         sweeps += 1;
     }
     assert_eq!(sweeps, left.bank.config.claims_max);
+    let why = left.log().await.text("stuck").unwrap().to_owned();
+    assert!(why.contains("the last time: lost"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,9 +34,7 @@ impl Payments {
 
     /// Expires the pending orders whose time has come, several at once.
     pub async fn expire_orders(&self) {
-        let filter = Filter::all()
-            .eq("status", OrderStatus::Pending.name())
-            .lte("expiresAt", recovery::date(self.0.environment.now()));
+        let filter = recovery::unpaid_orders(self.0.environment.now());
         let mut last: Option<ObjectId> = None;
         loop {
             let class = &self.0.rules.order_class;
@@ -67,11 +65,7 @@ impl Payments {
     pub async fn expire_recharges(&self) {
         let millis = i64::try_from(self.0.config.recharge_expires.as_millis()).unwrap_or(i64::MAX);
         let before: Timestamp = self.0.environment.now().plus_millis(0_i64.saturating_sub(millis));
-        let filter = Filter::all()
-            .eq("state", LogState::Ordered.number())
-            .eq("kind", Kind::Recharge.name())
-            .exists("stuck", false)
-            .lte("createdAt", recovery::date(before));
+        let filter = recovery::unpaid_recharges(before);
         let refusal = Refusal::new(ErrorCode::NOT_PAYABLE, "The recharge was not paid in time.");
         let reason = refusal.to_reason();
         let mut last: Option<ObjectId> = None;
@@ -97,9 +91,7 @@ impl Payments {
     /// Gives back what is held and was neither captured nor released in time. The clock only decides when an expiry
     /// is tried: the log that ends a hold is one, and a capture that comes first stays.
     pub async fn expire_holds(&self) {
-        let filter = Filter::all()
-            .lte(EXPIRES_AT, recovery::date(self.0.environment.now()))
-            .lte("state", LogState::Closed.number());
+        let filter = recovery::expired_holds(self.0.environment.now());
         let mut last: Option<ObjectId> = None;
         loop {
             let class = &self.0.rules.log_class;

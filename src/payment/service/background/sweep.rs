@@ -36,11 +36,14 @@ pub struct Recovered {
 }
 
 /// What became of one log.
-enum Swept {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::payment::service) enum Swept {
     Succeeded,
     Failed,
     Undecided,
     Stuck,
+    /// It was to be cancelled, and the money is secured.
+    Secured,
     /// It has moved to another store, or there was no time left.
     Passed,
 }
@@ -145,7 +148,7 @@ impl Payments {
     }
 
     /// The log, where it can be read.
-    pub(super) fn readable(&self, document: &Document) -> Option<Log> {
+    pub(in crate::payment::service) fn readable(&self, document: &Document) -> Option<Log> {
         match Log::from_document(document, &self.0.rules) {
             Ok(log) => Some(log),
             Err(error) => {
@@ -157,14 +160,37 @@ impl Payments {
     }
 
     async fn recover(&self, log: Log, deadline: Duration) -> Swept {
-        let exhausted = log.claims >= self.0.config.claims_max;
+        let most = self.0.config.claims_max;
         let worker = self.worker_for(log.claims);
-        let payment = Payment::recovered(&self.0.rules, worker, log.clone());
+        let (undecided, claims) = (log.verdict.is_none(), log.claims);
+        let payment = Payment::recovered(&self.0.rules, worker, log);
+        if undecided && claims >= most.saturating_mul(2) {
+            let why =
+                format!("taken up {claims} times without a word of what became of it: whoever does it dies");
+            self.0.driver.leave_stuck(&payment, &self.0.rules, &why).await;
+            return Swept::Stuck;
+        }
+        let taken = self.take_up(payment, deadline).await;
+        if let (true, Swept::Undecided, Some(payment), Some(trouble)) = (
+            undecided && claims.saturating_add(1) >= most,
+            &taken.swept,
+            &taken.payment,
+            &taken.trouble,
+        ) {
+            let why = format!("no answer from the store, again and again; the last time: {trouble}");
+            self.0.driver.leave_stuck(payment, &self.0.rules, &why).await;
+            return Swept::Stuck;
+        }
+        taken.swept
+    }
+
+    /// Brings a payment that was begun before to its end, as far as that is possible now.
+    pub(in crate::payment::service) async fn take_up(&self, payment: Payment, deadline: Duration) -> TakenUp {
         let ran = match self.0.driver.run(payment, Vec::new(), deadline).await {
             Ok(ran) => ran,
             Err(error) => {
-                tracing::error!(payment.id = log.id.as_str(), "{error}");
-                return Swept::Undecided;
+                tracing::error!("{error}");
+                return TakenUp::now(Swept::Undecided);
             }
         };
         if !ran.crowded.is_empty() {
@@ -172,24 +198,45 @@ impl Payments {
         }
         let (payment, end) = match ran.progress {
             // It has succeeded, but it is at its end only once the world knows and the log is closed.
-            Progress::Settled(payment) if self.close(payment.clone()).await => return Swept::Succeeded,
-            Progress::Settled(_) => return Swept::Undecided,
+            Progress::Settled(payment) if self.close(payment.clone()).await => {
+                return TakenUp::now(Swept::Succeeded);
+            }
+            Progress::Settled(_) => return TakenUp::now(Swept::Undecided),
             Progress::Ended(payment, end) => (payment, end),
             Progress::Undecided(payment) => {
-                if let (true, Some(payment)) = (exhausted, payment) {
-                    let why = "recovery had no answer from the store, again and again";
-                    self.0.driver.leave_stuck(&payment, &self.0.rules, why).await;
-                    return Swept::Stuck;
-                }
-                return Swept::Undecided;
+                return TakenUp {
+                    swept: Swept::Undecided,
+                    payment,
+                    trouble: ran.trouble,
+                };
             }
         };
-        match self.ended(&payment, end).await {
+        TakenUp::now(match self.ended(&payment, end).await {
             Ok(Done::Finished { log, .. }) if log.failed() => Swept::Failed,
             Ok(Done::Finished { .. }) => Swept::Succeeded,
             Ok(Done::Taken(_) | Done::Unconfirmable) => Swept::Undecided,
             Err(error) if error.code == ErrorCode::ACCOUNT_MOVED => Swept::Passed,
+            Err(error) if error.code == ErrorCode::NOT_PAYABLE => Swept::Secured,
             Err(_) => Swept::Stuck,
+        })
+    }
+}
+
+/// What became of a payment that was taken up.
+pub(in crate::payment::service) struct TakenUp {
+    pub(in crate::payment::service) swept: Swept,
+    /// Where nobody knows, and it waits for no operator: how far it came.
+    payment: Option<Payment>,
+    /// And what the store said last.
+    pub(in crate::payment::service) trouble: Option<String>,
+}
+
+impl TakenUp {
+    fn now(swept: Swept) -> Self {
+        Self {
+            swept,
+            payment: None,
+            trouble: None,
         }
     }
 }
@@ -201,7 +248,7 @@ impl Recovered {
             Swept::Failed => &mut self.failed,
             Swept::Undecided => &mut self.undecided,
             Swept::Stuck => &mut self.stuck,
-            Swept::Passed => return,
+            Swept::Passed | Swept::Secured => return,
         };
         *count = count.saturating_add(1);
         self.taken = self.taken.saturating_add(1);

@@ -1,0 +1,25 @@
+//! `cancelPayment`, internal: refuses a payment whose money is not secured. With `returned`, money that has arrived with
+//! another amount than was asked for, and was given back outside, is written off.
+
+use paylog::engine::{Params, State};
+use paylog::model::{CloudError, ObjectId};
+use paylog::payment::Payments;
+use paylog::payment::service::Operated;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct CancelPayment {
+    log: ObjectId,
+    reason: Option<String>,
+    #[serde(default)]
+    returned: bool,
+}
+
+pub(crate) async fn cancel_payment(
+    Params(asked): Params<CancelPayment>,
+    State(payments): State<Payments>,
+) -> Result<Operated, CloudError> {
+    payments
+        .cancel_payment(&asked.log, asked.reason.as_deref(), asked.returned)
+        .await
+}

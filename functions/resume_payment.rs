@@ -1,0 +1,22 @@
+//! `resumePayment`, internal: takes one payment up again, and says how it stands then. With `credit`, money that has
+//! arrived with another amount than was asked for is credited.
+
+use paylog::engine::{Params, State};
+use paylog::model::{CloudError, ObjectId};
+use paylog::payment::Payments;
+use paylog::payment::service::Operated;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub(crate) struct ResumePayment {
+    log: ObjectId,
+    #[serde(default)]
+    credit: bool,
+}
+
+pub(crate) async fn resume_payment(
+    Params(asked): Params<ResumePayment>,
+    State(payments): State<Payments>,
+) -> Result<Operated, CloudError> {
+    payments.resume_payment(&asked.log, asked.credit).await
+}
