@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use crate::engine::call::Call;
 use crate::engine::handler::{Answer, Bound};
+use crate::environment::hook_depth;
 use crate::model::{CloudError, ErrorCode};
 
 /// Runs `handler`, and answers at the deadline of the call at the latest.
@@ -36,7 +37,8 @@ pub(crate) async fn run(
         .and_then(|user| user.text("objectId"))
         .map(ToOwned::to_owned);
     let span = tracing::info_span!("call", function = %name, request.id = %request_id, user.id = user);
-    let running = handler(call).instrument(span.clone());
+    // A task of its own begins outside of any hook.
+    let running = hook_depth::at(hook_depth::current(), handler(call)).instrument(span.clone());
     let task = tasks.spawn(async move {
         let result = running.await;
         let outcome = match &result {
