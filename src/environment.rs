@@ -1,6 +1,8 @@
 //! Time and chance, as arguments. Everything that reads the clock, sleeps or draws a random number does it through
 //! [`Environment`], so that a simulation decides them from one seed.
 
+pub mod hook_depth;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -14,7 +14,7 @@ use crate::client::{
     TransportError,
 };
 use crate::credentials;
-use crate::environment::Environment;
+use crate::environment::{Environment, hook_depth};
 use crate::model::{ClassName, CloudError, ErrorCode};
 
 /// What every view of one client has in common.
@@ -214,6 +214,10 @@ impl Client {
         }
         if let Some(token) = &self.session_token {
             insert("x-lc-session", token.expose_secret(), true)?;
+        }
+        let depth = hook_depth::current();
+        if depth > 0 {
+            insert(hook_depth::HEADER, &depth.to_string(), false)?;
         }
         if let Some(key) = &shared.hook_key {
             insert("x-lc-hook-key", key.expose_secret(), true)?;

@@ -16,7 +16,7 @@ use tracing::Instrument;
 use crate::engine::call::Call;
 use crate::engine::handler::{Answer, Bound};
 use crate::engine::metrics::{CallMetrics, UnderWay, Verdict};
-use crate::environment::Environment;
+use crate::environment::{Environment, hook_depth};
 use crate::model::{CloudError, ErrorCode};
 
 /// What is run.
@@ -65,7 +65,12 @@ pub(crate) async fn run(
         _under_way: work.metrics.begin(),
         _slot: slot,
     };
-    let mut running = AssertUnwindSafe((work.handler)(call))
+    let handled = match hook_depth::current() {
+        0 => (work.handler)(call),
+        // A task of its own begins outside of any hook.
+        depth => hook_depth::at(depth, (work.handler)(call)).boxed(),
+    };
+    let mut running = AssertUnwindSafe(handled)
         .catch_unwind()
         .instrument(span);
     // Many a handler has its answer at once, and needs neither a task nor a timer.

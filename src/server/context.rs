@@ -22,6 +22,8 @@ pub(super) struct Context {
     pub(super) remote_address: Option<String>,
     /// How the client addresses the server, without a slash at the end.
     base_url: String,
+    /// How many hooks the caller is inside of.
+    pub(super) hook_depth: u32,
     /// Whether a 305 is to say why.
     explains: bool,
     /// Why the last write of the request had no effect.
@@ -30,20 +32,31 @@ pub(super) struct Context {
     principal: OnceCell<Principal>,
 }
 
+/// What a request says beside who it comes from.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// How the client addresses the server, without a slash at the end.
+    pub(super) base_url: String,
+    /// How many hooks the caller is inside of.
+    pub(super) hook_depth: u32,
+    /// Whether a 305 is to say why.
+    pub(super) explains: bool,
+}
+
 impl Context {
     pub(super) fn new(
         shared: Arc<Shared>,
         caller: Caller,
         remote_address: Option<String>,
-        base_url: String,
-        explains: bool,
+        asked: Asked,
     ) -> Self {
         Self {
             shared,
             caller,
             remote_address,
-            base_url,
-            explains,
+            base_url: asked.base_url,
+            hook_depth: asked.hook_depth,
+            explains: asked.explains,
             reason: Mutex::default(),
             session: OnceCell::new(),
             principal: OnceCell::new(),

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::context::Context;
 use super::present::for_hook;
 use super::sessions;
+use crate::environment::hook_depth;
 use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall,
 };
@@ -17,6 +18,9 @@ use crate::model::{
 /// After hooks that may run at the same time; a write whose hook finds no place waits for one, so that a flood of
 /// writes cannot pile up hooks without end.
 const AFTER_HOOKS_MAX: usize = 1024;
+
+/// Hooks inside of each other: what an app means to do is done after a few, and what goes on is a circle.
+const DEPTH_MAX: u32 = 8;
 
 /// How long a write waits for a place. After hooks are cut off after three seconds, so one comes free by then, unless
 /// the hooks themselves wait for places: then this one is given up.
@@ -64,6 +68,21 @@ impl WriteHooks {
         (!self.ignored.contains(&kind) && hooks.defined(&self.class, kind)).then_some(hooks)
     }
 
+    /// Whether a write that runs one of these may go on: what hooks write runs hooks too, and must come to an end.
+    ///
+    /// # Errors
+    /// 142 where the request comes from too many hooks inside of each other.
+    pub(super) fn check_depth(&self, context: &Context, kinds: [HookKind; 2]) -> Result<(), CloudError> {
+        if context.hook_depth < DEPTH_MAX || !kinds.iter().any(|kind| self.runs(context, *kind)) {
+            return Ok(());
+        }
+        let text = format!(
+            "hooks call each other more than {DEPTH_MAX} levels deep; a save inside of a hook ignores hooks with \
+             __ignore_hooks."
+        );
+        Err(refusal(&self.class, "", &CloudError::other(text)))
+    }
+
     /// Whether this hook will run.
     pub(super) fn runs(&self, context: &Context, kind: HookKind) -> bool {
         self.find(context, kind).is_some()
@@ -84,7 +103,7 @@ impl WriteHooks {
             return Ok(None);
         };
         let call = self.call(context, kind, object, updated_keys).await?;
-        match hooks.call(call).await {
+        match deeper(context, hooks.call(call)).await {
             Ok(answer) => Ok(Some(answer)),
             Err(error) => Err(refusal(&self.class, kind.name(), &error)),
         }
@@ -115,9 +134,10 @@ impl WriteHooks {
             return;
         };
         let class = self.class.clone();
+        let depth = context.hook_depth.saturating_add(1);
         after_hooks.tasks.spawn(async move {
             let _place = place;
-            if let Err(error) = hooks.call(call).await {
+            if let Err(error) = hook_depth::at(depth, hooks.call(call)).await {
                 tracing::warn!(%error, class.name = %class, hook = kind.name(), "an after hook failed");
             }
         });
@@ -154,6 +174,11 @@ impl WriteHooks {
     }
 }
 
+/// Runs a hook as one level deeper than the request that calls it.
+async fn deeper<F: Future>(context: &Context, hook: F) -> F::Output {
+    hook_depth::at(context.hook_depth.saturating_add(1), hook).await
+}
+
 /// Asks a hook of users: its answer, or `None` where there is no such hook.
 ///
 /// # Errors
@@ -168,7 +193,7 @@ pub(super) async fn ask_user_hook(
         return Ok(None);
     };
     let call = user_hook_call(context, hook, user, auth_data);
-    match hooks.call_user_hook(call).await {
+    match deeper(context, hooks.call_user_hook(call)).await {
         Ok(answer) => Ok(Some(answer)),
         Err(error) => {
             let (class, name) = hook.path().split_once('/').unwrap_or(("", hook.path()));
@@ -183,8 +208,9 @@ pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document)
         return;
     };
     let call = user_hook_call(context, hook, Some(user), None);
+    let depth = context.hook_depth.saturating_add(1);
     context.shared().after_hooks.tasks.spawn(async move {
-        if let Err(error) = hooks.call_user_hook(call).await {
+        if let Err(error) = hook_depth::at(depth, hooks.call_user_hook(call)).await {
             tracing::warn!(%error, hook = hook.path(), "a hook of users failed");
         }
     });

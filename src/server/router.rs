@@ -17,7 +17,7 @@ use tower_http::compression::predicate::SizeAbove;
 use tracing::Instrument;
 
 use super::config::ServerConfig;
-use super::context::Context;
+use super::context::{Asked, Context};
 use super::error::not_built_yet;
 use super::parameters::parse_query;
 use super::reply::Reply;
@@ -25,6 +25,7 @@ use super::service::{Server, Shared};
 use super::write_path::WriteRequest;
 use super::{batch, batch_save, classes, cloud_query, explain, files, scan, schemas, users, validate};
 use crate::http::body::BODY_TIMEOUT;
+use crate::environment::hook_depth;
 use crate::http::{
     Incoming, REQUEST_ID, base_url, cors_layer, percent_decode, read_body, remote_address, request_id,
 };
@@ -293,6 +294,19 @@ fn log(config: &ServerConfig, request_id: &str, parts: &Parts, status: StatusCod
     }
 }
 
+/// What the head of a request says, beside its keys.
+fn asked(config: &ServerConfig, parts: &Parts) -> Asked {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    Asked {
+        base_url: match &config.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => base_url(&parts.uri, &parts.headers, config.trust_proxy),
+        },
+        hook_depth: header(hook_depth::HEADER).map_or(0, |depth| depth.parse().unwrap_or(u32::MAX)),
+        explains: header(explain::ASKED).is_some_and(|asked| asked != "0" && asked != "false"),
+    }
+}
+
 /// The reply, and why a write had no effect where that is asked for. An error here is one of the request as a whole.
 async fn answer(
     shared: &Arc<Shared>,
@@ -320,14 +334,8 @@ async fn answer(
         call.parameters.extend(std::mem::take(&mut call.body.0));
     }
     let address = remote_address(&parts.headers, &parts.extensions, shared.config.trust_proxy);
-    let base_url = match &shared.config.public_url {
-        Some(url) => url.trim_end_matches('/').to_owned(),
-        None => base_url(&parts.uri, &parts.headers, shared.config.trust_proxy),
-    };
-    let asked = parts.headers.get(explain::ASKED).map(HeaderValue::as_bytes);
-    let explains = asked.is_some_and(|asked| asked != b"0" && asked != b"false");
-    let context = Context::new(Arc::clone(shared), incoming.caller, address, base_url, explains);
-    let context = Arc::new(context);
+    let asked = asked(&shared.config, parts);
+    let context = Arc::new(Context::new(Arc::clone(shared), incoming.caller, address, asked));
     let reply = match (method, path.trim_end_matches('/')) {
         (Method::Post, "/1.1/batch") => batch::perform(&context, call.body).await,
         (Method::Post, "/1.1/batch/save") => batch_save::perform(&context, call.body).await,

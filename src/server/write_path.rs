@@ -188,6 +188,7 @@ async fn plan_create(
         // One SDK sends `null` for none.
         request.body.shift_remove("ACL");
     }
+    hooks.check_depth(context, [HookKind::BeforeSave, HookKind::AfterSave])?;
     let mut update = Update::parse_create(&validate::without_reserved(request.body))?;
     let secrets = match class.name.as_str() {
         "_User" => user_rules::check_new(context, &mut update, data.as_ref())?,
@@ -231,6 +232,7 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
         ignored: validate::ignored_hooks(context, &request.body),
         class: request.class,
     };
+    hooks.check_depth(context, [HookKind::BeforeUpdate, HookKind::AfterUpdate])?;
     let mut update = Update::parse(&validate::without_reserved(request.body))?;
     validate::check_writable(&class, &update, principal)?;
     validate::check_required(&class, &update)?;
@@ -313,6 +315,7 @@ async fn plan_delete(
         ignored: validate::ignored_hooks(context, &request.body),
         class: request.class,
     };
+    hooks.check_depth(context, [HookKind::BeforeDelete, HookKind::AfterDelete])?;
     // The before hook, for each object.
     let mut objects = Vec::new();
     if hooks.runs(context, HookKind::BeforeDelete) || hooks.runs(context, HookKind::AfterDelete) {
