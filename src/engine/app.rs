@@ -8,9 +8,7 @@ use crate::engine::config::EngineConfig;
 use crate::engine::encode::Encoding;
 use crate::engine::handler::{Answer, BeforeSaveReply, FunctionReply, Handler, HookReply, Unbound, erase};
 use crate::engine::metrics::Metrics;
-use crate::engine::registry::{
-    Access, Entry, Function, OtherHook, RealtimeHook, Registry, class_hook_name,
-};
+use crate::engine::registry::{Access, Entry, Function, OtherHook, RealtimeHook, Registry, class_hook_name};
 use crate::engine::router::Engine;
 use crate::model::{ClassName, CloudError, HookKind, UserHook};
 
@@ -201,7 +199,10 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         A: 'static,
         H: Handler<S, A, Output: HookReply>,
     {
-        self.define(What::OtherHook(OtherHook::User(UserHook::Login)), erase(handler, done::<H::Output>))
+        self.define(
+            What::OtherHook(OtherHook::User(UserHook::Login)),
+            erase(handler, done::<H::Output>),
+        )
     }
 
     /// Runs before a user is logged in by a platform's `authData`, and answers the `authData` to use.
