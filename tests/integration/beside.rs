@@ -87,6 +87,10 @@ async fn answer(
             object.as_object_mut().unwrap().remove("_updatedKeys");
             axum::Json(object).into_response()
         }
+        "_User/onLogin" if asked.body["object"]["username"] == "banned" => {
+            refused(StatusCode::BAD_REQUEST, 1, "banned")
+        }
+        "_User/onLogin" => axum::Json(json!({"result": "ok"})).into_response(),
         "hang" => std::future::pending().await,
         _ => refused(StatusCode::NOT_FOUND, 1, "unknown to the fake"),
     }
@@ -168,6 +172,7 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     let folder = tempfile::tempdir().unwrap();
     let hooks = [
         "echo",
+        "__on_login__User",
         "__before_save_for_Review",
         "__after_save_for_Review",
         "__before_update_for_Review",
@@ -209,6 +214,14 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     let asked = fake.asked("/1.1/functions/Review/beforeUpdate").pop().unwrap();
     assert_eq!(asked.body["object"]["_updatedKeys"], json!(["text"]));
     assert_eq!(asked.body["object"]["text"], "good");
+    let login = json!({"username": "ming", "password": "correct horse"});
+    server.ask("POST", "/1.1/login", As::Client, &login).await;
+    let asked = fake.asked("/1.1/functions/_User/onLogin").pop().unwrap();
+    assert_eq!(asked.body["object"]["username"], "ming");
+    server.sign_up("banned").await;
+    let login = json!({"username": "banned", "password": "correct horse"});
+    let (status, _) = server.send("POST", "/1.1/login", As::Client, &login).await;
+    assert!(status >= 400, "{status}");
     // Both have this hook: the app's runs, and paylog still guards the money.
     assert!(!fake.asked("/1.1/functions/_User/beforeSave").is_empty());
     let rich = json!({"username": "rich", "password": "correct horse", "account": 5});
