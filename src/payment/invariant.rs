@@ -152,7 +152,8 @@ pub fn examine(log: &Log, rules: &Rules) -> Option<Difference> {
         let found = intent.legs.to_value().to_string();
         return Some(Difference::of_log(rules, &log.id, "legs", &expected, &found));
     }
-    if intent.kind == Kind::Settle && !log.failed() && posting::ended(&intent.key, &rules.log_class).is_none() {
+    if intent.kind == Kind::Settle && !log.failed() && posting::ended(&intent.key, &rules.log_class).is_none()
+    {
         let expected = "settle: and the id of the log that it ends";
         return Some(Difference::of_log(rules, &log.id, "key", expected, &intent.key));
     }
