@@ -61,6 +61,11 @@ impl World {
         home == OLD || decision_of(tables, store).resolution == Resolution::Final
     }
 
+    /// Whether the sweeper of this home gives up what nobody paid: that of the old one is stopped before the decision.
+    pub(crate) fn sweeps(&self, tables: &Tables, store: &Store, home: usize) -> bool {
+        (home == NEW) == (decision_of(tables, store).resolution == Resolution::Final)
+    }
+
     fn target_of(&self, index: usize) -> Target {
         match self.scenario.documents.get(index) {
             Some((target, _)) => target.clone(),
@@ -314,7 +319,11 @@ impl World {
                 if early { final_now } else { decision },
             )
         } else {
-            let document = self.seen(tables, number, Attempt::FIRST);
+            let mut document = self.seen(tables, number, Attempt::FIRST);
+            if self.scenario.control == Control::RollBackEpoch && tables.fact(number).epoch == -1 {
+                // A late roll-back of the first attempt names this epoch, too.
+                document.insert(mark::PAYLOGS.into(), vec![Value::from("move:1")].into());
+            }
             moving::roll_back(rules, &target, &document, decision)
         };
         let Todo::Write(mut write) = todo.unwrap() else {

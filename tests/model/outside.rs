@@ -41,37 +41,53 @@ impl World {
         }
         let stored = Arc::clone(tables.stores.value(store));
         let mut all = self.prunings(tables, store, &stored);
-        if let Some((document, times)) = self.scenario.top_up
-            && stored.topped_up < times
-        {
-            let write = Write::Update {
-                target: self.scenario.documents[document].0.clone(),
-                guard: Filter::all(),
-                update: Update::new().increment(&self.scenario.rules.account, 1),
-            };
-            let mut landed = self.outside(tables, store, write);
-            let mut after = Store::clone(tables.stores.value(landed.store));
-            after.topped_up += 1;
-            landed.store = tables.stores.number(after);
-            all.push((Outside::TopUp, landed));
-        }
+        all.extend(self.top_up(tables, store, &stored));
         if self.scenario.unpaid {
-            for log in 0..stored.effects.len() {
-                let number = stored.newest(self.place_of_log(0, log));
-                let facts = tables.fact(number);
-                let Some(open) = facts.log.clone().filter(|_| facts.state == 1) else {
-                    continue;
-                };
-                let write = close_unpaid(&self.scenario.rules, &open, "9006 Not paid in time.");
-                let log = u8::try_from(log).unwrap();
-                all.push((Outside::GiveUp { log }, self.outside(tables, store, write)));
-            }
+            all.extend(self.givings_up(tables, store, &stored));
         }
         all.retain(|(_, landed)| landed.store != store);
         all.extend(self.moves(tables, &stored));
         let all = Arc::new(all);
         tables.outside.insert(store, Arc::clone(&all));
         all
+    }
+
+    fn givings_up(&self, tables: &mut Tables, store: Number, stored: &Store) -> Vec<(Outside, Landed)> {
+        let mut all = Vec::new();
+        for home in (0..self.homes()).filter(|home| self.sweeps(tables, stored, *home)) {
+            for log in 0..stored.effects.len() {
+                let facts = tables.fact(stored.newest(self.place_of_log(home, log)));
+                let Some(open) = facts.log.clone().filter(|_| facts.state == 1) else {
+                    continue;
+                };
+                let write = close_unpaid(&self.scenario.rules, &open, "9006 Not paid in time.");
+                let log = u8::try_from(log).unwrap();
+                all.push((Outside::GiveUp { log }, self.outside(tables, store, home, write)));
+            }
+        }
+        all
+    }
+
+    /// Money from elsewhere, wherever the account is in use.
+    fn top_up(&self, tables: &mut Tables, store: Number, stored: &Store) -> Option<(Outside, Landed)> {
+        let (document, times) = self.scenario.top_up?;
+        let home = (0..self.homes()).find(|home| {
+            let number = stored.newest(self.place_of_document(*home, document));
+            number != ABSENT && !tables.fact(number).is_fenced()
+        })?;
+        if stored.topped_up >= times {
+            return None;
+        }
+        let write = Write::Update {
+            target: self.scenario.documents[document].0.clone(),
+            guard: Filter::all(),
+            update: Update::new().increment(&self.scenario.rules.account, 1),
+        };
+        let mut landed = self.outside(tables, store, home, write);
+        let mut after = Store::clone(tables.stores.value(landed.store));
+        after.topped_up += 1;
+        landed.store = tables.stores.number(after);
+        Some((Outside::TopUp, landed))
     }
 
     /// The logs (bits) whose marks may be forgotten.

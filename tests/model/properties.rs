@@ -156,10 +156,7 @@ fn verdict(world: &World, tables: &mut Tables, number: Number) -> u16 {
         return *known;
     }
     let store = Arc::clone(tables.stores.value(number));
-    let mut bits = safety(&View::new(world, tables, &store));
-    if !recoverable(world, tables, &store) {
-        bits |= RECOVERABLE;
-    }
+    let bits = safety(&View::new(world, tables, &store)) | recovered(world, tables, &store);
     tables.verdicts.insert(number, bits);
     bits
 }
@@ -493,54 +490,54 @@ fn opened(
     }
 }
 
-/// Recovery runs to its end on a copy, and everything must hold there too. An undecided move is rolled back first; one
-/// that is final is brought to its end.
-fn recoverable(world: &World, tables: &mut Tables, store: &Store) -> bool {
+/// Recovery runs to its end on a copy: what does not hold there, or that there is no end. An undecided move is rolled
+/// back first; one that is final is brought to its end.
+fn recovered(world: &World, tables: &mut Tables, store: &Store) -> u16 {
     if store.effects.is_empty() && world.homes() == 1 {
-        return true;
+        return 0;
     }
     let mut newest = store.clone();
     for versions in &mut newest.documents {
         versions.drain(..versions.len().saturating_sub(1));
     }
     let newest = tables.stores.number(newest);
-    if let Some(known) = tables.recoverable.get(&newest) {
+    if let Some(known) = tables.recovered.get(&newest) {
         return *known;
     }
-    let holds = recovers(world, tables, newest);
-    tables.recoverable.insert(newest, holds);
-    holds
+    let bits = recover(world, tables, newest);
+    tables.recovered.insert(newest, bits);
+    bits
 }
 
-fn recovers(world: &World, tables: &mut Tables, store: Number) -> bool {
+fn recover(world: &World, tables: &mut Tables, store: Number) -> u16 {
     let (store, home) = world.end_move(tables, store);
     let mut state = World::calm(store);
     let logs = tables.stores.value(store).effects.len();
-    for log in 0..logs {
-        let place = world.place_of_log(home, log);
-        if tables.stores.value(state.store).newest(place) == ABSENT {
-            // Created at the old home after the move, under a key that the new one has given away: it has done nothing.
-            let untouched = |effect: &(u8, u8)| *effect == (0, 0);
-            if !tables.stores.value(state.store).effects[log]
-                .iter()
-                .all(untouched)
-                || !world.confirm_stranded(tables, &mut state, log)
-            {
-                return false;
-            }
-            continue;
-        }
-        if world.recover_log(tables, &mut state, home, log).is_err() {
-            return false;
-        }
-        let facts = tables.fact(tables.stores.value(state.store).newest(place));
-        let waits = facts.log.as_ref().is_some_and(|log| log.waits_for_gateway());
-        if facts.state != 5 && !waits {
-            return false;
-        }
-    }
+    let ended = (0..logs).all(|log| recover_one(world, tables, &mut state, home, log));
     let last = Arc::clone(tables.stores.value(state.store));
-    state.faults == 0 && safety(&View::new(world, tables, &last)) == 0
+    let bits = safety(&View::new(world, tables, &last));
+    if ended && state.faults == 0 {
+        bits
+    } else {
+        bits | RECOVERABLE
+    }
+}
+
+fn recover_one(world: &World, tables: &mut Tables, state: &mut State, home: usize, log: usize) -> bool {
+    let place = world.place_of_log(home, log);
+    if tables.stores.value(state.store).newest(place) == ABSENT {
+        // Created at the old home after the move, under a key that the new one has given away: it has done nothing.
+        let untouched = |effect: &(u8, u8)| *effect == (0, 0);
+        return tables.stores.value(state.store).effects[log]
+            .iter()
+            .all(untouched)
+            && world.confirm_stranded(tables, state, log);
+    }
+    if world.recover_log(tables, state, home, log).is_err() {
+        return false;
+    }
+    let facts = tables.fact(tables.stores.value(state.store).newest(place));
+    facts.state == 5 || facts.log.as_ref().is_some_and(|log| log.waits_for_gateway())
 }
 
 fn sometimes(seen: Seen) -> Property<World> {

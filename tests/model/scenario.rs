@@ -346,14 +346,9 @@ impl Scenario {
         self
     }
 
-    /// An order beside the one that is paid, from the same account.
-    pub(crate) fn with_two_orders(mut self) -> Self {
-        let mut second = purchase(1, "l", 1);
-        second.intent.key = "order:M:1".into();
-        second.intent.order = Some(id("p"));
-        let fields = json!({"number": "M", "status": "pending", "refunded": 0});
-        self.documents.push(document(&order("p"), fields));
-        self.callers.push(wants(second, Stepwise));
+    /// The first account has nothing at first.
+    pub(crate) fn poor(mut self) -> Self {
+        self.documents[0] = account("a", 0);
         self
     }
 
@@ -477,7 +472,13 @@ impl Scenario {
         )
     }
 
-    /// The same, when it stands in this state already, as far as it has come by then.
+    /// An operator takes all that an account has: a payment on one document.
+    pub(crate) fn one_account(manner: Manner) -> Self {
+        let minus = wants(adjust("o:adjust:minus", -1, 0), manner);
+        Self::new("adjustment of one account", vec![account("a", 1)], vec![minus])
+    }
+
+    /// The same as a transfer, when it stands in this state already, as far as it has come by then.
     pub(crate) fn under_way(state: LogState) -> Self {
         let mut scenario = Self::plain_transfer(Stepwise);
         let mut log = Document::new();

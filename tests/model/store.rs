@@ -254,9 +254,9 @@ impl World {
     }
 
     /// A write from outside the payments.
-    pub(crate) fn outside(&self, tables: &mut Tables, store: Number, write: Write) -> Landed {
+    pub(crate) fn outside(&self, tables: &mut Tables, store: Number, home: usize, write: Write) -> Landed {
         let message = tables.messages.number(Message {
-            home: 0,
+            home: u8::try_from(home).unwrap(),
             commit: false,
             writes: vec![(write, Role::Other)],
             log: Some(0),
@@ -268,6 +268,10 @@ impl World {
     pub(crate) fn is_dead(&self, tables: &mut Tables, store: &Store, message: Number) -> bool {
         let sent = Arc::clone(tables.messages.value(message));
         let home = usize::from(sent.home);
+        if self.scenario.control == Control::RollBackEpoch {
+            // Without it epochs come back.
+            return false;
+        }
         sent.writes.iter().enumerate().any(|(index, (write, _))| {
             let Write::Update { target, guard, .. } = write else {
                 let Write::Create { fields, .. } = write else {

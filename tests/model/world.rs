@@ -11,7 +11,6 @@ use paylog::payment::recovery::Worker;
 use stateright::{Model, Property};
 
 use crate::control::{Control, is_claim, is_void};
-use crate::moving::Move;
 use crate::outside::Outside;
 use crate::scenario::{Caller, Scenario, credit_apart};
 use crate::store::{Landed, Store, log_index};
@@ -128,7 +127,7 @@ pub(crate) struct Tables {
     /// What `properties` has found out.
     pub(crate) verdicts: FastMap<Number, u16>,
     pub(crate) told: FastMap<(Number, u16), bool>,
-    pub(crate) recoverable: FastMap<Number, bool>,
+    pub(crate) recovered: FastMap<Number, u16>,
     pub(crate) lost_effects: bool,
 }
 
@@ -157,7 +156,7 @@ impl World {
             outside: FastMap::default(),
             verdicts: FastMap::default(),
             told: FastMap::default(),
-            recoverable: FastMap::default(),
+            recovered: FastMap::default(),
             lost_effects: false,
         };
         Self {
@@ -982,11 +981,4 @@ fn write_of(tables: &Tables, message: Number) -> String {
     let message = tables.messages.value(message);
     let writes: Vec<String> = message.writes.iter().map(one).collect();
     format!("at {}: {}", message.home, writes.join("; "))
-}
-
-/// A step of a move, for stories.
-impl std::fmt::Display for Move {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self:?}")
-    }
 }
