@@ -7,6 +7,10 @@
 //! What must hold here: no state is written before its work is acknowledged; no leg is refused but for a requirement
 //! that was read as not met; any answer but success and 305 is no answer; and the epochs that guard the money were
 //! read before the create, or the claim, that allows this worker to go on.
+//!
+//! A read may be stale, so it decides by what stays true alone: a mark that is there, a state that was reached, a status
+//! that is not taken back. What it does *not* show (no mark, a requirement that is not met, too little refunded) only
+//! says what to write next, under a guard that decides.
 
 mod apply;
 mod begin;
@@ -110,6 +114,7 @@ enum Phase {
     Committing,
     Examining(Part),
     Declining(Refusal),
+    DecliningUnmet(Refusal),
     Finding,
     Confirming,
     LookingAtConfirmed,
@@ -125,6 +130,7 @@ enum Phase {
     Crediting { legs: Vec<usize> },
     LookingCredited { legs: Vec<usize> },
     Recording { log: bool, mark: Option<OrderMark> },
+    Weighing { mark: OrderMark },
     LookingMarked { mark: OrderMark },
     Settled,
     Closing,
@@ -362,6 +368,7 @@ impl Payment {
             Phase::Committing => self.committed(input.committed()?),
             Phase::Examining(part) => self.examined(part, input.document()?.as_ref()),
             Phase::Declining(refusal) => self.declined(refusal, input.outcome()?),
+            Phase::DecliningUnmet(refusal) => self.declined_unmet(refusal, input.committed()?),
             Phase::Finding => self.found(&input.found()?),
             Phase::Confirming => self.confirmation_written(input.outcome()?),
             Phase::LookingAtConfirmed => self.confirmed_log_read(input.document()?.as_ref()),
@@ -389,6 +396,7 @@ impl Payment {
                     input.outcomes(usize::from(log).saturating_add(usize::from(mark.is_some())))?;
                 self.recorded(log, mark, outcomes)
             }
+            Phase::Weighing { mark } => self.weighed(mark, input.outcome()?),
             Phase::LookingMarked { mark } => self.looked_marked(mark, input.document()?.as_ref()),
             Phase::Settled => match input {
                 Input::Told => self.close(),

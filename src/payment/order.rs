@@ -214,7 +214,7 @@ pub enum OrderMark {
 /// What an order says after its mark had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkStanding {
-    /// It shows the result already, or there is nothing to show yet.
+    /// It shows the result already.
     Done,
     /// The epoch has moved, or nothing stands in the way any more.
     Retry,
@@ -225,6 +225,8 @@ pub enum MarkStanding {
 impl OrderMark {
     /// The parameter of a [`Kind::Cancel`] that tells an expiry from a cancellation.
     pub const CANCEL_TO: &str = "to";
+    /// How much of an order has been given back.
+    pub const REFUNDED: &str = "refunded";
 
     pub(super) fn of(intent: &Intent, rules: &Rules) -> Result<Option<Self>, ProtocolError> {
         let Some(order) = &intent.order else {
@@ -243,8 +245,8 @@ impl OrderMark {
             Kind::Refund => {
                 let total = intent.legs.as_slice().iter().find_map(|leg| {
                     let on_order = leg.target.class == rules.order_class && leg.target.id == *order;
-                    let bound = leg.require.get("refunded")?.at_most?;
-                    let delta = leg.add.get("refunded")?.units();
+                    let bound = leg.require.get(Self::REFUNDED)?.at_most?;
+                    let delta = leg.add.get(Self::REFUNDED)?.units();
                     if on_order { bound.checked_add(delta) } else { None }
                 });
                 total
@@ -281,9 +283,19 @@ impl OrderMark {
                     "status",
                     vec![status(OrderStatus::Pending), status(OrderStatus::Paid)],
                 )
-                .gte("refunded", total),
+                .gte(Self::REFUNDED, total),
         };
         guard.and(epoch.guard())
+    }
+
+    /// The condition that there is nothing to show yet: more is to be refunded. `None` for marks that are written
+    /// as soon as their payment is applied.
+    #[must_use]
+    pub fn unfinished(self, epoch: Epoch) -> Option<Filter> {
+        match self {
+            Self::Paid | Self::Cancelled | Self::Expired => None,
+            Self::Refunded { total } => Some(Filter::all().lt(Self::REFUNDED, total).and(epoch.guard())),
+        }
     }
 
     /// What it writes.
@@ -292,7 +304,8 @@ impl OrderMark {
         Update::new().set("status", self.status().name())
     }
 
-    /// What `order` says after the mark had no effect.
+    /// What `order` says after the mark had no effect. A status is never taken back, so that even a stale read that
+    /// shows one decides.
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`], [`ProtocolError::Moved`].
@@ -313,9 +326,6 @@ impl OrderMark {
             | (Self::Cancelled, OrderStatus::Cancelled)
             | (Self::Expired, OrderStatus::Expired)
             | (Self::Refunded { .. }, OrderStatus::Refunded) => true,
-            (Self::Refunded { total }, OrderStatus::Pending | OrderStatus::Paid) => {
-                order.integer("refunded").unwrap_or(0) < total
-            }
             (
                 Self::Paid | Self::Cancelled | Self::Expired,
                 OrderStatus::Pending
@@ -324,7 +334,10 @@ impl OrderMark {
                 | OrderStatus::Expired
                 | OrderStatus::Refunded,
             )
-            | (Self::Refunded { .. }, OrderStatus::Cancelled | OrderStatus::Expired) => false,
+            | (
+                Self::Refunded { .. },
+                OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Cancelled | OrderStatus::Expired,
+            ) => false,
         };
         if shown {
             return Ok(MarkStanding::Done);

@@ -1,10 +1,10 @@
 //! Negative controls: one rule at a time is left out of what the machine asks for, or of what it is told.
 
 use paylog::model::{Filter, KeyPath, Update};
-use paylog::payment::effect::{Effect, Input, Outcome, Write};
+use paylog::payment::effect::{Commit, Effect, Input, Outcome, Write};
 use paylog::payment::machine::Payment;
 
-use crate::tables::Role;
+use crate::tables::{Ask, Role};
 
 /// The rule that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +47,36 @@ pub(crate) enum Control {
     SettleKey,
     /// A refund changes its order before the payees. Left out by the scenario.
     OrderLegLast,
+    /// Whether an order is refunded in full is read, not found out by a write.
+    RefundedByWrite,
+    /// A commit that refuses for want of money does not ask for the epoch of the account.
+    EpochInRefusal,
+    /// A move: accounts and orders are copied without being fenced.
+    DocumentFence,
+    /// Logs are copied without being fenced.
+    LogFence,
+    /// The old home goes on with the epoch that was fenced.
+    RollBackEpoch,
+    /// A decision can be made again.
+    DecisionOnce,
+    /// Copies are opened before the decision.
+    OpenAfterFinal,
+    /// A copy replaces whatever stands at the new home.
+    CopyGuard,
+    /// What an earlier attempt has fenced is taken for fenced by this one.
+    MoveAttempt,
 }
 
 impl Control {
     /// What the machine is told at once, in the place of what it asks for.
     pub(crate) fn pretended(self, payment: &Payment, effect: &Effect) -> Option<Input> {
+        if let (Self::RefusalsStored, Effect::Commit(writes)) = (self, effect)
+            && let Some(Write::Create { fields, .. }) = writes.first()
+            && fields.to_value()["outcome"] == "failed"
+        {
+            let nowhere = [("objectId".to_owned(), "nowhere".into())].into_iter().collect();
+            return Some(Input::Committed(Commit::Applied(vec![nowhere])));
+        }
         let Effect::Write(write) = effect else { return None };
         let applied = |fields: &[(&str, paylog::model::Value)]| {
             let fields = fields
@@ -71,6 +96,32 @@ impl Control {
                 applied(&[("objectId", "nowhere".into())])
             }
             _ => None,
+        }
+    }
+
+    /// What is read in the place of a write that only finds out whether its condition holds.
+    pub(crate) fn read_instead(self, write: &Write) -> Option<Ask> {
+        let Write::Update {
+            target,
+            guard,
+            update,
+        } = write
+        else {
+            return None;
+        };
+        let weighs = update.columns() == ["refunded"];
+        (self == Self::RefundedByWrite && weighs)
+            .then(|| Ask::Whether(target.clone(), without(guard.clone(), "payEpoch")))
+    }
+
+    /// The writes of one message, without the one that a rule adds.
+    pub(crate) fn shortened(self, writes: &mut Vec<(Write, Role)>) {
+        let refuses = writes.first().is_some_and(|(write, _)| match write {
+            Write::Create { fields, .. } => fields.to_value()["outcome"] == "failed",
+            Write::Update { .. } => false,
+        });
+        if self == Self::EpochInRefusal && refuses {
+            writes.truncate(1);
         }
     }
 

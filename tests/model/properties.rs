@@ -1,57 +1,95 @@
 //! What must always hold, and what must happen at least once for that to mean anything.
+//!
+//! The numbers are those of the invariants of the protocol; the others say when an invariant could be lost.
 
-use paylog::model::ObjectId;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use paylog::model::{Document, ObjectId};
+use paylog::payment::effect::Write;
 use paylog::payment::invariant::{Ledger, legs_add_up};
-use paylog::payment::leg::{Leg, Legs};
+use paylog::payment::leg::{Leg, Legs, Target};
 use paylog::payment::log::{Intent, Log, LogState, Verdict};
 use paylog::payment::machine::Draft;
-use paylog::payment::mark;
+use paylog::payment::mark::{self, MarkKind};
+use paylog::payment::moving::Resolution;
 use paylog::payment::order::OrderMark;
-use paylog::payment::{Amount, Delta, Kind};
+use paylog::payment::{Amount, Delta, Kind, prune};
 use stateright::Property;
 
+use crate::control::Control;
+use crate::moving::decision_of;
 use crate::scenario::{Caller, Scenario, id};
-use crate::tables::{Ask, FREE, Facts, Role};
-use crate::world::{
-    FAULT_FELL, FAULT_MOVED, FAULT_STUCK, State, TOLD_REFUSAL, TOLD_SUCCESS, Tables, World, log_id, newest,
-};
+use crate::store::{Store, log_id, log_index};
+use crate::tables::{ABSENT, Ask, FREE, Facts, Number, Role};
+use crate::world::{FAULT_FELL, FAULT_MOVED, FAULT_STUCK, State, TOLD_REFUSAL, TOLD_SUCCESS, Tables, World};
 
-type Check = fn(&World, &Tables, &State) -> bool;
-/// The same, as the checker wants it.
+/// A store as the properties look at it: of each document, and of each log, the one that counts.
+struct View<'a> {
+    world: &'a World,
+    tables: &'a Tables,
+    store: &'a Store,
+    documents: Vec<Number>,
+    logs: Vec<Number>,
+}
+
+type Check = fn(&View<'_>) -> bool;
+/// The same, as the checker wants it: whether a bit of [`State::violated`] is clear.
 type Condition = fn(&World, &State) -> bool;
 
-/// The properties of one state by itself.
-const SAFETY: [(&str, Check, Condition); 11] = [
-    ("no leg takes effect twice", once, |w, s| checked(w, s, once)),
-    ("no state is written before its work", decided, |w, s| {
-        checked(w, s, decided)
+/// The properties of one store by itself.
+const SAFETY: [(&str, Check, Condition); 10] = [
+    ("1: no leg takes effect twice", once, |_, s| s.violated & 1 == 0),
+    ("2: no state is written before its work", decided, |_, s| {
+        s.violated & 1 << 1 == 0
     }),
-    ("money moves by legs alone", conserved, |w, s| {
-        checked(w, s, conserved)
+    ("3: money moves by legs alone", conserved, |_, s| {
+        s.violated & 1 << 2 == 0
     }),
-    ("no bound is ever broken", bounded, |w, s| checked(w, s, bounded)),
-    ("what the caller was told stays true", told, |w, s| {
-        checked(w, s, told)
+    ("4: no bound is ever broken", bounded, |_, s| {
+        s.violated & 1 << 3 == 0
+    }),
+    ("5: one key makes one log", one_key, |_, s| {
+        s.violated & 1 << 4 == 0
     }),
     (
-        "one thing happens to an order, a hold, a gateway's number",
+        "5: one thing happens to an order, a hold, a gateway's number",
         unique,
-        |w, s| checked(w, s, unique),
+        |_, s| s.violated & 1 << 5 == 0,
     ),
-    ("the order shows its attempts", shown, |w, s| checked(w, s, shown)),
-    ("marks stay few", few_marks, |w, s| checked(w, s, few_marks)),
-    ("no log waits for an operator", never_stuck, |w, s| {
-        checked(w, s, never_stuck)
+    ("the order shows its attempts", shown, |_, s| {
+        s.violated & 1 << 6 == 0
     }),
-    (
-        "no state falls, and no closed log changes",
-        never_falls,
-        |w, s| checked(w, s, never_falls),
-    ),
-    ("nothing that has moved changes", never_moved, |w, s| {
-        checked(w, s, never_moved)
+    ("7: marks stay few", few_marks, |_, s| s.violated & 1 << 7 == 0),
+    ("nobody is refused without a reason", justified, |_, s| {
+        s.violated & 1 << 8 == 0
+    }),
+    ("money is in exactly one home", at_one_home, |_, s| {
+        s.violated & 1 << 9 == 0
     }),
 ];
+
+/// The properties that need more than one store by itself.
+const FURTHER: [(&str, Condition); 6] = [
+    ("5: what the caller was told stays true", |_, s| {
+        s.violated & TOLD == 0
+    }),
+    ("the audit finds nothing", |_, s| s.violated & AUDITED == 0),
+    ("6: recovery alone closes every log", |_, s| {
+        s.violated & RECOVERABLE == 0
+    }),
+    ("no log waits for an operator", |_, s| s.faults & FAULT_STUCK == 0),
+    ("no state falls, and no closed log changes", |_, s| {
+        s.faults & FAULT_FELL == 0
+    }),
+    ("nothing that has moved changes", |_, s| {
+        s.faults & FAULT_MOVED == 0
+    }),
+];
+
+const TOLD: u16 = 1 << 10;
+const AUDITED: u16 = 1 << 11;
+const RECOVERABLE: u16 = 1 << 12;
 
 /// What should be seen at least once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,101 +102,146 @@ pub(crate) enum Seen {
     Unknown,
     Apart,
     Refunded,
+    Paid,
+    Cancelled,
+    Expired,
+    Captured,
+    Released,
+    PaidOut,
+    Arrived,
+    ArrivedOrdered,
+    ArrivedFunded,
+    ArrivedApplied,
+    ArrivedClosed,
+    TriedAgain,
+    LateAtTheFence,
 }
 
 pub(crate) fn all(scenario: &Scenario) -> Vec<Property<World>> {
     let mut properties: Vec<Property<World>> = SAFETY
         .iter()
-        .map(|(name, _, check)| Property::always(name, *check))
+        .map(|(name, _, condition)| Property::always(name, *condition))
         .collect();
-    properties.push(Property::always("the audit finds nothing", audited));
-    properties.push(Property::always("recovery alone closes every log", recoverable));
-    properties.extend(scenario.seen.iter().map(|seen| match seen {
-        Seen::Success => Property::sometimes("a payment succeeds", |w, s| {
-            any_log(w, s, |log| log.verdict == Some(Verdict::Succeeded))
-        }),
-        Seen::Refusal => Property::sometimes("a payment is refused", |w, s| any_log(w, s, Log::failed)),
-        Seen::Reversal => Property::sometimes("a leg is reversed", |_: &World, s: &State| {
-            s.effects.iter().flatten().any(|(_, reversed)| *reversed > 0)
-        }),
-        Seen::Pruned => {
-            Property::sometimes("marks are pruned between sending and delivery", pruned_meanwhile)
-        }
-        Seen::Two => Property::sometimes("two workers move the money of one log", two_on_one),
-        Seen::Unknown => Property::sometimes(
-            "a write without an answer has taken effect",
-            |w: &World, _: &State| w.tables().lost_effects > 0,
-        ),
-        Seen::Apart => Property::sometimes("money that no recharge waits for is credited", |w, s| {
-            any_log(w, s, |log| {
-                log.intent.key.starts_with("trade:") && log.state == LogState::Closed
-            })
-        }),
-        Seen::Refunded => Property::sometimes("an order is refunded in full", |w: &World, s: &State| {
-            let tables = w.tables();
-            (0..w.fixed())
-                .any(|place| tables.documents.value(newest(s, place)).text("status") == Some("refunded"))
-        }),
-    }));
+    properties.extend(
+        FURTHER
+            .iter()
+            .map(|(name, condition)| Property::always(name, *condition)),
+    );
+    properties.extend(scenario.seen.iter().map(|seen| sometimes(*seen)));
     properties
 }
 
-fn checked(world: &World, state: &State, check: Check) -> bool {
-    check(world, &world.tables(), state)
+/// The bits of what does not hold.
+pub(crate) fn violated(world: &World, tables: &mut Tables, state: &State) -> u16 {
+    let mut bits = verdict(world, tables, state.store);
+    if state.told != 0 {
+        let key = (state.store, state.told);
+        let holds = match tables.told.get(&key) {
+            Some(known) => *known,
+            None => {
+                let store = Arc::clone(tables.stores.value(state.store));
+                let holds = told(&View::new(world, tables, &store), state.told);
+                tables.told.insert(key, holds);
+                holds
+            }
+        };
+        bits |= if holds { 0 } else { TOLD };
+    }
+    bits
 }
 
-fn any_log(world: &World, state: &State, is: fn(&Log) -> bool) -> bool {
-    logs(world, &world.tables(), state).any(|log| log.log.as_ref().is_some_and(|log| is(log)))
+/// What does not hold of a store, computed once.
+fn verdict(world: &World, tables: &mut Tables, number: Number) -> u16 {
+    if let Some(known) = tables.verdicts.get(&number) {
+        return *known;
+    }
+    let store = Arc::clone(tables.stores.value(number));
+    let bits = safety(&View::new(world, tables, &store)) | recovered(world, tables, &store);
+    tables.verdicts.insert(number, bits);
+    bits
 }
 
-fn logs<'a>(world: &World, tables: &'a Tables, state: &'a State) -> impl Iterator<Item = &'a Facts> {
-    state.documents[world.fixed()..]
-        .iter()
-        .map(|versions| tables.fact(*versions.last().unwrap()))
+fn safety(view: &View<'_>) -> u16 {
+    let holds = SAFETY.iter().map(|(_, check, _)| check(view));
+    let bits: u16 = holds.zip(0..).map(|(holds, bit)| u16::from(!holds) << bit).sum();
+    if audit(view) { bits } else { bits | AUDITED }
 }
 
-fn once(_: &World, _: &Tables, state: &State) -> bool {
-    state
-        .effects
-        .iter()
-        .flatten()
+impl<'a> View<'a> {
+    fn new(world: &'a World, tables: &'a Tables, store: &'a Store) -> Self {
+        let current = |index| world.current(tables, store, index);
+        let fixed = world.fixed();
+        Self {
+            world,
+            tables,
+            store,
+            documents: (0..fixed).map(current).collect(),
+            logs: (0..store.effects.len()).map(|log| current(fixed + log)).collect(),
+        }
+    }
+
+    fn logs(&self) -> impl Iterator<Item = &'a Facts> {
+        let tables = self.tables;
+        self.logs.iter().map(|number| tables.fact(*number))
+    }
+
+    fn document(&self, index: usize) -> &'a Document {
+        self.tables.documents.value(self.documents[index])
+    }
+
+    fn facts(&self, index: usize) -> &'a Facts {
+        self.tables.fact(self.documents[index])
+    }
+}
+
+fn any_log(world: &World, state: &State, is: &dyn Fn(&Log) -> bool) -> bool {
+    let tables = world.tables();
+    let store = tables.stores.value(state.store);
+    View::new(world, &tables, store)
+        .logs()
+        .any(|log| log.log.as_ref().is_some_and(|log| is(log)))
+}
+
+fn once(view: &View<'_>) -> bool {
+    let effects = view.store.effects.iter().flatten();
+    effects
+        .into_iter()
         .all(|(applied, reversed)| *applied <= 1 && reversed <= applied)
 }
 
-fn decided(world: &World, tables: &Tables, state: &State) -> bool {
-    logs(world, tables, state)
-        .zip(&state.effects)
-        .all(|(facts, effects)| {
-            let Some(log) = &facts.log else { return false };
-            let all = |effects: &[(u8, u8)], what: fn(&(u8, u8)) -> bool| effects.iter().all(what);
-            let applied: fn(&(u8, u8)) -> bool = |effect| *effect == (1, 0);
-            match (log.state, log.verdict) {
-                (LogState::Created | LogState::Ordered, _) => true,
-                (LogState::Funded, _) => all(&effects[..log.intent.legs.conditional_count()], applied),
-                (_, Some(Verdict::Succeeded)) => all(effects, applied),
-                (_, _) => all(effects, |(applied, reversed)| applied == reversed),
-            }
-        })
+fn decided(view: &View<'_>) -> bool {
+    view.logs().zip(&view.store.effects).all(|(facts, effects)| {
+        let Some(log) = &facts.log else { return false };
+        let all = |effects: &[(u8, u8)], what: fn(&(u8, u8)) -> bool| effects.iter().all(what);
+        let applied: fn(&(u8, u8)) -> bool = |effect| *effect == (1, 0);
+        match (log.state, log.verdict) {
+            (LogState::Created | LogState::Ordered, _) => true,
+            (LogState::Funded, _) => all(&effects[..log.intent.legs.conditional_count()], applied),
+            (_, Some(Verdict::Succeeded)) => all(effects, applied),
+            (_, _) => all(effects, |(applied, reversed)| applied == reversed),
+        }
+    })
 }
 
-fn conserved(world: &World, tables: &Tables, state: &State) -> bool {
-    let rules = &world.scenario.rules;
-    let fixed = world.scenario.documents.iter().enumerate();
-    fixed.clone().all(|(place, (target, first))| {
-        let now = tables.fact(newest(state, place));
-        let first = Facts::of(first, rules);
-        let topped = world.scenario.top_up.is_some_and(|(topped, _)| topped == place);
+fn conserved(view: &View<'_>) -> bool {
+    let scenario = &view.world.scenario;
+    let fixed = scenario.documents.iter().enumerate();
+    fixed.clone().all(|(index, (target, first))| {
+        let now = view.facts(index);
+        let first = Facts::of(first, &scenario.rules);
+        let topped = scenario.top_up.is_some_and(|(topped, _)| topped == index);
         let fields = [
-            (&rules.account, first.account, now.account),
-            (&rules.frozen, first.frozen, now.frozen),
+            (&scenario.rules.account, first.account, now.account),
+            (&scenario.rules.frozen, first.frozen, now.frozen),
             (&"refunded".to_owned(), first.refunded, now.refunded),
         ];
         fields.into_iter().all(|(field, first, now)| {
             let mut expected = first;
-            if topped && *field == rules.account {
-                expected += i64::from(state.topped_up);
+            if topped && *field == scenario.rules.account {
+                expected += i64::from(view.store.topped_up);
             }
-            for (facts, effects) in logs(world, tables, state).zip(&state.effects) {
+            expected -= before(view, target, field);
+            for (facts, effects) in view.logs().zip(&view.store.effects) {
                 let Some(log) = &facts.log else { return false };
                 for (leg, (applied, reversed)) in log.intent.legs.as_slice().iter().zip(effects) {
                     if leg.target == *target {
@@ -172,54 +255,85 @@ fn conserved(world: &World, tables: &Tables, state: &State) -> bool {
     })
 }
 
-fn bounded(world: &World, tables: &Tables, state: &State) -> bool {
-    (0..world.fixed()).all(|place| {
-        let facts = tables.fact(newest(state, place));
-        let most = tables.documents.value(newest(state, place)).integer("amount");
-        facts.account >= 0 && facts.frozen >= 0 && most.is_none_or(|most| facts.refunded <= most)
+/// What the logs that were there from the beginning had done to a document by then.
+fn before(view: &View<'_>, target: &Target, field: &str) -> i64 {
+    let logs = view.world.scenario.logs.iter().zip(&view.logs);
+    logs.map(|((_, applied), number)| {
+        let log = view.tables.fact(*number).log.as_ref().unwrap();
+        let legs = log.intent.legs.as_slice().iter().zip(applied);
+        legs.filter(|(leg, _)| leg.target == *target)
+            .map(|(leg, times)| i64::from(*times) * leg.add.get(field).map_or(0, |delta| delta.units()))
+            .sum::<i64>()
+    })
+    .sum()
+}
+
+fn bounded(view: &View<'_>) -> bool {
+    let world = view.world;
+    (0..world.homes() * world.fixed()).all(|place| {
+        let number = view.store.newest(place);
+        let facts = view.tables.fact(number);
+        let most = view.tables.documents.value(number).integer("amount");
+        let floor = -world.scenario.floor;
+        facts.account >= floor && facts.frozen >= 0 && most.is_none_or(|most| facts.refunded <= most)
+    })
+}
+
+fn one_key(view: &View<'_>) -> bool {
+    (0..view.world.homes()).all(|home| {
+        let logs = (0..view.store.effects.len()).map(|log| {
+            let number = view.store.newest(view.world.place_of_log(home, log));
+            view.tables.documents.value(number).text("key")
+        });
+        let keys: Vec<&str> = logs.flatten().collect();
+        keys.iter().collect::<BTreeSet<_>>().len() == keys.len()
     })
 }
 
 /// The intent that a caller's log has.
-fn wanted(world: &World, tables: &Tables, state: &State, caller: usize) -> Option<Intent> {
+fn wanted(view: &View<'_>, caller: usize) -> Option<Intent> {
+    let world = view.world;
     match &world.scenario.callers[caller] {
         Caller::Wants { draft, .. } => Some(draft.intent.clone()),
         Caller::Follows { of, draft, .. } => {
-            let place = world.log_of(tables, state, *of)?;
-            let Draft { intent, .. } = draft(&log_id(place - world.fixed()));
+            let homes = 0..world.homes();
+            let of = homes
+                .filter_map(|home| world.log_of(view.tables, view.store, home, *of))
+                .next()?;
+            let log = of / world.homes() - world.fixed();
+            let Draft { intent, .. } = draft(&log_id(log));
             Some(intent)
         }
         Caller::Notice { .. } => None,
     }
 }
 
-fn told(world: &World, tables: &Tables, state: &State) -> bool {
+fn told(view: &View<'_>, told: u16) -> bool {
     let found = |is: &dyn Fn(&Log) -> bool| {
-        logs(world, tables, state).any(|facts| facts.log.as_ref().is_some_and(|log| is(log)))
+        view.logs()
+            .any(|facts| facts.log.as_ref().is_some_and(|log| is(log)))
     };
-    (0..state.told.len())
-        .filter(|caller| state.told[*caller] != 0)
-        .all(|caller| {
-            let told = state.told[caller];
-            let succeeded = |log: &Log| log.verdict == Some(Verdict::Succeeded);
-            if let Caller::Notice { trade_no, .. } = &world.scenario.callers[caller] {
-                return found(&|log| {
-                    log.trade_no.as_deref() == Some(trade_no) && log.state >= LogState::Funded
-                });
-            }
-            let Some(wanted) = wanted(world, tables, state, caller) else {
-                return false;
-            };
-            let paid =
-                found(&|log| wanted.key == log.intent.key && wanted.repeats(&log.intent) && succeeded(log));
-            (told & TOLD_SUCCESS == 0 || paid) && (told & TOLD_REFUSAL == 0 || !paid)
-        })
+    (0..view.world.scenario.callers.len()).all(|caller| {
+        let told = told >> (2 * caller) & 3;
+        if told == 0 {
+            return true;
+        }
+        let succeeded = |log: &Log| log.verdict == Some(Verdict::Succeeded);
+        if let Caller::Notice { trade_no, .. } = &view.world.scenario.callers[caller] {
+            return found(&|log| log.trade_no.as_deref() == Some(trade_no) && log.state >= LogState::Funded);
+        }
+        let Some(wanted) = wanted(view, caller) else {
+            return false;
+        };
+        let paid = found(&|log| wanted.repeats(&log.intent) && succeeded(log));
+        (told & TOLD_SUCCESS == 0 || paid) && (told & TOLD_REFUSAL == 0 || !paid)
+    })
 }
 
-fn unique(world: &World, tables: &Tables, state: &State) -> bool {
+fn unique(view: &View<'_>) -> bool {
     let count = |is: &dyn Fn(&Log) -> bool| {
         let succeeded = |log: &Log| log.verdict == Some(Verdict::Succeeded) || log.state == LogState::Funded;
-        logs(world, tables, state)
+        view.logs()
             .filter(|facts| facts.log.as_ref().is_some_and(|log| succeeded(log) && is(log)))
             .count()
     };
@@ -231,25 +345,21 @@ fn unique(world: &World, tables: &Tables, state: &State) -> bool {
             .all(|trade_no| count(&|log| log.trade_no.as_deref() == Some(trade_no)) <= 1)
 }
 
-fn shown(world: &World, tables: &Tables, state: &State) -> bool {
-    let all: Vec<_> = logs(world, tables, state)
-        .filter_map(|facts| facts.log.clone())
-        .collect();
-    (0..world.fixed()).all(|place| {
-        let document = tables.documents.value(newest(state, place));
+fn shown(view: &View<'_>) -> bool {
+    let all: Vec<_> = view.logs().filter_map(|facts| facts.log.clone()).collect();
+    (0..view.world.fixed()).all(|index| {
+        let document = view.document(index);
         let Some(status) = document.text("status") else {
             return true;
         };
-        let facts = tables.fact(newest(state, place));
         let refunds_done = all
             .iter()
             .all(|log| log.intent.kind != Kind::Refund || log.state == LogState::Closed);
-        let in_full = document
-            .integer("amount")
-            .is_some_and(|most| facts.refunded >= most);
+        let most = document.integer("amount");
+        let in_full = most.is_some_and(|most| view.facts(index).refunded >= most);
         let refunded = status == "refunded";
         let attempts = all.iter().all(|log| {
-            let mark = log.intent.order_mark(&world.scenario.rules).unwrap();
+            let mark = log.intent.order_mark(&view.world.scenario.rules).unwrap();
             let closed = log.state == LogState::Closed && log.verdict == Some(Verdict::Succeeded);
             !closed
                 || match mark {
@@ -263,64 +373,87 @@ fn shown(world: &World, tables: &Tables, state: &State) -> bool {
     })
 }
 
-fn few_marks(world: &World, tables: &Tables, state: &State) -> bool {
-    (0..world.fixed()).all(|place| {
-        let marks = mark::list(tables.documents.value(newest(state, place))).unwrap();
-        marks.len() <= 3 * state.effects.len()
+/// One pruning brings every document down to the marks of its open logs, three each at most: so with a threshold t
+/// there are never more than t + 3 × the open logs.
+fn few_marks(view: &View<'_>) -> bool {
+    let state = |log: &usize| view.tables.fact(view.logs[*log]).state;
+    let closed: BTreeSet<ObjectId> = (0..view.logs.len())
+        .filter(|log| state(log) == 5)
+        .map(log_id)
+        .collect();
+    let open = view.logs.len() - closed.len();
+    (0..view.world.fixed()).all(|index| {
+        let mut document = view.document(index).clone();
+        if view.facts(index).epoch < 0 {
+            return true;
+        }
+        let target = &view.world.scenario.documents[index].0;
+        if let Some(Write::Update { guard, update, .. }) = prune::prune(target, &document, &closed).unwrap() {
+            if !guard.matches(&document).unwrap() {
+                return false;
+            }
+            update.apply(&mut document).unwrap();
+        }
+        let marks = mark::list(&document).unwrap();
+        let of_open = |held: &&paylog::model::Value| {
+            let log = held
+                .as_str()
+                .and_then(MarkKind::parse)
+                .and_then(|(_, log)| log_index(&log));
+            log.is_some_and(|log| state(&log) != 5)
+        };
+        marks.len() <= 3 * open && marks.iter().filter(of_open).count() == marks.len()
     })
 }
 
-fn never_stuck(_: &World, _: &Tables, state: &State) -> bool {
-    state.faults & FAULT_STUCK == 0
+/// Where there is always enough for everyone, nobody is refused for want of it.
+fn justified(view: &View<'_>) -> bool {
+    !view.world.scenario.ample
+        || view.logs().all(|facts| {
+            let log = facts.log.as_ref();
+            log.is_none_or(|log| log.refusal.as_ref().is_none_or(|refusal| refusal.code.0 != 9002))
+        })
 }
 
-fn never_falls(_: &World, _: &Tables, state: &State) -> bool {
-    state.faults & FAULT_FELL == 0
-}
-
-fn never_moved(_: &World, _: &Tables, state: &State) -> bool {
-    state.faults & FAULT_MOVED == 0
+fn at_one_home(view: &View<'_>) -> bool {
+    view.world.at_one_home(view.tables, view.store)
 }
 
 /// The real audit, at any moment.
-fn audited(world: &World, state: &State) -> bool {
-    let mut tables = world.tables();
-    let key = (newest_all(state), state.topped_up);
-    if let Some(known) = tables.audited.get(&key) {
-        return *known;
+fn audit(view: &View<'_>) -> bool {
+    let scenario = &view.world.scenario;
+    if scenario.control == Control::SettleKey {
+        // It knows such a log by its key: what else goes wrong is to be seen.
+        return true;
     }
-    let holds = audit(world, &tables, state);
-    tables.audited.insert(key, holds);
-    holds
-}
-
-fn audit(world: &World, tables: &Tables, state: &State) -> bool {
-    let rules = &world.scenario.rules;
+    let rules = &scenario.rules;
     let mut ledger = Ledger::new(rules);
-    for (place, (target, first)) in world.scenario.documents.iter().enumerate() {
-        let topped = world.scenario.top_up.filter(|(topped, _)| *topped == place);
-        let opening = Facts::of(first, rules).account + topped.map_or(0, |_| i64::from(state.topped_up));
-        if let Some(amount) = Amount::new(opening) {
-            let leg = Leg::new(target.clone()).adding(&rules.account, Delta::new(opening).unwrap());
-            ledger.take(&opened(Kind::Adjust, &target.id, Some(amount), None, vec![leg]));
-        }
-        if first.text("status") == Some("paid") {
+    for (index, (target, first)) in scenario.documents.iter().enumerate() {
+        let topped = scenario.top_up.filter(|(topped, _)| *topped == index);
+        let topped = topped.map_or(0, |_| i64::from(view.store.topped_up));
+        let units = Facts::of(first, rules).account + topped - before(view, target, &rules.account);
+        if units != 0 {
+            let leg = Leg::new(target.clone()).adding(&rules.account, Delta::new(units).unwrap());
             ledger.take(&opened(
-                Kind::Purchase,
-                &id("a"),
-                Amount::new(2),
-                Some(target.id.clone()),
-                vec![],
+                Kind::Adjust,
+                &target.id,
+                Amount::new(units),
+                None,
+                vec![leg],
             ));
         }
+        if first.text("status") == Some("paid") {
+            let order = Some(target.id.clone());
+            ledger.take(&opened(Kind::Purchase, &id("a"), Amount::new(2), order, vec![]));
+        }
     }
-    for facts in logs(world, tables, state) {
+    for facts in view.logs() {
         let Some(log) = &facts.log else { return false };
         assert!(legs_add_up(&log.intent, rules), "the scenario's legs add up");
         ledger.take(log);
     }
-    for (place, (target, _)) in world.scenario.documents.iter().enumerate() {
-        ledger.check(target, tables.documents.value(newest(state, place)));
+    for (index, (target, _)) in scenario.documents.iter().enumerate() {
+        ledger.check(target, view.document(index));
     }
     ledger.finish().is_empty()
 }
@@ -357,50 +490,161 @@ fn opened(
     }
 }
 
-/// Recovery runs to its end on a copy, and everything must hold there too.
-fn recoverable(world: &World, state: &State) -> bool {
-    let fenced =
-        |tables: &Tables| (0..world.fixed()).any(|place| tables.fact(newest(state, place)).epoch < 0);
-    let mut tables = world.tables();
-    if fenced(&tables) || state.effects.is_empty() {
-        return true;
+/// Recovery runs to its end on a copy: what does not hold there, or that there is no end. An undecided move is rolled
+/// back first; one that is final is brought to its end.
+fn recovered(world: &World, tables: &mut Tables, store: &Store) -> u16 {
+    if store.effects.is_empty() && world.homes() == 1 {
+        return 0;
     }
-    let key = (newest_all(state), state.effects.clone());
-    if let Some(known) = tables.recoverable.get(&key) {
+    let mut newest = store.clone();
+    for versions in &mut newest.documents {
+        versions.drain(..versions.len().saturating_sub(1));
+    }
+    let newest = tables.stores.number(newest);
+    if let Some(known) = tables.recovered.get(&newest) {
         return *known;
     }
-    let mut first = state.clone();
-    for versions in &mut first.documents {
-        versions.drain(..versions.len() - 1);
-    }
-    first.told.fill(0);
-    let holds = match world.recover(&mut tables, &first) {
-        Err(_) => false,
-        Ok(last) => {
-            SAFETY.iter().all(|(_, check, _)| check(world, &tables, &last)) && audit(world, &tables, &last)
-        }
-    };
-    tables.recoverable.insert(key, holds);
-    holds
+    let bits = recover(world, tables, newest);
+    tables.recovered.insert(newest, bits);
+    bits
 }
 
-fn newest_all(state: &State) -> Vec<u32> {
-    (0..state.documents.len())
-        .map(|place| newest(state, place))
-        .collect()
+fn recover(world: &World, tables: &mut Tables, store: Number) -> u16 {
+    let (store, home) = world.end_move(tables, store);
+    let mut state = World::calm(store);
+    let logs = tables.stores.value(store).effects.len();
+    let ended = (0..logs).all(|log| recover_one(world, tables, &mut state, home, log));
+    let last = Arc::clone(tables.stores.value(state.store));
+    let bits = safety(&View::new(world, tables, &last));
+    if ended && state.faults == 0 {
+        bits
+    } else {
+        bits | RECOVERABLE
+    }
+}
+
+fn recover_one(world: &World, tables: &mut Tables, state: &mut State, home: usize, log: usize) -> bool {
+    let place = world.place_of_log(home, log);
+    if tables.stores.value(state.store).newest(place) == ABSENT {
+        // Created at the old home after the move, under a key that the new one has given away: it has done nothing.
+        let untouched = |effect: &(u8, u8)| *effect == (0, 0);
+        return tables.stores.value(state.store).effects[log]
+            .iter()
+            .all(untouched)
+            && world.confirm_stranded(tables, state, log);
+    }
+    if world.recover_log(tables, state, home, log).is_err() {
+        return false;
+    }
+    let facts = tables.fact(tables.stores.value(state.store).newest(place));
+    facts.state == 5 || facts.log.as_ref().is_some_and(|log| log.waits_for_gateway())
+}
+
+fn sometimes(seen: Seen) -> Property<World> {
+    match seen {
+        Seen::Success => Property::sometimes("a payment succeeds", |w, s| {
+            any_log(w, s, &|log| log.verdict == Some(Verdict::Succeeded))
+        }),
+        Seen::Refusal => Property::sometimes("a payment is refused", |w, s| any_log(w, s, &Log::failed)),
+        Seen::Reversal => Property::sometimes("a leg is reversed", |w: &World, s: &State| {
+            let tables = w.tables();
+            let effects = &tables.stores.value(s.store).effects;
+            effects.iter().flatten().any(|(_, reversed)| *reversed > 0)
+        }),
+        Seen::Pruned => Property::sometimes("marks are pruned between sending and delivery", |w, s| {
+            moved_on(w, s, |facts| facts.epoch > 0)
+        }),
+        Seen::LateAtTheFence => {
+            Property::sometimes("a document is fenced between sending and delivery", |w, s| {
+                moved_on(w, s, |facts| facts.epoch < 0)
+            })
+        }
+        Seen::Two => Property::sometimes("two workers move the money of one log", two_on_one),
+        Seen::Unknown => Property::sometimes(
+            "a write without an answer has taken effect",
+            |w: &World, _: &State| w.tables().lost_effects,
+        ),
+        Seen::Apart => Property::sometimes("money that no recharge waits for is credited", |w, s| {
+            any_log(w, s, &|log| {
+                log.intent.key.starts_with("trade:") && log.state == LogState::Closed
+            })
+        }),
+        Seen::Refunded => {
+            Property::sometimes("an order is refunded in full", |w, s| status(w, s, "refunded"))
+        }
+        Seen::Cancelled => Property::sometimes("an order is cancelled", |w, s| status(w, s, "cancelled")),
+        Seen::Expired => Property::sometimes("an order expires", |w, s| status(w, s, "expired")),
+        Seen::Paid => Property::sometimes("an order is paid", |w, s| status(w, s, "paid")),
+        Seen::Captured => Property::sometimes("what was held goes to the payee", |w, s| settled(w, s, "m")),
+        Seen::Released => Property::sometimes("what was held goes back", |w, s| settled(w, s, "a")),
+        Seen::PaidOut => Property::sometimes("what was held is paid out", |w, s| {
+            any_log(w, s, &|log| {
+                log.intent.params.get("to") == Some(&"outside".into()) && log.state == LogState::Closed
+            })
+        }),
+        Seen::Arrived => Property::sometimes("an open log has arrived", |w, s| {
+            (0..5).any(|number| arrived(w, s, number))
+        }),
+        Seen::ArrivedOrdered => Property::sometimes("a log in state 1 has arrived", |w, s| arrived(w, s, 1)),
+        Seen::ArrivedFunded => Property::sometimes("a log in state 2 has arrived", |w, s| arrived(w, s, 2)),
+        Seen::ArrivedApplied => Property::sometimes("a log in state 3 has arrived", |w, s| arrived(w, s, 3)),
+        Seen::ArrivedClosed => Property::sometimes("a closed log has arrived", |w, s| arrived(w, s, 5)),
+        Seen::TriedAgain => {
+            Property::sometimes("a move succeeds in its second attempt", |w: &World, s: &State| {
+                let tables = w.tables();
+                let decision = decision_of(&tables, tables.stores.value(s.store));
+                decision.attempt.get() == 2 && decision.resolution == Resolution::Final
+            })
+        }
+    }
+}
+
+fn status(world: &World, state: &State, name: &str) -> bool {
+    let tables = world.tables();
+    let store = tables.stores.value(state.store);
+    let view = View::new(world, &tables, store);
+    (0..world.fixed()).any(|index| view.document(index).text("status") == Some(name))
+}
+
+fn settled(world: &World, state: &State, to: &str) -> bool {
+    any_log(world, state, &|log| {
+        let closed = log.state == LogState::Closed && log.verdict == Some(Verdict::Succeeded);
+        closed && log.intent.kind == Kind::Settle && log.intent.params["to"] == to
+    })
+}
+
+/// A log stands at the new home, in this state, and the move is final.
+fn arrived(world: &World, state: &State, number: i64) -> bool {
+    let tables = world.tables();
+    let store = tables.stores.value(state.store);
+    (0..store.effects.len()).any(|log| {
+        let there = store.newest(world.place_of_log(1, log));
+        let from = store.newest(world.place_of_log(0, log));
+        let moved = tables.fact(from).is_fenced() || number == 5 && from != ABSENT;
+        there != ABSENT && moved && tables.fact(there).state == number
+    })
 }
 
 /// A worker waits for the answer to a leg that carries an older epoch than the document has.
-fn pruned_meanwhile(world: &World, state: &State) -> bool {
+fn moved_on(world: &World, state: &State, is: fn(&Facts) -> bool) -> bool {
     let mut tables = world.tables();
+    let store = Arc::clone(tables.stores.value(state.store));
     state.workers.iter().any(|number| {
-        let job = std::sync::Arc::clone(tables.jobs.value(*number));
+        if *number as usize >= tables.jobs.len() {
+            return false;
+        }
+        let job = Arc::clone(tables.jobs.value(*number));
         let Ask::Writes(messages) = &job.ask else {
             return false;
         };
         messages.iter().any(|message| {
-            let take = matches!(tables.messages.value(*message).writes[0].1, Role::Take(_));
-            take && world.is_dead(&mut tables, state, *message)
+            let sent = Arc::clone(tables.messages.value(*message));
+            let (write, role) = &sent.writes[0];
+            let (Role::Take(_), Write::Update { target, .. }) = (role, write) else {
+                return false;
+            };
+            let place = world.place(usize::from(job.home), target);
+            is(tables.fact(store.newest(place))) && world.is_dead(&mut tables, &store, *message)
         })
     })
 }
@@ -411,7 +655,7 @@ fn two_on_one(world: &World, state: &State) -> bool {
     let moving: Vec<_> = state
         .workers
         .iter()
-        .filter(|number| **number != FREE)
+        .filter(|number| **number != FREE && (**number as usize) < tables.jobs.len())
         .filter_map(|number| {
             let job = tables.jobs.value(*number);
             let Ask::Writes(messages) = &job.ask else {

@@ -28,8 +28,14 @@ pub(crate) struct Scenario {
     pub(crate) top_up: Option<(usize, u8)>,
     /// Whether a recharge may be given up unpaid.
     pub(crate) unpaid: bool,
-    /// Whether documents may be fenced for a move.
-    pub(crate) fence: bool,
+    /// How often the store may try to move to another one.
+    pub(crate) attempts: i64,
+    /// Logs that are there from the beginning, and how often each of their legs was applied by then.
+    pub(crate) logs: Vec<(Document, Vec<u8>)>,
+    /// Whether everyone has enough money for everything, always.
+    pub(crate) ample: bool,
+    /// How far below zero an account may be brought by an operator.
+    pub(crate) floor: i64,
     /// Whether a call may be repeated once its log stands.
     pub(crate) repeats: bool,
     pub(crate) control: Control,
@@ -38,7 +44,7 @@ pub(crate) struct Scenario {
 }
 
 /// A draft that rests on another log.
-type DraftOf = fn(&ObjectId) -> Draft;
+pub(crate) type DraftOf = fn(&ObjectId) -> Draft;
 
 /// Who wants something.
 #[derive(Clone, Debug)]
@@ -146,14 +152,14 @@ pub(crate) fn purchase(n: u32, request: &str, amount: i64) -> Draft {
     })
 }
 
-fn cancellation(key: &str) -> Draft {
+fn cancellation(key: &str, to: &str) -> Draft {
     Draft::new(Intent {
         order: Some(id("o")),
         ..intent(
             Kind::Cancel,
             key,
             1,
-            json!({"order": "o", "to": "cancelled"}),
+            json!({ "order": "o", "to": to }),
             vec![Leg::new(order("o"))],
         )
     })
@@ -194,36 +200,70 @@ fn transfer(key: &str, [first, second]: [&str; 2]) -> Draft {
     ))
 }
 
-fn hold() -> Draft {
-    let leg = take("a", 1).adding("frozen", Delta::new(1).unwrap());
-    Draft::new(intent(Kind::Hold, "a:hold:h", 1, json!({}), vec![leg]))
+/// From `a` to `b`.
+fn plain_transfer() -> Draft {
+    let legs = vec![take("a", 1), give("b", 1)];
+    Draft::new(intent(Kind::Transfer, "a:transfer:k", 1, json!({}), legs))
 }
 
-fn settle(key: &str, to: &str) -> Draft {
-    let leg = Leg::new(user("a")).adding("frozen", Delta::new(-1).unwrap());
-    Draft::new(intent(
-        Kind::Settle,
-        key,
-        1,
-        json!({ "to": to }),
-        vec![leg, give(to, 1)],
-    ))
+/// Money of `a` is set aside, to be spent or to be paid out.
+fn set_aside(kind: Kind, units: i64) -> Draft {
+    let leg = take("a", units).adding("frozen", Delta::new(units).unwrap());
+    Draft::new(intent(kind, &format!("a:{kind}:h"), units, json!({}), vec![leg]))
 }
 
-/// The leg of a refund on the order `o`, which cost 2.
-fn on_order() -> Leg {
+/// What becomes of `units` that `a` has set aside: `captured` go to `m`, `paid_out` leave the app, the rest comes back.
+fn settle(key: &str, to: &str, units: i64, captured: i64, paid_out: i64) -> Draft {
+    let mut leg = Leg::new(user("a")).adding("frozen", Delta::new(-units).unwrap());
+    let back = units - captured - paid_out;
+    if back > 0 {
+        leg = leg.adding("account", Delta::new(back).unwrap());
+    }
+    let mut legs = vec![leg];
+    if captured > 0 {
+        legs.push(give("m", captured));
+    }
+    Draft::new(intent(Kind::Settle, key, units, json!({ "to": to }), legs))
+}
+
+/// The leg of a refund of `units` on the order `o`, which cost 2.
+fn on_order(units: i64) -> Leg {
     Leg::new(order("o"))
-        .adding("refunded", Delta::new(1).unwrap())
-        .requiring("refunded", Bound::at_most(1))
+        .adding("refunded", Delta::new(units).unwrap())
+        .requiring("refunded", Bound::at_most(2 - units))
 }
 
-/// Half of what the order `o` cost goes back to `a`.
-fn refund(key: &str, conditional: Vec<Leg>) -> Draft {
-    let legs = conditional.into_iter().chain([give("a", 1)]).collect();
+/// A part of what the order `o` cost goes back to `a`.
+fn refund(key: &str, units: i64, conditional: Vec<Leg>) -> Draft {
+    let legs = conditional.into_iter().chain([give("a", units)]).collect();
     Draft::new(Intent {
         order: Some(id("o")),
-        ..intent(Kind::Refund, key, 1, Value::Object(Map::new()), legs)
+        request_key: Some(format!("a:refund:{key}")),
+        ..intent(
+            Kind::Refund,
+            &format!("refund:N:{key}"),
+            units,
+            Value::Object(Map::new()),
+            legs,
+        )
     })
+}
+
+/// An operator's correction of `a`, down to `floor`.
+fn adjust(key: &str, units: i64, floor: i64) -> Draft {
+    let leg = Leg::new(user("a")).adding("account", Delta::new(units).unwrap());
+    let leg = if units < 0 {
+        leg.requiring("account", Bound::at_least(floor - units))
+    } else {
+        leg
+    };
+    Draft::new(intent(
+        Kind::Adjust,
+        key,
+        units.abs(),
+        json!({ "reason": key }),
+        vec![leg],
+    ))
 }
 
 fn wants(draft: Draft, manner: Manner) -> Caller {
@@ -256,7 +296,10 @@ impl Scenario {
             epochs: 1,
             top_up: None,
             unpaid: false,
-            fence: false,
+            attempts: 0,
+            logs: Vec::new(),
+            ample: false,
+            floor: 0,
             repeats: false,
             control: Control::None,
             seen: Vec::new(),
@@ -293,8 +336,24 @@ impl Scenario {
         self
     }
 
-    pub(crate) fn with_fence(mut self) -> Self {
-        self.fence = true;
+    pub(crate) fn moving(mut self, attempts: i64) -> Self {
+        self.attempts = attempts;
+        self
+    }
+
+    pub(crate) fn with_epochs(mut self, epochs: i64) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// The first account has nothing at first.
+    pub(crate) fn poor(mut self) -> Self {
+        self.documents[0] = account("a", 0);
+        self
+    }
+
+    pub(crate) fn with_ample_money(mut self) -> Self {
+        self.ample = true;
         self
     }
 
@@ -335,13 +394,13 @@ impl Scenario {
         .with_top_up(0, 1)
     }
 
-    /// Paying and cancelling one order.
+    /// Paying and cancelling one order, or letting it expire.
     pub(crate) fn attempts(pay: Manner, cancel: Manner, one_key: bool) -> Self {
-        let first = cancellation(if one_key { "order:N:1" } else { "cancel:N" });
+        let first = cancellation(if one_key { "order:N:1" } else { "cancel:N" }, "cancelled");
         let mut callers = vec![wants(purchase(1, "k", 1), pay), wants(first, cancel)];
         if one_key {
             callers.push(wants_after(purchase(2, "l", 1), cancel, 0));
-            callers.push(wants_after(cancellation("order:N:2"), pay, 0));
+            callers.push(wants_after(cancellation("order:N:2", "expired"), pay, 0));
         }
         Self::new("pay or cancel", vec![account("a", 0), pending("o")], callers).with_top_up(0, 1)
     }
@@ -404,34 +463,92 @@ impl Scenario {
         )
     }
 
-    /// A hold, and a capture racing a release.
-    pub(crate) fn hold(manner: Manner, one_key: bool) -> Self {
-        let (capture, release): (DraftOf, DraftOf) = if one_key {
-            (
-                |log| settle(&format!("settle:{log}"), "m"),
-                |log| settle(&format!("settle:{log}"), "a"),
-            )
-        } else {
-            (
-                |log| settle(&format!("capture:{log}"), "m"),
-                |log| settle(&format!("release:{log}"), "a"),
-            )
-        };
+    /// One account's money goes to another.
+    pub(crate) fn plain_transfer(manner: Manner) -> Self {
+        Self::new(
+            "transfer",
+            vec![account("a", 1), account("b", 0)],
+            vec![wants(plain_transfer(), manner)],
+        )
+    }
+
+    /// An operator takes all that an account has: a payment on one document.
+    pub(crate) fn one_account(manner: Manner) -> Self {
+        let minus = wants(adjust("o:adjust:minus", -1, 0), manner);
+        Self::new("adjustment of one account", vec![account("a", 1)], vec![minus])
+    }
+
+    /// The same as a transfer, when it stands in this state already, as far as it has come by then.
+    pub(crate) fn under_way(state: LogState) -> Self {
+        let mut scenario = Self::plain_transfer(Stepwise);
+        let mut log = Document::new();
+        let Draft { intent, .. } = plain_transfer();
+        intent.to_update(&scenario.rules, state).apply(&mut log).unwrap();
+        log.insert("objectId".into(), "G0".into());
+        if state >= LogState::Applied {
+            log.insert("outcome".into(), "succeeded".into());
+        }
+        let applied = [state >= LogState::Funded, state >= LogState::Applied];
+        let accounts = scenario.documents.iter_mut().zip(applied);
+        for (units, ((_, document), applied)) in [0, 1].into_iter().zip(accounts) {
+            if applied {
+                document.insert("account".into(), units.into());
+                document.insert("paylogs".into(), json!(["G0"]));
+            }
+        }
+        scenario.logs = vec![(log, applied.map(u8::from).to_vec())];
+        scenario.repeats = true;
+        scenario
+    }
+
+    /// A hold of 2, and two of: a capture, one of a part, a release, an expiry. Each has a key of its own, or all the
+    /// same.
+    pub(crate) fn hold(manner: Manner, ends: [DraftOf; 2]) -> Self {
+        let [first, second] = ends;
         let follows = |draft, manner| Caller::Follows { of: 0, draft, manner };
         Self::new(
-            "hold, capture or release",
-            vec![account("a", 1), account("m", 0)],
+            "hold",
+            vec![account("a", 2), account("m", 0)],
             vec![
-                wants(hold(), manner),
-                follows(capture, Stepwise),
-                follows(release, manner),
+                wants(set_aside(Kind::Hold, 2), manner),
+                follows(first, Stepwise),
+                follows(second, manner),
             ],
         )
     }
 
+    /// A withdrawal, and the gateway's word that it was paid out racing the one that it was not.
+    pub(crate) fn withdrawal(manner: Manner) -> Self {
+        let follows = |draft, manner| Caller::Follows { of: 0, draft, manner };
+        Self::new(
+            "withdrawal",
+            vec![account("a", 1)],
+            vec![
+                wants(set_aside(Kind::Withdraw, 1), manner),
+                follows(paid_out, manner),
+                follows(not_paid_out, Stepwise),
+            ],
+        )
+    }
+
+    /// An operator takes 1 from an account, gives it 1, and its owner spends 1.
+    pub(crate) fn adjusting(manner: Manner, floor: i64) -> Self {
+        let mut scenario = Self::new(
+            "adjusting an account",
+            vec![account("a", 0), account("b", 0)],
+            vec![
+                wants(adjust("o:adjust:minus", -1, floor), manner),
+                wants(adjust("o:adjust:plus", 1, 0), Stepwise),
+                wants(plain_transfer(), manner),
+            ],
+        );
+        scenario.floor = -floor;
+        scenario
+    }
+
     /// An order of 2 that was paid, and two refunds of 1 which the merchant pays.
     pub(crate) fn refunds(manner: Manner, merchant: i64, order_last: bool) -> Self {
-        let mut legs = vec![take("m", 1), on_order()];
+        let mut legs = vec![take("m", 1), on_order(1)];
         if !order_last {
             legs.reverse();
         }
@@ -439,8 +556,8 @@ impl Scenario {
             "two refunds of one order",
             vec![account("a", 0), account("m", merchant), paid_order()],
             vec![
-                wants(refund("a:refund:k", legs.clone()), manner),
-                wants(refund("a:refund:l", legs), Stepwise),
+                wants(refund("1", 1, legs.clone()), manner),
+                wants(refund("2", 1, legs), Stepwise),
             ],
         )
     }
@@ -451,11 +568,61 @@ impl Scenario {
             "two refunds of one order without payees",
             vec![account("a", 0), paid_order()],
             vec![
-                wants(refund("a:refund:k", vec![on_order()]), Stepwise),
-                wants(refund("a:refund:l", vec![on_order()]), Stepwise),
+                wants(refund("1", 1, vec![on_order(1)]), Stepwise),
+                wants(refund("2", 1, vec![on_order(1)]), Stepwise),
             ],
         )
     }
+
+    /// All of it, racing a part of it; only one is left of the order for the other.
+    pub(crate) fn too_many_refunds(all: Manner, part: Manner) -> Self {
+        Self::new(
+            "a refund in full or in part",
+            vec![account("a", 0), account("m", 3), paid_order()],
+            vec![
+                wants(refund("1", 2, vec![take("m", 2), on_order(2)]), all),
+                wants(refund("2", 1, vec![take("m", 1), on_order(1)]), part),
+            ],
+        )
+    }
+}
+
+/// All that is held goes to the payee.
+pub(crate) fn capture(log: &ObjectId) -> Draft {
+    settle(&format!("settle:{log}"), "m", 2, 2, 0)
+}
+
+/// A part of it does.
+pub(crate) fn capture_part(log: &ObjectId) -> Draft {
+    settle(&format!("settle:{log}"), "m", 2, 1, 0)
+}
+
+/// None of it.
+pub(crate) fn release(log: &ObjectId) -> Draft {
+    settle(&format!("settle:{log}"), "a", 2, 0, 0)
+}
+
+/// Nor when nobody asks for it in time.
+pub(crate) fn expiry(log: &ObjectId) -> Draft {
+    settle(&format!("settle:{log}"), "expired", 2, 0, 0)
+}
+
+/// A capture under a key of its own.
+pub(crate) fn keyed_capture(log: &ObjectId) -> Draft {
+    settle(&format!("capture:{log}"), "m", 2, 2, 0)
+}
+
+/// A release under a key of its own.
+pub(crate) fn keyed_release(log: &ObjectId) -> Draft {
+    settle(&format!("release:{log}"), "a", 2, 0, 0)
+}
+
+fn paid_out(log: &ObjectId) -> Draft {
+    settle(&format!("settle:{log}"), "outside", 1, 0, 1)
+}
+
+fn not_paid_out(log: &ObjectId) -> Draft {
+    settle(&format!("settle:{log}"), "a", 1, 0, 0)
 }
 
 fn paid_order() -> (Target, Document) {

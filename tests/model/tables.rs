@@ -5,32 +5,36 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use paylog::model::Document;
-use paylog::payment::effect::{Input, Outcome, Purpose, Write};
+use paylog::model::{Document, Filter};
+use paylog::payment::effect::{Commit, Input, Outcome, Purpose, Write};
 use paylog::payment::leg::Target;
-use paylog::payment::log::Log;
+use paylog::payment::log::{Log, LogState};
 use paylog::payment::machine::Payment;
 use paylog::payment::{Balance, Rules};
 
-/// The number of a document, a job, a message or an answer in its table.
+/// The number of a document, a job, a message, an answer … in its table.
 pub(crate) type Number = u32;
 
 /// The document that is not there.
 pub(crate) const ABSENT: Number = 0;
 /// The worker that has nothing to do.
 pub(crate) const FREE: Number = 0;
+/// No request is under way.
+pub(crate) const QUIET: Number = 0;
+
+pub(crate) type FastMap<K, V> = HashMap<K, V, foldhash::fast::FixedState>;
 
 /// Values by number and numbers by value.
 #[derive(Debug)]
 pub(crate) struct Table<T> {
-    numbers: HashMap<Arc<T>, Number>,
+    numbers: FastMap<Arc<T>, Number>,
     values: Vec<Arc<T>>,
 }
 
 impl<T: Hash + Eq> Table<T> {
     pub(crate) fn new() -> Self {
         Self {
-            numbers: HashMap::new(),
+            numbers: FastMap::default(),
             values: Vec::new(),
         }
     }
@@ -56,6 +60,10 @@ impl<T: Hash + Eq> Table<T> {
     pub(crate) fn value(&self, number: Number) -> &Arc<T> {
         &self.values[number as usize]
     }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
 }
 
 /// What is read off a document again and again.
@@ -65,33 +73,44 @@ pub(crate) struct Facts {
     pub(crate) frozen: i64,
     pub(crate) refunded: i64,
     pub(crate) epoch: i64,
-    /// The state of a log.
+    /// The state of a log, as it is stored.
     pub(crate) state: i64,
-    /// The log, where it can be read.
+    /// The log, where it can be read; of a fenced one, as it will be read where it goes on.
     pub(crate) log: Option<Arc<Log>>,
 }
 
 impl Facts {
     pub(crate) fn of(document: &Document, rules: &Rules) -> Self {
         let units = |key: &str| Balance::of(document, key).map_or(0, Balance::units);
+        let state = units("state");
+        let log = document.contains_key("legs").then(|| {
+            let mut document = document.clone();
+            document.insert("state".into(), (state % LogState::FENCE).into());
+            Log::from_document(&document, rules).ok().map(Arc::new)
+        });
         Self {
             account: units(&rules.account),
             frozen: units(&rules.frozen),
             refunded: units("refunded"),
             epoch: units("payEpoch"),
-            state: units("state"),
-            log: document
-                .contains_key("legs")
-                .then(|| Log::from_document(document, rules).ok().map(Arc::new))
-                .flatten(),
+            state,
+            log: log.flatten(),
         }
+    }
+
+    /// Whether it has moved away, or has been copied and not been opened.
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.epoch < 0 || self.state >= LogState::FENCE
     }
 }
 
 /// A request that was sent: it may arrive at any time from then on, any number of times.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Message {
-    /// One, or several that happen all or not at all.
+    /// To which store.
+    pub(crate) home: u8,
+    /// Whether all of its writes happen or none does.
+    pub(crate) commit: bool,
     pub(crate) writes: Vec<(Write, Role)>,
     /// Whose it is; `None` where the message creates the log.
     pub(crate) log: Option<u8>,
@@ -112,6 +131,8 @@ pub(crate) enum Role {
 pub(crate) struct Job {
     /// `None` for the worker that has nothing to do.
     pub(crate) payment: Option<Payment>,
+    /// The store that it works on.
+    pub(crate) home: u8,
     /// Whom the result is told: an index of the scenario's callers.
     pub(crate) caller: Option<u8>,
     pub(crate) ask: Ask,
@@ -124,25 +145,38 @@ pub(crate) struct Job {
 pub(crate) enum Ask {
     Nothing,
     Documents(Purpose, Vec<Target>),
-    Find(paylog::model::Filter),
+    Find(Filter),
     /// Single writes, each a message of its own.
     Writes(Vec<Number>),
     Commit(Number),
+    /// A negative control reads whether this holds, in the place of a write that it guards.
+    Whether(Target, Filter),
+}
+
+/// The same, as it is asked again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Nothing,
+    /// The document at this place.
+    Document(usize),
+    Find,
+    Message(Number),
 }
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Answer {
-    Document(Option<Document>),
-    Found(Vec<Document>),
+    Document(Number),
+    Found(Vec<Number>),
     Outcome(Outcome),
-    Committed(paylog::payment::effect::Commit),
+    Committed(Commit),
 }
 
 impl Job {
     pub(crate) fn free() -> Self {
         Self {
             payment: None,
+            home: 0,
             caller: None,
             ask: Ask::Nothing,
             answers: Vec::new(),
@@ -150,25 +184,35 @@ impl Job {
     }
 
     /// The input that the answers make up, once they are complete.
-    pub(crate) fn input(&self) -> Option<Input> {
-        let outcomes = |answers: &[Answer]| {
-            let outcome = |answer: &Answer| match answer {
-                Answer::Outcome(outcome) => outcome.clone(),
-                other => panic!("not an outcome: {other:?}"),
-            };
-            Input::Outcomes(answers.iter().map(outcome).collect())
-        };
+    pub(crate) fn input(&self, documents: &Table<Document>) -> Option<Input> {
+        let there = |number: Number| Document::clone(documents.value(number));
         match (&self.ask, self.answers.as_slice()) {
             (Ask::Documents(_, targets), answers) if answers.len() == targets.len() => {
                 let document = |answer: &Answer| match answer {
-                    Answer::Document(document) => document.clone(),
+                    Answer::Document(number) => (*number != ABSENT).then(|| there(*number)),
                     other => panic!("not a document: {other:?}"),
                 };
                 Some(Input::Documents(answers.iter().map(document).collect()))
             }
-            (Ask::Find(_), [Answer::Found(found)]) => Some(Input::Found(found.clone())),
+            (Ask::Find(_), [Answer::Found(found)]) => {
+                Some(Input::Found(found.iter().map(|number| there(*number)).collect()))
+            }
             (Ask::Commit(_), [Answer::Committed(commit)]) => Some(Input::Committed(commit.clone())),
-            (Ask::Writes(messages), answers) if answers.len() == messages.len() => Some(outcomes(answers)),
+            (Ask::Whether(_, filter), [Answer::Document(number)]) => {
+                let holds = filter.matches(documents.value(*number)).unwrap();
+                Some(Input::Outcomes(vec![if holds {
+                    Outcome::Applied(Document::new())
+                } else {
+                    Outcome::NotMatched
+                }]))
+            }
+            (Ask::Writes(messages), answers) if answers.len() == messages.len() => {
+                let outcome = |answer: &Answer| match answer {
+                    Answer::Outcome(outcome) => outcome.clone(),
+                    other => panic!("not an outcome: {other:?}"),
+                };
+                Some(Input::Outcomes(answers.iter().map(outcome).collect()))
+            }
             _ => None,
         }
     }

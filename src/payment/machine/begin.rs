@@ -5,7 +5,7 @@ use crate::payment::effect::{Commit, Effect, Outcome, Purpose, Write};
 use crate::payment::leg::{Standing, Target};
 use crate::payment::log::{EXPIRES_AT, Log, LogState, Verdict};
 use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
-use crate::payment::mark::Epoch;
+use crate::payment::mark::{Epoch, PAY_EPOCH};
 use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
 use crate::payment::recovery::{self, Claim, Wish};
 use crate::payment::{ProtocolError, Refusal};
@@ -150,14 +150,19 @@ impl Payment {
 
     /// The refusal alone, as a log that is closed from the beginning: no create under way can pay after it stands.
     fn decline(&mut self, refusal: Refusal) -> Result<Effect, ProtocolError> {
+        let log = self.declining_log(&refusal)?;
+        self.phase = Phase::Declining(refusal);
+        Ok(Effect::Write(log))
+    }
+
+    fn declining_log(&self, refusal: &Refusal) -> Result<Write, ProtocolError> {
         let fields = self
             .intent()
             .to_update(&self.rules, LogState::Closed)
             .set("key", self.refusal_key()?)
             .set("outcome", Verdict::Failed.name())
             .set("reason", refusal.to_reason());
-        self.phase = Phase::Declining(refusal);
-        Ok(Effect::Write(self.create_log(fields)))
+        Ok(self.create_log(fields))
     }
 
     fn refusal_key(&self) -> Result<String, ProtocolError> {
@@ -167,17 +172,47 @@ impl Payment {
 
     pub(super) fn declined(&mut self, refusal: Refusal, outcome: Outcome) -> Result<Next, ProtocolError> {
         match outcome {
-            Outcome::Applied(answer) => {
-                let key = self.refusal_key()?;
-                self.adopt_created(LogState::Closed, &answer)?;
-                let log = self.own_log_mut()?;
-                log.intent.key = key;
-                log.verdict = Some(Verdict::Failed);
-                log.refusal = Some(refusal);
-                Ok(self.end(End::Closed))
-            }
+            Outcome::Applied(answer) => self.adopt_declined(refusal, &answer),
             Outcome::Rejected(ErrorCode::DUPLICATE_VALUE) => Ok(Next::Ask(self.find())),
             Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => self.again(Restart::NoAnswer),
+        }
+    }
+
+    fn adopt_declined(&mut self, refusal: Refusal, answer: &Document) -> Result<Next, ProtocolError> {
+        let key = self.refusal_key()?;
+        self.adopt_created(LogState::Closed, answer)?;
+        let log = self.own_log_mut()?;
+        log.intent.key = key;
+        log.verdict = Some(Verdict::Failed);
+        log.refusal = Some(refusal);
+        Ok(self.end(End::Closed))
+    }
+
+    /// As [`Payment::decline`], for a requirement that was read as not met. The read may be stale: the refusal stands
+    /// only if the epoch has not moved, so that the requirement is what kept the commit from having an effect.
+    fn decline_unmet(&mut self, index: usize) -> Result<Effect, ProtocolError> {
+        let leg = self.leg(index)?;
+        let refusal = leg.refusal(&self.rules);
+        let same_epoch = Write::Update {
+            target: leg.target.clone(),
+            guard: Filter::all().and(self.epoch(&leg.target)?.guard()),
+            update: Update::new().increment(PAY_EPOCH, 0),
+        };
+        let writes = vec![self.declining_log(&refusal)?, same_epoch];
+        self.phase = Phase::DecliningUnmet(refusal);
+        Ok(Effect::Commit(writes))
+    }
+
+    pub(super) fn declined_unmet(&mut self, refusal: Refusal, commit: Commit) -> Result<Next, ProtocolError> {
+        match commit {
+            Commit::Applied(answers) => {
+                let answer = answers.into_iter().next().unwrap_or_default();
+                self.adopt_declined(refusal, &answer)
+            }
+            Commit::Refused(0, Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)) => Ok(Next::Ask(self.find())),
+            Commit::Refused(_, Outcome::NotMatched) => self.again(Restart::EpochMoved),
+            Commit::Refused(_, Outcome::Applied(_) | Outcome::Rejected(_) | Outcome::Unknown)
+            | Commit::Unknown => self.again(Restart::NoAnswer),
         }
     }
 
@@ -397,7 +432,7 @@ impl Payment {
                     }
                     None => Some(no_such_document(&leg.target)),
                     Some(document) => match leg.standing_unmarked(document, self.epoch(&leg.target)?)? {
-                        Standing::Unmet => Some(leg.refusal(&self.rules)),
+                        Standing::Unmet => return self.decline_unmet(index).map(Next::Ask),
                         Standing::Applied | Standing::Refused | Standing::Retry => None,
                     },
                 }

@@ -78,11 +78,35 @@ impl Payment {
         };
         match answers.next() {
             Some(Answer::Applied(_)) => Ok(self.settle()),
-            Some(Answer::NotMatched) => {
+            Some(Answer::NotMatched) => self.weigh(mark),
+            Some(Answer::None) | None => self.again(Restart::NoAnswer),
+        }
+    }
+
+    /// Why the mark had no effect. Whether more of an order is to be refunded, no read can say: one that is older than
+    /// the last refund would leave the order unmarked for ever. A write says it, which changes nothing.
+    fn weigh(&mut self, mark: OrderMark) -> Result<Next, ProtocolError> {
+        let target = self.order_target()?;
+        let Some(guard) = mark.unfinished(self.epoch(&target)?) else {
+            return Ok(self.ask_reason(target, Phase::LookingMarked { mark }));
+        };
+        self.phase = Phase::Weighing { mark };
+        Ok(Next::Ask(Effect::Write(Write::Update {
+            target,
+            guard,
+            update: Update::new().increment(OrderMark::REFUNDED, 0),
+        })))
+    }
+
+    /// The refund that completes the order comes after this answer, and marks it.
+    pub(super) fn weighed(&mut self, mark: OrderMark, outcome: Outcome) -> Result<Next, ProtocolError> {
+        match Answer::from(outcome) {
+            Answer::Applied(_) => Ok(self.settle()),
+            Answer::NotMatched => {
                 let target = self.order_target()?;
                 Ok(self.ask_reason(target, Phase::LookingMarked { mark }))
             }
-            Some(Answer::None) | None => self.again(Restart::NoAnswer),
+            Answer::None => self.again(Restart::NoAnswer),
         }
     }
 

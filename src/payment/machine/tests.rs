@@ -7,7 +7,7 @@ use crate::model::{ClassName, Document, ErrorCode, ObjectId, Timestamp};
 use crate::payment::effect::{Commit, Write};
 use crate::payment::leg::{Bound, Legs};
 use crate::payment::log::Verdict;
-use crate::payment::{Amount, Kind, PaymentConfig};
+use crate::payment::{Amount, Delta, Kind, PaymentConfig};
 
 fn rules() -> Arc<Rules> {
     PaymentConfig::new().rules()
@@ -247,6 +247,9 @@ fn everything_in_one_commit() {
             .documents(&[json!({"objectId": "u", "account": 500}), order()])
             .asks(&commit)
     };
+    let declining = format!(
+        r#"commit create Log 5 "failed" | _User/u {{{EPOCH_0}}} -> {{"payEpoch":{{"__op":"Increment","amount":0}}}}"#
+    );
     let answers = vec![
         document(json!({"objectId": "G"})),
         Document::new(),
@@ -260,9 +263,19 @@ fn everything_in_one_commit() {
         .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
         .asks("read Reason _User/u")
         .documents(&[json!({"objectId": "u", "account": 99})])
-        .asks(r#"create Log 5 "failed""#)
-        .applied(json!({"objectId": "G"}))
+        .asks(&declining)
+        .feed(Input::Committed(Commit::Applied(vec![
+            document(json!({"objectId": "G"})),
+            Document::new(),
+        ])))
         .asks("Closed");
+    // That read was stale, and what kept the commit from having an effect was a pruning.
+    begin()
+        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .documents(&[json!({"objectId": "u", "account": 99})])
+        .asks(&declining)
+        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .asks(&format!("EpochMoved: {READ}"));
     // Pruned meanwhile: again, with the new epoch.
     begin()
         .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
@@ -661,6 +674,49 @@ fn an_order_that_shows_the_result_is_marked() {
         format!("EpochMoved: {READ}")
     );
     assert!(settle(json!({"status": "cancelled"})).starts_with("Stuck(OrderDisagrees"));
+}
+
+/// A refund of 40 of an order of 100 that no read may take for the last one, or for not the last one.
+#[test]
+fn whether_an_order_is_refunded_in_full_is_decided_by_a_write() {
+    let on_order = Leg::new(Target::new(&rules().order_class, &id("o")))
+        .adding("refunded", Delta::new(40).unwrap())
+        .requiring("refunded", Bound::at_most(60));
+    let mut draft = purchase(vec![on_order, give("u", 40)]);
+    draft.intent.kind = Kind::Refund;
+    let mark = format!(
+        r#"Order/o {{"status":{{"$in":["pending","paid"]}},"refunded":{{"$gte":100}},{EPOCH_0}}} -> {{"status":"refunded"}}"#
+    );
+    let more = format!(
+        r#"Order/o {{"refunded":{{"$lt":100}},{EPOCH_0}}} -> {{"refunded":{{"__op":"Increment","amount":0}}}}"#
+    );
+    let read = "read Epochs Order/o _User/u";
+    let begin = || {
+        Script::recovered(&draft, LogState::Applied)
+            .documents(&[json!({"objectId": "o"}), json!({"objectId": "u"})])
+            .applied(json!({"state": 3}))
+            .asks(&mark)
+            .not_matched()
+            .asks(&more)
+    };
+    begin().applied(json!({})).asks("settled");
+    begin().unknown().asks(&format!("NoAnswer: {read}"));
+    let look = |order: Value| {
+        let script = begin()
+            .not_matched()
+            .asks("read Reason Order/o")
+            .documents(&[order]);
+        short(&script.asked)
+    };
+    assert_eq!(look(json!({"status": "refunded", "refunded": 100})), "settled");
+    let again = format!("EpochMoved: {read}");
+    assert_eq!(
+        look(json!({"status": "paid", "refunded": 100, "payEpoch": 1})),
+        again
+    );
+    // A stale read: it shows less than there is.
+    assert_eq!(look(json!({"status": "paid", "refunded": 40})), again);
+    assert!(look(json!({"status": "cancelled", "refunded": 0})).starts_with("Stuck(OrderDisagrees"));
 }
 
 #[test]
