@@ -1,0 +1,151 @@
+//! What customers, gateways and operators ask for.
+
+use paylog::model::{CloudError, ObjectId};
+use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
+use paylog::payment::{Amount, Payments};
+use serde_json::json;
+
+use crate::world::short;
+
+/// One call. Clones are repetitions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Call {
+    Recharge {
+        user: ObjectId,
+        amount: i64,
+        key: String,
+    },
+    /// A gateway says that it was paid.
+    Confirm {
+        user: ObjectId,
+        number: String,
+        amount: i64,
+        trade_no: String,
+    },
+    Order {
+        user: ObjectId,
+        product: ObjectId,
+        quantity: i64,
+        key: String,
+    },
+    Pay {
+        user: ObjectId,
+        order: ObjectId,
+        key: Option<String>,
+    },
+    Cancel {
+        user: ObjectId,
+        order: ObjectId,
+    },
+}
+
+/// What is answered where all is well.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Told {
+    Payment(Receipt),
+    Order(OrderReceipt),
+}
+
+pub(crate) type Answer = Result<Told, CloudError>;
+
+impl Call {
+    /// Calls with the same identity are one payment, at most.
+    pub(crate) fn identity(&self) -> String {
+        match self {
+            Self::Recharge { user, key, .. } => format!("{}:recharge:{key}", short(user)),
+            Self::Confirm { trade_no, .. } => format!("confirm:{trade_no}"),
+            Self::Order { user, key, .. } => format!("{}:order:{key}", short(user)),
+            Self::Pay {
+                user, key: Some(key), ..
+            } => format!("{}:purchase:{key}", short(user)),
+            Self::Pay { order, key: None, .. } => format!("first attempt:{}", short(order)),
+            Self::Cancel { order, .. } => format!("cancel:{}", short(order)),
+        }
+    }
+
+    pub(crate) async fn made(&self, payments: &Payments) -> Answer {
+        let receipt = match self {
+            Self::Recharge { user, amount, key } => {
+                payments
+                    .recharge(user, &json!(amount), Channel::Sandbox, &caller_key(key))
+                    .await
+            }
+            Self::Confirm {
+                number,
+                amount,
+                trade_no,
+                ..
+            } => {
+                let notice = Notice {
+                    number: number.clone(),
+                    amount: Amount::new(*amount).unwrap(),
+                    channel: Channel::Sandbox,
+                    trade_no: trade_no.clone(),
+                };
+                payments.confirm_recharge(&notice).await
+            }
+            Self::Order {
+                user,
+                product,
+                quantity,
+                key,
+            } => {
+                let order = payments
+                    .create_order(user, product, Some(&json!(quantity)), &caller_key(key))
+                    .await;
+                return order.map(Told::Order);
+            }
+            Self::Pay { user, order, key } => {
+                let key = key.as_deref().map(caller_key);
+                payments.pay_order(user, order, key.as_ref()).await
+            }
+            Self::Cancel { user, order } => payments.cancel_order(user, order).await,
+        };
+        receipt.map(Told::Payment)
+    }
+
+    /// For the story: without the digits that all ids share.
+    pub(crate) fn told(&self) -> String {
+        match self {
+            Self::Recharge { user, amount, key } => format!("recharge {amount} for {} ({key})", short(user)),
+            Self::Confirm {
+                number,
+                amount,
+                trade_no,
+                ..
+            } => format!("confirm {amount} for {number} ({trade_no})"),
+            Self::Order {
+                user, quantity, key, ..
+            } => format!("order {quantity} for {} ({key})", short(user)),
+            Self::Pay { user, order, key } => {
+                format!("{} pays {} ({})", short(user), short(order), key.as_deref().unwrap_or("no key"))
+            }
+            Self::Cancel { user, order } => format!("{} cancels {}", short(user), short(order)),
+        }
+    }
+}
+
+impl Told {
+    /// What every repetition answers, too.
+    pub(crate) fn lasting(&self) -> Self {
+        let mut lasting = self.clone();
+        match &mut lasting {
+            Self::Payment(receipt) => receipt.replayed = false,
+            // What an order shows changes; that it is this order does not.
+            Self::Order(order) => order.status.clear(),
+        }
+        lasting
+    }
+
+    /// Whether the payment is decided.
+    pub(crate) fn is_decided(&self) -> bool {
+        match self {
+            Self::Payment(receipt) => receipt.outcome.is_some(),
+            Self::Order(_) => true,
+        }
+    }
+}
+
+fn caller_key(key: &str) -> CallerKey {
+    CallerKey::from_value(&json!(key)).unwrap()
+}
