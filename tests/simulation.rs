@@ -35,6 +35,8 @@ mod run;
 mod sabotage;
 #[path = "simulation/tasks.rs"]
 mod tasks;
+#[path = "simulation/told.rs"]
+mod told;
 #[path = "simulation/world.rs"]
 mod world;
 

@@ -181,9 +181,13 @@ struct Errand {
 
 impl Errand {
     async fn run(&self) {
-        match self.chance.below(10) {
-            0..=3 => self.bring_money().await,
-            _ => self.shop().await,
+        match self.chance.below(20) {
+            0..=5 => self.bring_money().await,
+            6..=10 => self.shop().await,
+            11..=13 => self.give().await,
+            14 | 15 => self.take_money_out().await,
+            16..=18 => self.deposit().await,
+            _ => self.correct().await,
         }
     }
 
@@ -298,12 +302,130 @@ impl Errand {
             }
             self.pause().await;
         }
+        if self.chance.happens(500) {
+            self.give_back(&order.order).await;
+        }
     }
 
     async fn give_up(&self, order: &ObjectId) {
         let call = Call::Cancel {
             user: self.user.clone(),
             order: order.clone(),
+        };
+        let _ = self.insist(&call).await;
+    }
+
+    async fn give_back(&self, order: &ObjectId) {
+        for refund in 0..self.chance.between(1, 3) {
+            let amount = i64::try_from(self.chance.between(1, 80)).unwrap();
+            let call = Call::Refund {
+                user: self.user.clone(),
+                order: order.clone(),
+                amount: self.chance.happens(700).then_some(amount),
+                key: format!("b{}.{refund}", self.n),
+            };
+            if self.chance.happens(300) {
+                self.at_once(&call);
+            } else {
+                let _ = self.insist(&call).await;
+            }
+        }
+    }
+
+    fn amount(&self) -> i64 {
+        i64::try_from(self.chance.between(1, 200)).unwrap()
+    }
+
+    fn anybody(&self) -> ObjectId {
+        self.chance.pick(&self.town.users).clone()
+    }
+
+    async fn give(&self) {
+        let mut call = Call::Transfer {
+            user: self.user.clone(),
+            to: self.anybody(),
+            amount: self.amount(),
+            key: format!("t{}", self.n),
+        };
+        let _ = self.insist(&call).await;
+        if self.chance.happens(150)
+            && let Call::Transfer { amount, .. } = &mut call
+        {
+            // The same key for something else.
+            *amount += 1;
+            let _ = self.insist(&call).await;
+        }
+    }
+
+    async fn take_money_out(&self) {
+        let call = Call::Withdraw {
+            user: self.user.clone(),
+            amount: self.amount(),
+            key: format!("w{}", self.n),
+        };
+        let Some(Told::Payment(receipt)) = self.insist(&call).await else {
+            return;
+        };
+        self.pause().await;
+        let settled = |succeeded| Call::SettleWithdraw {
+            user: self.user.clone(),
+            log: receipt.log.clone(),
+            succeeded,
+        };
+        let succeeded = self.chance.happens(500);
+        if self.chance.happens(300) {
+            self.at_once(&settled(!succeeded));
+        }
+        if self.chance.happens(900) {
+            let _ = self.insist(&settled(succeeded)).await;
+        }
+    }
+
+    async fn deposit(&self) {
+        let amount = self.amount();
+        let call = Call::Hold {
+            user: self.user.clone(),
+            amount,
+            expires_in: match self.chance.below(3) {
+                0 => None,
+                1 => Some(2),
+                _ => Some(i64::try_from(self.chance.between(1, 60)).unwrap()),
+            },
+            key: format!("h{}", self.n),
+        };
+        let Some(Told::Payment(receipt)) = self.insist(&call).await else {
+            return;
+        };
+        self.pause().await;
+        for end in 0..self.chance.below(4) {
+            let (user, hold) = (self.user.clone(), receipt.log.clone());
+            let key = format!("e{}.{end}", self.n);
+            let call = if self.chance.happens(500) {
+                Call::Release { user, hold, key }
+            } else {
+                let part = i64::try_from(self.chance.between(1, 250)).unwrap();
+                Call::Capture {
+                    user,
+                    hold,
+                    amount: self.chance.happens(600).then_some(part),
+                    payee: self.chance.happens(500).then(|| self.anybody()),
+                    key,
+                }
+            };
+            if self.chance.happens(400) {
+                self.at_once(&call);
+            } else {
+                let _ = self.insist(&call).await;
+            }
+        }
+    }
+
+    async fn correct(&self) {
+        let amount = self.amount();
+        let call = Call::Adjust {
+            user: self.user.clone(),
+            amount: if self.chance.happens(600) { amount } else { -amount },
+            key: format!("a{}", self.n),
         };
         let _ = self.insist(&call).await;
     }

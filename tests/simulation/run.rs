@@ -1,15 +1,13 @@
 //! One run: a seed decides everything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use paylog::model::ObjectId;
 use paylog::payment::log::{Log, LogState};
-use paylog::payment::{Kind, PaymentConfig, audit};
+use paylog::payment::{PaymentConfig, audit};
 
-use crate::auditor::{Seen, integer};
-use crate::calls::{Call, Told};
+use crate::auditor::Seen;
 use crate::chance::Chance;
 use crate::errands::{Plan, Town};
 use crate::faults::Faults;
@@ -17,6 +15,7 @@ use crate::network::{Batches, arrive_late};
 use crate::processes::Fleet;
 use crate::sabotage::Sabotage;
 use crate::tasks::Owner;
+use crate::told::as_told;
 use crate::world::World;
 
 /// A run that needs more steps than this gets nowhere.
@@ -125,7 +124,7 @@ async fn life(world: &Arc<World>, fleet: &Arc<Fleet>, town: &Arc<Town>, plan: &P
     closes(world, 0).await;
     is_pruned(world, 0).await;
     audited(world, 0).await;
-    as_told(world, town);
+    as_told(world, town, 0);
 }
 
 /// Recovery alone brings every log to its end.
@@ -171,65 +170,3 @@ async fn audited(world: &World, home: usize) {
         world.violated(format!("the audit finds {:?}", report.differences));
     }
 }
-
-/// What everybody has is what they were told, and what was paid in: computed without any log.
-fn as_told(world: &World, town: &Town) {
-    let ledger = town.ledger().clone();
-    let mut wanted: BTreeMap<&ObjectId, i64> = town.users.iter().map(|user| (user, 0)).collect();
-    let mut orders: BTreeMap<ObjectId, (&crate::errands::Product, i64)> = BTreeMap::new();
-    let successes = || ledger.entries.values().filter_map(|entry| entry.success.as_ref());
-    for (call, told) in successes() {
-        if let (Call::Order { product, quantity, .. }, Told::Order(order)) = (call, told) {
-            let product = town.products.iter().find(|sold| sold.id == *product).unwrap();
-            orders.insert(order.order.clone(), (product, *quantity));
-        }
-    }
-    let mut paid: BTreeMap<&ObjectId, ObjectId> = BTreeMap::new();
-    for (call, told) in successes() {
-        let Told::Payment(receipt) = told else { continue };
-        match call {
-            Call::Recharge { .. } | Call::Order { .. } => {}
-            Call::Confirm { user, amount, .. } => *wanted.get_mut(user).unwrap() += amount,
-            Call::Cancel { order, .. } => shows(world, order, &["cancelled"]),
-            Call::Pay { user, order, .. } => {
-                shows(world, order, &["paid"]);
-                match paid.insert(order, receipt.log.clone()) {
-                    None => {}
-                    Some(log) if log == receipt.log => continue,
-                    Some(_) => world.violated(format!("{order} was paid twice")),
-                }
-                let (product, quantity) = orders[order];
-                *wanted.get_mut(user).unwrap() -= product.price * quantity;
-                for (payee, amount) in &product.payees {
-                    *wanted.get_mut(payee).unwrap() += amount * quantity;
-                }
-            }
-        }
-        let state = world.state();
-        let log = state.homes[0].auditor.log(&receipt.log);
-        let stands = log.is_some_and(|log| log.verdict.is_some() && !log.failed());
-        drop(state);
-        if told.is_decided() && !stands {
-            world.violated(format!("{} was told of success, and it is not so", call.told()));
-        }
-    }
-    for user in world.all(0, &world.config.user_class) {
-        let id = user.object_id().unwrap();
-        let (account, wanted) = (integer(&user, "account"), wanted[&id]);
-        if account != wanted {
-            world.violated(format!("{id} has {account}, and was told {wanted}"));
-        }
-    }
-}
-
-/// The order shows one of these.
-fn shows(world: &World, order: &ObjectId, statuses: &[&str]) {
-    let document = world.get(0, &world.config.order_class, order, 0);
-    let shown = document.as_ref().and_then(|order| order.text("status")).unwrap_or_default();
-    if !statuses.contains(&shown) {
-        world.violated(format!("{order} is {shown}, and somebody was told {statuses:?}"));
-    }
-}
-
-/// So that every kind is named where kinds are counted.
-pub(crate) const KINDS: [Kind; 3] = [Kind::Recharge, Kind::Purchase, Kind::Cancel];
