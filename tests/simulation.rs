@@ -70,9 +70,8 @@ fn all(seeds: u64, sabotage: Sabotage) -> Result<BTreeMap<Seen, u64>, Box<Outcom
                         return;
                     }
                     let outcome = run(Setting {
-                        seed,
                         sabotage,
-                        tells: false,
+                        ..Setting::of(seed)
                     });
                     if outcome.violation.is_some() {
                         let mut failed = failed.lock().unwrap();
@@ -95,24 +94,60 @@ fn all(seeds: u64, sabotage: Sabotage) -> Result<BTreeMap<Seen, u64>, Box<Outcom
     }
 }
 
+/// How to see what went wrong; the first thing that is printed.
+fn replay(outcome: &Outcome) -> String {
+    format!(
+        "PAYLOG_SEED={} cargo test --test simulation whatever_goes_wrong -- --nocapture\n{}",
+        outcome.seed,
+        outcome.violation.as_deref().unwrap_or_default()
+    )
+}
+
 #[test]
 fn whatever_goes_wrong() {
     if let Some(seed) = number("PAYLOG_SEED") {
         let outcome = run(Setting {
-            seed,
-            sabotage: Sabotage::None,
             tells: true,
+            ..Setting::of(seed)
         });
-        println!("{}", outcome.story.unwrap_or_default());
+        println!("{}", outcome.story.as_deref().unwrap_or_default());
         assert_eq!(outcome.violation, None, "seed {seed}");
         return;
     }
-    match all(number("PAYLOG_SEEDS").unwrap_or(SEEDS), Sabotage::None) {
-        Ok(seen) => println!("{seen:?}"),
-        Err(outcome) => panic!(
-            "PAYLOG_SEED={} cargo test --test simulation whatever -- --nocapture\n{}",
-            outcome.seed,
-            outcome.violation.unwrap_or_default()
-        ),
+    let seeds = number("PAYLOG_SEEDS").unwrap_or(SEEDS);
+    match all(seeds, Sabotage::None) {
+        Ok(seen) => {
+            println!("{seeds} seeds: {seen:?}");
+            let missing: Vec<&Seen> = Seen::ALL.iter().filter(|one| !seen.contains_key(one)).collect();
+            assert!(missing.is_empty() || seeds < SEEDS, "never seen: {missing:?}");
+        }
+        Err(outcome) => {
+            println!("{}", replay(&outcome));
+            panic!("seed {}", outcome.seed);
+        }
+    }
+}
+
+#[test]
+fn a_seed_decides_everything() {
+    for seed in 0..40 {
+        let (first, second) = (run(Setting::of(seed)), run(Setting::of(seed)));
+        assert_eq!(first.trace, second.trace, "seed {seed}");
+        assert_eq!(first.violation, second.violation, "seed {seed}");
+        assert_ne!(first.trace, run(Setting::of(seed + 1)).trace, "seed {seed}");
+    }
+}
+
+#[test]
+fn no_rule_can_be_left_out() {
+    for sabotage in Sabotage::ALL {
+        match all(SEEDS, sabotage) {
+            Ok(_) => panic!("{sabotage:?} is not found in {SEEDS} seeds"),
+            Err(outcome) => println!(
+                "without {sabotage:?}, found by seed {}: {}",
+                outcome.seed,
+                outcome.violation.unwrap_or_default()
+            ),
+        }
     }
 }

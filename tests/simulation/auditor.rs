@@ -53,17 +53,44 @@ pub(crate) enum Seen {
     Restart,
     Stale,
     ClockJump,
+    /// An order, a recharge or a hold.
     Expired,
     PolicyRefusal,
     AtOnce,
     Stepwise,
-    TwoWorkers,
     KeyReused,
     Replayed,
     Kind(Kind),
-    Fenced,
-    RolledBack,
-    MovedOpen,
+}
+
+impl Seen {
+    pub(crate) const ALL: [Self; 25] = [
+        Self::Refusal,
+        Self::Reversal,
+        Self::Pruned,
+        Self::LateAfterPruning,
+        Self::Stuck,
+        Self::Apart,
+        Self::Crash,
+        Self::Restart,
+        Self::Stale,
+        Self::ClockJump,
+        Self::Expired,
+        Self::PolicyRefusal,
+        Self::AtOnce,
+        Self::Stepwise,
+        Self::KeyReused,
+        Self::Replayed,
+        Self::Kind(Kind::Recharge),
+        Self::Kind(Kind::Purchase),
+        Self::Kind(Kind::Cancel),
+        Self::Kind(Kind::Transfer),
+        Self::Kind(Kind::Refund),
+        Self::Kind(Kind::Withdraw),
+        Self::Kind(Kind::Hold),
+        Self::Kind(Kind::Settle),
+        Self::Kind(Kind::Adjust),
+    ];
 }
 
 pub(crate) struct Auditor {
@@ -181,6 +208,7 @@ impl Auditor {
         match marks_added(update)?.as_slice() {
             [] => self.unmarked(&target, &effect, before, &diff, now)?,
             [(MarkKind::Taken, log)] => {
+                self.seen.insert(Seen::Stepwise);
                 self.applied(log, &target, before, &diff, effect.at_once == Some(log))?;
             }
             [(MarkKind::Taken, log), (MarkKind::Void, void)] if log == void => {
@@ -378,15 +406,20 @@ impl Auditor {
 
     fn log_created(&mut self, log: &Log, at_once: Option<&ObjectId>) -> Checked {
         self.seen.insert(Seen::Kind(log.intent.kind));
+        let how = |name: &str| log.intent.params.get(name).and_then(Value::as_str) == Some("expired");
+        if how("to") || how("how") {
+            self.seen.insert(Seen::Expired);
+        }
         if let Some(other) = self.keys.insert(log.intent.key.clone(), log.id.clone()) {
             return Err(format!("{other} and {} have the key {}", log.id, log.intent.key));
         }
         if let Some(key) = &log.intent.request_key
             && let Some(other) = self.keys.insert(key.clone(), log.id.clone())
+            && other != log.id
         {
             return Err(format!("{other} and {} have the request key {key}", log.id));
         }
-        if !legs_add_up(&log.intent, &self.rules) {
+        if !log.failed() && !legs_add_up(&log.intent, &self.rules) {
             return Err(format!("the legs of {} do not add up: {:?}", log.id, log.intent));
         }
         if log.intent.key.starts_with("trade:") {

@@ -80,7 +80,10 @@ impl Town {
             fleet: Arc::clone(fleet),
             users,
             products,
-            ledger: Mutex::default(),
+            ledger: Mutex::new(Ledger {
+                stale_reads: world.state().faults.stale > 0,
+                ..Ledger::default()
+            }),
         })
     }
 

@@ -45,6 +45,16 @@ pub(crate) struct Setting {
     pub(crate) tells: bool,
 }
 
+impl Setting {
+    pub(crate) fn of(seed: u64) -> Self {
+        Self {
+            seed,
+            sabotage: Sabotage::None,
+            tells: false,
+        }
+    }
+}
+
 /// Runs one seed, on a runtime of its own whose time is paused.
 pub(crate) fn run(setting: Setting) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -96,6 +106,9 @@ async fn lived(setting: Setting) -> Outcome {
         world.violated("it does not come to an end");
     }
     let (trace, story) = world.end();
+    if !world.is_over() {
+        audited(&world, 0).await;
+    }
     let state = world.state();
     Outcome {
         seed: setting.seed,
@@ -123,7 +136,6 @@ async fn life(world: &Arc<World>, fleet: &Arc<Fleet>, town: &Arc<Town>, plan: &P
     town.settle(&chance.fork(8)).await;
     closes(world, 0).await;
     is_pruned(world, 0).await;
-    audited(world, 0).await;
     as_told(world, town, 0);
 }
 
@@ -164,8 +176,11 @@ async fn is_pruned(world: &World, home: usize) {
     }
 }
 
+/// The real audit, once everything has come to rest.
 async fn audited(world: &World, home: usize) {
-    let report = audit::audit(&world.documents(home), &world.config).await.unwrap();
+    let documents = world.documents(home);
+    let audit = audit::Audit::of(&documents, &world.config).of_one_moment();
+    let (report, _) = audit.run().await.unwrap();
     if !report.differences.is_empty() {
         world.violated(format!("the audit finds {:?}", report.differences));
     }

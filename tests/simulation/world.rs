@@ -285,10 +285,13 @@ impl State {
     }
 
     pub(crate) fn violated(&mut self, what: String) {
+        if self.violation.is_some() {
+            return;
+        }
         if let Some(story) = &mut self.story {
             let _ = writeln!(story, "VIOLATED: {what}");
         }
-        self.violation.get_or_insert(what);
+        self.violation = Some(what);
     }
 
     fn note(&mut self, now: Duration, part: &impl Hash, line: impl FnOnce() -> String) {
