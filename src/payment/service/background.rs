@@ -1,4 +1,7 @@
 //! What goes on behind the answers: closing, recovery, expiry, pruning. Each at its own pace: none waits for another.
+//!
+//! Where one of several futures is waited for they are asked in the order written (`biased`), not in one drawn by
+//! tokio: a simulation repeats itself.
 
 mod closing;
 mod expiry;

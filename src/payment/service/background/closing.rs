@@ -43,18 +43,19 @@ impl Payments {
         let mut is_open = true;
         loop {
             tokio::select! {
-                payment = settled.recv(), if is_open && telling.len() < TELLINGS_AT_ONCE => match payment {
-                    Some(payment) => telling.push(async move {
-                        self.tell(&payment).await.then_some(payment)
-                    }),
-                    None => is_open = false,
-                },
+                biased;
                 Some(payment) = telling.next(), if !telling.is_empty() => {
                     if let Some(payment) = payment {
                         // Nobody closes it only where the concluder is gone, and then recovery does.
                         let _ = told.send(payment).await;
                     }
                 }
+                payment = settled.recv(), if is_open && telling.len() < TELLINGS_AT_ONCE => match payment {
+                    Some(payment) => telling.push(async move {
+                        self.tell(&payment).await.then_some(payment)
+                    }),
+                    None => is_open = false,
+                },
                 () = stop.cancelled(), if is_open && settled.is_empty() => is_open = false,
                 else => return,
             }

@@ -26,6 +26,7 @@ impl Payments {
                 self.0.environment.sleep(self.0.config.sweep_every).await;
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = round => {}
             }

@@ -36,12 +36,14 @@ impl Payments {
         loop {
             let round = async {
                 tokio::select! {
+                    biased;
                     () = self.0.closed.notified() => {}
                     () = self.0.environment.sleep(self.0.config.sweep_every) => {}
                 }
                 self.prune_crowded().await;
             };
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = round => {}
             }

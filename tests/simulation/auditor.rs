@@ -1,0 +1,572 @@
+//! Looks at every write that takes effect, and at nothing else: whose money moved, how often, and whether it may.
+//!
+//! What it knows it has from the writes and the documents. It trusts neither the machine nor its guards: a leg that is
+//! applied twice, or by a log that has failed, is seen as money that moves, not as a condition that is missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use paylog::model::{Document, ObjectId, Op, Update, Value};
+use paylog::payment::invariant::legs_add_up;
+use paylog::payment::leg::{Leg, Target};
+use paylog::payment::log::{Log, LogState, Verdict};
+use paylog::payment::mark::{MarkKind, PAY_EPOCH, PAYLOGS};
+use paylog::payment::{Kind, Rules};
+use paylog::store::{Action, Write};
+
+/// How long a pruning may take from its first read to its write.
+const PRUNING_TAKES: Duration = Duration::from_secs(20);
+
+/// What happened to a leg so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leg1 {
+    Applied,
+    Refused,
+    Reversed,
+}
+
+/// One write that took effect.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Effect<'a> {
+    pub(crate) write: &'a Write,
+    pub(crate) before: Option<&'a Document>,
+    pub(crate) after: &'a Document,
+    /// The log that was created in the same commit.
+    pub(crate) at_once: Option<&'a ObjectId>,
+}
+
+/// What a gateway has been paid: by its own number, for which recharge, how much.
+pub(crate) type Trades = BTreeMap<String, (String, i64)>;
+
+/// What must have been seen at least once in many runs, so that they are worth something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Seen {
+    Refusal,
+    Reversal,
+    Pruned,
+    /// A request arrived whose epoch was pruned away meanwhile.
+    LateAfterPruning,
+    Stuck,
+    Apart,
+    Crash,
+    Restart,
+    Stale,
+    ClockJump,
+    /// An order, a recharge or a hold.
+    Expired,
+    PolicyRefusal,
+    AtOnce,
+    Stepwise,
+    KeyReused,
+    Replayed,
+    Kind(Kind),
+}
+
+impl Seen {
+    pub(crate) const ALL: [Self; 25] = [
+        Self::Refusal,
+        Self::Reversal,
+        Self::Pruned,
+        Self::LateAfterPruning,
+        Self::Stuck,
+        Self::Apart,
+        Self::Crash,
+        Self::Restart,
+        Self::Stale,
+        Self::ClockJump,
+        Self::Expired,
+        Self::PolicyRefusal,
+        Self::AtOnce,
+        Self::Stepwise,
+        Self::KeyReused,
+        Self::Replayed,
+        Self::Kind(Kind::Recharge),
+        Self::Kind(Kind::Purchase),
+        Self::Kind(Kind::Cancel),
+        Self::Kind(Kind::Transfer),
+        Self::Kind(Kind::Refund),
+        Self::Kind(Kind::Withdraw),
+        Self::Kind(Kind::Hold),
+        Self::Kind(Kind::Settle),
+        Self::Kind(Kind::Adjust),
+    ];
+}
+
+pub(crate) struct Auditor {
+    rules: Arc<Rules>,
+    logs: BTreeMap<ObjectId, Log>,
+    keys: BTreeMap<String, ObjectId>,
+    legs: BTreeMap<(ObjectId, Target), Leg1>,
+    closed_at: BTreeMap<ObjectId, Duration>,
+    /// By the gateway's number: which log has brought its money.
+    credited: BTreeMap<String, ObjectId>,
+    /// Of which the world was told.
+    told: BTreeSet<ObjectId>,
+    /// All money there is: `account` and `frozen` of everyone.
+    total: i64,
+    /// The same from the legs.
+    moved: i64,
+    pub(crate) trades: Trades,
+    pub(crate) seen: BTreeSet<Seen>,
+    pub(crate) stale_reads: bool,
+}
+
+type Checked = Result<(), String>;
+
+impl Auditor {
+    pub(crate) fn new(rules: &Arc<Rules>) -> Self {
+        Self {
+            rules: Arc::clone(rules),
+            logs: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            legs: BTreeMap::new(),
+            closed_at: BTreeMap::new(),
+            credited: BTreeMap::new(),
+            told: BTreeSet::new(),
+            total: 0,
+            moved: 0,
+            trades: Trades::new(),
+            seen: BTreeSet::new(),
+            stale_reads: false,
+        }
+    }
+
+    pub(crate) fn logs(&self) -> impl Iterator<Item = &Log> {
+        self.logs.values()
+    }
+
+    pub(crate) fn log(&self, id: &ObjectId) -> Option<&Log> {
+        self.logs.get(id)
+    }
+
+    pub(crate) fn log_under(&self, key: &str) -> Option<&Log> {
+        self.logs.get(self.keys.get(key)?)
+    }
+
+    /// `afterPayment` was called for `log`; where it ended well, the world knows.
+    pub(crate) fn after_payment(&mut self, log: &ObjectId, ended_well: bool) -> Checked {
+        let known = self.logs.get(log).ok_or("afterPayment of a log that is not there")?;
+        if known.verdict != Some(Verdict::Succeeded) || known.state < LogState::Applied {
+            return Err(format!("afterPayment of {log}, which has not succeeded"));
+        }
+        if ended_well {
+            self.told.insert(log.clone());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn observe(&mut self, effect: Effect<'_>, now: Duration) -> Checked {
+        let class = &effect.write.class;
+        if *class == self.rules.log_class {
+            self.log_written(effect, now)
+        } else if *class == self.rules.user_class || *class == self.rules.order_class {
+            match effect.before {
+                Some(before) => self.document_changed(effect, before, now),
+                None => self.document_created(effect),
+            }
+        } else {
+            Ok(())
+        }
+    }
+
+    fn document_created(&mut self, effect: Effect<'_>) -> Checked {
+        for field in self.money_fields(effect.write) {
+            if integer(effect.after, field) != 0 {
+                return Err(format!("a document is created with {field}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn money_fields(&self, write: &Write) -> &'static [&'static str] {
+        if write.class == self.rules.user_class {
+            &["account", "frozen"]
+        } else {
+            &["refunded"]
+        }
+    }
+
+    fn document_changed(&mut self, effect: Effect<'_>, before: &Document, now: Duration) -> Checked {
+        let Action::Update { id, update, .. } = &effect.write.action else {
+            return Err("a document with money is deleted".into());
+        };
+        let target = Target::new(&effect.write.class, id);
+        let diff: BTreeMap<&str, i64> = self
+            .money_fields(effect.write)
+            .iter()
+            .map(|field| (*field, integer(effect.after, field) - integer(before, field)))
+            .filter(|(_, diff)| *diff != 0)
+            .collect();
+        if effect.write.class == self.rules.user_class {
+            self.total += diff.values().sum::<i64>();
+        }
+        if integer(before, PAY_EPOCH) < 0 {
+            return Err(format!("{target} is changed after it has moved"));
+        }
+        self.bounds(&target, effect.after)?;
+        match marks_added(update)?.as_slice() {
+            [] => self.unmarked(&target, &effect, before, &diff, now)?,
+            [(MarkKind::Taken, log)] => {
+                self.seen.insert(Seen::Stepwise);
+                self.applied(log, &target, before, &diff, effect.at_once == Some(log))?;
+            }
+            [(MarkKind::Taken, log), (MarkKind::Void, void)] if log == void => {
+                self.nothing_moved(&target, &diff)?;
+                self.refused(log, &target)?;
+            }
+            [(MarkKind::Undo, log)] => self.reversed(log, &target, &diff)?,
+            other => return Err(format!("{target} gets the marks {other:?} at once")),
+        }
+        if self.total != self.moved {
+            return Err(format!(
+                "money is not conserved: {} on all accounts, the legs sum up to {}",
+                self.total, self.moved
+            ));
+        }
+        Ok(())
+    }
+
+    fn bounds(&self, target: &Target, after: &Document) -> Checked {
+        let most = if target.class == self.rules.order_class {
+            integer(after, "amount")
+        } else {
+            i64::MAX
+        };
+        for field in ["account", "frozen", "refunded"] {
+            let units = integer(after, field);
+            if units < 0 || units > most {
+                return Err(format!("{field} of {target} is {units}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn nothing_moved(&self, target: &Target, diff: &BTreeMap<&str, i64>) -> Checked {
+        if diff.is_empty() {
+            return Ok(());
+        }
+        Err(format!("money on {target} moves for no payment: {diff:?}"))
+    }
+
+    /// A write that leaves no mark: a leg of a commit, an order's status, a pruning.
+    fn unmarked(
+        &mut self,
+        target: &Target,
+        effect: &Effect<'_>,
+        before: &Document,
+        diff: &BTreeMap<&str, i64>,
+        now: Duration,
+    ) -> Checked {
+        if let Some(log) = effect.at_once
+            && (!diff.is_empty() || self.leg(log, target).is_ok_and(|leg| leg.is_conditional()))
+        {
+            self.seen.insert(Seen::AtOnce);
+            return self.applied(log, target, before, diff, true);
+        }
+        self.nothing_moved(target, diff)?;
+        let gone: BTreeSet<(MarkKind, ObjectId)> = marks(before).difference(&marks(effect.after)).cloned().collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.seen.insert(Seen::Pruned);
+        if let Some((_, log)) = gone
+            .iter()
+            .find(|(_, log)| self.logs.get(log).is_none_or(|log| log.state < LogState::Closed))
+        {
+            return Err(format!("the mark of {log}, which is open, is pruned from {target}"));
+        }
+        if integer(effect.after, PAY_EPOCH) <= integer(before, PAY_EPOCH) {
+            return Err(format!("marks of {target} are pruned, and its epoch is not raised"));
+        }
+        let since = now.saturating_sub(PRUNING_TAKES);
+        let left = marks(effect.after)
+            .into_iter()
+            .find(|(_, log)| self.closed_at.get(log).is_some_and(|closed| *closed < since));
+        match left {
+            Some((_, log)) if !self.stale_reads => {
+                Err(format!("{target} is pruned, and keeps a mark of {log}, closed long ago"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn leg(&self, log: &ObjectId, target: &Target) -> Result<Leg, String> {
+        let known = self.logs.get(log).ok_or(format!("{target} gets a mark of {log}, which is not there"))?;
+        let mut legs = known.intent.legs.as_slice().iter();
+        legs.find(|leg| leg.target == *target)
+            .cloned()
+            .ok_or(format!("{log} has no leg on {target}"))
+    }
+
+    fn applied(
+        &mut self,
+        log: &ObjectId,
+        target: &Target,
+        before: &Document,
+        diff: &BTreeMap<&str, i64>,
+        at_once: bool,
+    ) -> Checked {
+        let leg = self.leg(log, target)?;
+        let standing = self.legs.get(&(log.clone(), target.clone())).copied();
+        let known = &self.logs[log];
+        if let Some(standing) = standing {
+            return Err(format!("the leg of {log} on {target} is applied again: it was {standing:?}"));
+        }
+        if known.failed() {
+            return Err(format!("the leg of {log} on {target} is applied after the payment has failed"));
+        }
+        if !at_once && known.state > LogState::Funded {
+            return Err(format!("a leg of {log} is applied in state {:?}", known.state));
+        }
+        check_moved(log, target, diff, leg.add.iter().map(|(field, add)| (field.as_str(), add.units())))?;
+        for (field, bound) in &leg.require {
+            let units = integer(before, field);
+            if bound.at_least.is_some_and(|least| units < least) || bound.at_most.is_some_and(|most| units > most) {
+                return Err(format!("{log} takes from {target}, whose {field} is {units}: {bound:?}"));
+            }
+        }
+        if known.intent.kind == Kind::Recharge {
+            self.money_came_in(&known.clone())?;
+        }
+        self.count(target, diff);
+        self.legs.insert((log.clone(), target.clone()), Leg1::Applied);
+        Ok(())
+    }
+
+    /// The money of a recharge is a gateway's, and each payment of the gateway's is credited once.
+    fn money_came_in(&mut self, log: &Log) -> Checked {
+        let trade_no = log.trade_no.as_ref().ok_or(format!("{} is credited without tradeNo", log.id))?;
+        let (_, paid) = self
+            .trades
+            .get(trade_no)
+            .ok_or(format!("{trade_no} is credited, and no gateway was paid"))?;
+        if log.intent.amount.map(paylog::payment::Amount::units) != Some(*paid) {
+            return Err(format!("{} is credited with another amount than was paid", log.id));
+        }
+        match self.credited.insert(trade_no.clone(), log.id.clone()) {
+            Some(before) if before != log.id => {
+                Err(format!("{trade_no} is credited twice: by {before} and by {}", log.id))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&mut self, target: &Target, diff: &BTreeMap<&str, i64>) {
+        if target.class == self.rules.user_class {
+            self.moved += diff.values().sum::<i64>();
+        }
+    }
+
+    fn refused(&mut self, log: &ObjectId, target: &Target) -> Checked {
+        let leg = self.leg(log, target)?;
+        if !leg.is_conditional() {
+            return Err(format!("the leg of {log} on {target} is refused, and asks for nothing"));
+        }
+        self.seen.insert(Seen::Refusal);
+        match self.legs.insert((log.clone(), target.clone()), Leg1::Refused) {
+            None => Ok(()),
+            Some(before) => Err(format!("the leg of {log} on {target} is refused: it was {before:?}")),
+        }
+    }
+
+    fn reversed(&mut self, log: &ObjectId, target: &Target, diff: &BTreeMap<&str, i64>) -> Checked {
+        let leg = self.leg(log, target)?;
+        check_moved(log, target, diff, leg.add.iter().map(|(field, add)| (field.as_str(), -add.units())))?;
+        self.seen.insert(Seen::Reversal);
+        self.count(target, diff);
+        match self.legs.insert((log.clone(), target.clone()), Leg1::Reversed) {
+            Some(Leg1::Applied) => Ok(()),
+            before => Err(format!("the leg of {log} on {target} is reversed: it was {before:?}")),
+        }
+    }
+
+    fn log_written(&mut self, effect: Effect<'_>, now: Duration) -> Checked {
+        let log = Log::from_document(effect.after, &self.rules)
+            .map_err(|error| format!("a log that cannot be read is written: {error}"))?;
+        let before = self.logs.get(&log.id).cloned();
+        self.logs.insert(log.id.clone(), log.clone());
+        match (before, effect.before) {
+            (None, None) => self.log_created(&log, effect.at_once)?,
+            (Some(before), Some(_)) => self.log_changed(&before, &log)?,
+            _ => return Err(format!("{} is created twice, or changed before it was created", log.id)),
+        }
+        if log.stuck.is_some() {
+            self.seen.insert(Seen::Stuck);
+        }
+        if log.state == LogState::Closed {
+            self.closed_at.entry(log.id.clone()).or_insert(now);
+        }
+        // What a commit does besides comes right after the log.
+        if effect.at_once.is_none() {
+            self.consistent(&log)?;
+        }
+        Ok(())
+    }
+
+    fn log_created(&mut self, log: &Log, at_once: Option<&ObjectId>) -> Checked {
+        self.seen.insert(Seen::Kind(log.intent.kind));
+        let how = |name: &str| log.intent.params.get(name).and_then(Value::as_str) == Some("expired");
+        if how("to") || how("how") {
+            self.seen.insert(Seen::Expired);
+        }
+        if let Some(other) = self.keys.insert(log.intent.key.clone(), log.id.clone()) {
+            return Err(format!("{other} and {} have the key {}", log.id, log.intent.key));
+        }
+        if let Some(key) = &log.intent.request_key
+            && let Some(other) = self.keys.insert(key.clone(), log.id.clone())
+            && other != log.id
+        {
+            return Err(format!("{other} and {} have the request key {key}", log.id));
+        }
+        if !log.failed() && !legs_add_up(&log.intent, &self.rules) {
+            return Err(format!("the legs of {} do not add up: {:?}", log.id, log.intent));
+        }
+        if log.intent.key.starts_with("trade:") {
+            self.seen.insert(Seen::Apart);
+        }
+        if at_once.is_none() && log.state >= LogState::Applied && !log.failed() {
+            return Err(format!("{} is created as applied, and not in a commit", log.id));
+        }
+        self.one_attempt_at_a_time(log)?;
+        self.ends_what_succeeded(log)
+    }
+
+    /// The attempts at an order come one after the other, and none after one that succeeded.
+    fn one_attempt_at_a_time(&self, log: &Log) -> Checked {
+        let Some((stem, n)) = log.intent.key.strip_prefix("order:").and_then(|key| key.rsplit_once(':')) else {
+            return Ok(());
+        };
+        let n: u32 = n.parse().map_err(|_| format!("the key {}", log.intent.key))?;
+        for earlier in 1..n {
+            let key = format!("order:{stem}:{earlier}");
+            if self.log_under(&key).is_none_or(|log| !log.failed()) {
+                return Err(format!("attempt {n} at order {stem} while attempt {earlier} has not failed"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Only a hold, or a withdrawal, that succeeded is ended.
+    fn ends_what_succeeded(&self, log: &Log) -> Checked {
+        let Some(held) = log.intent.key.strip_prefix("settle:") else {
+            return Ok(());
+        };
+        let held = ObjectId::parse(held).ok().and_then(|id| self.logs.get(&id));
+        if held.is_some_and(|held| {
+            matches!(held.intent.kind, Kind::Hold | Kind::Withdraw) && held.verdict == Some(Verdict::Succeeded)
+        }) {
+            return Ok(());
+        }
+        Err(format!("{} ends a hold that has not succeeded", log.id))
+    }
+
+    fn log_changed(&self, before: &Log, after: &Log) -> Checked {
+        let id = &after.id;
+        if before.intent != after.intent {
+            return Err(format!("{id} is another payment than before: {before:?} {after:?}"));
+        }
+        if after.state < before.state {
+            return Err(format!("{id} falls from {:?} to {:?}", before.state, after.state));
+        }
+        if before.verdict.is_some() && before.verdict != after.verdict {
+            return Err(format!("the outcome of {id} changes"));
+        }
+        if before.trade_no.is_some() && before.trade_no != after.trade_no {
+            return Err(format!("the tradeNo of {id} changes"));
+        }
+        if before.state == LogState::Closed && before != after {
+            return Err(format!("{id} is changed after it was closed"));
+        }
+        Ok(())
+    }
+
+    /// What the state of a log says is true.
+    pub(crate) fn consistent(&self, log: &Log) -> Checked {
+        let id = &log.id;
+        let legs = log.intent.legs.as_slice();
+        let standing = |leg: &Leg| self.legs.get(&(id.clone(), leg.target.clone())).copied();
+        if log.failed() {
+            let applied = legs.iter().find(|leg| standing(leg) == Some(Leg1::Applied));
+            return match applied {
+                Some(leg) => Err(format!("{id} has failed, and its leg on {} stands", leg.target)),
+                None => Ok(()),
+            };
+        }
+        if log.state >= LogState::Funded && log.intent.kind == Kind::Recharge && log.trade_no.is_none() {
+            return Err(format!("{id} is funded without tradeNo"));
+        }
+        let needed = match log.state {
+            LogState::Created | LogState::Ordered => 0,
+            LogState::Funded => log.intent.legs.conditional_count(),
+            LogState::Applied | LogState::Settled | LogState::Closed => legs.len(),
+        };
+        for leg in &legs[..needed] {
+            // A leg of a commit that adds nothing and asks for nothing leaves no trace.
+            let traceless = leg.add.values().all(|add| add.units() == 0) && !leg.is_conditional();
+            if standing(leg) != Some(Leg1::Applied) && !traceless {
+                return Err(format!(
+                    "{id} is in state {:?}, and its leg on {} is {:?}",
+                    log.state,
+                    leg.target,
+                    standing(leg)
+                ));
+            }
+        }
+        if log.state == LogState::Closed && log.intent.kind != Kind::Cancel && !self.told.contains(id) {
+            return Err(format!("{id} is closed, and the world was not told"));
+        }
+        Ok(())
+    }
+
+    /// Whether the marks of a document are as few as they must be once everything is quiet.
+    pub(crate) fn is_crowded(&self, document: &Document, threshold: usize) -> bool {
+        let held = marks(document);
+        let logs: BTreeSet<&ObjectId> = held.iter().map(|(_, log)| log).collect();
+        let open = logs
+            .iter()
+            .filter(|log| self.logs.get(**log).is_some_and(|log| log.state < LogState::Closed))
+            .count();
+        held.len() > threshold + 3 * open
+    }
+}
+
+/// Exactly what the leg says has moved.
+fn check_moved<'a>(
+    log: &ObjectId,
+    target: &Target,
+    diff: &BTreeMap<&str, i64>,
+    wanted: impl Iterator<Item = (&'a str, i64)>,
+) -> Checked {
+    let wanted: BTreeMap<&str, i64> = wanted.filter(|(_, units)| *units != 0).collect();
+    if *diff == wanted {
+        return Ok(());
+    }
+    Err(format!("{log} moves {diff:?} on {target}, its leg says {wanted:?}"))
+}
+
+pub(crate) fn integer(document: &Document, field: &str) -> i64 {
+    document.integer(field).unwrap_or(0)
+}
+
+pub(crate) fn marks(document: &Document) -> BTreeSet<(MarkKind, ObjectId)> {
+    let Some(Value::Array(marks)) = document.get(PAYLOGS) else {
+        return BTreeSet::new();
+    };
+    marks.iter().filter_map(|mark| MarkKind::parse(mark.as_str()?)).collect()
+}
+
+/// The marks that an update leaves, in order.
+fn marks_added(update: &Update) -> Result<Vec<(MarkKind, ObjectId)>, String> {
+    let mut added = Vec::new();
+    for (path, op) in &update.ops {
+        let (PAYLOGS, Op::AddUnique(marks)) = (path.as_str(), op) else {
+            continue;
+        };
+        for mark in marks {
+            let parsed = mark.as_str().and_then(MarkKind::parse);
+            added.push(parsed.ok_or(format!("{mark} is no mark"))?);
+        }
+    }
+    Ok(added)
+}

@@ -1,0 +1,339 @@
+//! What a process sees of a store: requests get lost, arrive late or twice, reads are stale, and whoever calls may
+//! die while it does.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
+use paylog::store::{
+    Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written,
+};
+
+use crate::auditor::Seen;
+use crate::faults::Faults;
+use crate::sabotage::{Sabotage, epoch_asked};
+use crate::tasks::{Owner, step_aside};
+use crate::world::{Reply, Request, World};
+
+/// Answers that say nothing about a write.
+const EMPTY_ANSWERS: [ErrorCode; 4] = [
+    ErrorCode::TOO_MANY_REQUESTS,
+    ErrorCode::FORBIDDEN,
+    ErrorCode::OTHER,
+    ErrorCode::TIMEOUT,
+];
+/// Whether the store can take a batch as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Batches {
+    AllOrNothing,
+    Separate,
+}
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Fine,
+    RequestLost,
+    AnswerLost,
+    Delayed,
+    Duplicate,
+    /// Answered with an error that says nothing.
+    Rejected(ErrorCode),
+}
+
+/// The way from one process to one store.
+pub(crate) struct Network {
+    pub(crate) world: Arc<World>,
+    pub(crate) home: usize,
+    /// Its number and its place.
+    pub(crate) process: (usize, usize),
+    pub(crate) batches: Batches,
+}
+
+impl Network {
+    fn faults(&self) -> Faults {
+        self.world.state().faults
+    }
+
+    fn fate(&self) -> Fate {
+        let chance = &self.world.chance;
+        let faults = self.faults();
+        let mut drawn = chance.below(1000);
+        let fates = [
+            (faults.request_lost, Fate::RequestLost),
+            (faults.answer_lost, Fate::AnswerLost),
+            (faults.delayed, Fate::Delayed),
+            (faults.duplicate, Fate::Duplicate),
+            (faults.rejected, Fate::Rejected(*chance.pick(&EMPTY_ANSWERS))),
+        ];
+        for (rate, fate) in fates {
+            match drawn.checked_sub(u64::from(rate)) {
+                None => return fate,
+                Some(rest) => drawn = rest,
+            }
+        }
+        Fate::Fine
+    }
+
+    /// The way to the store, or back.
+    async fn travel(&self) {
+        let chance = &self.world.chance;
+        let faults = self.faults();
+        let time = match chance.below(100) {
+            _ if chance.happens(faults.slow) => chance.millis(100, 4000),
+            0..=69 => return step_aside().await,
+            70..=96 => chance.millis(1, 20),
+            _ => chance.millis(20, 200),
+        };
+        self.world.environment.sleep(time).await;
+    }
+
+    /// Whoever calls may die here.
+    async fn live_on(&self) {
+        let chance = &self.world.chance;
+        let faults = self.faults();
+        let (number, place) = self.process;
+        let process_dies = chance.happens(faults.process_dies);
+        if process_dies || chance.happens(faults.worker_dies) {
+            // A sweeper that dies takes its process with it.
+            if process_dies || self.world.is_sweeper() {
+                self.world.note(&number, || format!("process {number} dies"));
+                self.world.saw(Seen::Crash);
+                self.world.tasks.kill(Owner::Process(number));
+                self.world.state().died.push(place);
+            } else {
+                self.world.note(&number, || format!("a worker of process {number} dies"));
+                self.world.tasks.kill_current();
+            }
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn is_about(&self) -> String {
+        format!(" (process {})", self.process.0)
+    }
+
+    /// The request arrives some time, or when everything else is over.
+    fn arrives_later(&self, request: Request) {
+        let chance = &self.world.chance;
+        let delay = match chance.below(4) {
+            0 | 1 => chance.millis(1, 200),
+            2 => chance.millis(1000, 40_000),
+            _ => {
+                self.world.state().at_the_end.push((self.home, request));
+                return;
+            }
+        };
+        let (world, home) = (Arc::clone(&self.world), self.home);
+        self.world.tasks.spawn(Owner::World, async move {
+            world.environment.sleep(delay).await;
+            arrive_late(&world, home, &request);
+        });
+    }
+
+    /// No answer: at once, or never.
+    async fn no_answer(&self) {
+        if self.world.chance.happens(300) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// One request there, and its answer back; `None` where there is no answer.
+    async fn send(&self, request: Request) -> Option<Reply> {
+        self.live_on().await;
+        self.travel().await;
+        let arrives = || self.world.arrive(self.home, &request, &self.is_about());
+        let reply = match self.fate() {
+            Fate::Fine => Some(arrives()),
+            Fate::RequestLost => None,
+            Fate::AnswerLost => {
+                let _ = arrives();
+                None
+            }
+            Fate::Delayed => {
+                self.arrives_later(request.clone());
+                None
+            }
+            Fate::Duplicate => {
+                self.arrives_later(request.clone());
+                Some(arrives())
+            }
+            Fate::Rejected(code) => {
+                if code == ErrorCode::TIMEOUT && self.world.chance.happens(500) {
+                    let _ = arrives();
+                }
+                Some(empty_answer(&request, code))
+            }
+        };
+        self.live_on().await;
+        if reply.is_none() {
+            self.world.note(&"lost", || format!("  no answer{}", self.is_about()));
+            self.no_answer().await;
+            return None;
+        }
+        self.travel().await;
+        reply
+    }
+
+    async fn read<T>(&self, read: impl FnOnce(u64) -> T) -> Result<T, ReadError> {
+        self.live_on().await;
+        self.travel().await;
+        let chance = &self.world.chance;
+        let faults = self.faults();
+        if chance.happens(faults.read_lost) {
+            self.no_answer().await;
+            return Err(ReadError::Unavailable("lost".into()));
+        }
+        let stale = if chance.happens(faults.stale) {
+            self.world.saw(Seen::Stale);
+            chance.between(1, 12)
+        } else {
+            0
+        };
+        let answer = read(stale);
+        self.travel().await;
+        Ok(answer)
+    }
+
+    async fn write_one(&self, write: Write) -> WriteOutcome {
+        let sabotage = self.world.sabotage;
+        let write = sabotage.tampered(write);
+        if sabotage.skips(&write) {
+            return WriteOutcome::Applied(self.pretended(&write));
+        }
+        match self.send(Request::Write(write.clone())).await {
+            Some(Reply::Write(WriteOutcome::Applied(written))) => {
+                WriteOutcome::Applied(self.answered(&write, written))
+            }
+            Some(Reply::Write(WriteOutcome::Rejected(error)))
+                if sabotage == Sabotage::OwnCreateOnly && error.code == ErrorCode::DUPLICATE_VALUE =>
+            {
+                match self.somebody_elses(&write) {
+                    Some(written) => WriteOutcome::Applied(written),
+                    None => WriteOutcome::Rejected(error),
+                }
+            }
+            Some(Reply::Write(outcome)) => outcome,
+            Some(Reply::Commit(_)) | None if sabotage.presumes(&write) => {
+                WriteOutcome::Applied(self.pretended(&write))
+            }
+            Some(Reply::Commit(_)) | None => WriteOutcome::Unknown("no answer".into()),
+        }
+    }
+
+    /// What a store like LeanCloud answers: the changed columns and no more. An embedded one answers the whole.
+    fn answered(&self, write: &Write, mut written: Written) -> Written {
+        if self.batches == Batches::AllOrNothing {
+            return written;
+        }
+        let columns = match &write.action {
+            Action::Update { update, .. } => update.columns(),
+            Action::Create { .. } | Action::Delete { .. } => Vec::new(),
+        };
+        written.fields.retain(|key, _| columns.contains(key));
+        written
+    }
+
+    /// The answer to a write that was not made.
+    fn pretended(&self, write: &Write) -> Written {
+        let mut written = Written::default();
+        if let Action::Update { id, update, .. } = &write.action {
+            written.object_id = Some(id.clone());
+            if let Some(document) = self.world.get(self.home, &write.class, id, 6) {
+                written.fields = document;
+                written.fields.retain(|key, _| update.columns().contains(key));
+            }
+        }
+        written
+    }
+
+    fn somebody_elses(&self, write: &Write) -> Option<Written> {
+        let Action::Create { fields } = &write.action else {
+            return None;
+        };
+        let key = fields.to_value();
+        let state = self.world.state();
+        let log = state.homes[self.home].auditor.log_under(key.get("key")?.as_str()?)?;
+        Some(Written {
+            object_id: Some(log.id.clone()),
+            created_at: log.created_at,
+            ..Written::default()
+        })
+    }
+}
+
+/// A request arrives that nobody waits for.
+pub(crate) fn arrive_late(world: &World, home: usize, request: &Request) {
+    if let Request::Write(Write {
+        class,
+        action: Action::Update { id, guard, .. },
+    }) = request
+        && let Some(asked) = epoch_asked(guard)
+        && world
+            .get(home, class, id, 0)
+            .is_some_and(|document| document.integer("payEpoch").unwrap_or(0) > asked)
+    {
+        world.saw(Seen::LateAfterPruning);
+    }
+    let _ = world.arrive(home, request, " (late)");
+}
+
+fn empty_answer(request: &Request, code: ErrorCode) -> Reply {
+    let outcome = WriteOutcome::Rejected(CloudError::new(code, "no answer worth the name"));
+    match request {
+        Request::Write(_) => Reply::Write(outcome),
+        Request::Commit(_) => Reply::Commit(CommitOutcome::Unknown("no answer worth the name".into())),
+    }
+}
+
+#[async_trait]
+impl Store for Network {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        self.read(|stale| self.world.get(self.home, class, id, stale)).await
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        self.read(|stale| self.world.find(self.home, class, query, stale)).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        let query = Query::new(filter.clone()).limit(Query::LIMIT_MAX);
+        let found = self.find(class, &query).await?;
+        Ok(found.len() as u64)
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        self.write_one(write).await
+    }
+
+    /// Element by element: each may be lost, late or repeated on its own.
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for write in writes {
+            outcomes.push(self.write_one(write).await);
+        }
+        outcomes
+    }
+
+    fn atomic(&self) -> Option<&dyn AtomicStore> {
+        (self.batches == Batches::AllOrNothing).then_some(self)
+    }
+}
+
+#[async_trait]
+impl AtomicStore for Network {
+    async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
+        let sabotage = self.world.sabotage;
+        let writes = writes.into_iter().map(|write| sabotage.tampered(write)).collect();
+        match self.send(Request::Commit(writes)).await {
+            Some(Reply::Commit(outcome)) => outcome,
+            Some(Reply::Write(_)) | None => CommitOutcome::Unknown("no answer".into()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the network of process {}", self.process.0)
+    }
+}

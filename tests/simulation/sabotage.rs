@@ -1,0 +1,139 @@
+//! One rule of the protocol at a time is left out of what travels to the store. The simulation must notice.
+
+use paylog::model::{Filter, Op, Update};
+use paylog::store::{Action, Write};
+
+/// The rule that is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sabotage {
+    /// None: the protocol as it is.
+    None,
+    /// The epoch is in no condition.
+    EpochInGuard,
+    /// A leg may be applied whether or not its mark is there.
+    MarkInGuard,
+    /// A reversal leaves no mark.
+    UndoMark,
+    /// A create that is answered 137 is taken for one's own.
+    OwnCreateOnly,
+    /// Pruning does not raise the epoch.
+    PruneRaisesEpoch,
+    /// A refusal is told before its tombstone stands.
+    Tombstone,
+    /// A leg without an answer is taken for applied.
+    NoAnswerIsNone,
+    /// A log is taken up as it was read, without a write.
+    ClaimByWrite,
+    /// The state of a log is written whatever it is.
+    StateInGuard,
+    /// A confirmation does not write the gateway's number.
+    TradeNo,
+    /// An order shows its result whatever it showed before.
+    StatusInGuard,
+}
+
+impl Sabotage {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::EpochInGuard,
+        Self::MarkInGuard,
+        Self::UndoMark,
+        Self::OwnCreateOnly,
+        Self::PruneRaisesEpoch,
+        Self::Tombstone,
+        Self::NoAnswerIsNone,
+        Self::ClaimByWrite,
+        Self::StateInGuard,
+        Self::TradeNo,
+        Self::StatusInGuard,
+    ];
+
+    /// The write without what the rule puts into it.
+    pub(crate) fn tampered(self, mut write: Write) -> Write {
+        let is_log = write.class.as_str() == "Log";
+        let Action::Update { guard, update, .. } = &mut write.action else {
+            return write;
+        };
+        match self {
+            Self::EpochInGuard => remove(guard, "payEpoch"),
+            Self::MarkInGuard if is_leg(update) => remove(guard, "paylogs"),
+            Self::UndoMark if adds_mark(update, "undo:") => {
+                remove(guard, "paylogs");
+                update.ops.retain(|(path, _)| path.as_str() != "paylogs");
+            }
+            Self::PruneRaisesEpoch if is_pruning(update) => {
+                update.ops.retain(|(path, _)| path.as_str() != "payEpoch");
+            }
+            Self::StateInGuard if is_log => remove(guard, "state"),
+            Self::TradeNo => update.ops.retain(|(path, _)| path.as_str() != "tradeNo"),
+            Self::StatusInGuard => remove(guard, "status"),
+            _ => {}
+        }
+        write
+    }
+
+    /// Whether the write is not sent, and taken for done.
+    pub(crate) fn skips(self, write: &Write) -> bool {
+        let Action::Update { update, .. } = &write.action else {
+            return false;
+        };
+        match self {
+            Self::Tombstone => adds_mark(update, "void:"),
+            Self::ClaimByWrite => is_claim(update),
+            _ => false,
+        }
+    }
+
+    /// Whether the write is taken for done where no answer comes.
+    pub(crate) fn presumes(self, write: &Write) -> bool {
+        let Action::Update { update, .. } = &write.action else {
+            return false;
+        };
+        self == Self::NoAnswerIsNone && is_leg(update)
+    }
+}
+
+fn is_claim(update: &Update) -> bool {
+    update.ops.iter().any(|(path, _)| path.as_str() == "claims")
+}
+
+fn is_pruning(update: &Update) -> bool {
+    update.ops.iter().any(|(_, op)| matches!(op, Op::Remove(_)))
+}
+
+fn is_leg(update: &Update) -> bool {
+    adds_mark(update, "") && !adds_mark(update, "void:") && !adds_mark(update, "undo:")
+}
+
+fn adds_mark(update: &Update, prefix: &str) -> bool {
+    update.ops.iter().any(|(path, op)| match op {
+        Op::AddUnique(marks) if path.as_str() == "paylogs" => marks
+            .iter()
+            .any(|mark| mark.as_str().is_some_and(|mark| mark.starts_with(prefix))),
+        _ => false,
+    })
+}
+
+/// The filter without any test of `key`.
+fn remove(filter: &mut Filter, key: &str) {
+    let Filter::And(parts) = filter else { return };
+    parts.retain(|part| !is_about(part, key));
+}
+
+fn is_about(filter: &Filter, key: &str) -> bool {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+            !parts.is_empty() && parts.iter().all(|part| is_about(part, key))
+        }
+        Filter::Key(path, _) => path.as_str() == key,
+        Filter::RelatedTo { .. } => false,
+    }
+}
+
+/// The epoch that a condition asks for, where it asks for one.
+pub(crate) fn epoch_asked(filter: &Filter) -> Option<i64> {
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => parts.iter().find_map(epoch_asked),
+        Filter::Key(path, paylog::model::Test::Eq(value)) if path.as_str() == "payEpoch" => value.as_i64(),
+        Filter::Key(..) | Filter::RelatedTo { .. } => None,
+    }
+}
