@@ -21,8 +21,8 @@ mod recover;
 mod serve;
 mod server_file;
 mod standalone;
-mod tasks;
 mod stuck;
+mod tasks;
 mod terminal;
 
 use std::future::Future;

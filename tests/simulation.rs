@@ -55,12 +55,20 @@ const THREADS: usize = 2;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var_os(variable)?;
-    Some(text.to_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{variable} is a number")))
+    Some(
+        text.to_str()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_else(|| panic!("{variable} is a number")),
+    )
 }
 
 /// Runs seeds on both cores until one fails; answers that one, or how often what was seen.
 fn all(seeds: u64, sabotage: Sabotage) -> Result<BTreeMap<Seen, u64>, Box<Outcome>> {
-    let (next, seen, failed) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()), Mutex::new(None::<Box<Outcome>>));
+    let (next, seen, failed) = (
+        AtomicU64::new(0),
+        Mutex::new(BTreeMap::new()),
+        Mutex::new(None::<Box<Outcome>>),
+    );
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {

@@ -70,9 +70,7 @@ pub(crate) async fn run(
         // A task of its own begins outside of any hook.
         depth => hook_depth::at(depth, (work.handler)(call)).boxed(),
     };
-    let mut running = AssertUnwindSafe(handled)
-        .catch_unwind()
-        .instrument(span);
+    let mut running = AssertUnwindSafe(handled).catch_unwind().instrument(span);
     // Many a handler has its answer at once, and needs neither a task nor a timer.
     let first = poll_fn(|context| Poll::Ready(Pin::new(&mut running).poll(context))).await;
     if let Poll::Ready(outcome) = first {

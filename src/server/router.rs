@@ -24,8 +24,8 @@ use super::reply::Reply;
 use super::service::{Server, Shared};
 use super::write_path::WriteRequest;
 use super::{batch, batch_save, classes, cloud_query, explain, files, scan, schemas, users, validate};
-use crate::http::body::BODY_TIMEOUT;
 use crate::environment::hook_depth;
+use crate::http::body::BODY_TIMEOUT;
 use crate::http::{
     Incoming, REQUEST_ID, base_url, cors_layer, percent_decode, read_body, remote_address, request_id,
 };

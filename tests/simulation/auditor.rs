@@ -146,7 +146,10 @@ impl Auditor {
 
     /// `afterPayment` was called for `log`; where it ended well, the world knows.
     pub(crate) fn after_payment(&mut self, log: &ObjectId, ended_well: bool) -> Checked {
-        let known = self.logs.get(log).ok_or("afterPayment of a log that is not there")?;
+        let known = self
+            .logs
+            .get(log)
+            .ok_or("afterPayment of a log that is not there")?;
         if known.verdict != Some(Verdict::Succeeded) || known.state < LogState::Applied {
             return Err(format!("afterPayment of {log}, which has not succeeded"));
         }
@@ -265,7 +268,8 @@ impl Auditor {
             return self.applied(log, target, before, diff, true);
         }
         self.nothing_moved(target, diff)?;
-        let gone: BTreeSet<(MarkKind, ObjectId)> = marks(before).difference(&marks(effect.after)).cloned().collect();
+        let gone: BTreeSet<(MarkKind, ObjectId)> =
+            marks(before).difference(&marks(effect.after)).cloned().collect();
         if gone.is_empty() {
             return Ok(());
         }
@@ -274,25 +278,32 @@ impl Auditor {
             .iter()
             .find(|(_, log)| self.logs.get(log).is_none_or(|log| log.state < LogState::Closed))
         {
-            return Err(format!("the mark of {log}, which is open, is pruned from {target}"));
+            return Err(format!(
+                "the mark of {log}, which is open, is pruned from {target}"
+            ));
         }
         if integer(effect.after, PAY_EPOCH) <= integer(before, PAY_EPOCH) {
-            return Err(format!("marks of {target} are pruned, and its epoch is not raised"));
+            return Err(format!(
+                "marks of {target} are pruned, and its epoch is not raised"
+            ));
         }
         let since = now.saturating_sub(PRUNING_TAKES);
         let left = marks(effect.after)
             .into_iter()
             .find(|(_, log)| self.closed_at.get(log).is_some_and(|closed| *closed < since));
         match left {
-            Some((_, log)) if !self.stale_reads => {
-                Err(format!("{target} is pruned, and keeps a mark of {log}, closed long ago"))
-            }
+            Some((_, log)) if !self.stale_reads => Err(format!(
+                "{target} is pruned, and keeps a mark of {log}, closed long ago"
+            )),
             _ => Ok(()),
         }
     }
 
     fn leg(&self, log: &ObjectId, target: &Target) -> Result<Leg, String> {
-        let known = self.logs.get(log).ok_or(format!("{target} gets a mark of {log}, which is not there"))?;
+        let known = self
+            .logs
+            .get(log)
+            .ok_or(format!("{target} gets a mark of {log}, which is not there"))?;
         let mut legs = known.intent.legs.as_slice().iter();
         legs.find(|leg| leg.target == *target)
             .cloned()
@@ -311,19 +322,32 @@ impl Auditor {
         let standing = self.legs.get(&(log.clone(), target.clone())).copied();
         let known = &self.logs[log];
         if let Some(standing) = standing {
-            return Err(format!("the leg of {log} on {target} is applied again: it was {standing:?}"));
+            return Err(format!(
+                "the leg of {log} on {target} is applied again: it was {standing:?}"
+            ));
         }
         if known.failed() {
-            return Err(format!("the leg of {log} on {target} is applied after the payment has failed"));
+            return Err(format!(
+                "the leg of {log} on {target} is applied after the payment has failed"
+            ));
         }
         if !at_once && known.state > LogState::Funded {
             return Err(format!("a leg of {log} is applied in state {:?}", known.state));
         }
-        check_moved(log, target, diff, leg.add.iter().map(|(field, add)| (field.as_str(), add.units())))?;
+        check_moved(
+            log,
+            target,
+            diff,
+            leg.add.iter().map(|(field, add)| (field.as_str(), add.units())),
+        )?;
         for (field, bound) in &leg.require {
             let units = integer(before, field);
-            if bound.at_least.is_some_and(|least| units < least) || bound.at_most.is_some_and(|most| units > most) {
-                return Err(format!("{log} takes from {target}, whose {field} is {units}: {bound:?}"));
+            if bound.at_least.is_some_and(|least| units < least)
+                || bound.at_most.is_some_and(|most| units > most)
+            {
+                return Err(format!(
+                    "{log} takes from {target}, whose {field} is {units}: {bound:?}"
+                ));
             }
         }
         if known.intent.kind == Kind::Recharge {
@@ -336,18 +360,25 @@ impl Auditor {
 
     /// The money of a recharge is a gateway's, and each payment of the gateway's is credited once.
     fn money_came_in(&mut self, log: &Log) -> Checked {
-        let trade_no = log.trade_no.as_ref().ok_or(format!("{} is credited without tradeNo", log.id))?;
+        let trade_no = log
+            .trade_no
+            .as_ref()
+            .ok_or(format!("{} is credited without tradeNo", log.id))?;
         let (_, paid) = self
             .trades
             .get(trade_no)
             .ok_or(format!("{trade_no} is credited, and no gateway was paid"))?;
         if log.intent.amount.map(paylog::payment::Amount::units) != Some(*paid) {
-            return Err(format!("{} is credited with another amount than was paid", log.id));
+            return Err(format!(
+                "{} is credited with another amount than was paid",
+                log.id
+            ));
         }
         match self.credited.insert(trade_no.clone(), log.id.clone()) {
-            Some(before) if before != log.id => {
-                Err(format!("{trade_no} is credited twice: by {before} and by {}", log.id))
-            }
+            Some(before) if before != log.id => Err(format!(
+                "{trade_no} is credited twice: by {before} and by {}",
+                log.id
+            )),
             _ => Ok(()),
         }
     }
@@ -361,23 +392,34 @@ impl Auditor {
     fn refused(&mut self, log: &ObjectId, target: &Target) -> Checked {
         let leg = self.leg(log, target)?;
         if !leg.is_conditional() {
-            return Err(format!("the leg of {log} on {target} is refused, and asks for nothing"));
+            return Err(format!(
+                "the leg of {log} on {target} is refused, and asks for nothing"
+            ));
         }
         self.seen.insert(Seen::Refusal);
         match self.legs.insert((log.clone(), target.clone()), Leg1::Refused) {
             None => Ok(()),
-            Some(before) => Err(format!("the leg of {log} on {target} is refused: it was {before:?}")),
+            Some(before) => Err(format!(
+                "the leg of {log} on {target} is refused: it was {before:?}"
+            )),
         }
     }
 
     fn reversed(&mut self, log: &ObjectId, target: &Target, diff: &BTreeMap<&str, i64>) -> Checked {
         let leg = self.leg(log, target)?;
-        check_moved(log, target, diff, leg.add.iter().map(|(field, add)| (field.as_str(), -add.units())))?;
+        check_moved(
+            log,
+            target,
+            diff,
+            leg.add.iter().map(|(field, add)| (field.as_str(), -add.units())),
+        )?;
         self.seen.insert(Seen::Reversal);
         self.count(target, diff);
         match self.legs.insert((log.clone(), target.clone()), Leg1::Reversed) {
             Some(Leg1::Applied) => Ok(()),
-            before => Err(format!("the leg of {log} on {target} is reversed: it was {before:?}")),
+            before => Err(format!(
+                "the leg of {log} on {target} is reversed: it was {before:?}"
+            )),
         }
     }
 
@@ -389,7 +431,12 @@ impl Auditor {
         match (before, effect.before) {
             (None, None) => self.log_created(&log, effect.at_once)?,
             (Some(before), Some(_)) => self.log_changed(&before, &log)?,
-            _ => return Err(format!("{} is created twice, or changed before it was created", log.id)),
+            _ => {
+                return Err(format!(
+                    "{} is created twice, or changed before it was created",
+                    log.id
+                ));
+            }
         }
         if log.stuck.is_some() {
             self.seen.insert(Seen::Stuck);
@@ -434,14 +481,21 @@ impl Auditor {
 
     /// The attempts at an order come one after the other, and none after one that succeeded.
     fn one_attempt_at_a_time(&self, log: &Log) -> Checked {
-        let Some((stem, n)) = log.intent.key.strip_prefix("order:").and_then(|key| key.rsplit_once(':')) else {
+        let Some((stem, n)) = log
+            .intent
+            .key
+            .strip_prefix("order:")
+            .and_then(|key| key.rsplit_once(':'))
+        else {
             return Ok(());
         };
         let n: u32 = n.parse().map_err(|_| format!("the key {}", log.intent.key))?;
         for earlier in 1..n {
             let key = format!("order:{stem}:{earlier}");
             if self.log_under(&key).is_none_or(|log| !log.failed()) {
-                return Err(format!("attempt {n} at order {stem} while attempt {earlier} has not failed"));
+                return Err(format!(
+                    "attempt {n} at order {stem} while attempt {earlier} has not failed"
+                ));
             }
         }
         Ok(())
@@ -454,7 +508,8 @@ impl Auditor {
         };
         let held = ObjectId::parse(held).ok().and_then(|id| self.logs.get(&id));
         if held.is_some_and(|held| {
-            matches!(held.intent.kind, Kind::Hold | Kind::Withdraw) && held.verdict == Some(Verdict::Succeeded)
+            matches!(held.intent.kind, Kind::Hold | Kind::Withdraw)
+                && held.verdict == Some(Verdict::Succeeded)
         }) {
             return Ok(());
         }
@@ -464,7 +519,9 @@ impl Auditor {
     fn log_changed(&self, before: &Log, after: &Log) -> Checked {
         let id = &after.id;
         if before.intent != after.intent {
-            return Err(format!("{id} is another payment than before: {before:?} {after:?}"));
+            return Err(format!(
+                "{id} is another payment than before: {before:?} {after:?}"
+            ));
         }
         if after.state < before.state {
             return Err(format!("{id} falls from {:?} to {:?}", before.state, after.state));
@@ -525,7 +582,11 @@ impl Auditor {
         let logs: BTreeSet<&ObjectId> = held.iter().map(|(_, log)| log).collect();
         let open = logs
             .iter()
-            .filter(|log| self.logs.get(**log).is_some_and(|log| log.state < LogState::Closed))
+            .filter(|log| {
+                self.logs
+                    .get(**log)
+                    .is_some_and(|log| log.state < LogState::Closed)
+            })
             .count();
         held.len() > threshold + 3 * open
     }
@@ -542,7 +603,9 @@ fn check_moved<'a>(
     if *diff == wanted {
         return Ok(());
     }
-    Err(format!("{log} moves {diff:?} on {target}, its leg says {wanted:?}"))
+    Err(format!(
+        "{log} moves {diff:?} on {target}, its leg says {wanted:?}"
+    ))
 }
 
 pub(crate) fn integer(document: &Document, field: &str) -> i64 {
@@ -553,7 +616,10 @@ pub(crate) fn marks(document: &Document) -> BTreeSet<(MarkKind, ObjectId)> {
     let Some(Value::Array(marks)) = document.get(PAYLOGS) else {
         return BTreeSet::new();
     };
-    marks.iter().filter_map(|mark| MarkKind::parse(mark.as_str()?)).collect()
+    marks
+        .iter()
+        .filter_map(|mark| MarkKind::parse(mark.as_str()?))
+        .collect()
 }
 
 /// The marks that an update leaves, in order.

@@ -236,7 +236,12 @@ impl Call {
                 user, quantity, key, ..
             } => format!("order {quantity} for {} ({key})", short(user)),
             Self::Pay { user, order, key } => {
-                format!("{} pays {} ({})", short(user), short(order), key.as_deref().unwrap_or("no key"))
+                format!(
+                    "{} pays {} ({})",
+                    short(user),
+                    short(order),
+                    key.as_deref().unwrap_or("no key")
+                )
             }
             Self::Cancel { user, order } => format!("{} cancels {}", short(user), short(order)),
             Self::Refund {

@@ -57,7 +57,9 @@ impl Plan {
 
 impl Town {
     pub(crate) fn new(world: &Arc<World>, fleet: &Arc<Fleet>, plan: &Plan, chance: &Chance) -> Arc<Self> {
-        let users: Vec<ObjectId> = (0..plan.users).map(|_| founded(world, &ClassName::user(), json!({}))).collect();
+        let users: Vec<ObjectId> = (0..plan.users)
+            .map(|_| founded(world, &ClassName::user(), json!({})))
+            .collect();
         let mut products = Vec::new();
         for payees in 0..3_usize {
             let price = i64::try_from(chance.between(20, 120)).unwrap();
@@ -100,9 +102,20 @@ impl Town {
             let (span, hot) = (plan.span_millis, plan.hot);
             self.world.tasks.spawn(Owner::World, async move {
                 town.world.environment.sleep(chance.millis(0, span)).await;
-                let user = if chance.happens(hot) { 0 } else { chance.index(town.users.len()) };
+                let user = if chance.happens(hot) {
+                    0
+                } else {
+                    chance.index(town.users.len())
+                };
                 let user = town.users[user].clone();
-                Errand { town, chance, user, n }.run().await;
+                Errand {
+                    town,
+                    chance,
+                    user,
+                    n,
+                }
+                .run()
+                .await;
                 let _ = sender.send(());
             });
             ends.push(receiver);
@@ -120,7 +133,9 @@ impl Town {
                 let entries = ledger.entries.values();
                 let calls = entries.flat_map(|entry| entry.calls.iter().take(1));
                 calls
-                    .filter(|call| !ledger.knows(call) && !matches!(call, Call::Recharge { .. }) || round == 0)
+                    .filter(|call| {
+                        !ledger.knows(call) && !matches!(call, Call::Recharge { .. }) || round == 0
+                    })
                     .cloned()
                     .collect()
             };
@@ -135,7 +150,8 @@ impl Town {
         let mut calls = ledger.entries.values().flat_map(|entry| &entry.calls);
         let unknown = calls.find(|call| !ledger.knows(call) && !matches!(call, Call::Recharge { .. }));
         if let Some(call) = unknown {
-            self.world.violated(format!("nobody ever says how this came out: {}", call.told()));
+            self.world
+                .violated(format!("nobody ever says how this came out: {}", call.told()));
         }
     }
 
@@ -143,14 +159,17 @@ impl Town {
     pub(crate) async fn ask(&self, chance: &Chance, call: &Call) -> Option<Answer> {
         self.ledger().asked(call);
         let place = chance.index(self.fleet.places());
-        self.world.note(&(place, call.identity()), || format!("→ {place}: {}", call.told()));
+        self.world.note(&(place, call.identity()), || {
+            format!("→ {place}: {}", call.told())
+        });
         let answer = self.fleet.ask(place, call).await;
         let heard = answer.as_ref().map(|answer| match answer {
             Ok(told) => format!("{told:?}"),
             Err(error) => error.to_string(),
         });
-        self.world
-            .note(&(place, call.identity(), &heard), || format!("← {place}: {} ⇒ {heard:?}", call.told()));
+        self.world.note(&(place, call.identity(), &heard), || {
+            format!("← {place}: {} ⇒ {heard:?}", call.told())
+        });
         if let Some(answer) = &answer {
             let checked = self.ledger().told(call, answer);
             match checked {
@@ -227,7 +246,11 @@ impl Errand {
 
     async fn pause(&self) {
         let most = *self.chance.pick(&[10, 500, 8_000]);
-        self.town.world.environment.sleep(self.chance.millis(0, most)).await;
+        self.town
+            .world
+            .environment
+            .sleep(self.chance.millis(0, most))
+            .await;
     }
 
     async fn bring_money(&self) {
@@ -253,16 +276,22 @@ impl Errand {
             return;
         }
         self.pause().await;
-        self.pay_in(&number, receipt.amount.unwrap(), &format!("T{}", self.n)).await;
+        self.pay_in(&number, receipt.amount.unwrap(), &format!("T{}", self.n))
+            .await;
         if self.chance.happens(100) {
             // The customer pays a second time.
-            self.pay_in(&number, receipt.amount.unwrap(), &format!("U{}", self.n)).await;
+            self.pay_in(&number, receipt.amount.unwrap(), &format!("U{}", self.n))
+                .await;
         }
     }
 
     /// A gateway is paid, and says so until it is acknowledged; sometimes once more.
     async fn pay_in(&self, number: &str, amount: i64, trade_no: &str) {
-        let amount = if self.chance.happens(60) { amount + 1 } else { amount };
+        let amount = if self.chance.happens(60) {
+            amount + 1
+        } else {
+            amount
+        };
         let call = Call::Confirm {
             user: self.user.clone(),
             number: number.to_owned(),

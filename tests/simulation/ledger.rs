@@ -62,18 +62,28 @@ impl Ledger {
 impl Entry {
     fn succeeded(&mut self, call: &Call, told: &Told) -> Result<Option<Seen>, String> {
         if let Some((_, refusal)) = self.refusal.as_ref().filter(|(refused, _)| refused == call) {
-            return Err(format!("{} was refused ({refusal}), and now: {told:?}", call.told()));
+            return Err(format!(
+                "{} was refused ({refusal}), and now: {told:?}",
+                call.told()
+            ));
         }
         let lasting = told.lasting();
         let replayed = matches!(told, Told::Payment(receipt) if receipt.replayed);
         match &self.success {
             None => self.success = Some((call.clone(), lasting)),
             Some((other, _)) if other != call => {
-                return Err(format!("both {} and {} were told of success", other.told(), call.told()));
+                return Err(format!(
+                    "both {} and {} were told of success",
+                    other.told(),
+                    call.told()
+                ));
             }
             Some((_, before)) if before.is_decided() || !told.is_decided() => {
                 if *before != lasting {
-                    return Err(format!("{} is answered {lasting:?}, and before {before:?}", call.told()));
+                    return Err(format!(
+                        "{} is answered {lasting:?}, and before {before:?}",
+                        call.told()
+                    ));
                 }
             }
             // A recharge that waited has been paid.
@@ -90,16 +100,25 @@ impl Entry {
             ErrorCode::KEY_REUSED if conflict => return Ok(Some(Seen::KeyReused)),
             _ => {}
         }
-        if let Some((_, told)) = self.success.as_ref().filter(|(told, success)| told == call && success.is_decided())
+        if let Some((_, told)) = self
+            .success
+            .as_ref()
+            .filter(|(told, success)| told == call && success.is_decided())
         {
-            return Err(format!("{} was told {told:?}, and is refused now: {error}", call.told()));
+            return Err(format!(
+                "{} was told {told:?}, and is refused now: {error}",
+                call.told()
+            ));
         }
         match self.refusal.as_ref().filter(|(refused, _)| refused == call) {
             Some((_, before))
                 if before.code != error.code
                     || RECORDED.contains(&error.code) && before.message != error.message =>
             {
-                return Err(format!("{} is refused with {error}, and before with {before}", call.told()));
+                return Err(format!(
+                    "{} is refused with {error}, and before with {before}",
+                    call.told()
+                ));
             }
             Some(_) => {}
             None => self.refusal = Some((call.clone(), error.clone())),

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
-use paylog::store::{
-    Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written,
-};
+use paylog::store::{Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written};
 
 use crate::auditor::Seen;
 use crate::faults::Faults;
@@ -102,7 +100,8 @@ impl Network {
                 self.world.tasks.kill(Owner::Process(number));
                 self.world.state().died.push(place);
             } else {
-                self.world.note(&number, || format!("a worker of process {number} dies"));
+                self.world
+                    .note(&number, || format!("a worker of process {number} dies"));
                 self.world.tasks.kill_current();
             }
             std::future::pending::<()>().await;
@@ -167,7 +166,8 @@ impl Network {
         };
         self.live_on().await;
         if reply.is_none() {
-            self.world.note(&"lost", || format!("  no answer{}", self.is_about()));
+            self.world
+                .note(&"lost", || format!("  no answer{}", self.is_about()));
             self.no_answer().await;
             return None;
         }
@@ -253,7 +253,9 @@ impl Network {
         };
         let key = fields.to_value();
         let state = self.world.state();
-        let log = state.homes[self.home].auditor.log_under(key.get("key")?.as_str()?)?;
+        let log = state.homes[self.home]
+            .auditor
+            .log_under(key.get("key")?.as_str()?)?;
         Some(Written {
             object_id: Some(log.id.clone()),
             created_at: log.created_at,
@@ -289,11 +291,13 @@ fn empty_answer(request: &Request, code: ErrorCode) -> Reply {
 #[async_trait]
 impl Store for Network {
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.read(|stale| self.world.get(self.home, class, id, stale)).await
+        self.read(|stale| self.world.get(self.home, class, id, stale))
+            .await
     }
 
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.read(|stale| self.world.find(self.home, class, query, stale)).await
+        self.read(|stale| self.world.find(self.home, class, query, stale))
+            .await
     }
 
     async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {

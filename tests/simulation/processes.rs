@@ -51,7 +51,12 @@ struct Place {
 }
 
 impl Fleet {
-    pub(crate) fn new(world: &Arc<World>, chance: &Chance, places: &[(usize, Batches)], has_policy: bool) -> Arc<Self> {
+    pub(crate) fn new(
+        world: &Arc<World>,
+        chance: &Chance,
+        places: &[(usize, Batches)],
+        has_policy: bool,
+    ) -> Arc<Self> {
         let places: Vec<Place> = places
             .iter()
             .map(|(home, batches)| Place {
@@ -144,8 +149,9 @@ impl Fleet {
         let place = self.chance.index(self.places.len());
         self.places[place].clocks.jump_to(wrong);
         self.world.saw(Seen::ClockJump);
-        self.world
-            .note(&(place, wrong), || format!("the clock of place {place} is wrong by {wrong} ms"));
+        self.world.note(&(place, wrong), || {
+            format!("the clock of place {place} is wrong by {wrong} ms")
+        });
     }
 
     /// Everything that has died runs again.
@@ -153,7 +159,8 @@ impl Fleet {
         self.world.state().died.clear();
         for place in 0..self.places.len() {
             let runs = self.running().processes[place].clone();
-            let is_dead = runs.is_none_or(|process| !self.world.tasks.is_alive(Owner::Process(process.number)));
+            let is_dead =
+                runs.is_none_or(|process| !self.world.tasks.is_alive(Owner::Process(process.number)));
             if is_dead {
                 self.start(place);
             }
@@ -168,10 +175,12 @@ impl Fleet {
         }
         let (sender, receiver) = oneshot::channel();
         let asked = call.clone();
-        self.world.tasks.spawn(Owner::Process(process.number), async move {
-            let answer = asked.made(&process.payments).await;
-            let _ = sender.send(answer);
-        });
+        self.world
+            .tasks
+            .spawn(Owner::Process(process.number), async move {
+                let answer = asked.made(&process.payments).await;
+                let _ = sender.send(answer);
+            });
         receiver.await.ok()
     }
 
@@ -187,7 +196,9 @@ async fn tell(world: Arc<World>, home: usize, log: paylog::model::ObjectId) -> R
         world.environment.sleep(world.chance.millis(100, 20_000)).await;
     }
     let fails = world.chance.happens(faults.telling_fails);
-    world.note(&(&log, fails), || format!("afterPayment of {log}{}", if fails { " fails" } else { "" }));
+    world.note(&(&log, fails), || {
+        format!("afterPayment of {log}{}", if fails { " fails" } else { "" })
+    });
     let checked = world.state().homes[home].auditor.after_payment(&log, !fails);
     if let Err(why) = checked {
         world.violated(why);

@@ -75,7 +75,9 @@ pub(crate) fn run(setting: Setting) -> Outcome {
 
 fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("?").to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("?")
+        .to_owned()
 }
 
 fn config(chance: &Chance) -> PaymentConfig {
@@ -94,14 +96,22 @@ async fn lived(setting: Setting) -> Outcome {
     let world = World::new(&chance, faults, config(&chance), setting.sabotage, setting.tells);
     world.add_home();
     let places: Vec<(usize, Batches)> = (0..chance.between(2, 3))
-        .map(|_| (0, *chance.pick(&[Batches::AllOrNothing, Batches::Separate, Batches::Separate])))
+        .map(|_| {
+            (
+                0,
+                *chance.pick(&[Batches::AllOrNothing, Batches::Separate, Batches::Separate]),
+            )
+        })
         .collect();
     world.note(&0, || format!("{plan:?} {faults:?} {places:?}"));
     let fleet = Fleet::new(&world, &chance, &places, faults.policy_refuses > 0);
     let town = Town::new(&world, &fleet, &plan, &chance);
     let life = life(&world, &fleet, &town, &plan, &chance);
     let over = Arc::clone(&world);
-    let ended = world.tasks.run(&world.chance, POLLS_MAX, || over.is_over(), life).await;
+    let ended = world
+        .tasks
+        .run(&world.chance, POLLS_MAX, || over.is_over(), life)
+        .await;
     if ended.is_none() {
         world.violated("it does not come to an end");
     }

@@ -117,7 +117,9 @@ impl<'a> Sums<'a> {
                 self.counted.remove(&receipt.log);
             }
             Call::Order { .. } => {}
-            Call::Confirm { user, amount, .. } | Call::Adjust { user, amount, .. } => self.add(user, *amount, 0),
+            Call::Confirm { user, amount, .. } | Call::Adjust { user, amount, .. } => {
+                self.add(user, *amount, 0)
+            }
             Call::Cancel { order, .. } => self.sale(order, |sale| sale.cancelled = true),
             Call::Pay { order, .. } => {
                 let twice = self.sales[order].paid.is_some();
@@ -165,7 +167,13 @@ impl<'a> Sums<'a> {
         if self.ended.insert(held.clone(), by.clone()).is_some() {
             self.world.violated(format!("{held} was ended twice"));
         }
-        let owner = self.world.state().homes[self.home].auditor.log(held).unwrap().intent.user.clone();
+        let owner = self.world.state().homes[self.home]
+            .auditor
+            .log(held)
+            .unwrap()
+            .intent
+            .user
+            .clone();
         self.add(&owner, back, -self.whole(held));
     }
 
@@ -174,13 +182,17 @@ impl<'a> Sums<'a> {
         for (held, (_, amount)) in self.held.clone() {
             let by = {
                 let state = self.world.state();
-                let by = state.homes[self.home].auditor.log_under(&format!("settle:{held}"));
+                let by = state.homes[self.home]
+                    .auditor
+                    .log_under(&format!("settle:{held}"));
                 by.map(|by| (by.id.clone(), by.intent.params["how"].clone()))
             };
             match (by, self.ended.contains_key(&held)) {
                 (None, false) | (Some(_), true) => {}
                 (Some((by, how)), false) if how == "expired" => self.end(&held, &by, amount),
-                other => self.world.violated(format!("{held} has ended and nobody knows how: {other:?}")),
+                other => self
+                    .world
+                    .violated(format!("{held} has ended and nobody knows how: {other:?}")),
             }
         }
     }
@@ -208,15 +220,21 @@ impl<'a> Sums<'a> {
             let has = (integer(&user, "account"), integer(&user, "frozen"));
             let told = self.accounts.get(&id).copied().unwrap_or_default();
             if has != told {
-                self.world
-                    .violated(format!("{id} has {has:?} (account, frozen), and was told {told:?}"));
+                self.world.violated(format!(
+                    "{id} has {has:?} (account, frozen), and was told {told:?}"
+                ));
             }
         }
     }
 
     fn shows(&self, order: &ObjectId, statuses: &[&str]) {
-        let document = self.world.get(self.home, &self.world.config.order_class, order, 0);
-        let shown = document.as_ref().and_then(|order| order.text("status")).unwrap_or_default();
+        let document = self
+            .world
+            .get(self.home, &self.world.config.order_class, order, 0);
+        let shown = document
+            .as_ref()
+            .and_then(|order| order.text("status"))
+            .unwrap_or_default();
         if !statuses.contains(&shown) {
             self.world
                 .violated(format!("{order} is {shown}, and somebody was told {statuses:?}"));

@@ -229,7 +229,11 @@ impl World {
         };
         state.note(now, &(home, class, id, &found), || {
             let shown = found.as_ref().map_or("none".to_owned(), brief);
-            format!("  store {home}: get {class}/{} → {shown}{}", short(id), stale_note(stale))
+            format!(
+                "  store {home}: get {class}/{} → {shown}{}",
+                short(id),
+                stale_note(stale)
+            )
         });
         found
     }
@@ -258,7 +262,10 @@ impl World {
     pub(crate) fn all(&self, home: usize, class: &ClassName) -> Vec<Document> {
         let state = self.state();
         let documents = state.homes[home].versions.get(class);
-        let newest = documents.into_iter().flat_map(BTreeMap::values).filter_map(VecDeque::back);
+        let newest = documents
+            .into_iter()
+            .flat_map(BTreeMap::values)
+            .filter_map(VecDeque::back);
         newest.map(|(_, document)| Document::clone(document)).collect()
     }
 }
@@ -312,7 +319,12 @@ impl State {
         (outcome, checked)
     }
 
-    fn commit(&mut self, home: usize, writes: &[Write], now: Duration) -> (CommitOutcome, Result<(), String>) {
+    fn commit(
+        &mut self,
+        home: usize,
+        writes: &[Write],
+        now: Duration,
+    ) -> (CommitOutcome, Result<(), String>) {
         let memory = self.homes[home].memory.clone();
         let atomic = memory.atomic().unwrap();
         let outcome = atomic.commit(writes.to_vec()).now_or_never().unwrap();
@@ -347,12 +359,18 @@ impl State {
         now: Duration,
     ) -> Result<(), String> {
         self.writes += 1;
-        let Home { versions, auditor, .. } = &mut self.homes[home];
+        let Home {
+            versions, auditor, ..
+        } = &mut self.homes[home];
         let id = written.object_id.clone().ok_or("a write without an id")?;
         if matches!(write.action, Action::Delete { .. }) {
             return Err(format!("{} is deleted", Target::new(&write.class, &id)));
         }
-        let versions = versions.entry(write.class.clone()).or_default().entry(id).or_default();
+        let versions = versions
+            .entry(write.class.clone())
+            .or_default()
+            .entry(id)
+            .or_default();
         let before = versions.back().map(|(_, document)| Arc::clone(document));
         versions.push_back((self.writes, Arc::new(written.fields.clone())));
         if versions.len() > VERSIONS {
@@ -423,7 +441,9 @@ fn told(outcome: &WriteOutcome) -> String {
 
 /// What matters of a document.
 fn brief(document: &Document) -> String {
-    let fields = ["objectId", "state", "outcome", "account", "frozen", "status", "refunded", "payEpoch", "paylogs"];
+    let fields = [
+        "objectId", "state", "outcome", "account", "frozen", "status", "refunded", "payEpoch", "paylogs",
+    ];
     let shown: Vec<String> = fields
         .iter()
         .filter_map(|field| Some(format!("{field}={}", document.get(*field)?)))
