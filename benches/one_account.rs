@@ -9,6 +9,7 @@
 //! and marks are pruned. With `at-once` a payment is one commit and leaves none.
 
 #![expect(
+    clippy::cast_precision_loss,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,

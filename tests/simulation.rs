@@ -62,11 +62,19 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// Runs seeds on both cores until one fails; answers that one, or how often what was seen.
-fn all(seeds: u64, sabotage: Sabotage) -> Result<BTreeMap<Seen, u64>, Box<Outcome>> {
-    let (next, seen, failed) = (
+/// What many runs came to.
+#[derive(Default)]
+struct Sum {
+    payments: usize,
+    /// In how many runs what was seen.
+    seen: BTreeMap<Seen, u64>,
+}
+
+/// Runs seeds on both cores until one fails, and answers that one.
+fn all(seeds: u64, sabotage: Sabotage) -> Result<Sum, Box<Outcome>> {
+    let (next, sum, failed) = (
         AtomicU64::new(0),
-        Mutex::new(BTreeMap::new()),
+        Mutex::new(Sum::default()),
         Mutex::new(None::<Box<Outcome>>),
     );
     std::thread::scope(|scope| {
@@ -88,9 +96,10 @@ fn all(seeds: u64, sabotage: Sabotage) -> Result<BTreeMap<Seen, u64>, Box<Outcom
                         }
                         return;
                     }
-                    let mut seen = seen.lock().unwrap();
+                    let mut sum = sum.lock().unwrap();
+                    sum.payments += outcome.payments;
                     for one in outcome.seen {
-                        *seen.entry(one).or_insert(0) += 1;
+                        *sum.seen.entry(one).or_insert(0) += 1;
                     }
                 }
             });
@@ -98,7 +107,7 @@ fn all(seeds: u64, sabotage: Sabotage) -> Result<BTreeMap<Seen, u64>, Box<Outcom
     });
     match failed.into_inner().unwrap() {
         Some(failed) => Err(failed),
-        None => Ok(seen.into_inner().unwrap()),
+        None => Ok(sum.into_inner().unwrap()),
     }
 }
 
@@ -124,8 +133,8 @@ fn whatever_goes_wrong() {
     }
     let seeds = number("PAYLOG_SEEDS").unwrap_or(SEEDS);
     match all(seeds, Sabotage::None) {
-        Ok(seen) => {
-            println!("{seeds} seeds: {seen:?}");
+        Ok(Sum { payments, seen }) => {
+            println!("{seeds} seeds, {payments} payments; seen in how many: {seen:?}");
             let missing: Vec<&Seen> = Seen::ALL.iter().filter(|one| !seen.contains_key(one)).collect();
             assert!(missing.is_empty() || seeds < SEEDS, "never seen: {missing:?}");
         }

@@ -6,6 +6,7 @@
 
 #![expect(
     clippy::print_stdout,
+    clippy::cast_precision_loss,
     clippy::unwrap_used,
     clippy::disallowed_methods,
     reason = "a benchmark prints, measures time, and fails by panicking"

@@ -164,7 +164,7 @@ impl Ending {
 }
 
 /// What a panic said.
-fn panic_text<'a>(panic: &'a (dyn Any + Send)) -> &'a str {
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a text")

@@ -250,6 +250,7 @@ fn malformed(text: &str) -> CloudError {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "so that a literal can be given")]
     fn parse(value: Value) -> Result<AuthData, CloudError> {
         AuthData::parse(&value)
     }

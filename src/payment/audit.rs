@@ -152,11 +152,11 @@ impl<'a> Audit<'a> {
         let mut pass = 1;
         loop {
             let (report, judged) = self.pass(pass, judge).await?;
-            match judged.next(pass.saturating_add(1) >= self.passes) {
-                Ok(next) => judge = next,
-                Err(judged) => return Ok(finish(report, judged)),
+            if judged.is_done() {
+                return Ok(finish(report, judged));
             }
             pass = pass.saturating_add(1);
+            judge = judged.next(pass >= self.passes);
         }
     }
 

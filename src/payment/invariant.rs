@@ -107,7 +107,7 @@ impl Totals {
 ///
 /// # Errors
 /// The difference to be reported: such a log accounts for nothing.
-pub fn read_log(document: &Document, rules: &Rules) -> Result<Log, Option<Difference>> {
+pub fn read_log(document: &Document, rules: &Rules) -> Result<Log, Option<Box<Difference>>> {
     let read = match Log::from_document(document, rules) {
         Err(ProtocolError::Moved(_)) => {
             let mut before = document.clone();
@@ -124,7 +124,7 @@ pub fn read_log(document: &Document, rules: &Rules) -> Result<Log, Option<Differ
                 .get(field)
                 .map_or_else(|| "nothing".to_owned(), ToString::to_string)
         };
-        Some(match error {
+        let difference = match error {
             ProtocolError::Malformed { field, expected } => {
                 Difference::of_log(rules, &log, &field, &expected, &shown(&field))
             }
@@ -135,7 +135,8 @@ pub fn read_log(document: &Document, rules: &Rules) -> Result<Log, Option<Differ
             | ProtocolError::UnexpectedInput { .. } => {
                 Difference::of_log(rules, &log, "*", "a log", &error.to_string())
             }
-        })
+        };
+        Some(Box::new(difference))
     })
 }
 

@@ -10,6 +10,7 @@ use paylog::environment::Environment;
 use serde_json::{Value, json};
 
 use crate::support::program::{As, Server, run, stderr, stdout};
+use crate::support::skip::say_skipped;
 
 struct Shop {
     server: Server,
@@ -423,9 +424,9 @@ impl Drop for SmallDisk {
 async fn a_full_disk_answers_503_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path()) else {
-        println!(
-            "SKIPPED a_full_disk_answers_503_and_loses_nothing: this user cannot mount a small file system"
-        );
+        say_skipped(format_args!(
+            "the full disk: this user cannot mount a small file system"
+        ));
         return;
     };
     let data = disk.0.join("data");

@@ -1,6 +1,6 @@
 //! The examples, as a newcomer runs them. `cargo test` builds them; a run of this binary alone may have to do without.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::beside::forwarder;
 use crate::support::program::{As, Server, address_of, keys, poll, program, terminate};
+use crate::support::skip::say_skipped;
 
 /// The program of an example, with an environment that says nothing about LeanCloud; `None`, said aloud, where it is
 /// not built.
@@ -20,11 +21,9 @@ fn example(name: &str) -> Option<Command> {
             "the examples must be built: {}",
             path.display()
         );
-        writeln!(
-            std::io::stderr(),
-            "SKIPPED: the example {name} is not built: cargo build --examples"
-        )
-        .unwrap();
+        say_skipped(format_args!(
+            "the example {name} is not built: cargo build --examples"
+        ));
         return None;
     }
     let mut command = Command::new(path);

@@ -450,7 +450,8 @@ async fn cost(store: &SqliteStore, query: &Query, principal: &Principal) -> Dura
 // compat: index.fast
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_by_an_index_is_fast_among_many_objects() {
-    let objects: i64 = std::env::var("PAYLOG_OBJECTS").map_or(10_000, |count| count.parse().unwrap());
+    let objects: i64 =
+        std::env::var_os("PAYLOG_OBJECTS").map_or(10_000, |count| count.to_str().unwrap().parse().unwrap());
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let indexes = vec![

@@ -4,7 +4,6 @@
 //! `.ci/run` installs the SDKs and sets `PAYLOG_SDK_REQUIRED`. Elsewhere a test whose SDK is absent says so and does
 //! nothing. To install them by hand: `.ci/sdk`.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +20,8 @@ use paylog::storage::{FolderFiles, SqliteStore};
 use paylog::store::Database;
 use serde_json::{Value, json};
 use tokio::process::Command;
+
+use crate::support::skip::say_skipped;
 
 /// How long all cases of one SDK may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -172,13 +173,9 @@ fn is_there(sdk: &str, file: &Path) -> bool {
         "the {sdk} SDK must be installed (.ci/sdk): {} is absent",
         file.display()
     );
-    // Past the capture of the test runner, so that it is seen.
-    let mut stderr = std::io::stderr();
-    writeln!(
-        stderr,
-        "SKIPPED: the {sdk} SDK is not installed; .ci/sdk installs it"
-    )
-    .unwrap();
+    say_skipped(format_args!(
+        "the {sdk} SDK is not installed; .ci/sdk installs it"
+    ));
     false
 }
 

@@ -3,7 +3,7 @@
 //!
 //! The SDKs lie where `.ci/run` installs them; elsewhere a test whose SDK is absent says so, and does nothing.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::beside::forwarder;
 use crate::support::program::{As, Server, poll};
+use crate::support::skip::say_skipped;
 
 /// Where the SDKs are installed: beside what cargo builds.
 fn installed(path: &str) -> PathBuf {
@@ -29,13 +30,7 @@ fn find(sdk: &str, path: &str) -> Option<PathBuf> {
         "the {sdk} must be installed: {} is absent",
         path.display()
     );
-    // Past the capture of the test runner, so that it is seen.
-    writeln!(
-        std::io::stderr(),
-        "SKIPPED: the {sdk} is not installed in {}",
-        path.display()
-    )
-    .unwrap();
+    say_skipped(format_args!("the {sdk} is not installed in {}", path.display()));
     None
 }
 

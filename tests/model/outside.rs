@@ -54,7 +54,10 @@ impl World {
 
     fn givings_up(&self, tables: &mut Tables, store: Number, stored: &Store) -> Vec<(Outside, Landed)> {
         let mut all = Vec::new();
-        for home in (0..self.homes()).filter(|home| self.sweeps(tables, stored, *home)) {
+        for home in 0..self.homes() {
+            if !self.sweeps(tables, stored, home) {
+                continue;
+            }
             for log in 0..stored.effects.len() {
                 let facts = tables.fact(stored.newest(self.place_of_log(home, log)));
                 let Some(open) = facts.log.clone().filter(|_| facts.state == 1) else {

@@ -177,7 +177,7 @@ impl Scribe<'_> {
         let kinds = if depth > 5 { 8 } else { 13 };
         match self.byte() % kinds {
             0 => Value::Null,
-            1 => Value::Bool(self.byte() % 2 == 0),
+            1 => Value::Bool(self.byte().is_multiple_of(2)),
             2 => json!(i64::from(self.byte()) - 100),
             3 => json!([i64::MIN, i64::MAX, 0, 1 << 53, -1][usize::from(self.byte()) % 5]),
             4 => json!([0.5, -0.0, 1e300, 1e-300, 9.3e18][usize::from(self.byte()) % 5]),
@@ -198,7 +198,7 @@ fn scribe(bytes: &[u8]) -> Scribe<'_> {
 /// Shows `see` bytes, at most so many at once, until the time is over. What it answers with true led somewhere, and is
 /// shown again with small changes.
 fn fuzz(length_max: usize, mut see: impl FnMut(&[u8]) -> bool) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let number = |name: &str| std::env::var_os(name).and_then(|text| text.to_str()?.parse().ok());
     let environment = Environment::system();
     let seed = number("PAYLOG_SEED").unwrap_or_else(|| u64::from_be_bytes(environment.random()));
     println!("PAYLOG_SEED={seed}");
@@ -439,7 +439,7 @@ fn request(bytes: &[u8]) -> Request<Body> {
             "order", "limit", "keys", "include", "count", "skip", "cursor", "scan_key", "cql", "pvalues",
             "new",
         ] {
-            if scribe.byte() % 6 == 0 {
+            if scribe.byte().is_multiple_of(6) {
                 let word: String = scribe.word().bytes().map(|byte| format!("%{byte:02x}")).collect();
                 uri.push_str(&format!("&{name}={word}"));
             }

@@ -86,6 +86,7 @@ pub(crate) enum Call {
 
 /// What is answered where all is well.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there are few of them")]
 pub(crate) enum Told {
     Payment(Receipt),
     Order(OrderReceipt),

@@ -299,7 +299,7 @@ impl Errand {
             trade_no: trade_no.to_owned(),
         };
         let paid = (number.to_owned(), amount);
-        self.town.world.is_paid(trade_no, paid);
+        self.town.world.is_paid(trade_no, &paid);
         let _ = self.insist(&call).await;
         while self.chance.happens(300) {
             self.at_once(&call);

@@ -118,7 +118,7 @@ impl<'a> Sums<'a> {
             }
             Call::Order { .. } => {}
             Call::Confirm { user, amount, .. } | Call::Adjust { user, amount, .. } => {
-                self.add(user, *amount, 0)
+                self.add(user, *amount, 0);
             }
             Call::Cancel { order, .. } => self.sale(order, |sale| sale.cancelled = true),
             Call::Pay { order, .. } => {

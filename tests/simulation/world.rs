@@ -157,7 +157,7 @@ impl World {
     }
 
     /// A gateway has been paid.
-    pub(crate) fn is_paid(&self, trade_no: &str, paid: (String, i64)) {
+    pub(crate) fn is_paid(&self, trade_no: &str, paid: &(String, i64)) {
         for home in &mut self.state().homes {
             home.auditor.trades.insert(trade_no.to_owned(), paid.clone());
         }

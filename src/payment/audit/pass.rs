@@ -56,18 +56,17 @@ impl Judge {
         }
     }
 
+    /// Whether there is nothing left to find.
+    pub(super) fn is_done(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
     /// For the next pass.
-    ///
-    /// # Errors
-    /// This one, where there is nothing left to find.
-    pub(super) fn next(self, is_last: bool) -> Result<Self, Self> {
-        if self.candidates.is_empty() {
-            return Err(self);
-        }
-        Ok(Self {
+    pub(super) fn next(self, is_last: bool) -> Self {
+        Self {
             before: Some(self.candidates),
             ..Self::first(is_last)
-        })
+        }
     }
 
     fn judge(&mut self, target: &Target, document: Option<&Document>, finding: Finding) -> io::Result<()> {
@@ -147,7 +146,7 @@ impl Reading {
                 }
                 Err(difference) => {
                     self.totals.logs = self.totals.logs.saturating_add(1);
-                    difference
+                    difference.map(|difference| *difference)
                 }
             };
             if let Some(difference) = wrong {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paylog::environment::Environment;
-use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Test, Update, Value};
+use paylog::model::{
+    ClassName, CloudError, Document, Filter, ObjectId, Principal, Query, Test, Update, Value,
+};
 use paylog::payment::invariant::Difference;
 use paylog::payment::service::Receipt;
 use paylog::payment::{audit, recovery, setup};
@@ -317,7 +319,10 @@ async fn what_the_sweeper_looks_for_is_found_by_indexes() {
         (logs, recovery::expired_holds(now)),
     ] {
         let query = Query::new(filter).order_by("objectId").limit(500);
-        let plan = store.explain(class, &query).unwrap().join("; ");
+        let plan = store
+            .explain(class, &query, &Principal::Master)
+            .unwrap()
+            .join("; ");
         // By the ids of all documents, one after the other.
         assert!(
             !plan.contains("SCAN") && !plan.contains("autoindex"),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{As, pointer, start};
 
+#[expect(clippy::needless_pass_by_value, reason = "so that a literal can be given")]
 fn request(method: &str, path: &str, body: Value) -> Value {
     json!({"method": method, "path": format!("/1.1{path}"), "body": body})
 }

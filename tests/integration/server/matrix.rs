@@ -191,7 +191,7 @@ fn acl_of(world: &World, grants: &Grants) -> Option<Value> {
 async fn guarded_objects(world: &World) -> (Vec<Guarded>, String) {
     let mut objects = Vec::new();
     for (n, grants) in all_grants().into_iter().enumerate() {
-        let longitude = n as f64 / 100.0;
+        let longitude = f64::from(u16::try_from(n).unwrap()) / 100.0;
         let at = json!({"__type": "GeoPoint", "latitude": 10.0, "longitude": longitude});
         let mut body = json!({"n": n, "at": at, "tag": format!("tag {n}")});
         if let Some(acl) = acl_of(world, &grants) {
@@ -352,7 +352,7 @@ async fn an_acl_holds_on_every_path() {
         // On their own, a third of them for each caller: all would take long.
         for object in objects
             .iter()
-            .filter(|object| (object.n + caller as usize) % 3 == 0)
+            .filter(|object| (object.n + caller as usize).is_multiple_of(3))
         {
             one_object(&world, caller, object).await;
         }

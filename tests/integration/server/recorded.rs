@@ -124,6 +124,7 @@ fn updated(name: &str) -> Value {
 }
 
 /// An object with its id and times.
+#[expect(clippy::needless_pass_by_value, reason = "so that a literal can be given")]
 fn object(name: &str, fields: Value) -> Value {
     let mut object = json!({"objectId": format!("{{{name}}}"), "createdAt": "<time>", "updatedAt": "<time>"});
     for (key, value) in fields.as_object().unwrap() {

@@ -7,11 +7,11 @@ use crate::model::{Document, ErrorCode, Filter, ObjectId, Timestamp, Update};
 use crate::payment::effect::Write;
 use crate::payment::leg::Target;
 use crate::payment::log::{EXPIRES_AT, Log, LogState};
-use crate::payment::order::{Order, OrderStatus};
+use crate::payment::order::Order;
 use crate::payment::service::Payments;
 use crate::payment::service::background::next_page;
 use crate::payment::service::endings::{End, How};
-use crate::payment::{Kind, Refusal, recovery};
+use crate::payment::{Refusal, recovery};
 
 /// Orders and recharges that are expired at once.
 const EXPIRIES_AT_ONCE: usize = 16;
