@@ -231,7 +231,7 @@ pub(crate) struct StuckArguments {
 pub(crate) struct ResumeArguments {
     /// The id of the payment's log, from `paylog stuck`
     #[arg(value_name = "LOG")]
-    pub(crate) log: String,
+    pub(crate) payment: String,
     /// Credit money that has arrived with another amount than was asked for: as much as has arrived
     #[arg(long)]
     pub(crate) credit: bool,
@@ -248,7 +248,7 @@ pub(crate) struct ResumeArguments {
 pub(crate) struct CancelArguments {
     /// The id of the payment's log, from `paylog stuck`
     #[arg(value_name = "LOG")]
-    pub(crate) log: String,
+    pub(crate) payment: String,
     /// Why; told to whoever asks for the payment again
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,

@@ -83,7 +83,7 @@ pub(crate) async fn resume(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let log = log_id(&arguments.log)?;
+    let log = log_id(&arguments.payment)?;
     let credit = arguments.credit;
     let operator = Operator::open(app, home, config, Keys::read(variables)?, environment).await?;
     let operated = operator
@@ -106,7 +106,7 @@ pub(crate) async fn cancel(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let log = log_id(&arguments.log)?;
+    let log = log_id(&arguments.payment)?;
     let (reason, returned) = (arguments.reason.as_deref(), arguments.returned);
     let mut asked = json!({"log": log, "returned": returned});
     if let (Some(reason), Some(asked)) = (reason, asked.as_object_mut()) {

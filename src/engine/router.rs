@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use serde_json::json;
@@ -105,7 +106,8 @@ impl Engine {
                 .route(&format!("{prefix}/{{*path}}"), any(handle));
         }
         if self.shared.queue.is_some() {
-            router = router.merge(queue_routes());
+            let named = middleware::from_fn_with_state(self.clone(), with_request_id);
+            router = router.merge(queue_routes().layer(named));
         }
         router.layer(cors_layer()).with_state(self.clone())
     }
@@ -205,6 +207,16 @@ async fn metrics_page(State(engine): State<Engine>, headers: HeaderMap) -> Respo
         },
         _ => CloudError::unauthorized().into_response(),
     }
+}
+
+/// Gives an answer the id of its request.
+async fn with_request_id(State(engine): State<Engine>, request: Request, next: Next) -> Response {
+    let id = engine.shared.request_id(request.headers());
+    let mut response = next.run(request).await;
+    if let Ok(id) = HeaderValue::try_from(&*id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
 }
 
 async fn handle(State(engine): State<Engine>, request: Request) -> Response {

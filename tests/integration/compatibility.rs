@@ -289,6 +289,12 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("hook.before_update", "may refuse, changes nothing"),
             ("hook.before_delete", "may refuse"),
             ("hook.after", "run behind the answer"),
+            ("hook.on_login", "`onLogin` may refuse a login"),
+            (
+                "hook.on_auth_data",
+                "`onAuthData` may refuse a login by `authData`, and change it",
+            ),
+            ("hook.on_verified", "`onVerified` is told"),
             ("hook.error", "142 with the text, in a batch too"),
             (
                 "hook.ignore",

@@ -169,7 +169,7 @@ fn what_cannot_be_opened_is_named() {
         "{error}"
     );
     assert!(
-        error.to_string().contains("99") && error.to_string().contains("up to 1"),
+        error.to_string().contains("99") && error.to_string().contains("up to 2"),
         "{error}"
     );
     let error = SqliteStore::open_read_only(&at("newer"), Environment::system()).unwrap_err();

@@ -139,8 +139,9 @@ async fn life(world: &Arc<World>, fleet: &Arc<Fleet>, town: &Arc<Town>, plan: &P
     world.heal();
     fleet.revive();
     closes(world, 0).await;
-    for late in std::mem::take(&mut world.state().at_the_end) {
-        arrive_late(world, late.0, &late.1);
+    let late = std::mem::take(&mut world.state().at_the_end);
+    for (home, request) in late {
+        arrive_late(world, home, &request);
     }
     closes(world, 0).await;
     town.settle(&chance.fork(8)).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::HeaderValue;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -18,7 +18,7 @@ use super::health::{self, Health};
 use crate::cli::terminal;
 use crate::engine::{self, ServeOptions};
 use crate::environment::Environment;
-use crate::http::json_response;
+use crate::http::{REQUEST_ID, json_response, new_request_id};
 use crate::model::CloudError;
 use crate::telemetry::Counters;
 
@@ -27,8 +27,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// … and so long for what goes on behind the answers.
 pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(2);
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Takes the port.
 ///
@@ -75,11 +73,10 @@ struct Around {
 async fn counted(State(around): State<Around>, request: Request, next: Next) -> Response {
     around.counters.request();
     let mut response = next.run(request).await;
-    if !response.headers().contains_key(REQUEST_ID) {
-        let id = format!("{:016x}", u64::from_be_bytes(around.environment.random()));
-        if let Ok(id) = HeaderValue::try_from(id) {
-            response.headers_mut().insert(REQUEST_ID, id);
-        }
+    if !response.headers().contains_key(REQUEST_ID)
+        && let Ok(id) = HeaderValue::try_from(new_request_id(&around.environment))
+    {
+        response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }

@@ -189,7 +189,7 @@ async fn a_log_whose_legs_do_not_add_up() {
 
 #[tokio::test]
 async fn an_amount_that_is_none() {
-    for amount in [json!(-100), json!(99.5), json!("100")] {
+    for amount in [json!(-100), json!(99.5)] {
         let books = Books::new(Batches::Separate).await;
         books
             .write(

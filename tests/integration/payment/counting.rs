@@ -162,7 +162,7 @@ const PATHS: [(Call, &[&str], &[&str]); 15] = [
         &["write Log", "write Order", "write _User", "batch Log Order"],
         &["commit Log Order _User", "write Order"],
     ),
-    // Whether a refund was the last is asked of the order: it says no.
+    // Whether a refund was the last is asked of the order, by a write that changes nothing: it says no.
     (
         Call::PartialRefund,
         &[
@@ -170,9 +170,9 @@ const PATHS: [(Call, &[&str], &[&str]); 15] = [
             "write Order",
             "write _User",
             "batch Log Order",
-            "read",
+            "write Order",
         ],
-        &["commit Log Order _User", "write Order", "read"],
+        &["commit Log Order _User", "write Order", "write Order"],
     ),
     (
         Call::RefundFromPayees,

@@ -1,0 +1,88 @@
+//! Holds, and the log that may end one.
+
+use super::*;
+
+/// The one log that may end the hold `H`.
+fn capture(request_key: Option<&str>) -> Draft {
+    let taken = Leg::new(user("u")).adding("frozen", Amount::new(1).unwrap().debit());
+    Draft::new(Intent {
+        key: "settle:H".into(),
+        request_key: request_key.map(ToOwned::to_owned),
+        kind: Kind::Settle,
+        order: None,
+        amount: Amount::new(1),
+        legs: Legs::new(vec![taken, give("p", 1)]).unwrap(),
+        ..purchase(vec![]).intent
+    })
+}
+
+/// The fields of the log that is to be created.
+fn created(script: &Script) -> Value {
+    let created = match &script.asked {
+        Next::Ask(Effect::Write(write)) => Some(write),
+        Next::Ask(Effect::Commit(writes)) => writes.first(),
+        _ => None,
+    };
+    let Some(Write::Create { fields, .. }) = created else {
+        panic!("{:?}", script.asked)
+    };
+    fields.to_value()
+}
+
+#[test]
+fn a_refused_end_does_not_take_the_key_of_the_end() {
+    let there = [json!({"objectId": "u"}), json!({"objectId": "p"})];
+    for manner in [Manner::Stepwise, Manner::AtOnce] {
+        let begin = |key| Script::fresh(manner, capture(key));
+        let refused = begin(Some("u:settle:k")).documents(&[json!({"objectId": "u"}), Value::Null]);
+        let log = created(&refused);
+        assert_eq!(
+            (&log["key"], &log["outcome"]),
+            (&json!("u:settle:k"), &json!("failed"))
+        );
+        let kept = refused.applied(json!({"objectId": "G"})).asks("Closed");
+        assert_eq!(kept.log().intent.key, "u:settle:k");
+        // Nobody knows whether the refusal stands: from the beginning, and this time the payee is there.
+        let again = begin(Some("u:settle:k"))
+            .documents(&[json!({"objectId": "u"}), Value::Null])
+            .unknown()
+            .documents(&there);
+        assert_eq!(created(&again)["key"], "settle:H");
+        // Nobody's key stands beside it: there is nothing that a refusal could stand under.
+        let keyless = begin(None).documents(&[json!({"objectId": "u"}), Value::Null]);
+        assert!(
+            short(&keyless.asked).starts_with("Stuck(NoDocument("),
+            "{}",
+            short(&keyless.asked)
+        );
+    }
+    // The payee went after it was read.
+    for (key, expected) in [
+        (Some("u:settle:k"), r#"create Log 5 "failed""#),
+        (None, "Stuck(NoDocument("),
+    ] {
+        let refused = Script::fresh(Manner::AtOnce, capture(key))
+            .documents(&there)
+            .feed(Input::Committed(Commit::Refused(2, Outcome::NotMatched)))
+            .documents(&[Value::Null]);
+        assert!(
+            short(&refused.asked).starts_with(expected),
+            "{}",
+            short(&refused.asked)
+        );
+    }
+}
+
+#[test]
+fn a_hold_says_when_it_expires() {
+    for manner in [Manner::Stepwise, Manner::AtOnce] {
+        let hold = Draft {
+            expires_at: Some(Timestamp::EPOCH),
+            ..capture(None)
+        };
+        let script =
+            Script::fresh(manner, hold).documents(&[json!({"objectId": "u"}), json!({"objectId": "p"})]);
+        let date = json!({"__type": "Date", "iso": "1970-01-01T00:00:00.000Z"});
+        assert_eq!(created(&script)["expiresAt"], date);
+    }
+}

@@ -1,0 +1,149 @@
+//! Payments that wait for an operator, and what operators do with them.
+
+use super::*;
+
+#[test]
+fn somebody_who_asks_again_takes_a_stuck_log_back_and_counts_from_the_beginning() {
+    let mut found = stored(&purchase(vec![take("u", 100)]), LogState::Ordered);
+    found.insert("stuck".into(), json!("no answer"));
+    let log = Log::from_document(&found, &rules()).unwrap();
+    let claims = |payment: Payment| {
+        let script = Script::new(payment).documents(&[json!({"objectId": "u"}), order()]);
+        short(&script.asked)
+    };
+    let counted = CLAIM.replacen(r#"{"__op":"Increment","amount":1}"#, "0", 1);
+    let begun = format!(
+        r#"{},"stuck":{{"__op":"Delete"}}}}"#,
+        counted.strip_suffix('}').unwrap()
+    );
+    assert_eq!(claims(Payment::resumed(&rules(), worker(), log.clone())), begun);
+    assert_eq!(claims(Payment::recovered(&rules(), worker(), log)), CLAIM);
+}
+
+/// A script that stands right after the claim of somebody who wants a log cancelled.
+fn cancelled(legs: Vec<Leg>) -> Script {
+    let log = Log::from_document(&stored(&purchase(legs), LogState::Ordered), &rules()).unwrap();
+    let reason = Refusal::new(ErrorCode::NOT_PAYABLE, "Cancelled.");
+    let script = Script::new(Payment::cancelled(&rules(), worker(), log, reason));
+    let targets = script.payment.as_ref().unwrap().targets().unwrap();
+    let documents: Vec<_> = targets
+        .iter()
+        .map(|target| json!({"objectId": target.id, "status": "pending"}))
+        .collect();
+    let claim =
+        CLAIM
+            .replacen(r#"{"$lt":5}"#, r#"{"$lt":2}"#, 1)
+            .replacen(r#""amount":1"#, r#""amount":0"#, 1);
+    let claim = format!(
+        r#"{},"cancel":"9006 Cancelled."}}"#,
+        claim.strip_suffix('}').unwrap()
+    );
+    script.documents(&documents).asks(&claim)
+}
+
+const FAIL_CANCELLED: &str = r#"Log/G {"state":1} -> {"state":5,"outcome":"failed","reason":"9006 Cancelled.","stuck":{"__op":"Delete"}}"#;
+
+#[test]
+fn an_operator_cancels_by_refusing_a_leg() {
+    let script = cancelled(vec![take("u", 100)])
+        .applied(json!({"state": 1, "claims": 1}))
+        .asks(&refusal_of("u"))
+        .applied(json!({}))
+        .asks(FAIL_CANCELLED)
+        .applied(json!({}))
+        .asks("Closed");
+    assert_eq!(script.log().refusal.as_ref().unwrap().text, "Cancelled.");
+    // Pruned meanwhile: from step 1, and claimed again.
+    cancelled(vec![take("u", 100)])
+        .applied(json!({"state": 1}))
+        .not_matched()
+        .asks("read Reason _User/u")
+        .documents(&[json!({"objectId": "u", "payEpoch": 1})])
+        .asks(&format!("EpochMoved: {READ}"));
+    // Refused before, by anyone.
+    cancelled(vec![take("u", 100)])
+        .applied(json!({"state": 1}))
+        .not_matched()
+        .documents(&[json!({"objectId": "u", "paylogs": ["G", "void:G"]})])
+        .asks(FAIL_CANCELLED);
+}
+
+#[test]
+fn legs_applied_before_a_cancellation_are_taken_back() {
+    cancelled(vec![take("u", 10), take("v", 20), give("x", 30)])
+        .applied(json!({"state": 1}))
+        .asks(&refusal_of("u"))
+        .not_matched()
+        .documents(&[json!({"objectId": "u", "paylogs": ["G"]})])
+        .asks(&refusal_of("v"))
+        .applied(json!({}))
+        .asks(&reversal_of("u", 10))
+        .applied(json!({}))
+        .asks(FAIL_CANCELLED);
+}
+
+#[test]
+fn secured_money_is_not_cancelled() {
+    // Every conditional leg is applied.
+    cancelled(vec![take("u", 100), give("x", 100)])
+        .applied(json!({"state": 1}))
+        .not_matched()
+        .documents(&[json!({"objectId": "u", "paylogs": ["G"]})])
+        .asks("Secured");
+    // Nothing of it can be refused.
+    cancelled(vec![give("x", 100)])
+        .applied(json!({"state": 1}))
+        .asks("Secured");
+    // The log says so.
+    let draft = purchase(vec![take("u", 100)]);
+    for state in [LogState::Funded, LogState::Applied, LogState::Settled] {
+        cancelled(vec![take("u", 100)])
+            .not_matched()
+            .asks("read Reason Log/G")
+            .documents(&[stored(&draft, state).into_value()])
+            .asks("Secured");
+    }
+    let mut closed = stored(&draft, LogState::Closed);
+    closed.insert("outcome".into(), json!("failed"));
+    cancelled(vec![take("u", 100)])
+        .not_matched()
+        .documents(&[closed.into_value()])
+        .asks("Closed");
+    // It goes on to its end, and nothing is left of the wish.
+    let mut found = stored(&draft, LogState::Ordered);
+    found.insert("cancel".into(), json!("9006 Cancelled."));
+    let log = Log::from_document(&found, &rules()).unwrap();
+    let script = Script::new(Payment::recovered(&rules(), worker(), log))
+        .documents(&[json!({"objectId": "u"}), order()])
+        .applied(json!({"state": 1}))
+        .asks(&debit_of("u", 100))
+        .not_matched()
+        .documents(&[json!({"objectId": "u", "paylogs": ["G"]})])
+        .asks(&format!(
+            "batch {}",
+            record().replacen(
+                r#""stuck":{"__op":"Delete"}"#,
+                r#""stuck":{"__op":"Delete"},"cancel":{"__op":"Delete"}"#,
+                1
+            )
+        ))
+        .outcomes(vec![
+            Outcome::Applied(Document::new()),
+            Outcome::Applied(Document::new()),
+        ])
+        .asks("settled");
+    assert_eq!(script.log().refusal, None);
+}
+
+#[test]
+fn whoever_closes_a_cancelled_log_gives_the_operators_reason() {
+    let mut found = stored(&purchase(vec![take("u", 100)]), LogState::Ordered);
+    found.insert("cancel".into(), json!("9006 Cancelled."));
+    let log = Log::from_document(&found, &rules()).unwrap();
+    Script::new(Payment::recovered(&rules(), worker(), log))
+        .documents(&[json!({"objectId": "u"}), order()])
+        .applied(json!({"state": 1}))
+        .not_matched()
+        .documents(&[json!({"objectId": "u", "paylogs": ["G", "void:G"]})])
+        .asks(FAIL_CANCELLED);
+}
