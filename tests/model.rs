@@ -255,6 +255,7 @@ fn withdrawals() {
 fn adjustments() {
     let seen = [Seen::Success, Seen::Refusal, Seen::Pruned, Seen::Unknown];
     holds(Scenario::adjusting(Stepwise, 0).with_workers(1).seeing(&seen));
+    let seen = [Seen::Success, Seen::Refusal, Seen::Unknown];
     holds(
         Scenario::adjusting(AtOnce, -1)
             .with_workers(1)
@@ -487,6 +488,7 @@ fn no_rule_of_a_move_can_be_left_out() {
         Scenario::one_account(AtOnce)
             .with_workers(1)
             .with_top_up(0, 1)
+            .with_repeats()
             .poor()
             .moving(1)
             .without(Control::EpochInRefusal)

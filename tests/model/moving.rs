@@ -470,6 +470,14 @@ impl World {
     }
 
     /// No document is in use in both stores.
+    /// Created at the old home too late to be brought over: it moves nothing there, as all that it could touch is fenced.
+    pub(crate) fn is_stranded(&self, tables: &Tables, store: &Store, log: usize) -> bool {
+        self.homes() > 1
+            && decision_of(tables, store).resolution == Resolution::Final
+            && store.newest(self.place_of_log(NEW, log)) == ABSENT
+            && store.effects[log].iter().all(|effect| *effect == (0, 0))
+    }
+
     pub(crate) fn at_one_home(&self, tables: &Tables, store: &Store) -> bool {
         self.homes() == 1
             || self.indices(store).all(|index| {

@@ -333,8 +333,10 @@ fn told(view: &View<'_>, told: u16) -> bool {
 fn unique(view: &View<'_>) -> bool {
     let count = |is: &dyn Fn(&Log) -> bool| {
         let succeeded = |log: &Log| log.verdict == Some(Verdict::Succeeded) || log.state == LogState::Funded;
-        view.logs()
-            .filter(|facts| facts.log.as_ref().is_some_and(|log| succeeded(log) && is(log)))
+        let facts = view.logs().enumerate();
+        facts
+            .filter(|(_, facts)| facts.log.as_ref().is_some_and(|log| succeeded(log) && is(log)))
+            .filter(|(log, _)| !view.world.is_stranded(view.tables, view.store, *log))
             .count()
     };
     let trades = ["T", "U"];
