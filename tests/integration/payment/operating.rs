@@ -361,6 +361,7 @@ async fn a_payment_that_nobody_survives_is_left_to_an_operator() {
     let dead = Update::new()
         .set("state", 1)
         .delete("outcome")
+        .delete("claimedUntil")
         .set("claims", 2 * most);
     write(&bank, &hold, dead).await;
     bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
