@@ -389,11 +389,21 @@ fn to_oneself() {
     holds(Scenario::to_oneself().seeing(&[Seen::Success]));
 }
 
+/// The largest of those that are always explored.
+#[test]
+fn more_than_a_million_states() {
+    holds(Scenario::attempts(Stepwise, Stepwise, true).named("pay or cancel, two workers"));
+    holds(
+        Scenario::purchase(Stepwise)
+            .with_workers(3)
+            .named("purchase, three workers"),
+    );
+}
+
 #[test]
 #[ignore = "millions of states; takes minutes"]
 fn at_large() {
     holds(Scenario::recharge(Stepwise, &["T", "U"]).named("recharge, two numbers, two workers"));
-    holds(Scenario::attempts(Stepwise, Stepwise, true).named("pay or cancel, two workers"));
     holds(Scenario::hold(Stepwise, [capture_part, release]).named("hold, two workers"));
 }
 
@@ -421,11 +431,6 @@ fn stale_reads_at_large() {
         Scenario::recharge(Stepwise, &["T"])
             .with_stale(1)
             .named("recharge, stale reads"),
-    );
-    holds(
-        Scenario::purchase(Stepwise)
-            .with_workers(3)
-            .named("purchase, three workers"),
     );
 }
 
