@@ -1,6 +1,5 @@
-//! The queue, and a job at its hour. Start it with `cargo run --example reminders`: it keeps its data in
-//! `./paylog-data`. A file `cron.yaml` in the working folder has `countReminders` called every night:
-//! `jobs: [{name: nightly, function: countReminders, cron: 0 0 3 * * ?}]`
+//! The queue, and a job at its hour: `cargo run --example reminders`. A file `cron.yaml` in the working folder has
+//! `countReminders` called every night: `jobs: [{name: nightly, function: countReminders, cron: 0 0 3 * * ?}]`
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +17,13 @@ struct Reminder {
 }
 
 /// Answers once the task is on disk: it runs then, however often the process is killed.
-async fn remind_me(
-    cloud: Cloud,
-    Params(asked): Params<Reminder>,
-    _: CurrentUser,
-) -> Result<String, CloudError> {
+async fn remind_me(cloud: Cloud, Params(it): Params<Reminder>, _: CurrentUser) -> Result<String, CloudError> {
     let options = TaskOptions {
-        delay: asked.seconds.saturating_mul(1000),
+        delay: it.seconds.saturating_mul(1000),
         attempts: 3,
         ..TaskOptions::new()
     };
-    cloud.enqueue("remind", &asked, &options).await
+    cloud.enqueue("remind", &it, &options).await
 }
 
 #[derive(Deserialize)]

@@ -216,11 +216,12 @@ impl Client {
             insert("x-lc-session", token.expose_secret(), true)?;
         }
         let depth = hook_depth::current();
-        if depth > 0 {
-            insert(hook_depth::HEADER, &depth.to_string(), false)?;
-        }
         if let Some(key) = &shared.hook_key {
             insert("x-lc-hook-key", key.expose_secret(), true)?;
+        }
+        // Whoever holds the hook key may be inside of a hook, and says so, or that it is not.
+        if depth > 0 || shared.hook_key.is_some() {
+            insert(hook_depth::HEADER, &depth.to_string(), false)?;
         }
         Ok(headers)
     }

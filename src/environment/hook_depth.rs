@@ -1,7 +1,8 @@
 //! How deep in hooks a piece of work is: a hook saves an object, whose hook saves another, and so on without end.
 //!
 //! Whoever runs a hook says so to the task that runs it; whoever makes a request in that task says it on the wire
-//! ([`HEADER`]); and the server refuses what comes from too deep.
+//! ([`HEADER`]); and the server refuses what comes from too deep. The official SDKs do not say it: their hooks are bounded
+//! by how many may run at the same time.
 
 use std::future::Future;
 

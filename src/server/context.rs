@@ -22,8 +22,10 @@ pub(super) struct Context {
     pub(super) remote_address: Option<String>,
     /// How the client addresses the server, without a slash at the end.
     base_url: String,
-    /// How many hooks the caller is inside of.
+    /// How many hooks the caller is inside of, as far as it says so.
     pub(super) hook_depth: u32,
+    /// Whether it says so.
+    tells_hook_depth: bool,
     /// Whether a 305 is to say why.
     explains: bool,
     /// Why the last write of the request had no effect.
@@ -37,8 +39,8 @@ pub(super) struct Context {
 pub(super) struct Asked {
     /// How the client addresses the server, without a slash at the end.
     pub(super) base_url: String,
-    /// How many hooks the caller is inside of.
-    pub(super) hook_depth: u32,
+    /// How many hooks the caller is inside of, where it says so.
+    pub(super) hook_depth: Option<u32>,
     /// Whether a 305 is to say why.
     pub(super) explains: bool,
 }
@@ -55,7 +57,8 @@ impl Context {
             caller,
             remote_address,
             base_url: asked.base_url,
-            hook_depth: asked.hook_depth,
+            hook_depth: asked.hook_depth.unwrap_or(0),
+            tells_hook_depth: asked.hook_depth.is_some(),
             explains: asked.explains,
             reason: Mutex::default(),
             session: OnceCell::new(),
@@ -113,6 +116,11 @@ impl Context {
     /// Whether the request may say which hooks are not to run.
     pub(super) fn may_ignore_hooks(&self) -> bool {
         self.caller.master || self.caller.hook
+    }
+
+    /// Whether the caller may be inside of hooks without saying so: another app's engine.
+    pub(super) fn may_be_inside_a_hook(&self) -> bool {
+        self.caller.hook && !self.tells_hook_depth
     }
 
     /// The token that the request shows, valid or not.

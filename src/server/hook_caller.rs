@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
 use super::context::Context;
@@ -22,27 +22,56 @@ const AFTER_HOOKS_MAX: usize = 1024;
 /// Hooks inside of each other: what an app means to do is done after a few, and what goes on is a circle.
 const DEPTH_MAX: u32 = 8;
 
+/// Before hooks that may run at the same time for writes of another app's engine: whoever shows the hook key, and does not
+/// say how deep in hooks it is ([`hook_depth::HEADER`]). The official SDKs never say it. A write inside of a before hook
+/// waits for the one that it makes run, so a circle holds one place for each round, and ends where there are none.
+const UNTOLD_MAX: usize = 256;
+
+/// How long such a write waits for a place: a burst has some come free by then, a circle has not.
+const UNTOLD_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long a write waits for a place. After hooks are cut off after three seconds, so one comes free by then, unless
 /// the hooks themselves wait for places: then this one is given up.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The after hooks under way.
-pub(super) struct AfterHooks {
+/// The hooks under way.
+pub(super) struct HooksUnderWay {
+    /// The after hooks.
     tasks: TaskTracker,
     places: Arc<Semaphore>,
+    /// Places of before hooks for writes of another app's engine.
+    untold: Semaphore,
 }
 
-impl Default for AfterHooks {
+impl Default for HooksUnderWay {
     fn default() -> Self {
         Self {
             tasks: TaskTracker::new(),
             places: Arc::new(Semaphore::new(AFTER_HOOKS_MAX)),
+            untold: Semaphore::new(UNTOLD_MAX),
         }
     }
 }
 
-impl AfterHooks {
-    /// Waits for those under way.
+impl HooksUnderWay {
+    /// A place for the before hook of a write of another app's engine; `None` for every other write, which needs none.
+    ///
+    /// # Errors
+    /// Where there is none: hooks that call each other hold them all.
+    async fn place(&self, context: &Context) -> Result<Option<SemaphorePermit<'_>>, CloudError> {
+        if !context.may_be_inside_a_hook() {
+            return Ok(None);
+        }
+        match tokio::time::timeout(UNTOLD_TIMEOUT, self.untold.acquire()).await {
+            Ok(Ok(place)) => Ok(Some(place)),
+            Ok(Err(_)) | Err(_) => Err(CloudError::other(format!(
+                "{UNTOLD_MAX} before hooks wait for each other: a save inside of a hook ignores hooks with \
+                 __ignore_hooks."
+            ))),
+        }
+    }
+
+    /// Waits for the after hooks under way.
     pub(super) async fn close(&self) {
         self.tasks.close();
         self.tasks.wait().await;
@@ -103,7 +132,11 @@ impl WriteHooks {
             return Ok(None);
         };
         let call = self.call(context, kind, object, updated_keys).await?;
-        match deeper(context, hooks.call(call)).await {
+        let answer = async {
+            let _place = context.shared().hooks_under_way.place(context).await?;
+            deeper(context, hooks.call(call)).await
+        };
+        match answer.await {
             Ok(answer) => Ok(Some(answer)),
             Err(error) => Err(refusal(&self.class, kind.name(), &error)),
         }
@@ -127,15 +160,15 @@ impl WriteHooks {
                 return;
             }
         };
-        let after_hooks = &context.shared().after_hooks;
-        let place = Arc::clone(&after_hooks.places).acquire_owned();
+        let under_way = &context.shared().hooks_under_way;
+        let place = Arc::clone(&under_way.places).acquire_owned();
         let Ok(Ok(place)) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
             tracing::error!(class.name = %self.class, hook = kind.name(), "an after hook found no place");
             return;
         };
         let class = self.class.clone();
         let depth = context.hook_depth.saturating_add(1);
-        after_hooks.tasks.spawn(async move {
+        under_way.tasks.spawn(async move {
             let _place = place;
             if let Err(error) = hook_depth::at(depth, hooks.call(call)).await {
                 tracing::warn!(%error, class.name = %class, hook = kind.name(), "an after hook failed");
@@ -209,7 +242,7 @@ pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document)
     };
     let call = user_hook_call(context, hook, Some(user), None);
     let depth = context.hook_depth.saturating_add(1);
-    context.shared().after_hooks.tasks.spawn(async move {
+    context.shared().hooks_under_way.tasks.spawn(async move {
         if let Err(error) = hook_depth::at(depth, hooks.call_user_hook(call)).await {
             tracing::warn!(%error, hook = hook.path(), "a hook of users failed");
         }

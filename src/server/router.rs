@@ -302,7 +302,7 @@ fn asked(config: &ServerConfig, parts: &Parts) -> Asked {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => base_url(&parts.uri, &parts.headers, config.trust_proxy),
         },
-        hook_depth: header(hook_depth::HEADER).map_or(0, |depth| depth.parse().unwrap_or(u32::MAX)),
+        hook_depth: header(hook_depth::HEADER).map(|depth| depth.parse().unwrap_or(u32::MAX)),
         explains: header(explain::ASKED).is_some_and(|asked| asked != "0" && asked != "false"),
     }
 }

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempts::LoginAttempts;
 use super::config::ServerConfig;
-use super::hook_caller::AfterHooks;
+use super::hook_caller::HooksUnderWay;
 use super::password::Passwords;
 use super::roles::RoleCache;
 use super::throttle::Throttle;
@@ -29,7 +29,7 @@ pub(super) struct Shared {
     pub(super) passwords: Passwords,
     pub(super) login_attempts: LoginAttempts,
     pub(super) roles: RoleCache,
-    pub(super) after_hooks: AfterHooks,
+    pub(super) hooks_under_way: HooksUnderWay,
     pub(super) throttle: Throttle,
     /// Held while a user takes an identity of another platform: of two who want the same one, one is second.
     pub(super) links: Mutex<()>,
@@ -42,7 +42,7 @@ impl Server {
     #[must_use]
     pub fn new(database: Arc<dyn Database>, config: ServerConfig, hooks: Option<Arc<dyn Hooks>>) -> Self {
         let passwords = Passwords::new(config.password_cost, config.password_threads);
-        let after_hooks = AfterHooks::default();
+        let hooks_under_way = HooksUnderWay::default();
         let throttle = Throttle::new(&config);
         Self {
             shared: Arc::new(Shared {
@@ -52,7 +52,7 @@ impl Server {
                 passwords,
                 login_attempts: LoginAttempts::default(),
                 roles: RoleCache::default(),
-                after_hooks,
+                hooks_under_way,
                 throttle,
                 links: Mutex::default(),
                 tasks: TaskTracker::new(),
@@ -65,7 +65,7 @@ impl Server {
     pub async fn close(&self) {
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
-        self.shared.after_hooks.close().await;
+        self.shared.hooks_under_way.close().await;
     }
 }
 

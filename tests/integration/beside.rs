@@ -14,12 +14,15 @@ use paylog::environment::Environment;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::program::{As, Server, poll};
+use crate::support::program::{As, Server, http_client, poll};
 
 /// An app that writes down what it is asked, and answers by the name of the function or hook.
 #[derive(Clone)]
 struct Fake {
     url: String,
+    http: reqwest::Client,
+    /// Where its storage is.
+    paylog: Arc<Mutex<String>>,
     asked: Arc<Mutex<Vec<Asked>>>,
     names: Arc<Mutex<Vec<&'static str>>>,
 }
@@ -37,12 +40,27 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fake = Self {
             url: format!("http://{}", listener.local_addr().unwrap()),
+            http: http_client(),
+            paylog: Arc::default(),
             asked: Arc::default(),
             names: Arc::new(Mutex::new(names.to_vec())),
         };
         let routes = Router::new().fallback(answer).with_state(fake.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         fake
+    }
+
+    /// Saves the very object that a hook was called for, by a reference of its own, as an SDK does: with the app's keys,
+    /// and no word about the hook.
+    async fn save_again(&self, asked: &Asked) -> Response {
+        let id = asked.body["object"]["objectId"].as_str().unwrap();
+        let url = format!("{}/1.1/classes/Circle/{id}", self.paylog.lock().unwrap());
+        let mut request = self.http.put(url).json(&json!({"n": 1}));
+        for name in ["x-lc-id", "x-lc-key", "x-lc-hook-key"] {
+            request = request.header(name, &asked.headers[name]);
+        }
+        let response = request.send().await.unwrap();
+        (response.status(), response.bytes().await.unwrap()).into_response()
     }
 
     /// What was asked under this path so far.
@@ -91,6 +109,15 @@ async fn answer(
             refused(StatusCode::BAD_REQUEST, 1, "banned")
         }
         "_User/onLogin" => axum::Json(json!({"result": "ok"})).into_response(),
+        "_User/onAuthData" if asked.body["authData"]["weibo"]["access_token"] == "forged" => {
+            refused(StatusCode::BAD_REQUEST, 1, "forged")
+        }
+        "_User/onAuthData" => {
+            let mut data = asked.body["authData"].clone();
+            data["weibo"]["checked"] = true.into();
+            axum::Json(json!({"result": data})).into_response()
+        }
+        "Circle/beforeUpdate" => fake.save_again(&asked).await,
         "hang" => std::future::pending().await,
         _ => refused(StatusCode::NOT_FOUND, 1, "unknown to the fake"),
     }
@@ -173,6 +200,7 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     let hooks = [
         "echo",
         "__on_login__User",
+        "__on_authdata__User",
         "__before_save_for_Review",
         "__after_save_for_Review",
         "__before_update_for_Review",
@@ -222,11 +250,45 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     let login = json!({"username": "banned", "password": "correct horse"});
     let (status, _) = server.send("POST", "/1.1/login", As::Client, &login).await;
     assert!(status >= 400, "{status}");
+    let by_weibo = |token: &str| json!({"authData": {"weibo": {"uid": "1", "access_token": token}}});
+    let made = server
+        .ask("POST", "/1.1/users", As::Client, &by_weibo("valid"))
+        .await;
+    assert_eq!(made["authData"]["weibo"]["checked"], true, "{made}");
+    let (status, body) = server
+        .send("POST", "/1.1/users", As::Client, &by_weibo("forged"))
+        .await;
+    assert_eq!((status, &body["code"]), (400, &json!(142)), "{body}");
     // Both have this hook: the app's runs, and paylog still guards the money.
     assert!(!fake.asked("/1.1/functions/_User/beforeSave").is_empty());
     let rich = json!({"username": "rich", "password": "correct horse", "account": 5});
     let (status, _) = server.send("POST", "/1.1/users", As::Master, &rich).await;
     assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn section_11_hooks_of_the_app_beside_that_call_each_other_come_to_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = Fake::start(&["echo", "__before_update_for_Circle"]).await;
+    let server = beside(&fake, folder.path()).await;
+    server.address.clone_into(&mut fake.paylog.lock().unwrap());
+    let made = server
+        .ask("POST", "/1.1/classes/Circle", As::Client, &json!({"n": 0}))
+        .await;
+    let path = format!("/1.1/classes/Circle/{}", made["objectId"].as_str().unwrap());
+    let rounds = || fake.asked("/1.1/functions/Circle/beforeUpdate").len();
+    let mut before = 0;
+    for _ in 0..2 {
+        let (status, body) = server.send("PUT", &path, As::Client, &json!({"n": 2})).await;
+        assert_eq!((status, &body["code"]), (400, &json!(142)));
+        let text = body["error"].as_str().unwrap();
+        assert!(text.contains("__ignore_hooks"), "{text}");
+        // The client's write, and those that found a place.
+        assert_eq!(rounds() - before, 257);
+        before = rounds();
+    }
+    let stored = server.ask("GET", &path, As::Client, &Value::Null).await;
+    assert_eq!(stored["n"], 0, "{stored}");
 }
 
 #[tokio::test]

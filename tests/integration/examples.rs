@@ -37,6 +37,19 @@ fn example(name: &str) -> Option<Command> {
     Some(command)
 }
 
+#[test]
+fn an_example_is_read_in_a_minute() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines < 60, "{} has {lines} lines", path.display());
+        count += 1;
+    }
+    assert_eq!(count, 3);
+}
+
 /// A running example. Killed when the test ends.
 struct Example {
     child: Child,

@@ -322,11 +322,13 @@ impl Report {
             name,
             per_second,
             latency_ms: Latency { p50, p99, max, .. },
+            processor_us,
             ..
         } in &self.operations
         {
+            let processor = processor_us.map_or_else(String::new, |us| format!("{us:.0}"));
             terminal::say(format!(
-                "{name:<26} {per_second:>10.0}  {p50:.2}, {p99:.2}, {max:.2}"
+                "{name:<26} {per_second:>10.0} {processor:>12}  {p50:.2}, {p99:.2}, {max:.2}"
             ));
         }
         if let Some(bytes) = self.peak_memory_bytes {

@@ -1,17 +1,20 @@
 //! The client and our own server, over TCP: both must mean the same.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
+use async_trait::async_trait;
 use paylog::client::{Authentication, Client, ClientBuilder, ReadOptions, WriteOptions};
 use paylog::credentials::Credentials;
+use paylog::engine::{App, EngineConfig, HookObject, Sessions, State};
 use paylog::environment::Environment;
-use paylog::model::{ClassName, Document, Filter, HookKind, ObjectId, Query, Update};
+use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, HookKind, ObjectId, Query, Update};
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
 use paylog::storage::MemoryStore;
 use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::json;
 
-use super::{APP_KEY, Arc, MASTER_KEY, TcpListener, class};
+use super::{APP_KEY, Arc, AtomicUsize, MASTER_KEY, Ordering, TcpListener, class};
 
 async fn start() -> ClientBuilder {
     let environment = Environment::system();
@@ -296,4 +299,103 @@ async fn keys_open_what_they_are_for() {
         .create(&Update::new(), unnamed)
         .await;
     assert!(applied(&outcome), "{outcome:?}");
+}
+
+/// What hooks that save need, and how often they have run.
+#[derive(Clone, Default)]
+struct Saving {
+    client: Arc<OnceLock<Client>>,
+    rounds: Arc<AtomicUsize>,
+}
+
+/// Saves the very object that it was called for, through the server, by a reference of its own.
+async fn save_again(State(saving): State<Saving>, object: HookObject) -> Result<(), CloudError> {
+    saving.rounds.fetch_add(1, Ordering::SeqCst);
+    let (class, id) = (object.class().clone(), object.object_id().unwrap());
+    let client = saving.client.get().unwrap();
+    let change = Update::new().increment("n", 1);
+    let outcome = client
+        .objects(&class)
+        .update(&id, &change, WriteOptions::new())
+        .await;
+    match outcome {
+        WriteOutcome::Applied(_) => Ok(()),
+        WriteOutcome::Rejected(error) => Err(error),
+        other => Err(CloudError::other(format!("{other:?}"))),
+    }
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Sessions for Nobody {
+    async fn user(&self, _: &str) -> Result<Document, CloudError> {
+        Err(CloudError::unauthorized())
+    }
+}
+
+#[tokio::test]
+async fn hooks_that_call_each_other_come_to_an_end() {
+    let environment = Environment::system();
+    let credentials = Credentials {
+        app_id: "app-id".to_owned(),
+        app_key: APP_KEY.into(),
+        master_key: None,
+        hook_key: Some("hook-key".into()),
+        androidx_key: None,
+    };
+    let saving = Saving::default();
+    let engine = App::new()
+        .before_update("Before", save_again)
+        .after_update("After", save_again)
+        .build(
+            saving.clone(),
+            EngineConfig::new(credentials.clone(), Arc::new(Nobody)),
+        )
+        .unwrap();
+    let database = Arc::new(MemoryStore::new(environment.clone()));
+    set_up(&*database).await.unwrap();
+    let config = ServerConfig::new(credentials, environment);
+    let server = Server::new(database, config, Some(engine.hooks()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = server
+        .router()
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let builder = Client::builder(url, "app-id", APP_KEY).hook_key("hook-key");
+    let client = builder.build().unwrap();
+    saving.client.set(client.clone()).unwrap();
+
+    let change = Update::new().increment("n", 1);
+    let update = async |class: &ClassName, id: &ObjectId| {
+        let objects = client.objects(class);
+        objects.update(id, &change, WriteOptions::new()).await
+    };
+    let create = async |class: &ClassName| {
+        let objects = client.objects(class);
+        let created = objects
+            .create(&Update::new().set("n", 0), WriteOptions::new())
+            .await;
+        let WriteOutcome::Applied(written) = created else {
+            panic!("not created: {created:?}");
+        };
+        written.object_id.unwrap()
+    };
+    let before = ClassName::parse("Before").unwrap();
+    let id = create(&before).await;
+    let outcome = update(&before, &id).await;
+    assert_eq!(code(&outcome), Some(ErrorCode::HOOK_REFUSED.0), "{outcome:?}");
+    assert_eq!(saving.rounds.swap(0, Ordering::SeqCst), 8);
+    let stored = client.objects(&before).get(&id, &ReadOptions::default()).await;
+    assert_eq!(stored.unwrap().unwrap().integer("n"), Some(0));
+
+    // Each write of an after hook is done before the next one runs; only the last one is refused.
+    let after = ClassName::parse("After").unwrap();
+    let id = create(&after).await;
+    assert!(applied(&update(&after, &id).await));
+    server.close().await;
+    assert_eq!(saving.rounds.load(Ordering::SeqCst), 8);
+    let stored = client.objects(&after).get(&id, &ReadOptions::default()).await;
+    assert_eq!(stored.unwrap().unwrap().integer("n"), Some(8));
 }

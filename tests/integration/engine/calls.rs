@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use paylog::client::Client;
 use paylog::engine::{
-    App, Cloud, CurrentUser, EngineConfig, Meta, Params, RealtimeHook, RemoteCall, RemoteRequest,
-    ServeOptions,
+    App, AuthData, Cloud, CookieSession, CookieSessionLayer, CurrentUser, EngineConfig, HookObject,
+    HttpsRedirectLayer, Meta, Params, RealtimeHook, RemoteCall, RemoteRequest, ServeOptions,
 };
 use paylog::model::{CloudError, Document, ErrorCode, Value as CloudValue};
 use secrecy::ExposeSecret;
@@ -247,6 +247,51 @@ async fn section_12_realtime_hooks_have_their_names_and_their_key() {
 }
 
 #[tokio::test]
+async fn section_12_hooks_of_users_have_their_paths() {
+    let app = App::new()
+        .on_auth_data(async |AuthData(mut data): AuthData| match data.get_mut("weibo") {
+            Some(weibo) if weibo["access_token"] == "valid" => {
+                weibo["checked"] = true.into();
+                Ok(data)
+            }
+            _ => Err(CloudError::other("an invalid token")),
+        })
+        .on_verified_sms(async |user: HookObject| match user.text("mobilePhoneNumber") {
+            Some(_) => Ok(()),
+            None => Err(CloudError::other("no number")),
+        })
+        .on_verified_email(nothing);
+    let engine = start_app(app, config(), ServeOptions::default()).await;
+    let path = "/1.1/functions/_User/onAuthData";
+    let data = |token: &str| json!({"authData": {"weibo": {"uid": "1", "access_token": token}}});
+    let mut checked = data("valid")["authData"].clone();
+    checked["weibo"]["checked"] = true.into();
+    assert_eq!(
+        engine.hook(path, &data("valid")).await,
+        (200, json!({"result": checked}))
+    );
+    assert_eq!(
+        engine.hook(path, &data("forged")).await,
+        (400, error(1, "an invalid token"))
+    );
+    let verified = json!({"object": {"objectId": "u1", "mobilePhoneNumber": "+8613800000000"}});
+    for path in ["/1.1/functions/onVerified/sms", "/1.1/functions/onVerified/email"] {
+        assert_eq!(engine.hook(path, &verified).await, (200, json!({"result": "ok"})));
+        assert_eq!(engine.with_key(path, &verified).await.0, 401, "{path}");
+    }
+    let names = ["__on_authdata__User", "__on_verified_sms", "__on_verified_email"];
+    assert_eq!(
+        engine
+            .engine
+            .metadata()
+            .iter()
+            .map(|name| &**name)
+            .collect::<Vec<_>>(),
+        names
+    );
+}
+
+#[tokio::test]
 async fn metrics_are_for_the_master_key() {
     let engine = calling(config()).await;
     let url = format!("{}/__engine/1/metrics", engine.url);
@@ -297,6 +342,78 @@ async fn a_request_id_is_taken_from_a_trusted_proxy_alone() {
     assert_ne!(ask(&engine, "mine 1").await, "mine 1");
     let long = "x".repeat(65);
     assert_ne!(ask(&engine, &long).await, long);
+}
+
+/// Who the page takes its reader for.
+async fn reader(axum::Extension(session): axum::Extension<CookieSession>) -> String {
+    let name = session.user().and_then(|user| user.text("username"));
+    name.unwrap_or("nobody").to_owned()
+}
+
+#[tokio::test]
+async fn section_14_pages_with_a_cookie_session_and_the_way_to_https() {
+    use axum::routing::get;
+    let cookies = CookieSessionLayer::new("a long secret")
+        .unwrap()
+        .fetch_user(Arc::new(super::OneUser));
+    let site = axum::Router::new()
+        .route("/", get(reader))
+        .route(
+            "/in",
+            get(async |axum::Extension(session): axum::Extension<CookieSession>| {
+                session.log_in("u1", SESSION);
+            }),
+        )
+        .route(
+            "/out",
+            get(async |axum::Extension(session): axum::Extension<CookieSession>| session.log_out()),
+        )
+        .layer(cookies)
+        .merge(
+            calling_app()
+                .build(Counters::default(), config())
+                .unwrap()
+                .router(),
+        )
+        .layer(HttpsRedirectLayer { production: false });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let served = tokio::spawn(async move { axum::serve(listener, site).await });
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let page = async |path: &str, cookie: &str| {
+        let request = http.get(format!("{url}{path}")).header("Cookie", cookie);
+        let response = request.send().await.unwrap();
+        let set = response.headers().get_all("set-cookie").iter();
+        let set: Vec<String> = set
+            .map(|line| line.to_str().unwrap().split(';').next().unwrap().to_owned())
+            .collect();
+        (response.text().await.unwrap(), set.join("; "))
+    };
+    assert_eq!(page("/", "").await.0, "nobody");
+    let (_, cookie) = page("/in", "").await;
+    assert_eq!(page("/", &cookie).await.0, "ming");
+    let forged = cookie.replacen("avos:sess=", "avos:sess=x", 1);
+    assert_eq!(page("/", &forged).await.0, "nobody");
+    let (_, out) = page("/out", &cookie).await;
+    assert_eq!(page("/", &out).await.0, "nobody");
+
+    let plain = ("Forwarded", "for=203.0.113.7;proto=http");
+    let redirected = http.get(format!("{url}/a?b=c")).header(plain.0, plain.1);
+    let response = redirected.header("Host", "www.example.com").send().await.unwrap();
+    assert_eq!(response.status(), 302);
+    assert_eq!(response.headers()["location"], "https://www.example.com/a?b=c");
+    // Functions are called by programs, which would not follow.
+    let call = http
+        .post(format!("{url}/1.1/functions/add"))
+        .header(plain.0, plain.1)
+        .header("X-LC-Id", "app")
+        .header("X-LC-Key", "key");
+    assert_eq!(answer(call).await.0, 200);
+    served.abort();
 }
 
 #[tokio::test]
