@@ -22,7 +22,7 @@ use crate::engine::config::Limits;
 use crate::engine::hook::result_of;
 use crate::engine::registry::{class_hook_name, user_hook_name};
 use crate::engine::run::timed_out;
-use crate::environment::Environment;
+use crate::environment::{Environment, hook_depth};
 use crate::http::REQUEST_ID;
 use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
@@ -243,6 +243,8 @@ impl RemoteApp {
             .header("x-lc-id", &credentials.app_id)
             .header("x-lc-key", credentials.app_key.expose_secret())
             .header("x-lc-hook-key", hook_key)
+            // An app of the official SDKs does not look at it; one that is written with this library does.
+            .header(hook_depth::HEADER, hook_depth::current())
     }
 }
 

@@ -24,6 +24,7 @@ use crate::engine::metrics::{self, Metrics};
 use crate::engine::queue::{Queue, queue_routes};
 use crate::engine::registry::{Entry, Registry};
 use crate::engine::run::{Work, run, timed_out, within};
+use crate::environment::hook_depth;
 use crate::http::{REQUEST_ID, cors_layer, json_response, new_request_id, request_id};
 use crate::model::{CloudError, ErrorCode};
 
@@ -230,8 +231,12 @@ async fn handle(State(engine): State<Engine>, request: Request) -> Response {
         request_id: &id,
         arrived,
     };
+    // Whoever calls from inside of a hook says so, and is believed: it can only be refused sooner.
+    let depth = parts.headers.get(hook_depth::HEADER);
+    let depth = depth.and_then(|depth| depth.to_str().ok()?.parse().ok());
+    let answer = hook_depth::at(depth.unwrap_or(0), exchange.answer(body));
     // The clock covers everything from here: a slow body and a slow session store count too.
-    let answered = within(shared.config.limits.function, exchange.answer(body)).await;
+    let answered = within(shared.config.limits.function, answer).await;
     let mut response = match answered.unwrap_or_else(|| Err(timed_out())) {
         Ok(response) => response,
         Err(error) => {

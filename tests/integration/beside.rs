@@ -14,7 +14,7 @@ use paylog::environment::Environment;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::program::{As, Server, http_client, poll};
+use crate::support::program::{As, Server, http_client, poll, program};
 
 /// An app that writes down what it is asked, and answers by the name of the function or hook.
 #[derive(Clone)]
@@ -125,7 +125,12 @@ async fn answer(
 
 async fn beside(fake: &Fake, data: &std::path::Path) -> Server {
     let server = Server::start_with(data, &["--sandbox=true", "--engine", &fake.url]).await;
-    // Before the app has said what it defines, writes that it might refuse do not go through.
+    known(&server).await;
+    server
+}
+
+/// Waits until the app has said what it defines: before that, writes that it might refuse do not go through.
+async fn known(server: &Server) {
     poll("the app to be known", async || {
         let names = server
             .ask("GET", "/1.1/functions/_ops/metadatas", As::Master, &Value::Null)
@@ -138,7 +143,6 @@ async fn beside(fake: &Fake, data: &std::path::Path) -> Server {
             .then_some(())
     })
     .await;
-    server
 }
 
 #[tokio::test]
@@ -266,6 +270,84 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     assert_eq!(status, 400);
 }
 
+// compat: user.secrets
+#[tokio::test]
+async fn what_is_secret_is_in_no_log_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    let fake = Fake::start(&["echo", "refuse", "__before_save_for_Review"]).await;
+    let data = folder.path().join("data");
+    let mut command = program();
+    command
+        .args(["serve", "--port", "0", "--log", "trace", "--request-log"])
+        .args(["--engine", &fake.url, "--data"])
+        .arg(&data)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap());
+    let server = Server::started(command.spawn().unwrap(), &data).await;
+    known(&server).await;
+    let first = server.sign_up("ming").await;
+    let user = As::User(&first);
+    let me = format!("/1.1/users/me?session_token={first}");
+    let id = server.ask("GET", &me, As::Client, &Value::Null).await["objectId"].clone();
+    let path = format!("/1.1/users/{}", id.as_str().unwrap());
+    server.call("echo", user, &json!({"n": 1})).await;
+    server.call("getBalance", user, &json!({})).await;
+    server
+        .ask("POST", "/1.1/classes/Review", user, &json!({"stars": 4}))
+        .await;
+    server
+        .send("POST", "/1.1/classes/Review", user, &json!({"stars": 9}))
+        .await;
+    let change = json!({"old_password": "correct horse", "new_password": "battery staple"});
+    let answer = server
+        .ask("PUT", &format!("{path}/updatePassword"), user, &change)
+        .await;
+    let second = answer["sessionToken"].as_str().unwrap().to_owned();
+    // Refused, with what is secret in the request.
+    for (method, path, body) in [
+        (
+            "POST",
+            "/1.1/users",
+            json!({"username": "ming", "password": "correct horse"}),
+        ),
+        (
+            "POST",
+            "/1.1/login",
+            json!({"username": "ming", "password": "correct horse"}),
+        ),
+        ("PUT", &*path, json!({"sessionToken": second.clone()})),
+    ] {
+        let (status, body) = server.send(method, path, As::User(&second), &body).await;
+        assert!(status >= 400, "{method} {path}: {body}");
+    }
+    server
+        .ask(
+            "POST",
+            "/1.1/login",
+            As::Client,
+            &json!({"username": "ming", "password": "battery staple"}),
+        )
+        .await;
+    let keys = server.keys.clone();
+    server.stop().await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.contains("/1.1/classes/Review"), "the requests are logged");
+    for secret in [
+        &*first,
+        &*second,
+        "correct horse",
+        "battery staple",
+        &*keys.app_key,
+        &*keys.master_key,
+        &*keys.hook_key,
+    ] {
+        let line = text.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{secret}");
+    }
+}
+
+// compat: hook.recursion
 #[tokio::test]
 async fn section_11_hooks_of_the_app_beside_that_call_each_other_come_to_an_end() {
     let folder = tempfile::tempdir().unwrap();

@@ -239,7 +239,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("user.refresh_token", "the same"),
             (
                 "user.secrets",
-                "password and token are shown, searched and sorted by nowhere",
+                "password and token are shown, searched, sorted by and logged nowhere",
             ),
             ("session.stable", "one token for every login"),
             ("user.imported", "hashes of LeanCloud's verify and are replaced"),
@@ -300,6 +300,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
                 "hook.ignore",
                 "__ignore_hooks with the hook key or the master key",
             ),
+            (
+                "hook.recursion",
+                "hooks that call each other come to an end, those of an app beside too",
+            ),
         ],
     ),
     (
@@ -312,6 +316,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("recorded.acl_role", "ACLs and roles"),
             ("recorded.batch", "batches"),
             ("recorded.cloud_hooks", "hooks"),
+            ("recorded.cloud_functions", "functions with objects in and out"),
             ("recorded.errors", "errors"),
             ("recorded.misc", "the date"),
         ],

@@ -384,6 +384,23 @@ async fn section_5_credentials_by_key_sign_master_and_text_plain() {
         let reply = engine.call("/1.1/functions/hello", &[header], &greeting).await;
         assert_eq!(reply, (401, error(401, "Unauthorized.")), "{header:?}");
     }
+    // The sign of an app for Android, with a key of its own, where the app has one.
+    let android = format!("{},ax-sig-1", paylog::credentials::sign(&"android".into(), now));
+    let header = [("X-LC-Sign", &*android)];
+    let (status, _) = engine.call("/1.1/functions/hello", &header, &greeting).await;
+    assert_eq!(status, 401);
+    let mut with_android = config();
+    with_android.credentials.androidx_key = Some("android".into());
+    let with_android = start(with_android, ServeOptions::default()).await;
+    let (status, _) = with_android
+        .call("/1.1/functions/hello", &header, &greeting)
+        .await;
+    assert_eq!(status, 200);
+    // Which is not the master key's.
+    let (status, _) = with_android
+        .call("/1.1/functions/_ops/metadatas", &header, &json!({}))
+        .await;
+    assert_eq!(status, 401);
     let anonymous = engine
         .http
         .post(format!("{}/1.1/functions/hello", engine.url))
@@ -695,6 +712,7 @@ async fn section_12_on_login_may_refuse() {
     assert_eq!(login("banned").await, (400, error(1, "banned")));
 }
 
+// compat: recorded.cloud_functions
 #[tokio::test]
 async fn section_13_call_answers_an_empty_object_for_nothing_and_scalars_as_they_are() {
     let engine = running().await;

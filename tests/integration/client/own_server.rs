@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use async_trait::async_trait;
 use paylog::client::{Authentication, Client, ClientBuilder, ReadOptions, WriteOptions};
 use paylog::credentials::Credentials;
-use paylog::engine::{App, EngineConfig, HookObject, Sessions, State};
+use paylog::engine::{App, EngineConfig, HookObject, Limits, RemoteApp, Sessions, State};
 use paylog::environment::Environment;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, HookKind, ObjectId, Query, Update};
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
@@ -334,13 +334,22 @@ impl Sessions for Nobody {
     }
 }
 
-#[tokio::test]
-async fn hooks_that_call_each_other_come_to_an_end() {
+/// Serves routes on a port of their own, and answers the address.
+async fn serve(router: axum::Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    url
+}
+
+/// A server whose hooks save what they were called for; with `beside` they run in an app of their own.
+async fn saving_hooks(beside: bool) -> (Server, Client, Saving) {
     let environment = Environment::system();
     let credentials = Credentials {
         app_id: "app-id".to_owned(),
         app_key: APP_KEY.into(),
-        master_key: None,
+        master_key: Some(MASTER_KEY.into()),
         hook_key: Some("hook-key".into()),
         androidx_key: None,
     };
@@ -353,49 +362,61 @@ async fn hooks_that_call_each_other_come_to_an_end() {
             EngineConfig::new(credentials.clone(), Arc::new(Nobody)),
         )
         .unwrap();
+    let hooks: Arc<dyn Hooks> = if beside {
+        let url = serve(engine.router()).await;
+        let app = RemoteApp::new(&url, credentials.clone(), environment.clone(), Limits::default());
+        let app = app.unwrap();
+        app.learn().await.unwrap();
+        Arc::new(app)
+    } else {
+        engine.hooks()
+    };
     let database = Arc::new(MemoryStore::new(environment.clone()));
     set_up(&*database).await.unwrap();
-    let config = ServerConfig::new(credentials, environment);
-    let server = Server::new(database, config, Some(engine.hooks()));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let service = server
-        .router()
-        .into_make_service_with_connect_info::<SocketAddr>();
-    tokio::spawn(async move { axum::serve(listener, service).await });
-    let builder = Client::builder(url, "app-id", APP_KEY).hook_key("hook-key");
-    let client = builder.build().unwrap();
+    let server = Server::new(database, ServerConfig::new(credentials, environment), Some(hooks));
+    let builder = Client::builder(serve(server.router()).await, "app-id", APP_KEY);
+    let client = builder.hook_key("hook-key").build().unwrap();
     saving.client.set(client.clone()).unwrap();
+    (server, client, saving)
+}
 
-    let change = Update::new().increment("n", 1);
-    let update = async |class: &ClassName, id: &ObjectId| {
-        let objects = client.objects(class);
-        objects.update(id, &change, WriteOptions::new()).await
-    };
-    let create = async |class: &ClassName| {
-        let objects = client.objects(class);
-        let created = objects
-            .create(&Update::new().set("n", 0), WriteOptions::new())
-            .await;
-        let WriteOutcome::Applied(written) = created else {
-            panic!("not created: {created:?}");
+// compat: hook.recursion
+#[tokio::test]
+async fn hooks_that_call_each_other_come_to_an_end() {
+    for beside in [false, true] {
+        let (server, client, saving) = saving_hooks(beside).await;
+        let one = |class: &ClassName| {
+            let (client, class) = (client.clone(), class.clone());
+            async move {
+                let objects = client.objects(&class);
+                let created = objects
+                    .create(&Update::new().set("n", 0), WriteOptions::new())
+                    .await;
+                let WriteOutcome::Applied(written) = created else {
+                    panic!("not created: {created:?}");
+                };
+                let id = written.object_id.unwrap();
+                let change = Update::new().increment("n", 1);
+                let outcome = objects.update(&id, &change, WriteOptions::new()).await;
+                (id, outcome)
+            }
         };
-        written.object_id.unwrap()
-    };
-    let before = ClassName::parse("Before").unwrap();
-    let id = create(&before).await;
-    let outcome = update(&before, &id).await;
-    assert_eq!(code(&outcome), Some(ErrorCode::HOOK_REFUSED.0), "{outcome:?}");
-    assert_eq!(saving.rounds.swap(0, Ordering::SeqCst), 8);
-    let stored = client.objects(&before).get(&id, &ReadOptions::default()).await;
-    assert_eq!(stored.unwrap().unwrap().integer("n"), Some(0));
+        let n = async |class: &ClassName, id: &ObjectId| {
+            let found = client.objects(class).get(id, &ReadOptions::default()).await;
+            found.unwrap().unwrap().integer("n")
+        };
+        let before = ClassName::parse("Before").unwrap();
+        let (id, outcome) = one(&before).await;
+        assert_eq!(code(&outcome), Some(ErrorCode::HOOK_REFUSED.0), "{outcome:?}");
+        assert_eq!(saving.rounds.swap(0, Ordering::SeqCst), 8);
+        assert_eq!(n(&before, &id).await, Some(0));
 
-    // Each write of an after hook is done before the next one runs; only the last one is refused.
-    let after = ClassName::parse("After").unwrap();
-    let id = create(&after).await;
-    assert!(applied(&update(&after, &id).await));
-    server.close().await;
-    assert_eq!(saving.rounds.load(Ordering::SeqCst), 8);
-    let stored = client.objects(&after).get(&id, &ReadOptions::default()).await;
-    assert_eq!(stored.unwrap().unwrap().integer("n"), Some(8));
+        // Each write of an after hook is done before the next one runs; only the last one is refused.
+        let after = ClassName::parse("After").unwrap();
+        let (id, outcome) = one(&after).await;
+        assert!(applied(&outcome), "{outcome:?}");
+        server.close().await;
+        assert_eq!(saving.rounds.load(Ordering::SeqCst), 8);
+        assert_eq!(n(&after, &id).await, Some(8));
+    }
 }

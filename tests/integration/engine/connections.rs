@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Counters, Running, config, error, start, start_app};
+use super::{Counters, Running, SESSION, config, error, start, start_app};
 
 /// What a test gives up after.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -141,6 +141,42 @@ impl Lines {
 
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_call_has_one_span_with_what_an_operator_asks_for() {
+    let lines = Lines::default();
+    let for_writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::DEBUG)
+        .with_span_events(tracing_subscriber::fmt::format::FmtSpan::CLOSE)
+        .with_writer(move || for_writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let engine = start(config(), ServeOptions::default()).await;
+    for (function, outcome) in [("who", "ok"), ("refuse", "refused"), ("panics", "failed")] {
+        let request = engine.post(&format!("/1.1/functions/{function}"));
+        let request = request.header("X-LC-Key", "key").header("X-LC-Session", SESSION);
+        let response = request.body("{}").send().await.unwrap();
+        let id = response.headers()["x-request-id"].to_str().unwrap();
+        let text = lines.text();
+        let mut closed = text
+            .lines()
+            .filter(|line| line.contains("call{") && line.contains(&format!("request.id={id}")))
+            .filter(|line| line.contains("close"));
+        let line = closed
+            .next()
+            .unwrap_or_else(|| panic!("no span of {function}:\n{text}"));
+        for field in [
+            format!("function={function}"),
+            format!("outcome=\"{outcome}\""),
+            "user.id=\"u1\"".to_owned(),
+            "duration_ms=".to_owned(),
+        ] {
+            assert!(line.contains(&field), "{field} in {line}");
+        }
+        assert_eq!(closed.next(), None, "one span for a call");
     }
 }
 

@@ -96,6 +96,7 @@ fn typed(kind: &str, class: &str, mut fields: Value) -> Value {
     fields
 }
 
+// compat: recorded.cloud_functions
 #[tokio::test]
 async fn section_13_objects_inside_a_map_travel_both_ways() {
     let engine = engine().await;
@@ -130,6 +131,7 @@ async fn section_13_objects_inside_a_map_travel_both_ways() {
     );
 }
 
+// compat: recorded.cloud_functions
 #[tokio::test]
 async fn section_13_a_bare_object_and_a_list_of_objects() {
     let engine = engine().await;
