@@ -68,6 +68,8 @@ codes! {
     HOOK_TIMEOUT = 141, 400;
     /// A before hook refused the write.
     HOOK_REFUSED = 142, 400;
+    /// There are as many classes as an app may have.
+    TOO_MANY_CLASSES = 154, 400;
     /// No user name.
     USERNAME_MISSING = 200, 400;
     /// No password.

@@ -235,10 +235,11 @@ pub(super) fn too_large() -> CloudError {
 /// The class that a first write makes, where there is room for one more.
 pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, CloudError> {
     if schema.classes.len() >= limits::CLASSES_MAX {
-        return Err(CloudError::other(format!(
+        let text = format!(
             "There are {} classes; no further ones can be created.",
             limits::CLASSES_MAX
-        )));
+        );
+        return Err(CloudError::new(ErrorCode::TOO_MANY_CLASSES, text));
     }
     Ok(Class::initial(name.clone()))
 }

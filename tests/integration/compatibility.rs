@@ -80,6 +80,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("values.geo_points", "points in range, as doubles; 302 otherwise"),
             ("key.names", "names of keys; 105, 121"),
             ("class.names", "names of classes; 103"),
+            (
+                "limits",
+                "16 MB for an object (116), 300 columns (105), 500 classes (154)",
+            ),
             ("type.fixed", "a column's type is fixed by its first value"),
             ("type.mismatch", "111 with the types in its text"),
         ],

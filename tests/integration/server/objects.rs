@@ -1,5 +1,6 @@
 //! Objects: their life, their operations, conditions on them.
 
+use paylog::model::{Class, ClassName, SchemaChange};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -383,5 +384,44 @@ async fn several_objects_are_deleted_at_once() {
     assert_eq!(
         server.delete(&client, "/classes/Post/,").await.error(),
         (400, 104)
+    );
+}
+
+// compat: limits
+#[tokio::test]
+async fn objects_classes_and_columns_are_bounded() {
+    let server = start().await;
+    let client = As::client();
+    // Two halves that are within the bounds of a request, and an object that is not within its own.
+    let half = "x".repeat(9 * 1024 * 1024);
+    let id = server.create(&client, "Large", json!({"first": half})).await;
+    let path = format!("/classes/Large/{id}");
+    let refused = server.put(&client, &path, json!({"second": half})).await;
+    assert_eq!(refused.error(), (400, 116));
+    let whole = server
+        .post(&client, "/classes/Large", json!({"first": half.repeat(2)}))
+        .await;
+    assert_eq!(whole.error(), (400, 116));
+
+    let columns: serde_json::Map<_, _> = (0..300).map(|n| (format!("c{n}"), json!(n))).collect();
+    let wide = server
+        .post(&client, "/classes/Wide", Value::Object(columns))
+        .await;
+    assert_eq!(wide.error(), (400, 105));
+
+    let there = server.database.schema().classes.len();
+    for n in there..500 {
+        let class = Class::new(ClassName::parse(&format!("Class{n}")).unwrap());
+        server
+            .database
+            .define(SchemaChange::CreateClass(class))
+            .await
+            .unwrap();
+    }
+    let further = server.post(&client, "/classes/OneMore", json!({})).await;
+    assert_eq!(further.error(), (400, 154));
+    assert_eq!(
+        server.post(&client, "/classes/Large", json!({})).await.status,
+        201
     );
 }
