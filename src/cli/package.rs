@@ -172,8 +172,9 @@ fn check(program: &Path) -> Result<String> {
         .collect();
     if !newer.is_empty() {
         bail!(
-            "{} does not start on Ubuntu 20.04, whose C library is {}.{}: it needs {}. Install cargo-zigbuild (cargo \
-             install cargo-zigbuild) and zig (pip install ziglang), and run this again: it links against the older one",
+            "{} does not start on Ubuntu 20.04, whose C library is {}.{}: it needs {}. Install \
+             cargo-zigbuild and zig (pip install cargo-zigbuild ziglang), and run this again: it links against the \
+             older one",
             program.display(),
             GLIBC.0,
             GLIBC.1,

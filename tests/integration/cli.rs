@@ -78,6 +78,7 @@ async fn the_first_start_makes_keys_and_shows_only_those_that_clients_get() {
     }
 }
 
+// compat: engine.1
 #[tokio::test]
 async fn the_keys_stay_and_the_environment_replaces_them() {
     let (_folder, data) = folder();
@@ -143,6 +144,7 @@ fn half_set_keys_are_refused_by_name() {
 }
 
 /// The program as a LeanEngine app, on the API of another paylog in LeanCloud's place.
+// compat: engine.1 engine.17
 #[tokio::test]
 async fn functions_run_on_leanclouds_api() {
     let (_folder, data) = folder();
@@ -233,6 +235,7 @@ async fn an_app_does_not_start_where_clients_could_write_money() {
     assert_eq!(left["results"], json!([]), "the checks leave nothing behind");
 }
 
+// compat: engine.1
 #[test]
 fn on_leancloud_every_missing_key_is_named() {
     let output = program()

@@ -1,6 +1,7 @@
 //! What of LeanCloud's behaviour is met, and which test shows it.
 //!
-//! A test says what it shows in a comment before it: `// compat: op.increment type.mismatch`. Here stands the list of all
+//! A test says what it shows in a comment before it: `// compat: op.increment type.mismatch`; one that is named
+//! `section_9_…` shows `engine.9`. Here stands the list of all
 //! that must be shown, in words of our own. A line without a test, or a test of no line, fails; so does a table that is
 //! out of date. To write it anew: `PAYLOG_WRITE_TABLE=1 cargo test --test integration compatibility`.
 
@@ -311,6 +312,46 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
         ],
     ),
     (
+        "LeanEngine",
+        &[
+            (
+                "engine.1",
+                "the environment of an instance: its keys, its port, its storage",
+            ),
+            ("engine.2", "the health check"),
+            (
+                "engine.3",
+                "every prefix, every path; the clock starts with the request",
+            ),
+            ("engine.4", "what is defined, for the master key"),
+            ("engine.5", "keys, signs, the hook key; internal functions"),
+            ("engine.6", "calls of browsers from other sites"),
+            (
+                "engine.7",
+                "bodies: JSON, forms, plain text, none, too large a one",
+            ),
+            ("engine.8", "parameters, sessions, functions that call functions"),
+            (
+                "engine.9",
+                "errors, panics, time-outs; what nobody foresaw is told to nobody",
+            ),
+            ("engine.10", "class hooks"),
+            ("engine.11", "hooks that call each other"),
+            (
+                "engine.12",
+                "hooks of users, of the realtime service, of data queries",
+            ),
+            ("engine.13", "objects in parameters and results"),
+            (
+                "engine.14",
+                "the client's address, cookie sessions, the way to HTTPS",
+            ),
+            ("engine.15", "the queue and the clock"),
+            ("engine.16", "what is deployed"),
+            ("engine.17", "starts and stops"),
+        ],
+    ),
+    (
         "Recorded answers",
         &[
             ("recorded.object", "objects"),
@@ -375,6 +416,12 @@ fn test_name(line: &str) -> Option<String> {
     Some(function.split('(').next()?.to_owned())
 }
 
+/// The section of LeanEngine's behaviour that a test is named after.
+fn engine_section(test: &str) -> Option<String> {
+    let (number, _) = test.strip_prefix("section_")?.split_once('_')?;
+    Some(format!("engine.{number}"))
+}
+
 /// Which tests show what, by its name.
 fn shown(text: &str, file: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut shown: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -387,6 +434,7 @@ fn shown(text: &str, file: &str) -> BTreeMap<String, BTreeSet<String>> {
         {
             open.extend(names.split_whitespace().map(str::to_owned));
         } else if let Some(test) = test_name(line) {
+            open.extend(engine_section(&test));
             for name in open.drain(..) {
                 shown.entry(name).or_default().insert(format!("{file}: {test}"));
             }
@@ -463,7 +511,7 @@ fn every_behaviour_has_a_test() {
 
 #[test]
 fn marks_are_found_in_every_language() {
-    let text = "// compat: a.b c\n#[tokio::test]\nasync fn rust_test() {\n// compat: d\ntest('js: test', async () => {\n    # compat: e\n    def test_python(self):";
+    let text = "// compat: a.b c\n#[tokio::test]\nasync fn rust_test() {\n// compat: d\ntest('js: test', async () => {\n    # compat: e\n    def test_python(self):\nfn section_9_errors() {";
     let found = shown(text, "f");
     let tests: Vec<_> = found
         .iter()
@@ -475,7 +523,8 @@ fn marks_are_found_in_every_language() {
             ("a.b", "f: rust_test"),
             ("c", "f: rust_test"),
             ("d", "f: js: test"),
-            ("e", "f: test_python")
+            ("e", "f: test_python"),
+            ("engine.9", "f: section_9_errors")
         ]
     );
 }

@@ -20,6 +20,7 @@ fn new_app(folder: &Path) -> PathBuf {
     app
 }
 
+// compat: engine.16
 #[test]
 fn a_new_app_has_all_that_it_needs() {
     let folder = tempfile::tempdir().unwrap();
@@ -87,6 +88,7 @@ fn package(app: &Path, built: &Path) -> Output {
         .unwrap()
 }
 
+// compat: engine.16
 #[test]
 fn a_package_holds_a_program_that_starts_on_an_old_system() {
     let folder = tempfile::tempdir().unwrap();
