@@ -8,7 +8,9 @@ use paylog::client::{Authentication, Client, ClientBuilder, ReadOptions, WriteOp
 use paylog::credentials::Credentials;
 use paylog::engine::{App, EngineConfig, HookObject, Limits, RemoteApp, Sessions, State};
 use paylog::environment::Environment;
-use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, HookKind, ObjectId, Query, Update};
+use paylog::model::{
+    ClassName, CloudError, Document, ErrorCode, Filter, HookKind, Hooks, ObjectId, Query, Update,
+};
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
 use paylog::storage::MemoryStore;
 use paylog::store::{Store, Write, WriteOutcome};
