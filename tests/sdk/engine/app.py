@@ -24,7 +24,7 @@ def whoAmI(n=None):
 
 @engine.define
 def refuse():
-    raise leancloud.LeanEngineError(418, "not today")
+    raise leancloud.LeanEngineError(4711, "not today", 418)
 
 
 @engine.define
