@@ -20,7 +20,6 @@ mod refunds;
 mod transfers;
 mod withdrawals;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -76,7 +75,7 @@ struct Inner {
     /// Taken by the one background task.
     closings_waiting: Mutex<Option<mpsc::Receiver<Payment>>>,
     /// Documents with too many marks.
-    crowded: Mutex<BTreeSet<Target>>,
+    crowded: background::Crowded,
     /// Notified when logs have been closed, whose marks can then be forgotten.
     closed: tokio::sync::Notify,
     /// What `afterPayment` is running for.
@@ -112,7 +111,7 @@ impl Payments {
             flights: flight::Flights::default(),
             closings,
             closings_waiting: Mutex::new(Some(waiting)),
-            crowded: Mutex::default(),
+            crowded: background::Crowded::default(),
             closed: tokio::sync::Notify::new(),
             telling: background::Telling::default(),
         }))
@@ -233,18 +232,19 @@ impl Payments {
     async fn carry_out(
         &self,
         payment: Payment,
-        known: Known,
+        mut known: Known,
         deadline: Duration,
     ) -> Result<Done, CloudError> {
+        if payment.log().is_none() && self.make_room(&payment).await {
+            known.clear();
+        }
         let ran = self
             .0
             .driver
             .run(payment, known, deadline)
             .await
             .map_err(|error| CloudError::other(error.to_string()).with_status(500))?;
-        if !ran.crowded.is_empty() {
-            lock(&self.0.crowded).extend(ran.crowded);
-        }
+        self.0.crowded.note(ran.crowded);
         match ran.progress {
             Progress::Settled(payment) => {
                 let log = payment.log().cloned().ok_or_else(undecided)?;

@@ -15,6 +15,7 @@ use crate::model::{ClassName, Document, Filter, ObjectId, Query, Test};
 use crate::payment::service::{Payments, lock};
 
 pub(super) use closing::Telling;
+pub(super) use pruning::Crowded;
 pub use sweep::Recovered;
 pub(super) use sweep::Swept;
 

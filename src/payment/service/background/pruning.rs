@@ -1,6 +1,10 @@
-//! Pruning: the marks of closed logs are forgotten soon after the closing, as long as a document has too many.
+//! Pruning: the marks of closed logs are forgotten soon after the closing, as long as a document has too many. A new
+//! payment on a document that is known to have too many waits for it: however fast payments come, what is closed does
+//! not pile up.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -10,6 +14,7 @@ use crate::model::{Filter, ObjectId, Query, Value};
 use crate::payment::effect::Outcome;
 use crate::payment::leg::Target;
 use crate::payment::log::LogState;
+use crate::payment::machine::Payment;
 use crate::payment::service::{Payments, lock};
 use crate::payment::{mark, prune};
 
@@ -19,6 +24,51 @@ const PRUNINGS_AT_ONCE: usize = 8;
 const LOGS_AT_ONCE: usize = 200;
 /// Updates of one document in one go; enough for 20 000 logs.
 const UPDATES_MAX: u32 = 100;
+
+/// The documents that were seen with too many marks.
+#[derive(Default)]
+pub(in crate::payment::service) struct Crowded(Mutex<BTreeMap<Target, Arc<Queue>>>);
+
+/// Whoever wants one document pruned.
+#[derive(Default)]
+struct Queue {
+    turn: tokio::sync::Mutex<()>,
+    /// How often it was tried.
+    tries: AtomicU64,
+}
+
+impl Crowded {
+    /// Keeps these in mind until they are pruned.
+    pub(in crate::payment::service) fn note(&self, targets: Vec<Target>) {
+        if !targets.is_empty() {
+            let mut known = lock(&self.0);
+            targets.into_iter().for_each(|target| {
+                known.entry(target).or_default();
+            });
+        }
+    }
+
+    fn all(&self) -> Vec<(Target, Arc<Queue>)> {
+        let known = lock(&self.0);
+        known
+            .iter()
+            .map(|(target, queue)| (target.clone(), Arc::clone(queue)))
+            .collect()
+    }
+
+    fn of(&self, targets: &[Target]) -> Vec<(Target, Arc<Queue>)> {
+        let known = lock(&self.0);
+        if known.is_empty() {
+            return Vec::new();
+        }
+        let queue_of = |target: &Target| Some((target.clone(), Arc::clone(known.get(target)?)));
+        targets.iter().filter_map(queue_of).collect()
+    }
+
+    fn forget(&self, target: &Target) {
+        lock(&self.0).remove(target);
+    }
+}
 
 /// What became of one attempt to prune.
 enum Pruned {
@@ -52,15 +102,39 @@ impl Payments {
 
     /// Prunes the documents that were seen with too many marks. Those that still have too many are kept in mind.
     pub async fn prune_crowded(&self) {
-        let crowded: BTreeSet<Target> = std::mem::take(&mut *lock(&self.0.crowded));
-        stream::iter(crowded)
-            .for_each_concurrent(PRUNINGS_AT_ONCE, |target| async move {
-                if !self.prune(&target).await {
-                    tracing::debug!(object.id = target.id.as_str(), "pruned later");
-                    lock(&self.0.crowded).insert(target);
-                }
+        stream::iter(self.0.crowded.all())
+            .for_each_concurrent(PRUNINGS_AT_ONCE, |(target, queue)| async move {
+                self.prune_in_turn(&target, &queue).await;
             })
             .await;
+    }
+
+    /// Waits until the documents of a payment that are known to have too many marks were pruned once, as far as they
+    /// can be, or the store has had its time. Whether there was anything to wait for.
+    pub(in crate::payment::service) async fn make_room(&self, payment: &Payment) -> bool {
+        let crowded = self.0.crowded.of(&payment.targets().unwrap_or_default());
+        for (target, queue) in &crowded {
+            let pruned = self.prune_in_turn(target, queue);
+            // What is left then is pruned by somebody else, later.
+            let _ = tokio::time::timeout(self.0.config.store_timeout, pruned).await;
+        }
+        !crowded.is_empty()
+    }
+
+    /// Prunes a document, or waits for somebody who does.
+    async fn prune_in_turn(&self, target: &Target, queue: &Queue) {
+        let tries = queue.tries.load(Ordering::Acquire);
+        let _turn = queue.turn.lock().await;
+        if queue.tries.load(Ordering::Acquire) != tries {
+            return;
+        }
+        let enough = self.prune(target).await;
+        queue.tries.fetch_add(1, Ordering::Release);
+        if enough {
+            self.0.crowded.forget(target);
+        } else {
+            tracing::debug!(object.id = target.id.as_str(), "pruned later");
+        }
     }
 
     /// Forgets the marks of closed logs on one document; false where it has too many even so.

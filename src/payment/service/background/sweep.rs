@@ -12,7 +12,7 @@ use crate::payment::log::Log;
 use crate::payment::machine::Payment;
 use crate::payment::recovery;
 use crate::payment::service::background::next_page;
-use crate::payment::service::{Done, Payments, lock, undecided};
+use crate::payment::service::{Done, Payments, undecided};
 
 /// Logs that recovery takes up at once.
 const RECOVERIES_AT_ONCE: usize = 16;
@@ -194,9 +194,7 @@ impl Payments {
                 return TakenUp::now(Swept::Undecided);
             }
         };
-        if !ran.crowded.is_empty() {
-            lock(&self.0.crowded).extend(ran.crowded);
-        }
+        self.0.crowded.note(ran.crowded);
         let (payment, end) = match ran.progress {
             // It has succeeded, but it is at its end only once the world knows and the log is closed.
             Progress::Settled(payment) if self.close(payment.clone()).await => {
