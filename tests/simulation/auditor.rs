@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use paylog::model::{Document, ObjectId, Op, Update, Value};
 use paylog::payment::invariant::legs_add_up;
@@ -14,9 +13,6 @@ use paylog::payment::log::{Log, LogState, Verdict};
 use paylog::payment::mark::{MarkKind, PAY_EPOCH, PAYLOGS};
 use paylog::payment::{Kind, Rules};
 use paylog::store::{Action, Write};
-
-/// How long a pruning may take from its first read to its write.
-const PRUNING_TAKES: Duration = Duration::from_secs(20);
 
 /// What happened to a leg so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +94,6 @@ pub(crate) struct Auditor {
     logs: BTreeMap<ObjectId, Log>,
     keys: BTreeMap<String, ObjectId>,
     legs: BTreeMap<(ObjectId, Target), Leg1>,
-    closed_at: BTreeMap<ObjectId, Duration>,
     /// By the gateway's number: which log has brought its money.
     credited: BTreeMap<String, ObjectId>,
     /// Of which the world was told.
@@ -109,7 +104,6 @@ pub(crate) struct Auditor {
     moved: i64,
     pub(crate) trades: Trades,
     pub(crate) seen: BTreeSet<Seen>,
-    pub(crate) stale_reads: bool,
 }
 
 type Checked = Result<(), String>;
@@ -121,14 +115,12 @@ impl Auditor {
             logs: BTreeMap::new(),
             keys: BTreeMap::new(),
             legs: BTreeMap::new(),
-            closed_at: BTreeMap::new(),
             credited: BTreeMap::new(),
             told: BTreeSet::new(),
             total: 0,
             moved: 0,
             trades: Trades::new(),
             seen: BTreeSet::new(),
-            stale_reads: false,
         }
     }
 
@@ -159,13 +151,13 @@ impl Auditor {
         Ok(())
     }
 
-    pub(crate) fn observe(&mut self, effect: Effect<'_>, now: Duration) -> Checked {
+    pub(crate) fn observe(&mut self, effect: Effect<'_>) -> Checked {
         let class = &effect.write.class;
         if *class == self.rules.log_class {
-            self.log_written(effect, now)
+            self.log_written(effect)
         } else if *class == self.rules.user_class || *class == self.rules.order_class {
             match effect.before {
-                Some(before) => self.document_changed(effect, before, now),
+                Some(before) => self.document_changed(effect, before),
                 None => self.document_created(effect),
             }
         } else {
@@ -190,7 +182,7 @@ impl Auditor {
         }
     }
 
-    fn document_changed(&mut self, effect: Effect<'_>, before: &Document, now: Duration) -> Checked {
+    fn document_changed(&mut self, effect: Effect<'_>, before: &Document) -> Checked {
         let Action::Update { id, update, .. } = &effect.write.action else {
             return Err("a document with money is deleted".into());
         };
@@ -209,7 +201,7 @@ impl Auditor {
         }
         self.bounds(&target, effect.after)?;
         match marks_added(update)?.as_slice() {
-            [] => self.unmarked(&target, &effect, before, &diff, now)?,
+            [] => self.unmarked(&target, &effect, before, &diff)?,
             [(MarkKind::Taken, log)] => {
                 self.seen.insert(Seen::Stepwise);
                 self.applied(log, &target, before, &diff, effect.at_once == Some(log))?;
@@ -259,10 +251,9 @@ impl Auditor {
         effect: &Effect<'_>,
         before: &Document,
         diff: &BTreeMap<&str, i64>,
-        now: Duration,
     ) -> Checked {
         if let Some(log) = effect.at_once
-            && (!diff.is_empty() || self.leg(log, target).is_ok_and(|leg| leg.is_conditional()))
+            && (!diff.is_empty() || self.is_taken_from(log, target))
         {
             self.seen.insert(Seen::AtOnce);
             return self.applied(log, target, before, diff, true);
@@ -287,16 +278,14 @@ impl Auditor {
                 "marks of {target} are pruned, and its epoch is not raised"
             ));
         }
-        let since = now.saturating_sub(PRUNING_TAKES);
-        let left = marks(effect.after)
-            .into_iter()
-            .find(|(_, log)| self.closed_at.get(log).is_some_and(|closed| *closed < since));
-        match left {
-            Some((_, log)) if !self.stale_reads => Err(format!(
-                "{target} is pruned, and keeps a mark of {log}, closed long ago"
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// Whether the leg asks something of the document. A log that is created as failed has only looked at it: its
+    /// commit says that the document was the same as when the payment was refused.
+    fn is_taken_from(&self, log: &ObjectId, target: &Target) -> bool {
+        !self.logs.get(log).is_some_and(Log::failed)
+            && self.leg(log, target).is_ok_and(|leg| leg.is_conditional())
     }
 
     fn leg(&self, log: &ObjectId, target: &Target) -> Result<Leg, String> {
@@ -423,7 +412,7 @@ impl Auditor {
         }
     }
 
-    fn log_written(&mut self, effect: Effect<'_>, now: Duration) -> Checked {
+    fn log_written(&mut self, effect: Effect<'_>) -> Checked {
         let log = Log::from_document(effect.after, &self.rules)
             .map_err(|error| format!("a log that cannot be read is written: {error}"))?;
         let before = self.logs.get(&log.id).cloned();
@@ -440,9 +429,6 @@ impl Auditor {
         }
         if log.stuck.is_some() {
             self.seen.insert(Seen::Stuck);
-        }
-        if log.state == LogState::Closed {
-            self.closed_at.entry(log.id.clone()).or_insert(now);
         }
         // What a commit does besides comes right after the log.
         if effect.at_once.is_none() {

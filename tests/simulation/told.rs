@@ -22,6 +22,15 @@ struct Sale<'a> {
     cancelled: bool,
 }
 
+impl Sale<'_> {
+    /// In the order in which they give back: first the buyer, where they are a payee of their own.
+    fn payees(&self) -> impl Iterator<Item = &(ObjectId, i64)> {
+        let own = |payee: &&(ObjectId, i64)| payee.0 == *self.buyer;
+        let payees = &self.product.payees;
+        payees.iter().filter(own).chain(payees.iter().filter(move |payee| !own(payee)))
+    }
+}
+
 /// What the answers add up to.
 struct Sums<'a> {
     world: &'a World,
@@ -202,9 +211,13 @@ impl<'a> Sums<'a> {
             let (price, quantity) = (sale.product.price * sale.quantity, sale.quantity);
             if sale.paid.is_some() {
                 self.add(sale.buyer, sale.refunded - price, 0);
-                for (payee, amount) in &sale.product.payees {
+                let (mut left, mut whole) = (sale.refunded, price);
+                for (payee, amount) in sale.payees() {
+                    // Each gives back its proportion of what is left to give, rounded down.
                     let part = amount * quantity;
-                    self.add(payee, part - part * sale.refunded / price, 0);
+                    let back = part * left / whole;
+                    (left, whole) = (left - back, whole - part);
+                    self.add(payee, part - back, 0);
                 }
             }
             let shown = match (&sale.paid, sale.cancelled) {

@@ -115,12 +115,10 @@ impl World {
             memory.define(change).now_or_never().unwrap().unwrap();
         }
         let mut state = self.state();
-        let mut auditor = Auditor::new(&self.config.rules());
-        auditor.stale_reads = state.faults.stale > 0;
         state.homes.push(Home {
             memory,
             versions: BTreeMap::new(),
-            auditor,
+            auditor: Auditor::new(&self.config.rules()),
         });
         state.homes.len() - 1
     }
@@ -189,11 +187,11 @@ impl World {
         let mut state = self.state();
         let (reply, checked) = match request {
             Request::Write(write) => {
-                let (outcome, checked) = state.write(home, write, now);
+                let (outcome, checked) = state.write(home, write);
                 (Reply::Write(outcome), checked)
             }
             Request::Commit(writes) => {
-                let (outcome, checked) = state.commit(home, writes, now);
+                let (outcome, checked) = state.commit(home, writes);
                 (Reply::Commit(outcome), checked)
             }
         };
@@ -309,11 +307,11 @@ impl State {
         }
     }
 
-    fn write(&mut self, home: usize, write: &Write, now: Duration) -> (WriteOutcome, Result<(), String>) {
+    fn write(&mut self, home: usize, write: &Write) -> (WriteOutcome, Result<(), String>) {
         let memory = self.homes[home].memory.clone();
         let outcome = memory.write(write.clone()).now_or_never().unwrap();
         let checked = match &outcome {
-            WriteOutcome::Applied(written) => self.applied(home, write, written, None, now),
+            WriteOutcome::Applied(written) => self.applied(home, write, written, None),
             WriteOutcome::NotMatched | WriteOutcome::Rejected(_) | WriteOutcome::Unknown(_) => Ok(()),
         };
         (outcome, checked)
@@ -323,7 +321,6 @@ impl State {
         &mut self,
         home: usize,
         writes: &[Write],
-        now: Duration,
     ) -> (CommitOutcome, Result<(), String>) {
         let memory = self.homes[home].memory.clone();
         let atomic = memory.atomic().unwrap();
@@ -338,7 +335,7 @@ impl State {
             .and_then(|(_, written)| written.object_id.clone());
         let mut checked = Ok(());
         for (write, written) in writes.iter().zip(answers) {
-            checked = checked.and_then(|()| self.applied(home, write, written, log.as_ref(), now));
+            checked = checked.and_then(|()| self.applied(home, write, written, log.as_ref()));
         }
         let checked = checked.and_then(|()| {
             let auditor = &self.homes[home].auditor;
@@ -356,7 +353,6 @@ impl State {
         write: &Write,
         written: &Written,
         at_once: Option<&ObjectId>,
-        now: Duration,
     ) -> Result<(), String> {
         self.writes += 1;
         let Home {
@@ -386,7 +382,7 @@ impl State {
             after: &written.fields,
             at_once,
         };
-        auditor.observe(effect, now)
+        auditor.observe(effect)
     }
 }
 
