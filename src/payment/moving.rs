@@ -131,6 +131,7 @@ impl Decision {
     const MOVE: &str = "move";
     const ATTEMPT: &str = "attempt";
     const DECISION: &str = "decision";
+    const PREPARED: &str = "prepared";
 
     /// The fields of the document, for the first attempt. Its class must have a unique index on `key`, so that two
     /// movers cannot decide twice: after 137 the one that stands is read.
@@ -184,6 +185,22 @@ impl Decision {
             guard: self.guard(),
             update: Update::new().set(Self::DECISION, resolution.name()),
         })
+    }
+
+    /// Notes that everything which was in use when the attempt began has been copied; `None` where it has ended.
+    #[must_use]
+    pub fn prepared(self, target: &Target) -> Option<Write> {
+        (self.resolution == Resolution::Open).then(|| Write::Update {
+            target: target.clone(),
+            guard: self.guard(),
+            update: Update::new().set(Self::PREPARED, self.attempt.get()),
+        })
+    }
+
+    /// Whether that stands in the document, for this attempt.
+    #[must_use]
+    pub fn is_prepared(self, document: &Document) -> bool {
+        document.get(Self::PREPARED).and_then(Attempt::from_value) == Some(self.attempt)
     }
 
     /// Begins another attempt after one that was rolled back; `None` otherwise. It may begin at once: it takes over

@@ -186,3 +186,28 @@ pub fn close_unpaid(rules: &Rules, log: &Log, reason: &str) -> Write {
             .set("reason", reason),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Document;
+
+    #[test]
+    fn a_clock_that_is_wrong_leaves_no_log_alone() {
+        let created = Timestamp::from_millis(1_000_000_000_000);
+        let is_due = |now: Timestamp| {
+            let log = Document::from_iter([
+                ("state".to_owned(), json!(3)),
+                ("createdAt".to_owned(), json!(created.to_string())),
+            ]);
+            let due = due(now, now.plus_millis(-5_000), now.plus_millis(60_000));
+            due.matches(&log).unwrap()
+        };
+        assert!(!is_due(created.plus_millis(1_000)), "it is another's still");
+        assert!(is_due(created.plus_millis(6_000)));
+        assert!(!is_due(created.plus_millis(-1_000)));
+        for hours in [1, 24, 24 * 365] {
+            assert!(is_due(created.plus_millis(-hours * 3_600_000)), "{hours} hours behind");
+        }
+    }
+}

@@ -147,6 +147,16 @@ impl Town {
         }
     }
 
+    /// A payment of one, so that somebody looks at the account.
+    pub(crate) async fn touch(self: &Arc<Self>, user: &ObjectId, n: u64, chance: &Chance) {
+        let call = Call::Adjust {
+            user: user.clone(),
+            amount: 1,
+            key: format!("touch{n}"),
+        };
+        let _ = self.ask(chance, &call).await;
+    }
+
     fn ledger_of<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
         look(&self.ledger())
     }
@@ -154,7 +164,11 @@ impl Town {
     /// One call to one process.
     pub(crate) async fn ask(&self, chance: &Chance, call: &Call) -> Option<Answer> {
         self.ledger().asked(call);
-        let place = chance.index(self.fleet.places());
+        let open = self.fleet.open_places();
+        if open.is_empty() {
+            return None;
+        }
+        let place = *chance.pick(&open);
         self.world.note(&(place, call.identity()), || {
             format!("→ {place}: {}", call.told())
         });

@@ -15,6 +15,8 @@ const RECORDED: [ErrorCode; 4] = [
     ErrorCode::AMOUNT_EXCEEDS_REST,
 ];
 
+/// Answers that say nothing about the payment.
+const UNDECIDED: [ErrorCode; 2] = [ErrorCode::OUTCOME_UNKNOWN, ErrorCode::ACCOUNT_MOVED];
 /// From here on the codes speak of money; those below are the store's.
 const MONEY: i32 = 9001;
 
@@ -50,7 +52,7 @@ impl Ledger {
         match answer {
             Ok(told) => entry.succeeded(call, told),
             // Nothing is said: nobody knows, or the store would not take it this time.
-            Err(error) if error.code == ErrorCode::OUTCOME_UNKNOWN || error.code.0 < MONEY => Ok(None),
+            Err(error) if error.code.0 < MONEY || UNDECIDED.contains(&error.code) => Ok(None),
             Err(error) if error.code == ErrorCode::NO_SUCH_PAYMENT && self.stale_reads => Ok(None),
             Err(error) => entry.refused(call, error),
         }

@@ -166,11 +166,12 @@ pub struct Mover {
 struct Standing {
     target: Target,
     decision: Decision,
-    /// By the clock of the old home: when the attempt began, where it is open.
-    since: Option<Timestamp>,
+    /// Where everything has been copied that was in use when the attempt began: when the first attempt began, by the
+    /// clock of the old home.
+    prepared: Option<Timestamp>,
 }
 
-/// Logs that were created so long before an attempt began are seen by everybody who lists them after that.
+/// Logs that were created so long before an attempt began are seen by whoever lists them after that.
 const MARGIN: Duration = Duration::from_secs(60 * 60);
 /// The logs that no one may name in vain are looked up this many at once: their ids travel in an address.
 const LOGS_AT_ONCE: usize = 100;
@@ -241,13 +242,15 @@ impl Mover {
     /// # Errors
     /// [`MoveError`].
     pub async fn prepare(&self) -> Result<Report, MoveError> {
-        let (_, decision) = self.agree().await?;
-        if decision.resolution == Resolution::Final {
+        let (target, decision) = self.agree().await?;
+        let Some(write) = decision.prepared(&target) else {
             return Ok(Report::default());
-        }
+        };
         let mut hands = Hands::new(self, Stage::Bringing);
         self.bring(&mut hands, decision.attempt).await?;
         self.check(&mut hands, decision.attempt).await?;
+        // Where this is lost, finishing takes longer.
+        let _ = hands.attempt_write(Home::Old, write).await?;
         Ok(hands.report)
     }
 
@@ -261,19 +264,21 @@ impl Mover {
         let Standing {
             target,
             decision,
-            since,
+            prepared,
         } = self.standing().await?.ok_or(MoveError::NotBegun)?;
         let mut hands = Hands::new(self, Stage::Bringing);
         if decision.resolution == Resolution::Open {
-            // Closed logs that were created since, too: somebody may have been told what they say.
-            let since = since.map_or(Filter::all(), |since| {
-                let margin = i64::try_from(MARGIN.as_millis()).unwrap_or(0);
-                let since = date(since.plus_millis(margin.saturating_neg()));
-                Filter::all().gte("createdAt", since)
-            });
-            hands
-                .bring_all(&self.rules.log_class, &since, decision.attempt)
-                .await?;
+            match prepared {
+                None => self.bring(&mut hands, decision.attempt).await?,
+                // Closed logs that were created since, too: somebody may have been told what they say.
+                Some(prepared) => {
+                    let margin = i64::try_from(MARGIN.as_millis()).unwrap_or(0);
+                    let since = date(prepared.plus_millis(margin.saturating_neg()));
+                    let since = Filter::all().gte("createdAt", since);
+                    let logs = &self.rules.log_class;
+                    hands.bring_all(logs, &since, decision.attempt).await?;
+                }
+            }
             self.bring_open(&mut hands, decision.attempt).await?;
             self.check(&mut hands, decision.attempt).await?;
         }
@@ -358,11 +363,11 @@ impl Mover {
             let id = id.ok_or_else(|| MoveError::NotUnique(self.class.clone()))?;
             let target = Target::new(&self.class, &id);
             let decision = Decision::of(&document).map_err(|error| malformed(&target, error))?;
-            let since = document.updated_at();
+            let prepared = decision.is_prepared(&document);
             let found = Standing {
                 target,
                 decision,
-                since,
+                prepared: document.created_at().filter(|_| prepared),
             };
             if standing.replace(found).is_some() {
                 return Err(MoveError::NotUnique(self.class.clone()));
