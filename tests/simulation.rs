@@ -25,6 +25,8 @@ mod errands;
 mod faults;
 #[path = "simulation/ledger.rs"]
 mod ledger;
+#[path = "simulation/moves.rs"]
+mod moves;
 #[path = "simulation/network.rs"]
 mod network;
 #[path = "simulation/processes.rs"]
@@ -143,6 +145,32 @@ fn whatever_goes_wrong() {
             panic!("seed {}", outcome.seed);
         }
     }
+}
+
+#[test]
+#[ignore = "SURVEY"]
+fn survey() {
+    let (from, to) = (number("FROM").unwrap_or(0), number("TO").unwrap_or(SEEDS));
+    let next = AtomicU64::new(from);
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= to {
+                        return;
+                    }
+                    let begun = std::time::Instant::now();
+                    let outcome = run(Setting::of(seed));
+                    println!(
+                        "seed {seed} {} ms: {}",
+                        begun.elapsed().as_millis(),
+                        outcome.violation.as_deref().unwrap_or("ok")
+                    );
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -33,6 +33,11 @@
 //! repeat rounds after it until one finds nothing. Where the new home has given the key of such a log to another, and
 //! it holds a `tradeNo`, confirm that number at the new home as a notice of the gateway.
 
+#[cfg(feature = "runtime")]
+pub mod mover;
+#[cfg(feature = "runtime")]
+pub mod new_home;
+
 use std::collections::BTreeSet;
 
 use crate::model::value::{INTEGER_MAX, as_integer};
@@ -123,17 +128,31 @@ pub struct Decision {
 
 impl Decision {
     const KEY: &str = "key";
+    const MOVE: &str = "move";
     const ATTEMPT: &str = "attempt";
     const DECISION: &str = "decision";
+    const PREPARED: &str = "prepared";
 
     /// The fields of the document, for the first attempt. Its class must have a unique index on `key`, so that two
     /// movers cannot decide twice: after 137 the one that stands is read.
     #[must_use]
     pub fn begin() -> Update {
         Update::new()
-            .set(Self::KEY, "move")
+            .set(Self::KEY, Self::MOVE)
             .set(Self::ATTEMPT, Attempt::FIRST.get())
             .set(Self::DECISION, Resolution::Open.name())
+    }
+
+    /// Which document it is.
+    #[must_use]
+    pub fn find() -> Filter {
+        Filter::all().eq(Self::KEY, Self::MOVE)
+    }
+
+    /// The fields of a document that decides nothing: made twice it shows whether `key` is unique.
+    #[must_use]
+    pub fn probe(text: &str) -> Update {
+        Update::new().set(Self::KEY, format!("probe:{text}"))
     }
 
     /// Reads the document.
@@ -166,6 +185,22 @@ impl Decision {
             guard: self.guard(),
             update: Update::new().set(Self::DECISION, resolution.name()),
         })
+    }
+
+    /// Notes that everything which was in use when the attempt began has been copied; `None` where it has ended.
+    #[must_use]
+    pub fn prepared(self, target: &Target) -> Option<Write> {
+        (self.resolution == Resolution::Open).then(|| Write::Update {
+            target: target.clone(),
+            guard: self.guard(),
+            update: Update::new().set(Self::PREPARED, self.attempt.get()),
+        })
+    }
+
+    /// Whether that stands in the document, for this attempt.
+    #[must_use]
+    pub fn is_prepared(self, document: &Document) -> bool {
+        document.get(Self::PREPARED).and_then(Attempt::from_value) == Some(self.attempt)
     }
 
     /// Begins another attempt after one that was rolled back; `None` otherwise. It may begin at once: it takes over
@@ -372,6 +407,18 @@ impl Copy {
             document: document.clone(),
             standing,
         }))
+    }
+
+    /// Which document it is of.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The document as it was read at the old home.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
     }
 
     /// What to do at the new home, where `there` was read under the same id.

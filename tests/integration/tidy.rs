@@ -24,6 +24,8 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("payment::driver", PAYMENT_RIM),
     ("payment::service", PAYMENT_RIM),
     ("payment::audit", PAYMENT_RIM),
+    ("payment::moving::mover", PAYMENT_RIM),
+    ("payment::moving::new_home", &["model", "store"]),
     ("client", &["model", "store", "environment", "credentials"]),
     ("storage", &["model", "store", "environment"]),
     ("gateway", &["model", "payment", "environment"]),

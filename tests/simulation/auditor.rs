@@ -5,18 +5,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
-use paylog::model::{Document, ObjectId, Op, Update, Value};
+use paylog::model::{ClassName, Document, ObjectId, Op, Update, Value};
 use paylog::payment::invariant::legs_add_up;
 use paylog::payment::leg::{Leg, Target};
 use paylog::payment::log::{Log, LogState, Verdict};
 use paylog::payment::mark::{MarkKind, PAY_EPOCH, PAYLOGS};
+use paylog::payment::moving::{Attempt, Decision, Resolution};
 use paylog::payment::{Kind, Rules};
 use paylog::store::{Action, Write};
-
-/// How long a pruning may take from its first read to its write.
-const PRUNING_TAKES: Duration = Duration::from_secs(20);
 
 /// What happened to a leg so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +27,8 @@ enum Leg1 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effect<'a> {
     pub(crate) write: &'a Write,
+    /// In which store.
+    pub(crate) home: usize,
     pub(crate) before: Option<&'a Document>,
     pub(crate) after: &'a Document,
     /// The log that was created in the same commit.
@@ -60,11 +59,16 @@ pub(crate) enum Seen {
     Stepwise,
     KeyReused,
     Replayed,
+    /// A document was fenced for a move, given back, or opened where it has moved.
+    Fenced,
+    RolledBack,
+    Opened,
+    MoverDied,
     Kind(Kind),
 }
 
 impl Seen {
-    pub(crate) const ALL: [Self; 25] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::Refusal,
         Self::Reversal,
         Self::Pruned,
@@ -81,6 +85,10 @@ impl Seen {
         Self::Stepwise,
         Self::KeyReused,
         Self::Replayed,
+        Self::Fenced,
+        Self::RolledBack,
+        Self::Opened,
+        Self::MoverDied,
         Self::Kind(Kind::Recharge),
         Self::Kind(Kind::Purchase),
         Self::Kind(Kind::Cancel),
@@ -93,12 +101,23 @@ impl Seen {
     ];
 }
 
+/// Money and marks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Belongings {
+    money: BTreeMap<&'static str, i64>,
+    marks: BTreeSet<(MarkKind, ObjectId)>,
+}
+
 pub(crate) struct Auditor {
     rules: Arc<Rules>,
     logs: BTreeMap<ObjectId, Log>,
-    keys: BTreeMap<String, ObjectId>,
+    /// By store and key.
+    keys: BTreeMap<(usize, String), ObjectId>,
+    /// What every account and order had when it was last in use, in whichever store.
+    lives: BTreeMap<Target, Belongings>,
+    /// In which store a log was last in use, or was closed.
+    homes: BTreeMap<ObjectId, usize>,
     legs: BTreeMap<(ObjectId, Target), Leg1>,
-    closed_at: BTreeMap<ObjectId, Duration>,
     /// By the gateway's number: which log has brought its money.
     credited: BTreeMap<String, ObjectId>,
     /// Of which the world was told.
@@ -109,7 +128,6 @@ pub(crate) struct Auditor {
     moved: i64,
     pub(crate) trades: Trades,
     pub(crate) seen: BTreeSet<Seen>,
-    pub(crate) stale_reads: bool,
 }
 
 type Checked = Result<(), String>;
@@ -120,15 +138,15 @@ impl Auditor {
             rules: Arc::clone(rules),
             logs: BTreeMap::new(),
             keys: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            homes: BTreeMap::new(),
             legs: BTreeMap::new(),
-            closed_at: BTreeMap::new(),
             credited: BTreeMap::new(),
             told: BTreeSet::new(),
             total: 0,
             moved: 0,
             trades: Trades::new(),
             seen: BTreeSet::new(),
-            stale_reads: false,
         }
     }
 
@@ -140,8 +158,25 @@ impl Auditor {
         self.logs.get(id)
     }
 
-    pub(crate) fn log_under(&self, key: &str) -> Option<&Log> {
-        self.logs.get(self.keys.get(key)?)
+    pub(crate) fn log_under(&self, home: usize, key: &str) -> Option<&Log> {
+        self.logs.get(self.keys.get(&(home, key.to_owned()))?)
+    }
+
+    /// In which store the log was last in use, or was closed.
+    pub(crate) fn home_of(&self, log: &ObjectId) -> Option<usize> {
+        self.homes.get(log).copied()
+    }
+
+    /// Whether any money of the log has moved.
+    pub(crate) fn has_moved_money(&self, log: &ObjectId) -> bool {
+        self.legs
+            .iter()
+            .any(|((of, _), standing)| of == log && *standing == Leg1::Applied)
+    }
+
+    /// Which log has brought the money of a gateway's number.
+    pub(crate) fn credited(&self, trade_no: &str) -> bool {
+        self.credited.contains_key(trade_no)
     }
 
     /// `afterPayment` was called for `log`; where it ended well, the world knows.
@@ -159,44 +194,178 @@ impl Auditor {
         Ok(())
     }
 
-    pub(crate) fn observe(&mut self, effect: Effect<'_>, now: Duration) -> Checked {
+    /// Looks at a write. `elsewhere` is the same document in the other stores, `decision` whether a move is final.
+    pub(crate) fn observe(
+        &mut self,
+        effect: Effect<'_>,
+        elsewhere: &[Document],
+        decision: Option<Decision>,
+    ) -> Checked {
         let class = &effect.write.class;
-        if *class == self.rules.log_class {
-            self.log_written(effect, now)
-        } else if *class == self.rules.user_class || *class == self.rules.order_class {
+        let is_log = *class == self.rules.log_class;
+        if !is_log && *class != self.rules.user_class && *class != self.rules.order_class {
+            return Ok(());
+        }
+        if is_live(effect.after, is_log) && elsewhere.iter().any(|document| is_live(document, is_log)) {
+            return Err(format!(
+                "{class}/{} is in use in two stores",
+                effect.after.text("objectId").unwrap_or_default()
+            ));
+        }
+        if self.has_moved(&effect, is_log, decision)? {
+            return Ok(());
+        }
+        if is_log {
+            self.log_written(effect)
+        } else {
             match effect.before {
-                Some(before) => self.document_changed(effect, before, now),
+                Some(before) => self.document_changed(effect, before),
                 None => self.document_created(effect),
             }
+        }
+    }
+
+    /// Whether the write is a mover's; then it has moved nothing but the document itself.
+    fn has_moved(
+        &mut self,
+        effect: &Effect<'_>,
+        is_log: bool,
+        decision: Option<Decision>,
+    ) -> Result<bool, String> {
+        let fenced = |document: &Document| is_fenced(document, is_log);
+        let was_fenced = effect.before.is_some_and(fenced);
+        if fenced(effect.after) {
+            if let (Some(before), false) = (effect.before, was_fenced) {
+                self.seen.insert(Seen::Fenced);
+                self.same(effect, before, is_log)?;
+            }
+            return Ok(true);
+        }
+        if !was_fenced {
+            return Ok(false);
+        }
+        let resolution = decision.map(|decision| decision.resolution);
+        let allowed = match (effect.home, resolution) {
+            (0, Some(Resolution::RolledBack)) => true,
+            // Another attempt is on, and this document has not been fenced for it yet.
+            (0, Some(Resolution::Open)) => decision.is_some_and(|decision| decision.attempt > Attempt::FIRST),
+            (_, resolution) => effect.home > 0 && resolution == Some(Resolution::Final),
+        };
+        if !allowed {
+            return Err(format!(
+                "{}/{} is opened in store {}, where the move is {resolution:?}",
+                effect.write.class,
+                effect.after.text("objectId").unwrap_or_default(),
+                effect.home
+            ));
+        }
+        self.seen.insert(if effect.home == 0 {
+            Seen::RolledBack
         } else {
-            Ok(())
+            Seen::Opened
+        });
+        self.same(effect, effect.after, is_log)?;
+        if is_log {
+            let log = self.read(effect.after)?;
+            self.homes.insert(log.id.clone(), effect.home);
+        }
+        Ok(true)
+    }
+
+    /// A copy is placed. It says nothing yet; a closed log that comes with it is known.
+    pub(crate) fn placed(&mut self, class: &ClassName, document: &Document, home: usize) -> Checked {
+        if *class != self.rules.log_class {
+            let has_money = *class == self.rules.user_class || *class == self.rules.order_class;
+            if has_money && is_live(document, false) {
+                return Err(format!("{class}/{:?} is placed in use", document.object_id()));
+            }
+            return Ok(());
+        }
+        let id = document.object_id().ok_or("a log without an id")?;
+        for field in ["key", "requestKey"] {
+            if let Some(key) = document.text(field) {
+                self.keys.insert((home, key.to_owned()), id.clone());
+            }
+        }
+        if is_fenced(document, true) {
+            return Ok(());
+        }
+        let log = self.read(document)?;
+        if log.state != LogState::Closed || self.logs.get(&id) != Some(&log) {
+            return Err(format!("{id} is placed as another than it was"));
+        }
+        self.homes.insert(id, home);
+        Ok(())
+    }
+
+    /// What is fenced, or opened, is what was last in use.
+    fn same(&self, effect: &Effect<'_>, document: &Document, is_log: bool) -> Checked {
+        let id = document.object_id().ok_or("a document without an id")?;
+        let target = Target::new(&effect.write.class, &id);
+        let is_same = if is_log {
+            let log = self.read(document)?;
+            self.logs
+                .get(&id)
+                .is_some_and(|known| *known == log && known.state == log.state)
+        } else {
+            let found = self.belongings(&effect.write.class, document);
+            self.lives.get(&target).is_some_and(|known| *known == found)
+        };
+        if is_same {
+            return Ok(());
+        }
+        Err(format!(
+            "{target} is not what it was when it was last in use: {document:?}, and before {:?}",
+            self.lives.get(&target)
+        ))
+    }
+
+    fn read(&self, document: &Document) -> Result<Log, String> {
+        Log::from_document(document, &self.rules)
+            .map_err(|error| format!("a log that cannot be read is written: {error}"))
+    }
+
+    fn belongings(&self, class: &ClassName, document: &Document) -> Belongings {
+        let fields = self.money_fields(class).iter();
+        Belongings {
+            money: fields.map(|field| (*field, integer(document, field))).collect(),
+            marks: marks(document),
         }
     }
 
     fn document_created(&mut self, effect: Effect<'_>) -> Checked {
-        for field in self.money_fields(effect.write) {
+        for field in self.money_fields(&effect.write.class) {
             if integer(effect.after, field) != 0 {
                 return Err(format!("a document is created with {field}"));
             }
         }
+        self.is_in_use(&effect);
         Ok(())
     }
 
-    fn money_fields(&self, write: &Write) -> &'static [&'static str] {
-        if write.class == self.rules.user_class {
+    fn is_in_use(&mut self, effect: &Effect<'_>) {
+        let class = &effect.write.class;
+        if let Some(id) = effect.after.object_id() {
+            let has = self.belongings(class, effect.after);
+            self.lives.insert(Target::new(class, &id), has);
+        }
+    }
+
+    fn money_fields(&self, class: &ClassName) -> &'static [&'static str] {
+        if *class == self.rules.user_class {
             &["account", "frozen"]
         } else {
             &["refunded"]
         }
     }
 
-    fn document_changed(&mut self, effect: Effect<'_>, before: &Document, now: Duration) -> Checked {
+    fn document_changed(&mut self, effect: Effect<'_>, before: &Document) -> Checked {
         let Action::Update { id, update, .. } = &effect.write.action else {
             return Err("a document with money is deleted".into());
         };
         let target = Target::new(&effect.write.class, id);
         let diff: BTreeMap<&str, i64> = self
-            .money_fields(effect.write)
+            .money_fields(&effect.write.class)
             .iter()
             .map(|field| (*field, integer(effect.after, field) - integer(before, field)))
             .filter(|(_, diff)| *diff != 0)
@@ -204,12 +373,11 @@ impl Auditor {
         if effect.write.class == self.rules.user_class {
             self.total += diff.values().sum::<i64>();
         }
-        if integer(before, PAY_EPOCH) < 0 {
-            return Err(format!("{target} is changed after it has moved"));
-        }
+        self.same(&effect, before, false)?;
+        self.is_in_use(&effect);
         self.bounds(&target, effect.after)?;
         match marks_added(update)?.as_slice() {
-            [] => self.unmarked(&target, &effect, before, &diff, now)?,
+            [] => self.unmarked(&target, &effect, before, &diff)?,
             [(MarkKind::Taken, log)] => {
                 self.seen.insert(Seen::Stepwise);
                 self.applied(log, &target, before, &diff, effect.at_once == Some(log))?;
@@ -259,10 +427,9 @@ impl Auditor {
         effect: &Effect<'_>,
         before: &Document,
         diff: &BTreeMap<&str, i64>,
-        now: Duration,
     ) -> Checked {
         if let Some(log) = effect.at_once
-            && (!diff.is_empty() || self.leg(log, target).is_ok_and(|leg| leg.is_conditional()))
+            && (!diff.is_empty() || self.is_taken_from(log, target))
         {
             self.seen.insert(Seen::AtOnce);
             return self.applied(log, target, before, diff, true);
@@ -287,16 +454,14 @@ impl Auditor {
                 "marks of {target} are pruned, and its epoch is not raised"
             ));
         }
-        let since = now.saturating_sub(PRUNING_TAKES);
-        let left = marks(effect.after)
-            .into_iter()
-            .find(|(_, log)| self.closed_at.get(log).is_some_and(|closed| *closed < since));
-        match left {
-            Some((_, log)) if !self.stale_reads => Err(format!(
-                "{target} is pruned, and keeps a mark of {log}, closed long ago"
-            )),
-            _ => Ok(()),
-        }
+        Ok(())
+    }
+
+    /// Whether the leg asks something of the document. A log that is created as failed has only looked at it: its
+    /// commit says that the document was the same as when the payment was refused.
+    fn is_taken_from(&self, log: &ObjectId, target: &Target) -> bool {
+        !self.logs.get(log).is_some_and(Log::failed)
+            && self.leg(log, target).is_ok_and(|leg| leg.is_conditional())
     }
 
     fn leg(&self, log: &ObjectId, target: &Target) -> Result<Leg, String> {
@@ -423,13 +588,13 @@ impl Auditor {
         }
     }
 
-    fn log_written(&mut self, effect: Effect<'_>, now: Duration) -> Checked {
-        let log = Log::from_document(effect.after, &self.rules)
-            .map_err(|error| format!("a log that cannot be read is written: {error}"))?;
+    fn log_written(&mut self, effect: Effect<'_>) -> Checked {
+        let log = self.read(effect.after)?;
+        self.homes.insert(log.id.clone(), effect.home);
         let before = self.logs.get(&log.id).cloned();
         self.logs.insert(log.id.clone(), log.clone());
         match (before, effect.before) {
-            (None, None) => self.log_created(&log, effect.at_once)?,
+            (None, None) => self.log_created(&log, effect.home, effect.at_once)?,
             (Some(before), Some(_)) => self.log_changed(&before, &log)?,
             _ => {
                 return Err(format!(
@@ -441,9 +606,6 @@ impl Auditor {
         if log.stuck.is_some() {
             self.seen.insert(Seen::Stuck);
         }
-        if log.state == LogState::Closed {
-            self.closed_at.entry(log.id.clone()).or_insert(now);
-        }
         // What a commit does besides comes right after the log.
         if effect.at_once.is_none() {
             self.consistent(&log)?;
@@ -451,17 +613,17 @@ impl Auditor {
         Ok(())
     }
 
-    fn log_created(&mut self, log: &Log, at_once: Option<&ObjectId>) -> Checked {
+    fn log_created(&mut self, log: &Log, home: usize, at_once: Option<&ObjectId>) -> Checked {
         self.seen.insert(Seen::Kind(log.intent.kind));
         let how = |name: &str| log.intent.params.get(name).and_then(Value::as_str) == Some("expired");
         if how("to") || how("how") {
             self.seen.insert(Seen::Expired);
         }
-        if let Some(other) = self.keys.insert(log.intent.key.clone(), log.id.clone()) {
+        if let Some(other) = self.keys.insert((home, log.intent.key.clone()), log.id.clone()) {
             return Err(format!("{other} and {} have the key {}", log.id, log.intent.key));
         }
         if let Some(key) = &log.intent.request_key
-            && let Some(other) = self.keys.insert(key.clone(), log.id.clone())
+            && let Some(other) = self.keys.insert((home, key.clone()), log.id.clone())
             && other != log.id
         {
             return Err(format!("{other} and {} have the request key {key}", log.id));
@@ -475,12 +637,12 @@ impl Auditor {
         if at_once.is_none() && log.state >= LogState::Applied && !log.failed() {
             return Err(format!("{} is created as applied, and not in a commit", log.id));
         }
-        self.one_attempt_at_a_time(log)?;
+        self.one_attempt_at_a_time(log, home)?;
         self.ends_what_succeeded(log)
     }
 
     /// The attempts at an order come one after the other, and none after one that succeeded.
-    fn one_attempt_at_a_time(&self, log: &Log) -> Checked {
+    fn one_attempt_at_a_time(&self, log: &Log, home: usize) -> Checked {
         let Some((stem, n)) = log
             .intent
             .key
@@ -492,7 +654,7 @@ impl Auditor {
         let n: u32 = n.parse().map_err(|_| format!("the key {}", log.intent.key))?;
         for earlier in 1..n {
             let key = format!("order:{stem}:{earlier}");
-            if self.log_under(&key).is_none_or(|log| !log.failed()) {
+            if self.log_under(home, &key).is_none_or(|log| !log.failed()) {
                 return Err(format!(
                     "attempt {n} at order {stem} while attempt {earlier} has not failed"
                 ));
@@ -589,6 +751,23 @@ impl Auditor {
             })
             .count();
         held.len() > threshold + 3 * open
+    }
+}
+
+/// Whether the document can be changed where it is; a closed log never is, anywhere.
+pub(crate) fn is_live(document: &Document, is_log: bool) -> bool {
+    if is_log {
+        integer(document, "state") < i64::from(LogState::Closed.number())
+    } else {
+        integer(document, PAY_EPOCH) >= 0
+    }
+}
+
+pub(crate) fn is_fenced(document: &Document, is_log: bool) -> bool {
+    if is_log {
+        integer(document, "state") >= LogState::FENCE
+    } else {
+        integer(document, PAY_EPOCH) < 0
     }
 }
 

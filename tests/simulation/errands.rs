@@ -125,20 +125,15 @@ impl Town {
         }
     }
 
-    /// Whoever was told nothing asks once more, now that all is well; everybody must be told now.
+    /// Everybody asks once more, now that all is well, and whoever was told nothing until they know; everybody must be
+    /// told now.
     pub(crate) async fn settle(self: &Arc<Self>, chance: &Chance) {
-        for round in 0..40 {
-            let unknown: Vec<Call> = {
-                let ledger = self.ledger();
-                let entries = ledger.entries.values();
-                let calls = entries.flat_map(|entry| entry.calls.iter().take(1));
-                calls
-                    .filter(|call| {
-                        !ledger.knows(call) && !matches!(call, Call::Recharge { .. }) || round == 0
-                    })
-                    .cloned()
-                    .collect()
-            };
+        self.ledger().stale_reads = false;
+        for call in self.ledger_of(Ledger::all) {
+            let _ = self.ask(chance, &call).await;
+        }
+        for _ in 0..40 {
+            let unknown = self.ledger_of(Ledger::unknown);
             if unknown.is_empty() {
                 return;
             }
@@ -146,19 +141,34 @@ impl Town {
                 let _ = self.ask(chance, &call).await;
             }
         }
-        let ledger = self.ledger();
-        let mut calls = ledger.entries.values().flat_map(|entry| &entry.calls);
-        let unknown = calls.find(|call| !ledger.knows(call) && !matches!(call, Call::Recharge { .. }));
-        if let Some(call) = unknown {
+        if let Some(call) = self.ledger_of(Ledger::unknown).first() {
             self.world
                 .violated(format!("nobody ever says how this came out: {}", call.told()));
         }
     }
 
+    /// A payment of one, so that somebody looks at the account.
+    pub(crate) async fn touch(self: &Arc<Self>, user: &ObjectId, n: u64, chance: &Chance) {
+        let call = Call::Adjust {
+            user: user.clone(),
+            amount: 1,
+            key: format!("touch{n}"),
+        };
+        let _ = self.ask(chance, &call).await;
+    }
+
+    fn ledger_of<T>(&self, look: impl FnOnce(&Ledger) -> T) -> T {
+        look(&self.ledger())
+    }
+
     /// One call to one process.
     pub(crate) async fn ask(&self, chance: &Chance, call: &Call) -> Option<Answer> {
         self.ledger().asked(call);
-        let place = chance.index(self.fleet.places());
+        let open = self.fleet.open_places();
+        if open.is_empty() {
+            return None;
+        }
+        let place = *chance.pick(&open);
         self.world.note(&(place, call.identity()), || {
             format!("→ {place}: {}", call.told())
         });

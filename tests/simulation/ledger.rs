@@ -15,6 +15,11 @@ const RECORDED: [ErrorCode; 4] = [
     ErrorCode::AMOUNT_EXCEEDS_REST,
 ];
 
+/// Answers that say nothing about the payment.
+const UNDECIDED: [ErrorCode; 2] = [ErrorCode::OUTCOME_UNKNOWN, ErrorCode::ACCOUNT_MOVED];
+/// From here on the codes speak of money; those below are the store's.
+const MONEY: i32 = 9001;
+
 /// What is known about one payment by those who asked for it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
@@ -22,8 +27,8 @@ pub(crate) struct Entry {
     pub(crate) calls: Vec<Call>,
     /// A success, or a recharge that waits; and which of the calls was told so.
     pub(crate) success: Option<(Call, Told)>,
-    /// A refusal that is final.
-    pub(crate) refusal: Option<(Call, CloudError)>,
+    /// Refusals that are final, and which call was told so.
+    refusals: Vec<(Call, CloudError)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,22 +51,43 @@ impl Ledger {
         let entry = self.entries.entry(call.identity()).or_default();
         match answer {
             Ok(told) => entry.succeeded(call, told),
+            // Nothing is said: nobody knows, or the store would not take it this time.
+            Err(error) if error.code.0 < MONEY || UNDECIDED.contains(&error.code) => Ok(None),
             Err(error) if error.code == ErrorCode::NO_SUCH_PAYMENT && self.stale_reads => Ok(None),
             Err(error) => entry.refused(call, error),
         }
     }
 
-    /// Whether the call knows how it came out.
-    pub(crate) fn knows(&self, call: &Call) -> bool {
-        self.entries.get(&call.identity()).is_some_and(|entry| {
-            entry.success.as_ref().is_some_and(|(_, told)| told.is_decided()) || entry.refusal.is_some()
-        })
+    /// Calls of which nobody was told how they came out.
+    pub(crate) fn unknown(&self) -> Vec<Call> {
+        let entries = self.entries.values();
+        let calls = entries.flat_map(|entry| entry.calls.iter().filter(|call| !entry.knows(call)));
+        calls.cloned().collect()
+    }
+
+    /// The first call for every payment.
+    pub(crate) fn all(&self) -> Vec<Call> {
+        let entries = self.entries.values();
+        entries.filter_map(|entry| entry.calls.first()).cloned().collect()
     }
 }
 
 impl Entry {
+    /// Whether the call knows how it came out. A recharge may wait for its gateway for ever.
+    fn knows(&self, call: &Call) -> bool {
+        let succeeded = self.success.as_ref().is_some_and(|(told, success)| {
+            told == call && (success.is_decided() || matches!(call, Call::Recharge { .. }))
+        });
+        succeeded || self.refusal(call).is_some()
+    }
+
+    fn refusal(&self, call: &Call) -> Option<&CloudError> {
+        let refusal = self.refusals.iter().find(|(refused, _)| refused == call);
+        refusal.map(|(_, error)| error)
+    }
+
     fn succeeded(&mut self, call: &Call, told: &Told) -> Result<Option<Seen>, String> {
-        if let Some((_, refusal)) = self.refusal.as_ref().filter(|(refused, _)| refused == call) {
+        if let Some(refusal) = self.refusal(call) {
             return Err(format!(
                 "{} was refused ({refusal}), and now: {told:?}",
                 call.told()
@@ -93,25 +119,23 @@ impl Entry {
     }
 
     fn refused(&mut self, call: &Call, error: &CloudError) -> Result<Option<Seen>, String> {
-        let conflict = self.calls.iter().any(|other| other != call);
-        match error.code {
-            // Nothing is said.
-            ErrorCode::OUTCOME_UNKNOWN => return Ok(None),
-            ErrorCode::KEY_REUSED if conflict => return Ok(Some(Seen::KeyReused)),
-            _ => {}
+        let reused = error.code == ErrorCode::KEY_REUSED;
+        if reused && self.calls.iter().all(|other| other == call) {
+            return Err(format!("{} is told that its key was reused", call.told()));
         }
+        // A recharge that waited may be given up.
         if let Some((_, told)) = self
             .success
             .as_ref()
-            .filter(|(told, success)| told == call && success.is_decided())
+            .filter(|(told, success)| told == call && (success.is_decided() || reused))
         {
             return Err(format!(
                 "{} was told {told:?}, and is refused now: {error}",
                 call.told()
             ));
         }
-        match self.refusal.as_ref().filter(|(refused, _)| refused == call) {
-            Some((_, before))
+        match self.refusal(call) {
+            Some(before)
                 if before.code != error.code
                     || RECORDED.contains(&error.code) && before.message != error.message =>
             {
@@ -121,8 +145,12 @@ impl Entry {
                 ));
             }
             Some(_) => {}
-            None => self.refusal = Some((call.clone(), error.clone())),
+            None => self.refusals.push((call.clone(), error.clone())),
         }
-        Ok((error.code == ErrorCode::REFUSED_BY_POLICY).then_some(Seen::PolicyRefusal))
+        Ok(match error.code {
+            ErrorCode::REFUSED_BY_POLICY => Some(Seen::PolicyRefusal),
+            ErrorCode::KEY_REUSED => Some(Seen::KeyReused),
+            _ => None,
+        })
     }
 }

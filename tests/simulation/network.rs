@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
+use paylog::payment::leg::Target;
+use paylog::payment::mark::Epoch;
+use paylog::payment::moving::new_home::Placed;
 use paylog::store::{Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written};
 
 use crate::auditor::Seen;
 use crate::faults::Faults;
-use crate::sabotage::{Sabotage, epoch_asked};
+use crate::sabotage::{Sabotage, epoch_asked, log_of_leg};
 use crate::tasks::{Owner, step_aside};
 use crate::world::{Reply, Request, World};
 
@@ -25,6 +28,13 @@ const EMPTY_ANSWERS: [ErrorCode; 4] = [
 pub(crate) enum Batches {
     AllOrNothing,
     Separate,
+}
+
+/// Whether reads may be stale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Stale,
+    Fresh,
 }
 
 /// What happens to one request.
@@ -46,6 +56,9 @@ pub(crate) struct Network {
     /// Its number and its place.
     pub(crate) process: (usize, usize),
     pub(crate) batches: Batches,
+    pub(crate) reads: Reads,
+    /// Whether this is a mover.
+    pub(crate) moves: bool,
 }
 
 impl Network {
@@ -138,7 +151,7 @@ impl Network {
     }
 
     /// One request there, and its answer back; `None` where there is no answer.
-    async fn send(&self, request: Request) -> Option<Reply> {
+    pub(crate) async fn send(&self, request: Request) -> Option<Reply> {
         self.live_on().await;
         self.travel().await;
         let arrives = || self.world.arrive(self.home, &request, &self.is_about());
@@ -184,7 +197,7 @@ impl Network {
             self.no_answer().await;
             return Err(ReadError::Unavailable("lost".into()));
         }
-        let stale = if chance.happens(faults.stale) {
+        let stale = if chance.happens(faults.stale) && self.reads == Reads::Stale {
             self.world.saw(Seen::Stale);
             chance.between(1, 12)
         } else {
@@ -199,7 +212,14 @@ impl Network {
         let sabotage = self.world.sabotage;
         let write = sabotage.tampered(write);
         if sabotage.skips(&write) {
+            if let (true, Action::Update { id, update, .. }) = (sabotage.deceives_movers(), &write.action) {
+                let target = Target::new(&write.class, id);
+                self.world.state().pretended.insert(target, update.clone());
+            }
             return WriteOutcome::Applied(self.pretended(&write));
+        }
+        if sabotage == Sabotage::OneAtATime {
+            self.rush(&write);
         }
         match self.send(Request::Write(write.clone())).await {
             Some(Reply::Write(WriteOutcome::Applied(written))) => {
@@ -214,10 +234,10 @@ impl Network {
                 }
             }
             Some(Reply::Write(outcome)) => outcome,
-            Some(Reply::Commit(_)) | None if sabotage.presumes(&write) => {
+            Some(Reply::Commit(_) | Reply::Place(_)) | None if sabotage.presumes(&write) => {
                 WriteOutcome::Applied(self.pretended(&write))
             }
-            Some(Reply::Commit(_)) | None => WriteOutcome::Unknown("no answer".into()),
+            Some(Reply::Commit(_) | Reply::Place(_)) | None => WriteOutcome::Unknown("no answer".into()),
         }
     }
 
@@ -234,9 +254,58 @@ impl Network {
         written
     }
 
+    /// What a mover sees that leaves a rule out: fences that are not there, and a decision that has not been taken.
+    fn seen(&self, class: &ClassName, mut document: Document) -> Document {
+        if self.moves && self.home == 0 && self.world.sabotage.deceives_movers() {
+            let id = document.object_id().unwrap();
+            let pretended = self
+                .world
+                .state()
+                .pretended
+                .get(&Target::new(class, &id))
+                .cloned();
+            if let Some(update) = pretended {
+                update.apply(&mut document).unwrap();
+            }
+            if self.world.sabotage == Sabotage::OpenedBeforeFinal
+                && self.reads == Reads::Fresh
+                && document.contains_key("decision")
+            {
+                document.insert("decision".into(), "final".into());
+            }
+        }
+        document
+    }
+
+    /// Sends the conditional legs that come after this one, too.
+    fn rush(&self, write: &Write) {
+        let log = log_of_leg(write).and_then(|id| self.world.state().auditor.log(&id).cloned());
+        let Some(log) = log else { return };
+        let legs = &log.intent.legs;
+        let conditional = &legs.as_slice()[..legs.conditional_count()];
+        let (class, legs) = (&write.class, conditional.iter());
+        let after = legs.skip_while(|leg| leg.target.class != *class || Some(&leg.target.id) != id_of(write));
+        for leg in after.skip(1) {
+            let target = &leg.target;
+            let Some(document) = self.world.get(self.home, &target.class, &target.id, 0) else {
+                continue;
+            };
+            let Ok(epoch) = Epoch::of(&document, target) else {
+                continue;
+            };
+            let (guard, body) = (leg.guard(&log.id, epoch), leg.body(&log.id));
+            let leg = Request::Write(Write::update(&target.class, &target.id, guard, body));
+            let _ = self.world.arrive(self.home, &leg, " (all at once)");
+        }
+    }
+
     /// The answer to a write that was not made.
     fn pretended(&self, write: &Write) -> Written {
         let mut written = Written::default();
+        if matches!(write.action, Action::Create { .. }) {
+            written.object_id = Some(self.world.environment.object_id());
+            written.created_at = Some(self.world.environment.now());
+        }
         if let Action::Update { id, update, .. } = &write.action {
             written.object_id = Some(id.clone());
             if let Some(document) = self.world.get(self.home, &write.class, id, 6) {
@@ -253,9 +322,7 @@ impl Network {
         };
         let key = fields.to_value();
         let state = self.world.state();
-        let log = state.homes[self.home]
-            .auditor
-            .log_under(key.get("key")?.as_str()?)?;
+        let log = state.auditor.log_under(self.home, key.get("key")?.as_str()?)?;
         Some(Written {
             object_id: Some(log.id.clone()),
             created_at: log.created_at,
@@ -280,24 +347,39 @@ pub(crate) fn arrive_late(world: &World, home: usize, request: &Request) {
     let _ = world.arrive(home, request, " (late)");
 }
 
+fn id_of(write: &Write) -> Option<&ObjectId> {
+    match &write.action {
+        Action::Update { id, .. } | Action::Delete { id, .. } => Some(id),
+        Action::Create { .. } => None,
+    }
+}
+
 fn empty_answer(request: &Request, code: ErrorCode) -> Reply {
     let outcome = WriteOutcome::Rejected(CloudError::new(code, "no answer worth the name"));
     match request {
         Request::Write(_) => Reply::Write(outcome),
         Request::Commit(_) => Reply::Commit(CommitOutcome::Unknown("no answer worth the name".into())),
+        Request::Place(_) => Reply::Place(Placed::Unknown("no answer worth the name".into())),
     }
 }
 
 #[async_trait]
 impl Store for Network {
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.read(|stale| self.world.get(self.home, class, id, stale))
-            .await
+        let found = self
+            .read(|stale| self.world.get(self.home, class, id, stale))
+            .await?;
+        Ok(found.map(|document| self.seen(class, document)))
     }
 
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.read(|stale| self.world.find(self.home, class, query, stale))
-            .await
+        let found = self
+            .read(|stale| self.world.find(self.home, class, query, stale))
+            .await?;
+        Ok(found
+            .into_iter()
+            .map(|document| self.seen(class, document))
+            .collect())
     }
 
     async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
@@ -328,10 +410,13 @@ impl Store for Network {
 impl AtomicStore for Network {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         let sabotage = self.world.sabotage;
+        if writes.first().is_some_and(|write| sabotage.skips(write)) {
+            return CommitOutcome::Applied(writes.iter().map(|write| self.pretended(write)).collect());
+        }
         let writes = writes.into_iter().map(|write| sabotage.tampered(write)).collect();
         match self.send(Request::Commit(writes)).await {
             Some(Reply::Commit(outcome)) => outcome,
-            Some(Reply::Write(_)) | None => CommitOutcome::Unknown("no answer".into()),
+            Some(Reply::Write(_) | Reply::Place(_)) | None => CommitOutcome::Unknown("no answer".into()),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auditor::Seen;
 use crate::calls::{Answer, Call};
 use crate::chance::{Chance, Clocks};
-use crate::network::{Batches, Network};
+use crate::network::{Batches, Network, Reads};
 use crate::tasks::Owner;
 use crate::world::World;
 
@@ -40,6 +40,8 @@ pub(crate) struct Fleet {
 struct Running {
     next: usize,
     processes: Vec<Option<Process>>,
+    /// The store whose processes serve; none while a move comes to its end.
+    serving: Option<usize>,
 }
 
 /// What stays the same from one process to the next.
@@ -71,6 +73,7 @@ impl Fleet {
             running: Mutex::new(Running {
                 next: 0,
                 processes: vec![None; places.len()],
+                serving: None,
             }),
             places,
             has_policy,
@@ -81,25 +84,47 @@ impl Fleet {
         self.running.lock().unwrap()
     }
 
-    pub(crate) fn start_all(&self) {
+    /// From now on the processes of this store serve, and no others do.
+    pub(crate) fn serve(&self, home: Option<usize>) {
+        self.running().serving = home;
         for place in 0..self.places.len() {
-            self.start(place);
+            if let Some(process) = self.running().processes[place].take() {
+                self.world.tasks.kill(Owner::Process(process.number));
+            }
         }
+        self.revive();
+    }
+
+    /// The places of the store that serves.
+    pub(crate) fn open_places(&self) -> Vec<usize> {
+        let serving = self.running().serving;
+        let places = self.places.iter().enumerate();
+        let open = places.filter(|(_, place)| Some(place.home) == serving);
+        open.map(|(place, _)| place).collect()
+    }
+
+    pub(crate) fn serving(&self) -> Option<usize> {
+        self.running().serving
+    }
+
+    /// The number of another process.
+    pub(crate) fn another_number(&self) -> usize {
+        let mut running = self.running();
+        running.next += 1;
+        running.next
     }
 
     fn start(&self, at: usize) {
         let place = &self.places[at];
-        let number = {
-            let mut running = self.running();
-            running.next += 1;
-            running.next
-        };
+        let number = self.another_number();
         let world = &self.world;
         let network: Arc<dyn Store> = Arc::new(Network {
             world: Arc::clone(world),
             home: place.home,
             process: (number, at),
             batches: place.batches,
+            reads: Reads::Stale,
+            moves: false,
         });
         let chance = self.chance.fork(number as u64);
         let environment = place.clocks.environment(chance.clone());
@@ -126,11 +151,15 @@ impl Fleet {
             self.world.environment.sleep(pause).await;
             let died = std::mem::take(&mut self.world.state().died);
             for place in died {
+                if place >= self.places.len() {
+                    // A mover: whoever has started it looks after it.
+                    continue;
+                }
                 self.running().processes[place] = None;
                 let (fleet, down) = (Arc::clone(&self), self.chance.millis(0, DOWN_MILLIS_MAX));
                 self.world.tasks.spawn(Owner::World, async move {
                     fleet.world.environment.sleep(down).await;
-                    if fleet.running().processes[place].is_none() {
+                    if fleet.running().processes[place].is_none() && fleet.open_places().contains(&place) {
                         fleet.world.saw(Seen::Restart);
                         fleet.start(place);
                     }
@@ -157,7 +186,7 @@ impl Fleet {
     /// Everything that has died runs again.
     pub(crate) fn revive(&self) {
         self.world.state().died.clear();
-        for place in 0..self.places.len() {
+        for place in self.open_places() {
             let runs = self.running().processes[place].clone();
             let is_dead =
                 runs.is_none_or(|process| !self.world.tasks.is_alive(Owner::Process(process.number)));
@@ -183,10 +212,6 @@ impl Fleet {
             });
         receiver.await.ok()
     }
-
-    pub(crate) fn places(&self) -> usize {
-        self.places.len()
-    }
 }
 
 /// `afterPayment` of the app: it may take long, or fail.
@@ -199,7 +224,7 @@ async fn tell(world: Arc<World>, home: usize, log: paylog::model::ObjectId) -> R
     world.note(&(&log, fails), || {
         format!("afterPayment of {log}{}", if fails { " fails" } else { "" })
     });
-    let checked = world.state().homes[home].auditor.after_payment(&log, !fails);
+    let checked = world.state().auditor.after_payment(&log, !fails);
     if let Err(why) = checked {
         world.violated(why);
     }
@@ -228,7 +253,7 @@ impl PaymentPolicy for Whims {
 pub(crate) fn is_undecided(answer: Option<&Answer>) -> bool {
     match answer {
         None => true,
-        Some(Err(error)) => error.code == ErrorCode::OUTCOME_UNKNOWN,
+        Some(Err(error)) => [ErrorCode::OUTCOME_UNKNOWN, ErrorCode::ACCOUNT_MOVED].contains(&error.code),
         Some(Ok(_)) => false,
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use paylog::model::ObjectId;
 use paylog::payment::log::{Log, LogState};
 use paylog::payment::{PaymentConfig, audit};
 
@@ -11,6 +12,7 @@ use crate::auditor::Seen;
 use crate::chance::Chance;
 use crate::errands::{Plan, Town};
 use crate::faults::Faults;
+use crate::moves::{self, Moves};
 use crate::network::{Batches, arrive_late};
 use crate::processes::Fleet;
 use crate::sabotage::Sabotage;
@@ -95,18 +97,17 @@ async fn lived(setting: Setting) -> Outcome {
     let faults = Faults::drawn(&chance);
     let world = World::new(&chance, faults, config(&chance), setting.sabotage, setting.tells);
     world.add_home();
-    let places: Vec<(usize, Batches)> = (0..chance.between(2, 3))
-        .map(|_| {
-            (
-                0,
-                *chance.pick(&[Batches::AllOrNothing, Batches::Separate, Batches::Separate]),
-            )
-        })
-        .collect();
-    world.note(&0, || format!("{plan:?} {faults:?} {places:?}"));
+    let mut places = places(moves::OLD, &chance);
+    let move_plan = moves::Plan::drawn(&chance, plan.span_millis);
+    if move_plan.is_some() {
+        world.add_home();
+        places.extend(self::places(moves::NEW, &chance));
+    }
+    world.note(&0, || format!("{plan:?} {faults:?} {places:?} {move_plan:?}"));
     let fleet = Fleet::new(&world, &chance, &places, faults.policy_refuses > 0);
     let town = Town::new(&world, &fleet, &plan, &chance);
-    let life = life(&world, &fleet, &town, &plan, &chance);
+    let plans = (&plan, move_plan.as_ref());
+    let life = life(&world, &fleet, &town, plans, &chance);
     let over = Arc::clone(&world);
     let ended = world
         .tasks
@@ -117,7 +118,7 @@ async fn lived(setting: Setting) -> Outcome {
     }
     let (trace, story) = world.end();
     if !world.is_over() {
-        audited(&world, 0).await;
+        audited(&world, fleet.serving().unwrap_or(moves::OLD)).await;
     }
     let state = world.state();
     Outcome {
@@ -125,29 +126,63 @@ async fn lived(setting: Setting) -> Outcome {
         violation: state.violation.clone(),
         trace,
         story,
-        seen: state.homes[0].auditor.seen.clone(),
-        payments: state.homes[0].auditor.logs().count(),
+        seen: state.auditor.seen.clone(),
+        payments: state.auditor.logs().count(),
     }
 }
 
+fn places(home: usize, chance: &Chance) -> Vec<(usize, Batches)> {
+    let manners = [Batches::AllOrNothing, Batches::Separate, Batches::Separate];
+    let count = chance.between(2, 3);
+    (0..count).map(|_| (home, *chance.pick(&manners))).collect()
+}
+
 /// Everything that happens, in order.
-async fn life(world: &Arc<World>, fleet: &Arc<Fleet>, town: &Arc<Town>, plan: &Plan, chance: &Chance) {
-    fleet.start_all();
+async fn life(
+    world: &Arc<World>,
+    fleet: &Arc<Fleet>,
+    town: &Arc<Town>,
+    (plan, move_plan): (&Plan, Option<&moves::Plan>),
+    chance: &Chance,
+) {
+    fleet.serve(Some(moves::OLD));
     world.tasks.spawn(Owner::World, Arc::clone(fleet).trouble());
-    town.live(plan, chance).await;
-    world.note(&"healed", || "nothing goes wrong any more".to_owned());
-    world.heal();
-    fleet.revive();
-    closes(world, 0).await;
+    let moves = Moves::new(world, fleet, chance);
+    let moving = async {
+        if let Some(plan) = move_plan {
+            moves.live(plan).await;
+        }
+    };
+    let living = async {
+        town.live(plan, chance).await;
+        world.note(&"healed", || "nothing goes wrong any more".to_owned());
+        world.heal();
+    };
+    futures_util::future::join(living, moving).await;
+    let home = at_rest(world, fleet, &moves).await;
     let late = std::mem::take(&mut world.state().at_the_end);
     for (home, request) in late {
         arrive_late(world, home, &request);
     }
-    closes(world, 0).await;
+    let home = {
+        let after = at_rest(world, fleet, &moves).await;
+        assert_eq!(home, after);
+        after
+    };
     town.settle(&chance.fork(8)).await;
-    closes(world, 0).await;
-    is_pruned(world, 0).await;
-    as_told(world, town, 0);
+    closes(world, home).await;
+    is_pruned(world, town, home, chance).await;
+    as_told(world, town, home);
+    moves::all_in_one_home(world, home);
+}
+
+/// Everything runs again, and comes to its end; answers which store serves.
+async fn at_rest(world: &Arc<World>, fleet: &Arc<Fleet>, moves: &Moves) -> usize {
+    moves.go_on().await;
+    fleet.revive();
+    let home = fleet.serving().unwrap_or(moves::OLD);
+    closes(world, home).await;
+    home
 }
 
 /// Recovery alone brings every log to its end.
@@ -156,8 +191,9 @@ async fn closes(world: &World, home: usize) {
     loop {
         let open = {
             let state = world.state();
-            let mut logs = state.homes[home].auditor.logs();
-            logs.find(|log| is_open(log)).cloned()
+            let mut logs = state.auditor.logs();
+            logs.find(|log| is_open(log) && state.auditor.home_of(&log.id) == Some(home))
+                .cloned()
         };
         let Some(open) = open else { return };
         if world.now().saturating_sub(begun) > RECOVERY_TAKES {
@@ -172,19 +208,27 @@ fn is_open(log: &Log) -> bool {
     log.state < LogState::Closed && log.stuck.is_none() && !log.waits_for_gateway()
 }
 
-/// Documents that somebody knows to be crowded are pruned soon.
-async fn is_pruned(world: &World, home: usize) {
-    world.environment.sleep(Duration::from_secs(60)).await;
+/// Whoever is paid, or pays, once more has no more marks than the protocol allows soon after: what a process that died
+/// had in mind is noticed by the next one.
+async fn is_pruned(world: &World, town: &Arc<Town>, home: usize, chance: &Chance) {
     let threshold = world.config.prune_threshold.unwrap_or(usize::MAX);
-    let classes = [&world.config.user_class, &world.config.order_class];
-    for document in classes.into_iter().flat_map(|class| world.all(home, class)) {
+    let crowded = |user: &ObjectId| {
+        let document = world.newest(home, &world.config.user_class, user);
         let state = world.state();
-        let crowded = state.homes[home].auditor.is_crowded(&document, threshold);
-        drop(state);
-        if crowded {
-            world.note(&"crowded", || format!("crowded: {document:?}"));
+        document.is_some_and(|document| state.auditor.is_crowded(&document, threshold))
+    };
+    for user in &town.users {
+        for n in 0..3 {
+            if crowded(user) {
+                town.touch(user, n, chance).await;
+                world.environment.sleep(Duration::from_secs(30)).await;
+            }
+        }
+        if crowded(user) {
+            world.violated(format!("{user} is paid, and not pruned"));
         }
     }
+    closes(world, home).await;
 }
 
 /// The real audit, once everything has come to rest.

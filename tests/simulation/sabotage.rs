@@ -1,6 +1,7 @@
 //! One rule of the protocol at a time is left out of what travels to the store. The simulation must notice.
 
-use paylog::model::{Filter, Op, Update};
+use paylog::model::{Filter, ObjectId, Op, Update};
+use paylog::payment::log::LogState;
 use paylog::store::{Action, Write};
 
 /// The rule that is left out.
@@ -30,10 +31,20 @@ pub(crate) enum Sabotage {
     TradeNo,
     /// An order shows its result whatever it showed before.
     StatusInGuard,
+    /// A refusal is told, and no log says so.
+    RefusalStored,
+    /// All conditional legs of a payment are sent at once.
+    OneAtATime,
+    /// What has an account, or is an order, is copied without a fence.
+    DocumentFence,
+    /// An open log is copied without a fence.
+    LogFence,
+    /// The copies are opened before the move is final.
+    OpenedBeforeFinal,
 }
 
 impl Sabotage {
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::EpochInGuard,
         Self::MarkInGuard,
         Self::UndoMark,
@@ -45,6 +56,11 @@ impl Sabotage {
         Self::StateInGuard,
         Self::TradeNo,
         Self::StatusInGuard,
+        Self::RefusalStored,
+        Self::OneAtATime,
+        Self::DocumentFence,
+        Self::LogFence,
+        Self::OpenedBeforeFinal,
     ];
 
     /// The write without what the rule puts into it.
@@ -73,14 +89,28 @@ impl Sabotage {
 
     /// Whether the write is not sent, and taken for done.
     pub(crate) fn skips(self, write: &Write) -> bool {
-        let Action::Update { update, .. } = &write.action else {
-            return false;
+        let update = match &write.action {
+            Action::Update { update, .. } => update,
+            Action::Create { fields } => {
+                return self == Self::RefusalStored && fields.to_value()["outcome"] == "failed";
+            }
+            Action::Delete { .. } => return false,
         };
         match self {
             Self::Tombstone => adds_mark(update, "void:"),
             Self::ClaimByWrite => is_claim(update),
+            Self::DocumentFence => sets(update, "payEpoch").is_some_and(|epoch| epoch < 0),
+            Self::LogFence => sets(update, "state").is_some_and(|state| state >= LogState::FENCE),
             _ => false,
         }
+    }
+
+    /// Whether movers see what is not there.
+    pub(crate) fn deceives_movers(self) -> bool {
+        matches!(
+            self,
+            Self::DocumentFence | Self::LogFence | Self::OpenedBeforeFinal
+        )
     }
 
     /// Whether the write is taken for done where no answer comes.
@@ -92,8 +122,29 @@ impl Sabotage {
     }
 }
 
+/// The log whose conditional leg this write is.
+pub(crate) fn log_of_leg(write: &Write) -> Option<ObjectId> {
+    let Action::Update { update, .. } = &write.action else {
+        return None;
+    };
+    let marks = update.ops.iter().find_map(|(path, op)| match op {
+        Op::AddUnique(marks) if path.as_str() == "paylogs" => Some(marks),
+        _ => None,
+    })?;
+    let mark = is_leg(update).then(|| marks.first()?.as_str())??;
+    ObjectId::parse(mark).ok()
+}
+
 fn is_claim(update: &Update) -> bool {
     update.ops.iter().any(|(path, _)| path.as_str() == "claims")
+}
+
+/// The number that a field is set to.
+fn sets(update: &Update, field: &str) -> Option<i64> {
+    update.ops.iter().find_map(|(path, op)| match op {
+        Op::Set(value) if path.as_str() == field => value.as_i64(),
+        _ => None,
+    })
 }
 
 fn is_pruning(update: &Update) -> bool {

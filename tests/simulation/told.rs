@@ -22,6 +22,18 @@ struct Sale<'a> {
     cancelled: bool,
 }
 
+impl Sale<'_> {
+    /// In the order in which they give back: first the buyer, where they are a payee of their own.
+    fn payees(&self) -> impl Iterator<Item = &(ObjectId, i64)> {
+        let own = |payee: &&(ObjectId, i64)| payee.0 == *self.buyer;
+        let payees = &self.product.payees;
+        payees
+            .iter()
+            .filter(own)
+            .chain(payees.iter().filter(move |payee| !own(payee)))
+    }
+}
+
 /// What the answers add up to.
 struct Sums<'a> {
     world: &'a World,
@@ -101,7 +113,7 @@ impl<'a> Sums<'a> {
     /// What was told to be so is so.
     fn stands(&self, call: &Call, receipt: &Receipt) {
         let state = self.world.state();
-        let log = state.homes[self.home].auditor.log(&receipt.log);
+        let log = state.auditor.log(&receipt.log);
         let stands = log.is_some_and(|log| log.verdict == Some(Verdict::Succeeded));
         drop(state);
         if !stands {
@@ -159,7 +171,7 @@ impl<'a> Sums<'a> {
     /// How much is held by this log. Known from the log: the end may have been told before the hold was.
     fn whole(&self, log: &ObjectId) -> i64 {
         let state = self.world.state();
-        let log = state.homes[self.home].auditor.log(log).unwrap();
+        let log = state.auditor.log(log).unwrap();
         log.intent.amount.unwrap().units()
     }
 
@@ -167,13 +179,7 @@ impl<'a> Sums<'a> {
         if self.ended.insert(held.clone(), by.clone()).is_some() {
             self.world.violated(format!("{held} was ended twice"));
         }
-        let owner = self.world.state().homes[self.home]
-            .auditor
-            .log(held)
-            .unwrap()
-            .intent
-            .user
-            .clone();
+        let owner = self.world.state().auditor.log(held).unwrap().intent.user.clone();
         self.add(&owner, back, -self.whole(held));
     }
 
@@ -182,9 +188,7 @@ impl<'a> Sums<'a> {
         for (held, (_, amount)) in self.held.clone() {
             let by = {
                 let state = self.world.state();
-                let by = state.homes[self.home]
-                    .auditor
-                    .log_under(&format!("settle:{held}"));
+                let by = state.auditor.log_under(self.home, &format!("settle:{held}"));
                 by.map(|by| (by.id.clone(), by.intent.params["how"].clone()))
             };
             match (by, self.ended.contains_key(&held)) {
@@ -202,9 +206,13 @@ impl<'a> Sums<'a> {
             let (price, quantity) = (sale.product.price * sale.quantity, sale.quantity);
             if sale.paid.is_some() {
                 self.add(sale.buyer, sale.refunded - price, 0);
-                for (payee, amount) in &sale.product.payees {
+                let (mut left, mut whole) = (sale.refunded, price);
+                for (payee, amount) in sale.payees() {
+                    // Each gives back its proportion of what is left to give, rounded down.
                     let part = amount * quantity;
-                    self.add(payee, part - part * sale.refunded / price, 0);
+                    let back = part * left / whole;
+                    (left, whole) = (left - back, whole - part);
+                    self.add(payee, part - back, 0);
                 }
             }
             let shown = match (&sale.paid, sale.cancelled) {

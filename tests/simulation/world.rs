@@ -8,10 +8,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use paylog::environment::{Clock, Environment};
-use paylog::model::{ClassName, Document, ErrorCode, ObjectId, OrderKey, Query};
+use paylog::model::{
+    Class, ClassName, Document, ErrorCode, Index, ObjectId, OrderKey, Query, SchemaChange, Update,
+};
 use paylog::payment::leg::Target;
+use paylog::payment::moving::new_home::{Placed, Placement};
+use paylog::payment::moving::{self, Decision};
 use paylog::payment::{PaymentConfig, setup};
 use paylog::storage::MemoryStore;
+use paylog::store::load::{Batch, Load, Loaded, Loader, Over};
 use paylog::store::{Action, CommitOutcome, Database, Store, Write, WriteOutcome, Written};
 
 use crate::auditor::{Auditor, Effect, Seen};
@@ -23,24 +28,36 @@ use crate::tasks::{TaskId, Tasks};
 /// Versions of a document that a stale read may still answer.
 const VERSIONS: usize = 6;
 
+/// The class of the document that decides about a move.
+pub(crate) const DECISIONS: &str = "Move";
+
 /// What travels to a store.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Request {
     Write(Write),
     Commit(Vec<Write>),
+    /// A copy of a mover's.
+    Place(Placement),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Write(WriteOutcome),
     Commit(CommitOutcome),
+    Place(Placed),
 }
 
 /// One store: the documents, their older versions, and who audits it.
 pub(crate) struct Home {
     memory: MemoryStore,
     versions: BTreeMap<ClassName, BTreeMap<ObjectId, Versions>>,
-    pub(crate) auditor: Auditor,
+}
+
+impl Home {
+    fn newest(&self, class: &ClassName, id: &ObjectId) -> Option<&Arc<Document>> {
+        let versions = self.versions.get(class)?.get(id)?;
+        versions.back().map(|(_, document)| document)
+    }
 }
 
 /// The last versions of a document, each with the number of the write that made it; the newest last.
@@ -48,6 +65,7 @@ type Versions = VecDeque<(u64, Arc<Document>)>;
 
 pub(crate) struct State {
     pub(crate) homes: Vec<Home>,
+    pub(crate) auditor: Auditor,
     pub(crate) faults: Faults,
     /// Requests that arrive only when everything else is over.
     pub(crate) at_the_end: Vec<(usize, Request)>,
@@ -55,6 +73,8 @@ pub(crate) struct State {
     pub(crate) died: Vec<usize>,
     /// The tasks that sweep.
     pub(crate) sweepers: BTreeSet<TaskId>,
+    /// Fences that were left out.
+    pub(crate) pretended: BTreeMap<Target, Update>,
     is_healed: bool,
     pub(crate) violation: Option<String>,
     writes: u64,
@@ -87,20 +107,22 @@ impl World {
             chance: chance.fork(1),
             environment: clocks.environment(chance.fork(2)),
             clocks,
-            config,
             sabotage,
             state: Mutex::new(State {
                 homes: Vec::new(),
+                auditor: Auditor::new(&config.rules()),
                 faults,
                 at_the_end: Vec::new(),
                 died: Vec::new(),
                 sweepers: BTreeSet::new(),
+                pretended: BTreeMap::new(),
                 is_healed: false,
                 violation: None,
                 writes: 0,
                 trace: DefaultHasher::new(),
                 story: tells.then(String::new),
             }),
+            config,
         })
     }
 
@@ -114,13 +136,24 @@ impl World {
         for change in setup::changes(&memory.schema(), &self.config).unwrap() {
             memory.define(change).now_or_never().unwrap().unwrap();
         }
+        let decisions = ClassName::parse(DECISIONS).unwrap();
+        for change in [
+            SchemaChange::CreateClass(Class::new(decisions.clone())),
+            SchemaChange::AddIndex(
+                decisions,
+                Index {
+                    keys: vec!["key".to_owned()],
+                    unique: true,
+                    sparse: false,
+                },
+            ),
+        ] {
+            memory.define(change).now_or_never().unwrap().unwrap();
+        }
         let mut state = self.state();
-        let mut auditor = Auditor::new(&self.config.rules());
-        auditor.stale_reads = state.faults.stale > 0;
         state.homes.push(Home {
             memory,
             versions: BTreeMap::new(),
-            auditor,
         });
         state.homes.len() - 1
     }
@@ -158,9 +191,8 @@ impl World {
 
     /// A gateway has been paid.
     pub(crate) fn is_paid(&self, trade_no: &str, paid: &(String, i64)) {
-        for home in &mut self.state().homes {
-            home.auditor.trades.insert(trade_no.to_owned(), paid.clone());
-        }
+        let trades = &mut self.state().auditor.trades;
+        trades.insert(trade_no.to_owned(), paid.clone());
     }
 
     pub(crate) fn is_healed(&self) -> bool {
@@ -168,7 +200,7 @@ impl World {
     }
 
     pub(crate) fn saw(&self, seen: Seen) {
-        self.state().homes[0].auditor.seen.insert(seen);
+        self.state().auditor.seen.insert(seen);
     }
 
     /// A part of the trace, and a line of the story.
@@ -189,12 +221,16 @@ impl World {
         let mut state = self.state();
         let (reply, checked) = match request {
             Request::Write(write) => {
-                let (outcome, checked) = state.write(home, write, now);
+                let (outcome, checked) = state.write(home, write);
                 (Reply::Write(outcome), checked)
             }
             Request::Commit(writes) => {
-                let (outcome, checked) = state.commit(home, writes, now);
+                let (outcome, checked) = state.commit(home, writes);
                 (Reply::Commit(outcome), checked)
+            }
+            Request::Place(placement) => {
+                let (placed, checked) = state.place(home, placement);
+                (Reply::Place(placed), checked)
             }
         };
         let fate = match &reply {
@@ -202,6 +238,7 @@ impl World {
             Reply::Commit(CommitOutcome::Applied(_)) => "applied".to_owned(),
             Reply::Commit(CommitOutcome::Refused { index, outcome }) => format!("{index}: {}", told(outcome)),
             Reply::Commit(CommitOutcome::Unknown(_)) => "unknown".to_owned(),
+            Reply::Place(placed) => format!("{placed:?}"),
         };
         state.note(now, &(home, request, &fate), || {
             format!("  store {home}{note}: {} → {fate}", request.told())
@@ -258,6 +295,14 @@ impl World {
         found
     }
 
+    /// A document as it is.
+    pub(crate) fn newest(&self, home: usize, class: &ClassName, id: &ObjectId) -> Option<Document> {
+        let state = self.state();
+        state.homes[home]
+            .newest(class, id)
+            .map(|document| Document::clone(document))
+    }
+
     /// The whole of a class, as it is.
     pub(crate) fn all(&self, home: usize, class: &ClassName) -> Vec<Document> {
         let state = self.state();
@@ -309,22 +354,17 @@ impl State {
         }
     }
 
-    fn write(&mut self, home: usize, write: &Write, now: Duration) -> (WriteOutcome, Result<(), String>) {
+    fn write(&mut self, home: usize, write: &Write) -> (WriteOutcome, Result<(), String>) {
         let memory = self.homes[home].memory.clone();
         let outcome = memory.write(write.clone()).now_or_never().unwrap();
         let checked = match &outcome {
-            WriteOutcome::Applied(written) => self.applied(home, write, written, None, now),
+            WriteOutcome::Applied(written) => self.applied(home, write, written, None),
             WriteOutcome::NotMatched | WriteOutcome::Rejected(_) | WriteOutcome::Unknown(_) => Ok(()),
         };
         (outcome, checked)
     }
 
-    fn commit(
-        &mut self,
-        home: usize,
-        writes: &[Write],
-        now: Duration,
-    ) -> (CommitOutcome, Result<(), String>) {
+    fn commit(&mut self, home: usize, writes: &[Write]) -> (CommitOutcome, Result<(), String>) {
         let memory = self.homes[home].memory.clone();
         let atomic = memory.atomic().unwrap();
         let outcome = atomic.commit(writes.to_vec()).now_or_never().unwrap();
@@ -338,10 +378,10 @@ impl State {
             .and_then(|(_, written)| written.object_id.clone());
         let mut checked = Ok(());
         for (write, written) in writes.iter().zip(answers) {
-            checked = checked.and_then(|()| self.applied(home, write, written, log.as_ref(), now));
+            checked = checked.and_then(|()| self.applied(home, write, written, log.as_ref()));
         }
         let checked = checked.and_then(|()| {
-            let auditor = &self.homes[home].auditor;
+            let auditor = &self.auditor;
             match log.and_then(|log| auditor.log(&log)) {
                 Some(log) => auditor.consistent(log),
                 None => Ok(()),
@@ -356,23 +396,71 @@ impl State {
         write: &Write,
         written: &Written,
         at_once: Option<&ObjectId>,
-        now: Duration,
     ) -> Result<(), String> {
         self.writes += 1;
-        let Home {
-            versions, auditor, ..
-        } = &mut self.homes[home];
-        let id = written.object_id.clone().ok_or("a write without an id")?;
-        if matches!(write.action, Action::Delete { .. }) {
-            return Err(format!("{} is deleted", Target::new(&write.class, &id)));
+        if let Action::Delete { id, .. } = &write.action {
+            return if write.class.as_str() == DECISIONS {
+                Ok(())
+            } else {
+                Err(format!("{} is deleted", Target::new(&write.class, id)))
+            };
         }
-        let versions = versions
-            .entry(write.class.clone())
-            .or_default()
-            .entry(id)
-            .or_default();
+        let id = written.object_id.clone().ok_or("a write without an id")?;
+        let before = self.keep(home, &write.class, &id, &written.fields);
+        let others = self.homes.iter().enumerate().filter(|(other, _)| *other != home);
+        let elsewhere: Vec<Document> = others
+            .filter_map(|(_, other)| other.newest(&write.class, &id))
+            .map(|document| Document::clone(document))
+            .collect();
+        let decision = self.decision();
+        let effect = Effect {
+            write,
+            home,
+            before: before.as_deref(),
+            after: &written.fields,
+            at_once,
+        };
+        self.auditor.observe(effect, &elsewhere, decision)
+    }
+
+    fn place(&mut self, home: usize, placement: &Placement) -> (Placed, Result<(), String>) {
+        let step = Load::Put {
+            class: placement.class.clone(),
+            document: placement.document.clone(),
+            over: match &placement.over {
+                moving::new_home::Over::Nothing => Over::Nothing,
+                moving::new_home::Over::Matching(filter) => Over::Matching(filter.clone()),
+            },
+            complete: &[],
+        };
+        let loading = self.homes[home].memory.load(Batch::new(vec![step]));
+        let loaded = loading.now_or_never().unwrap().unwrap().pop().unwrap();
+        match loaded {
+            Loaded::Created | Loaded::Replaced => {
+                self.writes += 1;
+                let id = placement.document.object_id().unwrap();
+                self.keep(home, &placement.class, &id, &placement.document);
+                let checked = self.auditor.placed(&placement.class, &placement.document, home);
+                (Placed::Stands, checked)
+            }
+            Loaded::Unchanged => (Placed::Stands, Ok(())),
+            Loaded::Kept { .. } | Loaded::Removed => (Placed::Held, Ok(())),
+            Loaded::Refused(error) => (Placed::Refused(error), Ok(())),
+        }
+    }
+
+    /// Keeps another version of a document; answers the one before.
+    fn keep(
+        &mut self,
+        home: usize,
+        class: &ClassName,
+        id: &ObjectId,
+        document: &Document,
+    ) -> Option<Arc<Document>> {
+        let versions = self.homes[home].versions.entry(class.clone()).or_default();
+        let versions = versions.entry(id.clone()).or_default();
         let before = versions.back().map(|(_, document)| Arc::clone(document));
-        versions.push_back((self.writes, Arc::new(written.fields.clone())));
+        versions.push_back((self.writes, Arc::new(document.clone())));
         if versions.len() > VERSIONS {
             versions.pop_front();
             // The oldest that is left stands for all before it.
@@ -380,13 +468,19 @@ impl State {
                 oldest.0 = 0;
             }
         }
-        let effect = Effect {
-            write,
-            before: before.as_deref(),
-            after: &written.fields,
-            at_once,
-        };
-        auditor.observe(effect, now)
+        before
+    }
+
+    /// What the document of the first store says that decides about a move.
+    pub(crate) fn decision(&self) -> Option<Decision> {
+        let documents = self.homes.first()?.versions.iter();
+        let decisions = documents.filter(|(class, _)| class.as_str() == DECISIONS);
+        let newest = decisions
+            .flat_map(|(_, documents)| documents.values())
+            .filter_map(VecDeque::back);
+        newest
+            .filter_map(|(_, document)| Decision::of(document).ok())
+            .next()
     }
 }
 
@@ -403,6 +497,12 @@ impl Request {
                 let writes: Vec<String> = writes.iter().map(told_write).collect();
                 format!("commit [{}]", writes.join("; "))
             }
+            Self::Place(placement) => format!(
+                "place {} {} over {:?}",
+                placement.class,
+                brief(&placement.document),
+                placement.over
+            ),
         }
     }
 }
@@ -443,6 +543,7 @@ fn told(outcome: &WriteOutcome) -> String {
 fn brief(document: &Document) -> String {
     let fields = [
         "objectId", "state", "outcome", "account", "frozen", "status", "refunded", "payEpoch", "paylogs",
+        "move", "attempt", "decision",
     ];
     let shown: Vec<String> = fields
         .iter()

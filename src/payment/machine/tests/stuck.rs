@@ -20,6 +20,25 @@ fn somebody_who_asks_again_takes_a_stuck_log_back_and_counts_from_the_beginning(
     assert_eq!(claims(Payment::recovered(&rules(), worker(), log)), CLAIM);
 }
 
+#[test]
+fn nobody_is_asked_to_resume_what_is_closed() {
+    let log = |state| Log::from_document(&stored(&purchase(vec![take("u", 100)]), state), &rules()).unwrap();
+    let stuck = |state| crate::payment::recovery::stuck(&rules(), &log(state), "why");
+    assert!(stuck(LogState::Settled).is_some());
+    assert_eq!(stuck(LogState::Closed), None);
+}
+
+#[test]
+fn a_claimed_log_that_a_stale_read_does_not_show_is_read_again() {
+    Script::recovered(&purchase(vec![take("u", 100)]), LogState::Ordered)
+        .documents(&[json!({"objectId": "u"}), order()])
+        .asks(CLAIM)
+        .not_matched()
+        .asks("read Reason Log/G")
+        .documents(&[Value::Null])
+        .asks("NotSeenYet: read Epochs _User/u Order/o");
+}
+
 /// A script that stands right after the claim of somebody who wants a log cancelled.
 fn cancelled(legs: Vec<Leg>) -> Script {
     let log = Log::from_document(&stored(&purchase(legs), LogState::Ordered), &rules()).unwrap();
