@@ -6,6 +6,7 @@
 
 mod change;
 pub mod files;
+mod given;
 mod index_key;
 pub mod memory;
 mod sql;

@@ -2,13 +2,15 @@
 //!
 //! [`Store`] is all that the payment flow assumes: single documents, changed under a condition. The REST client
 //! implements it, and so does every engine of [`storage`](crate::storage). [`AtomicStore`] is what an engine with
-//! transactions offers besides; [`Database`] is what the server needs on top (permissions, schema, relations).
+//! transactions offers besides; [`Database`] is what the server needs on top (permissions, schema, relations);
+//! [`load::Loader`] is for objects that come from elsewhere and are to be kept as they are.
 //!
 //! A write never answers with an `Err`: its result is a [`WriteOutcome`], whose [`WriteOutcome::Unknown`] is a value
 //! to be handled, not an exception to be passed on.
 
 pub mod fault;
 pub mod files;
+pub mod load;
 
 use std::sync::Arc;
 

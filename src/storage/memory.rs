@@ -5,14 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use crate::environment::Environment;
 use crate::model::{
-    Class, ClassName, CloudError, Document, Filter, ObjectId, OrderKey, Pointer, Principal, Query, Schema,
-    SchemaChange, limits,
+    Class, ClassName, CloudError, Column, Document, Filter, ObjectId, OrderKey, Pointer, Principal, Query,
+    Schema, SchemaChange, limits,
 };
 use crate::storage::change::{self, Change};
+use crate::storage::given::{Given, link_column};
 use crate::storage::index_key::unique_key;
+use crate::store::load::{Batch, Link, Load, Loaded, Loader, Over};
 use crate::store::{
     Action, AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome, Written,
 };
@@ -32,18 +35,11 @@ struct State {
     /// By class and place of the index in it: what is taken, and by whom.
     taken: BTreeMap<(ClassName, usize), Taken>,
     relations: BTreeSet<Link>,
+    notes: BTreeMap<String, String>,
 }
 
 /// The values in one unique index, and whose they are.
 type Taken = BTreeMap<Vec<Vec<u8>>, ObjectId>;
-
-/// `target` is in the relation `key` of `owner`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Link {
-    owner: Pointer,
-    key: String,
-    target: Pointer,
-}
 
 /// How to take back one step of a write.
 #[derive(Debug)]
@@ -299,6 +295,100 @@ impl State {
         }
     }
 
+    fn load(&mut self, step: Load, undo: &mut Vec<Undo>) -> Result<Loaded, CloudError> {
+        match step {
+            Load::Put {
+                class,
+                document,
+                over,
+                complete,
+            } => self.place(&class, document, (&over, complete), undo),
+            Load::Remove { class, id, guard } => {
+                let stored = self
+                    .documents
+                    .get(&class)
+                    .and_then(|documents| documents.get(&id));
+                let Some(stored) = stored else {
+                    return Ok(Loaded::Unchanged);
+                };
+                if !guard.matches(stored)? {
+                    let updated_at = stored.updated_at();
+                    return Ok(Loaded::Kept { updated_at });
+                }
+                self.put(&class, &id, None, undo)?;
+                self.unlink_owner(&class, &id, undo);
+                Ok(Loaded::Removed)
+            }
+            Load::Link(link) => {
+                let class = self.class(&link.owner.class_name)?;
+                let column = link_column(&class, &link)?;
+                self.widen(&class, column.into_iter().collect(), undo);
+                let is_new = !self.relations.contains(&link);
+                self.link(link, true, undo);
+                Ok(if is_new {
+                    Loaded::Created
+                } else {
+                    Loaded::Unchanged
+                })
+            }
+            Load::Unlink(link) => {
+                let was_there = self.relations.contains(&link);
+                self.link(link, false, undo);
+                Ok(if was_there {
+                    Loaded::Removed
+                } else {
+                    Loaded::Unchanged
+                })
+            }
+        }
+    }
+
+    fn place(
+        &mut self,
+        name: &ClassName,
+        document: Document,
+        (over, complete): (&Over, &[&str]),
+        undo: &mut Vec<Undo>,
+    ) -> Result<Loaded, CloudError> {
+        let mut given = Given::read(document)?;
+        let stored = self
+            .documents
+            .get(name)
+            .and_then(|documents| documents.get(&given.id));
+        let loaded = match stored {
+            None => match given.may_replace(None, over) {
+                Ok(()) => Loaded::Created,
+                Err(loaded) => return Ok(loaded),
+            },
+            Some(stored) => match given.settle(stored, over, complete) {
+                Ok(settled) => {
+                    given = settled;
+                    Loaded::Replaced
+                }
+                Err(loaded) => return Ok(loaded),
+            },
+        };
+        let size = serde_json::to_vec(&given.document).map_or(usize::MAX, |bytes| bytes.len());
+        if size > limits::OBJECT_BYTES_MAX {
+            return Err(change::too_large());
+        }
+        let class = self.class(name)?;
+        let columns = given.columns(&class)?;
+        self.widen(&class, columns, undo);
+        self.put(name, &given.id, Some(&given.document), undo)?;
+        Ok(loaded)
+    }
+
+    fn widen(&mut self, class: &Class, columns: Vec<(String, Column)>, undo: &mut Vec<Undo>) {
+        if columns.is_empty() && self.schema.classes.contains_key(&class.name) {
+            return;
+        }
+        undo.push(Undo::Schema(Arc::clone(&self.schema)));
+        let mut class = class.clone();
+        class.columns.extend(columns);
+        self.schema = change::with_class(&self.schema, class);
+    }
+
     fn define(&mut self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
         let Some(class) = change::redefine(&self.schema, change)? else {
             return Ok(Arc::clone(&self.schema));
@@ -431,5 +521,86 @@ impl Database for MemoryStore {
             .filter(|link| link.owner.class_name == *class && link.key == key && link.target == *target)
             .map(|link| link.owner.object_id.clone())
             .collect())
+    }
+}
+
+#[async_trait]
+impl Loader for MemoryStore {
+    fn load(&self, mut batch: Batch) -> BoxFuture<'static, Result<Vec<Loaded>, CloudError>> {
+        let store = self.clone();
+        Box::pin(async move {
+            let mut state = store.state();
+            let mut undo = Vec::new();
+            let mut done = Vec::with_capacity(batch.steps.len());
+            for step in batch.steps {
+                let mut own = Vec::new();
+                match state.load(step, &mut own) {
+                    Ok(loaded) => {
+                        done.push(loaded);
+                        undo.extend(own);
+                    }
+                    Err(error) => {
+                        state.take_back(own);
+                        done.push(Loaded::Refused(error));
+                    }
+                }
+            }
+            let notes = match (batch.conclude)(&done) {
+                Ok(notes) => notes,
+                Err(error) => {
+                    state.take_back(undo);
+                    return Err(error);
+                }
+            };
+            for note in notes {
+                match note.text {
+                    Some(text) => state.notes.insert(note.name, text),
+                    None => state.notes.remove(&note.name),
+                };
+            }
+            Ok(done)
+        })
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<String>, ReadError> {
+        Ok(self.state().notes.get(name).cloned())
+    }
+
+    async fn exist(&self, pointers: &[Pointer]) -> Result<Vec<bool>, ReadError> {
+        let state = self.state();
+        let there = |pointer: &Pointer| {
+            let documents = state.documents.get(&pointer.class_name);
+            documents.is_some_and(|documents| documents.contains_key(&pointer.object_id))
+        };
+        Ok(pointers.iter().map(there).collect())
+    }
+
+    async fn links(
+        &self,
+        class: &ClassName,
+        key: &str,
+        after: Option<&Link>,
+        limit: u32,
+    ) -> Result<Vec<Link>, ReadError> {
+        let order = |link: &Link| {
+            let target = &link.target;
+            (
+                link.owner.object_id.clone(),
+                target.object_id.clone(),
+                target.class_name.clone(),
+            )
+        };
+        let after = after.map(order);
+        let state = self.state();
+        let mut links: Vec<Link> = state
+            .relations
+            .iter()
+            .filter(|link| link.owner.class_name == *class && link.key == key)
+            .filter(|link| after.as_ref().is_none_or(|after| order(link) > *after))
+            .cloned()
+            .collect();
+        links.sort_by_key(order);
+        links.truncate(limit as usize);
+        Ok(links)
     }
 }

@@ -9,6 +9,7 @@ mod catalogue;
 mod draft;
 mod failure;
 mod folder;
+mod load;
 mod migration;
 mod plan;
 mod progress;
@@ -23,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::environment::Environment;
@@ -39,6 +41,7 @@ use crate::storage::sqlite::plan::Plan;
 use crate::storage::sqlite::progress::Progresses;
 use crate::storage::sqlite::reader::Readers;
 use crate::storage::sqlite::writer::{Counters, QUEUE_MAX, Request, Writer};
+use crate::store::load::{Batch, Link, Loaded, Loader};
 use crate::store::{
     AtomicStore, CommitOutcome, Database, Found, Progress, ReadError, Store, Write, WriteOutcome,
 };
@@ -562,6 +565,59 @@ impl Database for SqliteStore {
         self.inner
             .readers
             .blocking(move |connection, _| reader::owners(connection, &table, &key, &target))
+            .await
+    }
+}
+
+#[async_trait]
+impl Loader for SqliteStore {
+    fn load(&self, batch: Batch) -> BoxFuture<'static, Result<Vec<Loaded>, CloudError>> {
+        let incoming = Box::new(load::Incoming::of(batch, &self.catalogue()));
+        let store = self.clone();
+        Box::pin(async move {
+            // The batch comes back to be freed here: the writer's time is everyone's.
+            match store.ask(|answer| Request::Load { incoming, answer }).await? {
+                Some((outcome, _)) => outcome,
+                None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),
+            }
+        })
+    }
+
+    async fn note(&self, name: &str) -> Result<Option<String>, ReadError> {
+        self.inner
+            .readers
+            .inline(|connection| load::note(connection, name))
+    }
+
+    async fn exist(&self, pointers: &[Pointer]) -> Result<Vec<bool>, ReadError> {
+        self.count_call();
+        let mut wanted = Vec::with_capacity(pointers.len());
+        for pointer in pointers {
+            wanted.push((self.table(&pointer.class_name)?, pointer.object_id.clone()));
+        }
+        self.inner
+            .readers
+            .blocking(move |connection, _| load::exist(connection, &wanted))
+            .await
+    }
+
+    async fn links(
+        &self,
+        class: &ClassName,
+        key: &str,
+        after: Option<&Link>,
+        limit: u32,
+    ) -> Result<Vec<Link>, ReadError> {
+        self.count_call();
+        let Some(table) = self.table(class)? else {
+            return Ok(Vec::new());
+        };
+        let (class, key, after) = (class.clone(), key.to_owned(), after.cloned());
+        self.inner
+            .readers
+            .blocking(move |connection, _| {
+                load::links(connection, (&class, &table), &key, after.as_ref(), limit)
+            })
             .await
     }
 }

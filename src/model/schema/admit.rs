@@ -52,6 +52,42 @@ impl Class {
             .collect())
     }
 
+    /// As [`Class::admit`], of an object's fields as they are. The types of values are all that counts.
+    ///
+    /// # Errors
+    /// 103, 105, 111, 123.
+    pub fn admit_fields<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f String, &'f Value)>,
+    ) -> Result<Vec<(String, Column)>, CloudError> {
+        let mut added: Vec<(String, Column)> = Vec::new();
+        for (name, value) in fields {
+            match name.as_str() {
+                "objectId" | "createdAt" | "updatedAt" => continue,
+                "ACL" => {
+                    Acl::parse(value)?;
+                    continue;
+                }
+                _ => KeyPath::check_column(name)?,
+            }
+            let Some(found) = ColumnType::of(value)? else {
+                continue;
+            };
+            match self.columns.get(name) {
+                Some(column) if column.column_type == found => {}
+                Some(column) => {
+                    let expected = column.column_type.describe();
+                    return Err(incorrect_type(name, value, &expected, &found.describe()));
+                }
+                None => {
+                    self.check_addition(name, added.len())?;
+                    added.push((name.clone(), Column::new(found)));
+                }
+            }
+        }
+        Ok(added)
+    }
+
     fn check_addition(&self, name: &str, added: usize) -> Result<(), CloudError> {
         if self.columns.len() + added >= limits::COLUMNS_MAX {
             return Err(CloudError::new(

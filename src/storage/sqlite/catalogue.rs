@@ -40,6 +40,8 @@ pub(super) struct Table {
     pub(super) update: String,
     /// Where one does.
     pub(super) update_keys: String,
+    /// Of an object that is loaded over another.
+    pub(super) update_created: String,
     pub(super) delete: String,
 }
 
@@ -227,6 +229,7 @@ impl Table {
             ),
             update: format!("UPDATE c{number} SET updated = ?2, doc = ?3 WHERE id = ?1"),
             update_keys: format!("UPDATE c{number} SET updated = ?2, doc = ?3{sets} WHERE id = ?1"),
+            update_created: format!("UPDATE c{number} SET created = ?2 WHERE id = ?1"),
             delete: format!("DELETE FROM c{number} WHERE id = ?1"),
             keys,
         }

@@ -1,5 +1,6 @@
 //! How far each class has been written.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
@@ -28,7 +29,7 @@ impl Progresses {
     pub(super) fn advance<'w>(
         &self,
         now: Timestamp,
-        written: impl Iterator<Item = (&'w ClassName, &'w Written)>,
+        written: impl Iterator<Item = (&'w ClassName, Cow<'w, Written>)>,
     ) {
         let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for (class, written) in written {

@@ -31,7 +31,7 @@ pub(super) struct Transaction<'a> {
 }
 
 /// Why a write is not carried out.
-enum Stop {
+pub(super) enum Stop {
     /// It has this outcome; the transaction goes on.
     Refused(Box<WriteOutcome>),
     /// The whole transaction is lost.
@@ -270,7 +270,7 @@ impl Transaction<'_> {
         done
     }
 
-    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+    pub(super) fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.raw_execute().map(drop)
     }
 
@@ -382,14 +382,18 @@ impl Transaction<'_> {
     ) -> Result<(Document, Timestamp), Stop> {
         let found = match overlay.documents.get(&(class, id)) {
             Some(state) => state.clone(),
-            None => self.load(class, id)?,
+            None => self.stored(class, id)?,
         };
         let (document, created_at) = found.ok_or(WriteOutcome::NotMatched)?;
         change::allow(&document, guard, principal)?;
         Ok((document, created_at))
     }
 
-    fn load(&self, class: &ClassName, id: &ObjectId) -> Result<Option<(Document, Timestamp)>, Failure> {
+    pub(super) fn stored(
+        &self,
+        class: &ClassName,
+        id: &ObjectId,
+    ) -> Result<Option<(Document, Timestamp)>, Failure> {
         let Some(table) = self.catalogue.tables.get(class) else {
             return Ok(None);
         };
@@ -421,23 +425,34 @@ impl Transaction<'_> {
                 id,
                 readers_before,
             } => {
-                if let Some(table) = self.catalogue.tables.get(class) {
-                    self.connection
-                        .prepare_cached(&table.delete)?
-                        .execute([id.as_str()])?;
-                    self.connection
-                        .prepare_cached("DELETE FROM relation WHERE class = ?1 AND owner = ?2")?
-                        .execute(params![table.number, id.as_str()])?;
-                    for reader in &readers_before {
-                        table.dismiss_reader(self.connection, id.as_str(), reader)?;
-                    }
-                }
+                self.delete(class, id, &readers_before)?;
                 Ok(change::deleted(id))
             }
         }
     }
 
-    fn put(
+    pub(super) fn delete(
+        &self,
+        class: &ClassName,
+        id: &ObjectId,
+        readers_before: &[String],
+    ) -> Result<(), Stop> {
+        let Some(table) = self.catalogue.tables.get(class) else {
+            return Ok(());
+        };
+        self.connection
+            .prepare_cached(&table.delete)?
+            .execute([id.as_str()])?;
+        self.connection
+            .prepare_cached("DELETE FROM relation WHERE class = ?1 AND owner = ?2")?
+            .execute(params![table.number, id.as_str()])?;
+        for reader in readers_before {
+            table.dismiss_reader(self.connection, id.as_str(), reader)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn put(
         &mut self,
         class: &ClassName,
         change: &Change,
@@ -477,7 +492,7 @@ impl Transaction<'_> {
     }
 
     /// Notes who can read the document now, and who no longer.
-    fn let_read(&self, table: &Table, change: &Change, before: &[String]) -> Result<(), Stop> {
+    pub(super) fn let_read(&self, table: &Table, change: &Change, before: &[String]) -> Result<(), Stop> {
         let now = readers(&change.document);
         for reader in before.iter().filter(|reader| !now.contains(reader)) {
             table.dismiss_reader(self.connection, change.id.as_str(), reader)?;
@@ -488,7 +503,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn put_class(&mut self, class: Class, needs: Needs) -> Result<Arc<Table>, Stop> {
+    pub(super) fn put_class(&mut self, class: Class, needs: Needs) -> Result<Arc<Table>, Stop> {
         Ok(Arc::make_mut(self.catalogue).put(self.connection, class, needs)?)
     }
 

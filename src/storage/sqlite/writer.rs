@@ -3,6 +3,7 @@
 //! It takes every request that is waiting into one transaction, commits, and only then answers: the requests share
 //! one write to disk (group commit). Nothing is acknowledged that is not durable.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -16,8 +17,10 @@ use crate::storage::sqlite::catalogue::Catalogue;
 use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::folder::{FolderLock, is_full};
+use crate::storage::sqlite::load::Incoming;
 use crate::storage::sqlite::progress::{Progresses, applied};
 use crate::storage::sqlite::transaction::Transaction;
+use crate::store::load::Loaded;
 use crate::store::{CommitOutcome, Write, WriteOutcome, Written};
 
 /// Requests that may wait for the writer; further callers wait for a place.
@@ -51,6 +54,11 @@ pub(super) enum Request {
         drafts: Vec<Option<Draft>>,
         answer: oneshot::Sender<Answer<CommitOutcome>>,
     },
+    /// Objects that are loaded as they are.
+    Load {
+        incoming: Box<Incoming>,
+        answer: oneshot::Sender<(Result<Vec<Loaded>, CloudError>, Box<Incoming>)>,
+    },
     /// A change of the schema.
     Define {
         change: Box<SchemaChange>,
@@ -64,6 +72,7 @@ pub(super) enum Request {
 enum Outcome {
     Batch(Vec<WriteOutcome>),
     Commit(CommitOutcome),
+    Load(Result<Vec<Loaded>, CloudError>),
     Define(Result<(), CloudError>),
 }
 
@@ -257,6 +266,7 @@ impl Request {
                 ..
             } => Outcome::Batch(transaction.batch(writes, drafts, principal)?),
             Self::Commit { writes, drafts, .. } => Outcome::Commit(transaction.commit(writes, drafts)?),
+            Self::Load { incoming, .. } => Outcome::Load(transaction.load(incoming)?),
             Self::Define { change, .. } => Outcome::Define(transaction.define(SchemaChange::clone(change))?),
             // Taken out before a transaction begins.
             Self::Close { .. } => Outcome::Define(Ok(())),
@@ -264,16 +274,23 @@ impl Request {
     }
 
     /// What it has written, by class.
-    fn written<'r>(&'r self, outcome: &'r Outcome) -> Vec<(&'r ClassName, &'r Written)> {
+    fn written<'r>(&'r self, outcome: &'r Outcome) -> Vec<(&'r ClassName, Cow<'r, Written>)> {
         match (self, outcome) {
             (Self::Batch { writes, .. }, Outcome::Batch(outcomes)) => {
                 let pairs = writes.iter().zip(outcomes);
                 pairs
-                    .filter_map(|(write, outcome)| Some((&write.class, applied(outcome)?)))
+                    .filter_map(|(write, outcome)| Some((&write.class, Cow::Borrowed(applied(outcome)?))))
                     .collect()
             }
             (Self::Commit { writes, .. }, Outcome::Commit(CommitOutcome::Applied(all))) => {
-                writes.iter().map(|write| &write.class).zip(all).collect()
+                let classes = writes.iter().map(|write| &write.class);
+                classes.zip(all.iter().map(Cow::Borrowed)).collect()
+            }
+            (Self::Load { incoming, .. }, Outcome::Load(Ok(done))) => {
+                let written = incoming.written(done).into_iter();
+                written
+                    .map(|(class, written)| (class, Cow::Owned(written)))
+                    .collect()
             }
             _ => Vec::new(),
         }
@@ -288,11 +305,21 @@ impl Request {
             (Self::Commit { answer, writes, .. }, Outcome::Commit(outcome)) => {
                 drop(answer.send((outcome, writes)));
             }
+            (Self::Load { answer, incoming }, Outcome::Load(outcome)) => {
+                drop(answer.send((outcome, incoming)));
+            }
             (Self::Define { answer, .. }, Outcome::Define(outcome)) => {
                 drop(answer.send(outcome.map(|()| Arc::clone(&catalogue.schema))));
             }
             // A caller whose sender is dropped is told that nobody knows.
-            (Self::Batch { .. } | Self::Commit { .. } | Self::Define { .. } | Self::Close { .. }, _) => {}
+            (
+                Self::Batch { .. }
+                | Self::Commit { .. }
+                | Self::Load { .. }
+                | Self::Define { .. }
+                | Self::Close { .. },
+                _,
+            ) => {}
         }
     }
 }
@@ -304,6 +331,7 @@ impl Outcome {
                 .iter()
                 .any(|outcome| matches!(outcome, WriteOutcome::Applied(_))),
             Self::Commit(outcome) => matches!(outcome, CommitOutcome::Applied(_)),
+            Self::Load(outcome) => outcome.is_ok(),
             Self::Define(outcome) => outcome.is_ok(),
         }
     }
@@ -330,11 +358,16 @@ impl Loss {
                 };
                 drop(answer.send((outcome, writes)));
             }
-            Request::Define { answer, .. } => drop(answer.send(Err(match self {
-                Self::NoEffect(error) => error.clone(),
-                Self::Unknown(reason) => CloudError::new(ErrorCode::STORAGE_FAILED, reason.clone()),
-            }))),
+            Request::Load { answer, incoming } => drop(answer.send((Err(self.error()), incoming))),
+            Request::Define { answer, .. } => drop(answer.send(Err(self.error()))),
             Request::Close { answer } => drop(answer.send(())),
+        }
+    }
+
+    fn error(&self) -> CloudError {
+        match self {
+            Self::NoEffect(error) => error.clone(),
+            Self::Unknown(reason) => CloudError::new(ErrorCode::STORAGE_FAILED, reason.clone()),
         }
     }
 }

@@ -1,0 +1,155 @@
+//! Objects and links that are stored as they were elsewhere.
+
+use crate::model::value::{Kind, normalize};
+use crate::model::{
+    Class, CloudError, Column, ColumnType, Document, ErrorCode, KeyPath, ObjectId, Timestamp, Value,
+};
+use crate::storage::change::Change;
+use crate::store::load::{Link, Loaded, Over};
+
+/// An object as it is to be stored, whatever the class.
+#[derive(Clone, Debug)]
+pub(super) struct Given {
+    pub(super) id: ObjectId,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    /// Without its relations.
+    pub(super) document: Document,
+    /// The columns of relations that the object says the class has.
+    relations: Vec<(String, Value)>,
+}
+
+impl Given {
+    /// Checks what does not depend on the class, and brings every value into its uniform form.
+    pub(super) fn read(mut document: Document) -> Result<Self, CloudError> {
+        let id = document.text("objectId").unwrap_or_default();
+        let id = ObjectId::parse(id)?;
+        let created_at = own_time(&mut document, "createdAt")?;
+        let updated_at = own_time(&mut document, "updatedAt")?;
+        let mut has_relations = false;
+        for value in document.values_mut() {
+            normalize(value)?;
+            has_relations |= matches!(Kind::of(value), Kind::Relation(_));
+        }
+        let mut relations = Vec::new();
+        if has_relations {
+            let fields = std::mem::take(&mut document.0);
+            let is_relation = |value: &Value| matches!(Kind::of(value), Kind::Relation(_));
+            let (apart, rest) = fields
+                .into_iter()
+                .partition::<Vec<_>, _>(|(_, value)| is_relation(value));
+            relations = apart;
+            document = rest.into_iter().collect();
+        }
+        Ok(Self {
+            id,
+            created_at,
+            updated_at,
+            document,
+            relations,
+        })
+    }
+
+    /// The columns that the class gets with it.
+    pub(super) fn columns(&self, class: &Class) -> Result<Vec<(String, Column)>, CloudError> {
+        let relations = self.relations.iter().map(|(name, value)| (name, value));
+        class.admit_fields(self.document.iter().chain(relations))
+    }
+
+    /// Whether it may take the place of `stored`; `Err` with what becomes of the step otherwise.
+    pub(super) fn may_replace(&self, stored: Option<&Document>, over: &Over) -> Result<(), Loaded> {
+        let updated_at = stored.and_then(Document::updated_at);
+        let kept = Err(Loaded::Kept { updated_at });
+        match (over, stored) {
+            (Over::Anything, _) | (Over::Nothing | Over::Older, None) => Ok(()),
+            (Over::Nothing, Some(_)) | (Over::Matching(_), None) => kept,
+            (Over::Older, Some(_)) if updated_at < Some(self.updated_at) => Ok(()),
+            (Over::Older, Some(_)) => kept,
+            (Over::Matching(filter), Some(stored)) => match filter.matches(stored) {
+                Ok(true) => Ok(()),
+                Ok(false) => kept,
+                Err(error) => Err(Loaded::Refused(error)),
+            },
+        }
+    }
+
+    /// What takes the place of `stored`: this object, with the fields of `complete` that it lacks, or, where it may
+    /// not replace a version of the same time, that version with the fields that it lacks.
+    ///
+    /// `Err` with what becomes of the step where nothing is to be written.
+    pub(super) fn settle(self, stored: &Document, over: &Over, complete: &[&str]) -> Result<Self, Loaded> {
+        let fill = |document: &mut Document, other: &Document| {
+            for key in complete {
+                let is_missing = document.get(*key).is_none_or(Value::is_null);
+                if let Some(value) = other.get(*key).filter(|value| is_missing && !value.is_null()) {
+                    document.insert((*key).to_owned(), value.clone());
+                }
+            }
+        };
+        let mut given = self;
+        let mut ours = given.document.clone();
+        fill(&mut ours, stored);
+        if ours == *stored {
+            return Err(Loaded::Unchanged);
+        }
+        match given.may_replace(Some(stored), over) {
+            Ok(()) => given.document = ours,
+            Err(kept) => {
+                let same_time = stored.updated_at() == Some(given.updated_at);
+                let mut completed = stored.clone();
+                fill(&mut completed, &given.document);
+                if *over != Over::Older || !same_time || completed == *stored {
+                    return Err(kept);
+                }
+                given.created_at = stored.created_at().unwrap_or(given.created_at);
+                given.document = completed;
+            }
+        }
+        Ok(given)
+    }
+
+    /// The same as a write that is admitted.
+    pub(super) fn into_change(self, columns: Vec<(String, Column)>, is_new: bool) -> Change {
+        Change {
+            id: self.id,
+            document: self.document,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            columns,
+            relations: Vec::new(),
+            is_new,
+            writes_acl: true,
+        }
+    }
+}
+
+/// The column that a link belongs to, where the class has it not yet.
+pub(super) fn link_column(class: &Class, link: &Link) -> Result<Option<(String, Column)>, CloudError> {
+    KeyPath::check_column(&link.key)?;
+    let relation = ColumnType::Relation {
+        class_name: link.target.class_name.clone(),
+    };
+    match class.columns.get(&link.key) {
+        Some(column) if column.column_type == relation => Ok(None),
+        Some(_) => Err(CloudError::new(
+            ErrorCode::INCORRECT_TYPE,
+            format!(
+                "The column '{}' of '{}' is no relation to '{}'.",
+                link.key, class.name, link.target.class_name
+            ),
+        )),
+        None => Ok(Some((link.key.clone(), Column::new(relation)))),
+    }
+}
+
+/// Reads a time that the store keeps, and writes it in its one form.
+fn own_time(document: &mut Document, key: &str) -> Result<Timestamp, CloudError> {
+    let malformed = || CloudError::new(ErrorCode::INVALID_JSON, format!("'{key}' must be a time."));
+    let value = document.get_mut(key).ok_or_else(malformed)?;
+    let iso = value
+        .as_str()
+        .or_else(|| value.get("iso").and_then(Value::as_str));
+    let time = Timestamp::parse(iso.ok_or_else(malformed)?)?;
+    *value = time.to_string().into();
+    Ok(time)
+}

@@ -1,0 +1,401 @@
+//! Batches that are loaded, inside the writer's transaction.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::model::{ClassName, CloudError, Filter, ObjectId, Pointer, limits};
+use crate::storage::change;
+use crate::storage::given::{Given, link_column};
+use crate::storage::index_key::{IndexValue, readers};
+use crate::storage::sqlite::catalogue::{Catalogue, Needs, Table};
+use crate::storage::sqlite::failure::Failure;
+use crate::storage::sqlite::row;
+use crate::storage::sqlite::transaction::{Stop, Transaction};
+use crate::store::load::{Batch, Conclude, Link, Load, Loaded, Note, Over};
+use crate::store::{WriteOutcome, Written};
+
+/// A batch whose steps are worked out as far as they can be before the writer's turn.
+pub(super) struct Incoming {
+    steps: Vec<Step>,
+    conclude: Conclude,
+}
+
+#[derive(Clone)]
+enum Step {
+    Put(Box<Put>),
+    Remove(ClassName, ObjectId, Filter),
+    Link(Link),
+    Unlink(Link),
+    Refused(CloudError),
+}
+
+#[derive(Clone)]
+struct Put {
+    class: ClassName,
+    given: Given,
+    over: Over,
+    complete: &'static [&'static str],
+    /// The document as it is stored.
+    text: String,
+    /// For the class as it was.
+    made: Option<Made>,
+}
+
+/// What a class makes of an object: the columns that it gets, the keys of its indexes.
+#[derive(Clone)]
+struct Made {
+    table: Arc<Table>,
+    columns: Vec<(String, crate::model::Column)>,
+    keys: Vec<IndexValue>,
+}
+
+impl std::fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Incoming")
+            .field("steps", &self.steps.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Incoming {
+    pub(super) fn of(batch: Batch, catalogue: &Catalogue) -> Self {
+        let steps = batch.steps.into_iter().map(|step| match step {
+            Load::Put {
+                class,
+                document,
+                over,
+                complete,
+            } => match Given::read(document) {
+                Ok(given) => Step::put(class, given, (over, complete), catalogue),
+                Err(error) => Step::Refused(error),
+            },
+            Load::Remove { class, id, guard } => Step::Remove(class, id, guard),
+            Load::Link(link) => Step::Link(link),
+            Load::Unlink(link) => Step::Unlink(link),
+        });
+        Self {
+            steps: steps.collect(),
+            conclude: batch.conclude,
+        }
+    }
+}
+
+impl Step {
+    fn put(
+        class: ClassName,
+        given: Given,
+        (over, complete): (Over, &'static [&'static str]),
+        catalogue: &Catalogue,
+    ) -> Self {
+        let text = match text(&given) {
+            Ok(text) => text,
+            Err(error) => return Self::Refused(error),
+        };
+        let table = catalogue.tables.get(&class).map(Arc::clone);
+        // What does not fit the class now may fit it later, or not: the writer says.
+        let made = table.and_then(|table| {
+            let columns = given.columns(&table.class).ok()?;
+            let keys = table.forms(&given.document);
+            Some(Made { table, columns, keys })
+        });
+        Self::Put(Box::new(Put {
+            class,
+            given,
+            over,
+            complete,
+            text,
+            made,
+        }))
+    }
+}
+
+fn text(given: &Given) -> Result<String, CloudError> {
+    let text = row::text(&given.document).map_err(Failure::into_refusal)?;
+    if text.len() > limits::OBJECT_BYTES_MAX {
+        return Err(change::too_large());
+    }
+    Ok(text)
+}
+
+impl Transaction<'_> {
+    /// Carries out a batch. `Ok(Err(_))` where it was taken back.
+    pub(super) fn load(
+        &mut self,
+        incoming: &mut Incoming,
+    ) -> Result<Result<Vec<Loaded>, CloudError>, rusqlite::Error> {
+        let before = Arc::clone(self.catalogue);
+        self.run("SAVEPOINT request")?;
+        let mut done = Vec::with_capacity(incoming.steps.len());
+        for step in &incoming.steps {
+            done.push(self.step(step)?);
+        }
+        let concluded = match (incoming.conclude)(&done) {
+            Ok(notes) => {
+                notes.iter().try_for_each(|note| self.keep(note))?;
+                Ok(done)
+            }
+            Err(error) => {
+                self.run("ROLLBACK TO request")?;
+                *self.catalogue = before;
+                Err(error)
+            }
+        };
+        self.run("RELEASE request")?;
+        Ok(concluded)
+    }
+
+    fn step(&mut self, step: &Step) -> Result<Loaded, rusqlite::Error> {
+        let before = Arc::clone(self.catalogue);
+        let done = match step {
+            Step::Put(put) => self.place(put),
+            Step::Remove(class, id, guard) => self.remove(class, id, guard),
+            Step::Link(link) => self.link(link),
+            Step::Unlink(link) => self.unlink(link),
+            Step::Refused(error) => Ok(Loaded::Refused(error.clone())),
+        };
+        match done {
+            Ok(loaded) => Ok(loaded),
+            Err(Stop::Refused(outcome)) => {
+                *self.catalogue = before;
+                Ok(Loaded::Refused(match *outcome {
+                    WriteOutcome::Rejected(error) => error,
+                    other => CloudError::other(format!("The object could not be stored: {other:?}")),
+                }))
+            }
+            Err(Stop::Broken(error)) => Err(error),
+        }
+    }
+
+    fn place(&mut self, put: &Put) -> Result<Loaded, Stop> {
+        if put.over == Over::Nothing || put.over == Over::Anything || put.over == Over::Older {
+            // Most objects are new: their row is tried before anybody looks for another.
+            match self.insert_given(put) {
+                Ok(()) => return Ok(Loaded::Created),
+                Err(Stop::Refused(outcome)) => {
+                    if self.stored(&put.class, &put.given.id)?.is_none() {
+                        return Err(Stop::Refused(outcome));
+                    }
+                }
+                Err(broken @ Stop::Broken(_)) => return Err(broken),
+            }
+        }
+        let Some((stored, created_at)) = self.stored(&put.class, &put.given.id)? else {
+            let refused = put.given.may_replace(None, &put.over).err();
+            return Ok(refused.unwrap_or(Loaded::Kept { updated_at: None }));
+        };
+        let given = match put.given.clone().settle(&stored, &put.over, put.complete) {
+            Ok(given) => given,
+            Err(loaded) => return Ok(loaded),
+        };
+        let text = text(&given)?;
+        let readers_before = readers(&stored);
+        let table = self.catalogue.tables.get(&put.class).map(Arc::clone);
+        let table = table.ok_or_else(|| CloudError::other("The class has gone."))?;
+        let columns = given.columns(&table.class)?;
+        let keys = table.forms(&given.document);
+        let change = given.into_change(columns, false);
+        let table = self.put(&put.class, &change, &text, (Some(&keys), keys.len()))?;
+        if change.created_at != created_at {
+            self.connection
+                .prepare_cached(&table.update_created)?
+                .execute(params![change.id.as_str(), change.created_at.as_millis()])?;
+        }
+        self.let_read(&table, &change, &readers_before)?;
+        Ok(Loaded::Replaced)
+    }
+
+    fn insert_given(&mut self, put: &Put) -> Result<(), Stop> {
+        let table = self.catalogue.tables.get(&put.class);
+        let made = put.made.as_ref();
+        let made = made.filter(|made| table.is_some_and(|table| Arc::ptr_eq(table, &made.table)));
+        let (columns, keys) = match (made, table) {
+            (Some(made), _) => (made.columns.clone(), made.keys.clone()),
+            (None, Some(table)) => (put.given.columns(&table.class)?, table.forms(&put.given.document)),
+            (None, None) => {
+                let class = change::new_class(&self.catalogue.schema, &put.class)?;
+                (put.given.columns(&class)?, Vec::new())
+            }
+        };
+        let change = put.given.clone().into_change(columns, true);
+        let table = self.put(&put.class, &change, &put.text, (Some(&keys), keys.len()))?;
+        self.let_read(&table, &change, &[])
+    }
+
+    fn remove(&mut self, class: &ClassName, id: &ObjectId, guard: &Filter) -> Result<Loaded, Stop> {
+        let Some((stored, _)) = self.stored(class, id)? else {
+            return Ok(Loaded::Unchanged);
+        };
+        if !guard.matches(&stored)? {
+            let updated_at = stored.updated_at();
+            return Ok(Loaded::Kept { updated_at });
+        }
+        self.delete(class, id, &readers(&stored))?;
+        Ok(Loaded::Removed)
+    }
+
+    fn link(&mut self, link: &Link) -> Result<Loaded, Stop> {
+        let name = &link.owner.class_name;
+        let class = match self.catalogue.tables.get(name) {
+            Some(table) => Arc::clone(&table.class),
+            None => Arc::new(change::new_class(&self.catalogue.schema, name)?),
+        };
+        let column = link_column(&class, link)?;
+        let is_there = self.catalogue.tables.contains_key(name);
+        if column.is_some() || !is_there {
+            let mut class = (*class).clone();
+            class.columns.extend(column);
+            self.put_class(class, Needs::default())?;
+        }
+        let changed = self.relation_row(
+            link,
+            "INSERT OR IGNORE INTO relation (class, owner, key, target_class, target)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?;
+        Ok(if changed {
+            Loaded::Created
+        } else {
+            Loaded::Unchanged
+        })
+    }
+
+    fn unlink(&mut self, link: &Link) -> Result<Loaded, Stop> {
+        let changed = self.relation_row(
+            link,
+            "DELETE FROM relation
+             WHERE class = ?1 AND owner = ?2 AND key = ?3 AND target_class = ?4 AND target = ?5",
+        )?;
+        Ok(if changed {
+            Loaded::Removed
+        } else {
+            Loaded::Unchanged
+        })
+    }
+
+    fn relation_row(&self, link: &Link, sql: &str) -> Result<bool, Stop> {
+        let Some(table) = self.catalogue.tables.get(&link.owner.class_name) else {
+            return Ok(false);
+        };
+        let rows = self.connection.prepare_cached(sql)?.execute(params![
+            table.number,
+            link.owner.object_id.as_str(),
+            link.key,
+            link.target.class_name.as_str(),
+            link.target.object_id.as_str(),
+        ])?;
+        Ok(rows > 0)
+    }
+
+    /// Stores a note. The table is made with the first one: a store that is never loaded into has none, and an older
+    /// version takes no offence at it.
+    fn keep(&self, note: &Note) -> rusqlite::Result<()> {
+        self.run("CREATE TABLE IF NOT EXISTS note (name TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID")?;
+        match &note.text {
+            Some(text) => self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO note (name, text) VALUES (?1, ?2)")?
+                .execute([&note.name, text])?,
+            None => self
+                .connection
+                .prepare_cached("DELETE FROM note WHERE name = ?1")?
+                .execute([&note.name])?,
+        };
+        Ok(())
+    }
+}
+
+impl Incoming {
+    /// What the batch has written, as far as anybody counts: once for each class.
+    pub(super) fn written(&self, done: &[Loaded]) -> Vec<(&ClassName, Written)> {
+        let changed =
+            |loaded: &Loaded| matches!(loaded, Loaded::Created | Loaded::Replaced | Loaded::Removed);
+        let mut classes: Vec<&ClassName> = Vec::new();
+        for (step, loaded) in self.steps.iter().zip(done) {
+            let class = match step {
+                Step::Put(put) => &put.class,
+                Step::Remove(class, ..) => class,
+                Step::Link(link) | Step::Unlink(link) => &link.owner.class_name,
+                Step::Refused(_) => continue,
+            };
+            if changed(loaded) && !classes.contains(&class) {
+                classes.push(class);
+            }
+        }
+        classes
+            .into_iter()
+            .map(|class| (class, Written::default()))
+            .collect()
+    }
+}
+
+/// The note of a name.
+pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>, Failure> {
+    let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'note'";
+    let there: i64 = connection
+        .prepare_cached(there)?
+        .query_row([], |row| row.get(0))?;
+    if there == 0 {
+        return Ok(None);
+    }
+    let mut select = connection.prepare_cached("SELECT text FROM note WHERE name = ?1")?;
+    Ok(select.query_row([name], |row| row.get(0)).optional()?)
+}
+
+/// Whether each of the objects is there.
+pub(super) fn exist(
+    connection: &Connection,
+    tables: &[(Option<Arc<Table>>, ObjectId)],
+) -> Result<Vec<bool>, Failure> {
+    let mut there = Vec::with_capacity(tables.len());
+    for (table, id) in tables {
+        there.push(match table {
+            Some(table) => {
+                let sql = format!("SELECT 1 FROM c{} WHERE id = ?1", table.number);
+                connection.prepare_cached(&sql)?.exists([id.as_str()])?
+            }
+            None => false,
+        });
+    }
+    Ok(there)
+}
+
+/// The links of a relation behind `after`.
+pub(super) fn links(
+    connection: &Connection,
+    (class, table): (&ClassName, &Table),
+    key: &str,
+    after: Option<&Link>,
+    limit: u32,
+) -> Result<Vec<Link>, Failure> {
+    let mut select = connection.prepare_cached(
+        "SELECT owner, target_class, target FROM relation
+         WHERE class = ?1 AND key = ?2 AND (owner, target, target_class) > (?3, ?4, ?5)
+         ORDER BY owner, target, target_class LIMIT ?6",
+    )?;
+    let (owner, target, target_class) = after.map_or(("", "", ""), |link| {
+        let target = &link.target;
+        (
+            link.owner.object_id.as_str(),
+            target.object_id.as_str(),
+            target.class_name.as_str(),
+        )
+    });
+    let mut rows = select.query(params![table.number, key, owner, target, target_class, limit])?;
+    let mut links = Vec::new();
+    let unreadable = |error: CloudError| Failure::Unreadable(error.message);
+    while let Some(row) = rows.next()? {
+        let owner: String = row.get(0)?;
+        links.push(Link {
+            owner: Pointer {
+                class_name: class.clone(),
+                object_id: owner.try_into().map_err(unreadable)?,
+            },
+            key: key.to_owned(),
+            target: Pointer {
+                class_name: row.get::<_, String>(1)?.try_into().map_err(unreadable)?,
+                object_id: row.get::<_, String>(2)?.try_into().map_err(unreadable)?,
+            },
+        });
+    }
+    Ok(links)
+}
