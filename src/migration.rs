@@ -5,3 +5,12 @@
 //! runs a hook or takes a default.
 
 pub mod canonical;
+pub mod export;
+pub mod import;
+mod names;
+mod records;
+mod rows;
+mod source;
+
+pub use export::{ExportError, ExportOptions, Exported, export};
+pub use import::{ImportError, ImportOptions, ImportProgress, ImportSummary, import};
