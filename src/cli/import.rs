@@ -15,6 +15,7 @@ use crate::environment::Environment;
 use crate::migration::{ImportOptions, ImportProgress, ImportSummary, import};
 use crate::model::ClassName;
 use crate::storage::SqliteStore;
+use crate::storage::sqlite::OpenError;
 
 /// Between two lines that say how far the import is, where there is no bar.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
@@ -38,8 +39,14 @@ pub(crate) async fn run(arguments: &ImportArguments, home: &Home, environment: &
         .transpose()
         .context("a temporary folder for the trial cannot be made")?;
     let folder = trial.as_ref().map_or(data.as_path(), tempfile::TempDir::path);
-    let store = SqliteStore::open(folder, environment.clone())
-        .context("nothing was imported: an import cannot run beside a server on the same data")?;
+    std::fs::metadata(&options.source)
+        .with_context(|| format!("{} cannot be read", options.source.display()))?;
+    let store = match SqliteStore::open(folder, environment.clone()) {
+        Err(error @ OpenError::Locked { .. }) => {
+            return Err(error).context("an import cannot run beside a server on the same data");
+        }
+        opened => opened?,
+    };
     let mut shown = Shown::new(environment.clone());
     let done = import(Arc::new(store.clone()), environment, options, |progress| shown.update(progress)).await;
     shown.bar.finish_and_clear();
@@ -115,7 +122,8 @@ fn say(summary: &ImportSummary, dry_run: bool, data: &Path) {
         ));
     }
     if summary.left_out > 0 {
-        terminal::say(format!("{} records were left out.", summary.left_out));
+        let records = if summary.left_out == 1 { "record was" } else { "records were" };
+        terminal::say(format!("{} {records} left out.", summary.left_out));
     }
     if summary.dangling > 0 {
         terminal::say(format!(

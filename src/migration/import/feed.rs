@@ -176,7 +176,9 @@ impl FileFeed<'_> {
         match self.read_records(reader, format, start, &mut class) {
             Ok(Ok(())) => {}
             Ok(Err(Gone)) => return Ok(Err(Gone)),
-            // An archive or a compressed file that breaks off: what was read before arrives.
+            // The first pass has told of it.
+            Err(ImportError::File(_)) if self.stage == Stage::Pointers => {}
+            // A compressed file that breaks off: what was read before arrives.
             Err(ImportError::File(error)) => {
                 let reason = format!("the file cannot be read any further: {error}");
                 let end = self.pending.end;

@@ -104,7 +104,9 @@ fn object(document: bson::Document) -> Result<Document, String> {
     for (key, value) in document {
         match key.as_str() {
             "_id" => {
-                object.insert("objectId".to_owned(), id(value)?.into());
+                // That of a row of a relation is of no use to anybody, whatever it is.
+                let id = id(value).map_or_else(|other| field(&key, other), |id| Ok(id.into()))?;
+                object.insert("objectId".to_owned(), id);
             }
             "createdAt" | "updatedAt" | "_created_at" | "_updated_at" => {
                 let name = if key.contains("reated") { "createdAt" } else { "updatedAt" };
@@ -143,11 +145,12 @@ fn object(document: bson::Document) -> Result<Document, String> {
     Ok(object)
 }
 
-fn id(value: Bson) -> Result<String, String> {
+/// An id as text, or what it is instead.
+fn id(value: Bson) -> Result<String, Bson> {
     match value {
         Bson::ObjectId(id) => Ok(id.to_hex()),
         Bson::String(text) => Ok(text),
-        other => Err(format!("'_id' is neither text nor an ObjectId but {}", kind(&other))),
+        other => Err(other),
     }
 }
 

@@ -35,7 +35,7 @@ fn put(document: Document, over: Over) -> Load {
         class: class_name("Post"),
         document,
         over,
-        complete: &["password"],
+        complete: &["password", "salt"],
     }
 }
 
@@ -145,6 +145,10 @@ async fn only_what_may_be_replaced_is() {
         assert_eq!(load(&*store, vec![put(n(2, 5), Over::Older)]).await, [Loaded::Unchanged]);
         let stored = store.get(&class_name("Post"), &id).await.unwrap().unwrap();
         assert_eq!((stored.integer("n"), stored.text("password")), (Some(5), Some("hash")));
+        // A salt belongs to its hash, and to no other.
+        let salted = post("p", 2, json!({"n": 5, "password": "old", "salt": "s"}));
+        let done = load(&*store, vec![put(salted, Over::Older)]).await;
+        assert!(matches!(done[0], Loaded::Kept { .. }), "{done:?}");
         let remove = |n: u32| Load::Remove {
             class: class_name("Post"),
             id: id.clone(),
