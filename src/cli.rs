@@ -12,8 +12,10 @@ mod cron_file;
 mod doctor;
 mod documents;
 mod durable_file;
+mod export;
 #[cfg(debug_assertions)]
 mod halting;
+mod import;
 mod new;
 mod operator;
 mod package;
@@ -103,6 +105,8 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         }
         Command::Backup(given) => on_one_thread(backup::backup(given, &home(&given.home)?, &environment)),
         Command::Restore(given) => backup::restore(given, &home(&given.home)?),
+        Command::Import(given) => on_threads(import::run(given, &home(&given.home)?, &environment)),
+        Command::Export(given) => on_one_thread(export::run(given, &home(&given.home)?, &environment)),
         // One thread: what makes the load is to leave the machine to what carries it.
         Command::Bench(given) => on_one_thread(bench::run(given, &environment)),
         Command::New(given) => new::run(given),

@@ -14,6 +14,8 @@ pub mod environment;
 pub mod gateway;
 #[cfg(feature = "runtime")]
 pub mod http;
+#[cfg(feature = "runtime")]
+pub mod migration;
 pub mod model;
 pub mod payment;
 #[cfg(feature = "runtime")]

@@ -78,6 +78,22 @@ pub(crate) enum Command {
     Backup(BackupArguments),
     /// Make a data folder from a backup
     Restore(RestoreArguments),
+    /// Bring in an export of LeanCloud's: a folder, a .tar.gz, or one file (JSON Lines, JSON, CSV, BSON)
+    ///
+    /// Ids, times, ACLs, pointers, relations, third-party logins and password hashes stay as they are; no hook runs.
+    /// Interrupted, the same command goes on where it was; run again, it changes nothing. An object that is there stays,
+    /// unless the one in the files was updated later. Stop the server first. Ends with exit code 1 if anything was left
+    /// out: what and why, with file and line, stands in the report.
+    ///
+    /// --json prints {"classes": {"<class>": {"created", "replaced", "unchanged", "kept", "leftOut", "linksCreated",
+    /// "linksUnchanged"}}, "leftOut", "dangling", "notices", "resumed", "report"}.
+    Import(ImportArguments),
+    /// Write all data out as LeanCloud's export does: a file of JSON Lines for each class and each relation
+    ///
+    /// Reads one consistent moment, also beside a running server. `paylog import` takes it back, byte for byte.
+    ///
+    /// --json prints {"classes": {"<class>": <objects>}, "links"}.
+    Export(ExportArguments),
     /// Measure payments per second, end to end over HTTP; or, with --storage, the storage API
     ///
     /// Starts a server of its own on a temporary folder, makes users with money and orders, and pays the orders.
@@ -297,6 +313,49 @@ pub(crate) struct RestoreArguments {
     /// Where the data are.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
+}
+
+/// `paylog import`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportArguments {
+    /// What to import: a folder, an archive (.tar.gz) or a file (.jsonl, .json, .csv, .bson, each also with .gz)
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+    /// The class of all objects in SOURCE [default: what the name of each file says, as Post.0.jsonl does]
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
+    /// Where what was left out is listed, one JSON object a line
+    #[arg(long, value_name = "FILE", default_value = "paylog-import-report.jsonl")]
+    pub(crate) report: PathBuf,
+    /// Try it on an empty store that is thrown away: reports all, changes nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog export`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportArguments {
+    /// The folder to make, or the archive, where the name ends in .tar.gz; it must not exist yet
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    /// This class and its relations alone; may be given several times [default: all]
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Vec<String>,
+    /// Only objects changed then or later: 2026-11-25, or 2026-11-25T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `paylog bench`.

@@ -7,6 +7,9 @@ use crate::model::{
 use crate::storage::change::Change;
 use crate::store::load::{Link, Loaded, Over};
 
+/// A user's hash in its several forms, and its salt: taken over from another version together or not at all.
+const PASSWORD: [&str; 3] = ["password", "salt", "bcryptPassword"];
+
 /// An object as it is to be stored, whatever the class.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
@@ -79,8 +82,10 @@ impl Given {
     /// `Err` with what becomes of the step where nothing is to be written.
     pub(super) fn settle(self, stored: &Document, over: &Over, complete: &[&str]) -> Result<Self, Loaded> {
         let fill = |document: &mut Document, other: &Document| {
+            let lacks = |document: &Document, key: &str| document.get(key).is_none_or(Value::is_null);
+            let has_password = PASSWORD.iter().any(|key| !lacks(document, key));
             for key in complete {
-                let is_missing = document.get(*key).is_none_or(Value::is_null);
+                let is_missing = lacks(document, key) && !(has_password && PASSWORD.contains(key));
                 if let Some(value) = other.get(*key).filter(|value| is_missing && !value.is_null()) {
                     document.insert((*key).to_owned(), value.clone());
                 }

@@ -29,6 +29,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("client", &["model", "store", "environment", "credentials"]),
     ("storage", &["model", "store", "environment"]),
     ("gateway", &["model", "payment", "environment"]),
+    ("migration", &["model", "store", "environment"]),
     ("engine", &["model", "environment", "credentials", "http"]),
     (
         "server",

@@ -1,0 +1,60 @@
+//! `paylog export`.
+
+use anyhow::{Result, bail};
+
+use crate::cli::arguments::ExportArguments;
+use crate::cli::import::class_name;
+use crate::cli::terminal;
+use crate::config::Home;
+use crate::environment::Environment;
+use crate::migration::{ExportOptions, export};
+use crate::model::Timestamp;
+use crate::storage::SqliteStore;
+
+/// Writes the data as LeanCloud's export does, as of one moment, also beside a running server.
+pub(crate) async fn run(arguments: &ExportArguments, home: &Home, environment: &Environment) -> Result<bool> {
+    let Home::Embedded(data) = home else {
+        bail!(
+            "this exports the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data; \
+             LeanCloud's own data are exported from its console"
+        );
+    };
+    let classes = arguments.class.iter().map(|name| class_name(name));
+    let options = ExportOptions {
+        target: arguments.target.clone(),
+        classes: classes.collect::<Result<_>>()?,
+        since: arguments.since.as_deref().map(since).transpose()?,
+    };
+    let store = SqliteStore::open_snapshot(data, environment.clone())?;
+    let bar = terminal::progress("exporting", 0);
+    let shown = bar.clone();
+    let exported = export(&store, &options, |objects| {
+        shown.set_length(objects);
+        shown.set_position(objects);
+    })
+    .await;
+    bar.finish_and_clear();
+    let exported = exported?;
+    if arguments.json {
+        terminal::say_json(&exported)?;
+        return Ok(true);
+    }
+    for (class, objects) in &exported.classes {
+        terminal::say(format!("{:<28} {objects:>10}", class.as_str()));
+    }
+    let objects: u64 = exported.classes.values().sum();
+    terminal::say(format!(
+        "{objects} objects and {} links of relations are in {}.",
+        exported.links,
+        options.target.display()
+    ));
+    terminal::say("Password hashes and session tokens are among them: keep it secret.");
+    Ok(true)
+}
+
+/// A time, or a day in UTC.
+fn since(text: &str) -> Result<Timestamp> {
+    Timestamp::parse(text)
+        .or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")))
+        .map_err(|_| anyhow::anyhow!("--since {text}: a time such as 2026-11-25T08:00:00Z or a day such as 2026-11-25 is expected"))
+}

@@ -1,0 +1,142 @@
+//! `paylog import`.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::arguments::ImportArguments;
+use crate::cli::terminal;
+use crate::config::Home;
+use crate::environment::Environment;
+use crate::migration::{ImportOptions, ImportProgress, ImportSummary, import};
+use crate::model::ClassName;
+use crate::storage::SqliteStore;
+use crate::storage::sqlite::OpenError;
+
+/// Between two lines that say how far the import is, where there is no bar.
+const BETWEEN_LINES: Duration = Duration::from_secs(5);
+
+/// Brings an export in; `false` where something was left out.
+pub(crate) async fn run(arguments: &ImportArguments, home: &Home, environment: &Environment) -> Result<bool> {
+    let Home::Embedded(data) = home else {
+        bail!(
+            "an import goes into the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data; \
+             LeanCloud's console imports into LeanCloud"
+        );
+    };
+    let options = ImportOptions {
+        source: arguments.source.clone(),
+        class: arguments.class.as_deref().map(class_name).transpose()?,
+        report: arguments.report.clone(),
+    };
+    let trial = arguments
+        .dry_run
+        .then(tempfile::tempdir)
+        .transpose()
+        .context("a temporary folder for the trial cannot be made")?;
+    let folder = trial.as_ref().map_or(data.as_path(), tempfile::TempDir::path);
+    std::fs::metadata(&options.source)
+        .with_context(|| format!("{} cannot be read", options.source.display()))?;
+    let store = match SqliteStore::open(folder, environment.clone()) {
+        Err(error @ OpenError::Locked { .. }) => {
+            return Err(error).context("an import cannot run beside a server on the same data");
+        }
+        opened => opened?,
+    };
+    let mut shown = Shown::new(environment.clone());
+    let done = import(Arc::new(store.clone()), environment, options, |progress| shown.update(progress)).await;
+    shown.bar.finish_and_clear();
+    store.close().await;
+    let summary = done.context("the import was interrupted; the same command goes on where it was")?;
+    if arguments.json {
+        terminal::say_json(&summary)?;
+    } else {
+        say(&summary, arguments.dry_run, data);
+    }
+    Ok(summary.is_complete())
+}
+
+/// Reads the name of a class from the command line.
+pub(crate) fn class_name(text: &str) -> Result<ClassName> {
+    ClassName::parse(text).map_err(|error| anyhow::anyhow!(error.message))
+}
+
+/// How far the import is: a bar on a terminal, lines elsewhere.
+struct Shown {
+    bar: ProgressBar,
+    is_terminal: bool,
+    environment: Environment,
+    last: Duration,
+}
+
+impl Shown {
+    fn new(environment: Environment) -> Self {
+        let bar = ProgressBar::new(0);
+        let template = "{msg:>24} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self {
+            bar,
+            is_terminal: std::io::stderr().is_terminal(),
+            last: environment.elapsed(),
+            environment,
+        }
+    }
+
+    fn update(&mut self, progress: ImportProgress) {
+        self.bar.set_length(progress.bytes_total.max(progress.bytes));
+        self.bar.set_position(progress.bytes);
+        self.bar.set_message(format!("{} rows", progress.rows));
+        let now = self.environment.elapsed();
+        if !self.is_terminal && now.saturating_sub(self.last) >= BETWEEN_LINES {
+            self.last = now;
+            let percent = progress.bytes.saturating_mul(100) / progress.bytes_total.max(1);
+            terminal::warn(format!("{} rows, {}% of the files", progress.rows, percent.min(100)));
+        }
+    }
+}
+
+fn say(summary: &ImportSummary, dry_run: bool, data: &Path) {
+    if summary.resumed {
+        terminal::say("Went on where an earlier import was interrupted; the numbers are of both together.");
+    }
+    terminal::say(format!(
+        "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "class", "new", "replaced", "there", "kept", "left out", "links"
+    ));
+    for (class, counts) in &summary.classes {
+        terminal::say(format!(
+            "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+            class.as_str(),
+            counts.created,
+            counts.replaced,
+            counts.unchanged,
+            counts.kept,
+            counts.left_out,
+            counts.links_created.saturating_add(counts.links_unchanged),
+        ));
+    }
+    if summary.left_out > 0 {
+        let records = if summary.left_out == 1 { "record was" } else { "records were" };
+        terminal::say(format!("{} {records} left out.", summary.left_out));
+    }
+    if summary.dangling > 0 {
+        terminal::say(format!(
+            "{} pointers or ends of relations lead to objects that are not there; they arrived as they were.",
+            summary.dangling
+        ));
+    }
+    if let Some(report) = &summary.report {
+        terminal::say(format!("What and why, with file and line, stands in {}.", report.display()));
+    }
+    if dry_run {
+        terminal::say("This was a trial on an empty store: nothing was imported.");
+    } else {
+        terminal::say(format!("Imported into {}.", data.display()));
+    }
+}

@@ -1,0 +1,253 @@
+//! The port through which objects are loaded as they are, for each engine.
+
+use std::sync::Arc;
+
+use paylog::environment::Environment;
+use paylog::model::{ClassName, CloudError, Document, Filter, Index, ObjectId, Pointer, Principal, SchemaChange};
+use paylog::storage::{MemoryStore, SqliteStore};
+use paylog::store::load::{Batch, Link, Load, Loaded, Loader, Over};
+use serde_json::{Value, json};
+
+use super::class_name;
+
+/// Both engines, and what lasts as long as they do.
+fn engines() -> (tempfile::TempDir, [Arc<dyn Loader>; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = SqliteStore::open(folder.path(), Environment::system()).unwrap();
+    (folder, [Arc::new(MemoryStore::new(Environment::system())), Arc::new(sqlite)])
+}
+
+fn document(value: Value) -> Document {
+    serde_json::from_value(value).unwrap()
+}
+
+/// An object of `Post` that was updated on this day.
+fn post(id: &str, day: u32, fields: Value) -> Document {
+    let mut all = document(fields);
+    all.insert("objectId".to_owned(), id.into());
+    all.insert("createdAt".to_owned(), "2020-01-01T00:00:00.000Z".into());
+    all.insert("updatedAt".to_owned(), format!("2020-02-{day:02}T00:00:00.000Z").into());
+    all
+}
+
+fn put(document: Document, over: Over) -> Load {
+    Load::Put {
+        class: class_name("Post"),
+        document,
+        over,
+        complete: &["password", "salt"],
+    }
+}
+
+fn pointer(class: &str, id: &str) -> Pointer {
+    Pointer {
+        class_name: class_name(class),
+        object_id: ObjectId::parse(id).unwrap(),
+    }
+}
+
+fn link(owner: &str, target: &str) -> Link {
+    Link {
+        owner: pointer("Post", owner),
+        key: "likes".to_owned(),
+        target: pointer("_User", target),
+    }
+}
+
+async fn load(store: &dyn Loader, steps: Vec<Load>) -> Vec<Loaded> {
+    store.load(Batch::new(steps)).await.unwrap()
+}
+
+fn refused_with(loaded: &Loaded) -> i32 {
+    match loaded {
+        Loaded::Refused(error) => error.code.0,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What is loaded is there as it was, with its times; columns are made; readers of private objects find them.
+#[tokio::test]
+async fn objects_are_kept_as_they_are() {
+    let (_folder, engines) = engines();
+    for store in engines {
+        let given = post(
+            "p-1",
+            3,
+            json!({"b": 1, "a": 1.5, "when": {"__type": "Date", "iso": "2026-01-02T03:04:05Z"},
+                "likes": {"__type": "Relation", "className": "_User"},
+                "ACL": {"u1": {"read": true}}}),
+        );
+        assert_eq!(load(&*store, vec![put(given, Over::Nothing)]).await, [Loaded::Created]);
+        let class = class_name("Post");
+        let id = ObjectId::parse("p-1").unwrap();
+        let expected = document(json!({
+            "b": 1, "a": 1.5, "when": {"__type": "Date", "iso": "2026-01-02T03:04:05.000Z"},
+            "ACL": {"u1": {"read": true}}, "objectId": "p-1",
+            "createdAt": "2020-01-01T00:00:00.000Z", "updatedAt": "2020-02-03T00:00:00.000Z",
+        }));
+        assert_eq!(store.get(&class, &id).await.unwrap(), Some(expected));
+        let columns: Vec<String> = store.schema().classes[&class].columns.keys().cloned().collect();
+        assert_eq!(columns, ["a", "b", "likes", "when"]);
+        let reader = |user: &str| Principal::Client {
+            user: Some(ObjectId::parse(user).unwrap()),
+            roles: Vec::new(),
+        };
+        let all = paylog::model::Query::new(Filter::all());
+        assert_eq!(store.find_as(&class, &all, &reader("u1")).await.unwrap().results.len(), 1);
+        assert_eq!(store.find_as(&class, &all, &reader("u2")).await.unwrap().results.len(), 0);
+        // Another version opens it to the other one, and has another time of creation.
+        let mut other = post("p-1", 4, json!({"ACL": {"u2": {"read": true}}}));
+        other.insert("createdAt".to_owned(), "2019-01-01T00:00:00.000Z".into());
+        assert_eq!(load(&*store, vec![put(other, Over::Older)]).await, [Loaded::Replaced]);
+        assert_eq!(store.find_as(&class, &all, &reader("u1")).await.unwrap().results.len(), 0);
+        let found = store.find_as(&class, &all, &reader("u2")).await.unwrap().results;
+        assert_eq!(found[0].text("createdAt"), Some("2019-01-01T00:00:00.000Z"));
+        let early = Filter::all().and_key(
+            "createdAt",
+            paylog::model::Test::Lt(json!({"__type": "Date", "iso": "2019-06-01T00:00:00.000Z"})),
+        );
+        assert_eq!(store.count(&class, &early).await.unwrap(), 1);
+    }
+}
+
+/// What may replace what: each rule, and that the fields which one source hides outlive the other.
+#[tokio::test]
+async fn only_what_may_be_replaced_is() {
+    let (_folder, engines) = engines();
+    for store in engines {
+        let n = |day: u32, n: u32| post("p", day, json!({ "n": n }));
+        let kept = Loaded::Kept {
+            updated_at: n(10, 1).updated_at(),
+        };
+        let matching = |n: u32| Over::Matching(Filter::all().eq("n", n));
+        let steps = vec![
+            (put(n(10, 1), matching(1)), Loaded::Kept { updated_at: None }),
+            (put(n(10, 1), Over::Older), Loaded::Created),
+            (put(n(10, 1), Over::Older), Loaded::Unchanged),
+            (put(n(11, 2), Over::Nothing), kept.clone()),
+            (put(n(10, 2), Over::Older), kept.clone()),
+            (put(n(9, 2), Over::Older), kept.clone()),
+            (put(n(9, 2), matching(7)), kept.clone()),
+            (put(n(9, 2), matching(1)), Loaded::Replaced),
+            (put(n(12, 3), Over::Older), Loaded::Replaced),
+            (put(n(1, 4), Over::Anything), Loaded::Replaced),
+        ];
+        let (steps, expected): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        assert_eq!(load(&*store, steps).await, expected);
+
+        let secret = |day: u32, n: u32| post("p", day, json!({"n": n, "password": "hash"}));
+        // A source that knows the password completes the one that does not, and is not forgotten by it.
+        assert_eq!(load(&*store, vec![put(secret(1, 9), Over::Older)]).await, [Loaded::Replaced]);
+        let id = ObjectId::parse("p").unwrap();
+        let stored = store.get(&class_name("Post"), &id).await.unwrap().unwrap();
+        assert_eq!((stored.integer("n"), stored.text("password")), (Some(4), Some("hash")));
+        assert_eq!(load(&*store, vec![put(n(2, 5), Over::Older)]).await, [Loaded::Replaced]);
+        assert_eq!(load(&*store, vec![put(n(2, 5), Over::Older)]).await, [Loaded::Unchanged]);
+        let stored = store.get(&class_name("Post"), &id).await.unwrap().unwrap();
+        assert_eq!((stored.integer("n"), stored.text("password")), (Some(5), Some("hash")));
+        // A salt belongs to its hash, and to no other.
+        let salted = post("p", 2, json!({"n": 5, "password": "old", "salt": "s"}));
+        let done = load(&*store, vec![put(salted, Over::Older)]).await;
+        assert!(matches!(done[0], Loaded::Kept { .. }), "{done:?}");
+        let remove = |n: u32| Load::Remove {
+            class: class_name("Post"),
+            id: id.clone(),
+            guard: Filter::all().eq("n", n),
+        };
+        let done = load(&*store, vec![remove(1), remove(5), remove(5)]).await;
+        assert_eq!(done[1..], [Loaded::Removed, Loaded::Unchanged]);
+        assert!(matches!(done[0], Loaded::Kept { .. }));
+    }
+}
+
+/// What is refused leaves the rest of its batch alone, and no trace.
+#[tokio::test]
+async fn a_refusal_leaves_the_others() {
+    let (_folder, engines) = engines();
+    for store in engines {
+        let unique = Index {
+            keys: vec!["slug".to_owned()],
+            unique: true,
+            sparse: true,
+        };
+        store.define(SchemaChange::AddIndex(class_name("Post"), unique)).await.unwrap();
+        let done = load(
+            &*store,
+            vec![
+                put(post("a", 1, json!({"slug": "x", "n": 1})), Over::Nothing),
+                put(post("b", 1, json!({"slug": "x", "fresh": 1})), Over::Nothing),
+                put(post("c", 1, json!({"n": "text"})), Over::Nothing),
+                put(post("d", 1, json!({"__secret": 1})), Over::Nothing),
+                put(post("e", 1, json!({"n": {"__type": "Novel"}})), Over::Nothing),
+                put(post("f", 1, json!({"ACL": {"*": true}})), Over::Nothing),
+                put(document(json!({"objectId": "g"})), Over::Nothing),
+                put(post("h", 1, json!({"text": "x".repeat(17 << 20)})), Over::Nothing),
+                put(post("i", 1, json!({"slug": "y"})), Over::Nothing),
+                put(post("i", 2, json!({"slug": "x"})), Over::Older),
+                Load::Link(Link { key: "n".to_owned(), ..link("a", "u") }),
+            ],
+        )
+        .await;
+        let codes: Vec<i32> = [1, 2, 3, 4, 5, 6, 7, 9, 10].map(|place: usize| refused_with(&done[place])).into();
+        assert_eq!(codes, [137, 111, 105, 107, 123, 107, 116, 137, 111]);
+        assert_eq!((&done[0], &done[8]), (&Loaded::Created, &Loaded::Created));
+        let class = class_name("Post");
+        assert_eq!(store.count(&class, &Filter::all()).await.unwrap(), 2);
+        let columns: Vec<String> = store.schema().classes[&class].columns.keys().cloned().collect();
+        assert_eq!(columns, ["n", "slug"]);
+    }
+}
+
+/// Links are sets; they are listed in order, page by page, and go with their owner.
+#[tokio::test]
+async fn links_are_put_and_listed() {
+    let (_folder, engines) = engines();
+    for store in engines {
+        let steps = ["b u1", "a u2", "a u1", "a u1"].map(|pair| {
+            let (owner, target) = pair.split_once(' ').unwrap();
+            Load::Link(link(owner, target))
+        });
+        let done = load(&*store, steps.into()).await;
+        assert_eq!(done, [Loaded::Created, Loaded::Created, Loaded::Created, Loaded::Unchanged]);
+        let class = class_name("Post");
+        let first = store.links(&class, "likes", None, 2).await.unwrap();
+        assert_eq!(first, [link("a", "u1"), link("a", "u2")]);
+        let rest = store.links(&class, "likes", first.last(), 2).await.unwrap();
+        assert_eq!(rest, [link("b", "u1")]);
+        assert!(store.links(&class, "other", None, 2).await.unwrap().is_empty());
+
+        load(&*store, vec![put(post("a", 1, json!({})), Over::Nothing)]).await;
+        let remove = Load::Remove {
+            class: class.clone(),
+            id: ObjectId::parse("a").unwrap(),
+            guard: Filter::all(),
+        };
+        let done = load(&*store, vec![remove, Load::Unlink(link("b", "u1")), Load::Unlink(link("b", "u1"))]).await;
+        assert_eq!(done, [Loaded::Removed, Loaded::Removed, Loaded::Unchanged]);
+        assert!(store.links(&class, "likes", None, 9).await.unwrap().is_empty());
+    }
+}
+
+/// A note is kept with its batch or not at all; a batch whose conclusion fails has no effect.
+#[tokio::test]
+async fn notes_share_the_fate_of_their_batch() {
+    let (_folder, engines) = engines();
+    for store in engines {
+        assert_eq!(store.note("place").await.unwrap(), None);
+        let step = |id: &str| put(post(id, 1, json!({"n": 1})), Over::Nothing);
+        let batch = Batch::with_note(vec![step("a")], "place", "1");
+        assert_eq!(store.load(batch).await.unwrap(), [Loaded::Created]);
+        assert_eq!(store.note("place").await.unwrap().as_deref(), Some("1"));
+
+        let mut failing = Batch::new(vec![step("b"), Load::Link(link("b", "u"))]);
+        failing.conclude = Box::new(|done| Err(CloudError::other(format!("{} steps", done.len()))));
+        let error = store.load(failing).await.unwrap_err();
+        assert_eq!(error.message, "2 steps");
+        let pointers = [pointer("Post", "a"), pointer("Post", "b"), pointer("Nowhere", "a")];
+        assert_eq!(store.exist(&pointers).await.unwrap(), [true, false, false]);
+        let post: ClassName = class_name("Post");
+        assert!(!store.schema().classes[&post].columns.contains_key("likes"));
+        assert!(store.links(&post, "likes", None, 9).await.unwrap().is_empty());
+        assert_eq!(store.note("place").await.unwrap().as_deref(), Some("1"));
+    }
+}
