@@ -17,6 +17,7 @@ mod halting;
 mod new;
 mod operator;
 mod package;
+mod pull;
 mod recover;
 mod serve;
 mod server_file;
@@ -24,6 +25,7 @@ mod standalone;
 mod stuck;
 mod tasks;
 mod terminal;
+mod verify;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -103,6 +105,14 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         }
         Command::Backup(given) => on_one_thread(backup::backup(given, &home(&given.home)?, &environment)),
         Command::Restore(given) => backup::restore(given, &home(&given.home)?),
+        Command::Pull(given) => {
+            let config = serve::payment_config(&variables)?;
+            on_threads(pull::run(given, config, &environment))
+        }
+        Command::Verify(given) => {
+            let config = serve::payment_config(&variables)?;
+            on_threads(verify::run(given, &config, &environment))
+        }
         // One thread: what makes the load is to leave the machine to what carries it.
         Command::Bench(given) => on_one_thread(bench::run(given, &environment)),
         Command::New(given) => new::run(given),

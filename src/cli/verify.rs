@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::cli::arguments::VerifyArguments;
 use crate::cli::pull::{self, Bars};
 use crate::cli::terminal;
-use crate::config::DEFAULT_DATA;
+use crate::config::home::DEFAULT_DATA;
 use crate::environment::Environment;
 use crate::migration::proof::{Proof, Prover};
 use crate::migration::pull::Following;
@@ -25,9 +25,9 @@ pub(crate) async fn run(
     let store: Arc<dyn Loader> = Arc::new(SqliteStore::open_read_only(&data, environment.clone())?);
     let bars = Arc::new(Bars::new(environment.clone()));
     let mut prover = Prover::new(Arc::clone(&store), config.rules()).with_observer(bars);
-    if given.against.is_some() {
-        let source = given.source();
-        let wanted = pull::following(&source)?;
+    if let Some(server) = &given.against {
+        let access = &given.access;
+        let wanted = pull::following(server, access)?;
         if let Some(following) = Following::read(&*store).await? {
             if following.app_id != wanted.app_id {
                 bail!(
@@ -41,8 +41,11 @@ pub(crate) async fn run(
                 prover = prover.after_move(following.moved_at());
             }
         }
-        prover = prover.against(pull::source(&source, environment)?, pull::left_out(&source)?);
-        if given.skip_relations {
+        prover = prover.against(
+            pull::source(server, access, environment)?,
+            pull::left_out(access)?,
+        );
+        if access.skip_relations {
             prover = prover.without_relations();
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use http::Method;
+
 use crate::client::request::Request;
 use crate::client::{Client, ClientError, Idempotent, Retry};
 use crate::model::{ClassName, Document, Value};
@@ -46,6 +48,21 @@ impl Client {
             Ok(definition) => Ok(definition.contains_key("permissions").then_some(definition)),
             Err(error) if error.retry() == Retry::Never => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a class, as a paylog server lets it be made. Where the server has nothing of the kind, as LeanCloud, and
+    /// where the class is there already, nothing happens. Needs the master key.
+    ///
+    /// # Errors
+    /// [`ClientError`] that may pass.
+    pub async fn define_class(&self, class: &ClassName, definition: Document) -> Result<(), ClientError> {
+        let path = format!("/1.1/schemas/{class}");
+        let mut request = Request::new(Method::POST, path, Idempotent::Yes).with_body(definition);
+        request.master = true;
+        match self.send(&request).await.read(Idempotent::Yes, |_| Ok(())) {
+            Err(error) if error.retry() != Retry::Never => Err(error),
+            _ => Ok(()),
         }
     }
 }

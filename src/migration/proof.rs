@@ -1,8 +1,8 @@
 //! The proof that an app has moved whole: what is here, held against what is there, object by object.
 //!
 //! Both sides are read in the order of their ids, a page at a time, so that memory stays the same however many objects
-//! there are. Each object is brought into one form ([`view`]) and hashed; the hashes of a class, in the order of the
-//! ids, make the hash of the class. What only one side can know is left out, and named in the proof.
+//! there are. Each object is hashed in its [canonical form](crate::migration::canonical), and the hashes of a class make
+//! the hash of the class. What only one side can know is left out, and named in the proof.
 //!
 //! The proof reads, and writes nothing, on either side.
 

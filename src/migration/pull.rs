@@ -15,11 +15,13 @@
 //!
 //! What the API never shows (password hashes, session tokens) is kept where an import has brought it.
 //!
-//! Nothing is written at the source here.
+//! Nothing is written at the source before the [cut-over](cut_over).
 
 pub mod classes;
+pub mod cut_over;
 pub mod error;
 pub mod gone;
+pub mod homes;
 pub mod kept_files;
 pub mod observer;
 pub mod pace;
@@ -29,8 +31,10 @@ pub mod row;
 pub mod source;
 pub mod walk;
 
+pub use cut_over::{CutOver, Moved};
 pub use error::PullError;
 pub use gone::Gone;
+pub use homes::OldHome;
 pub use kept_files::KeptFiles;
 pub use observer::{Event, Observer};
 pub use puller::{Following, Puller};

@@ -86,7 +86,9 @@ impl Observer for Bars {
                     terminal::warn(shown.line(class.as_str()));
                 }
             }
-            Event::Refused { class, id, reason } => say(&shown, format!("{class} {id}: not loaded: {reason}")),
+            Event::Refused { class, id, reason } => {
+                say(&shown, format!("{class} {id}: not loaded: {reason}"))
+            }
             Event::Notice(text) => say(&shown, text.to_owned()),
         }
     }

@@ -1,13 +1,10 @@
 //! One class, here and there.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use crate::migration::proof::view::Hash;
-use crate::model::{ClassName, ObjectId, Pointer};
+use crate::model::{ClassName, ObjectId};
 
 /// Differences of a class that are named.
 const NAMED_MAX: usize = 100;
@@ -28,6 +25,12 @@ pub struct ClassProof {
     /// The hash of all objects there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_there: Option<String>,
+    /// The hash of all links here that were compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links_hash_here: Option<String>,
+    /// The hash of all links there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links_hash_there: Option<String>,
     /// Its relations, by column.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub relations: BTreeMap<String, Relation>,
@@ -84,48 +87,6 @@ pub enum What {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// The hash of a class, as it grows.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Running {
-    pub(super) objects: u64,
-    hasher: Sha256,
-}
-
-impl Running {
-    /// The next object, in the order of ids.
-    pub(super) fn add(&mut self, id: &ObjectId, hash: &Hash) {
-        self.objects += 1;
-        self.hasher.update(id.as_str());
-        self.hasher.update([0]);
-        self.hasher.update(hash);
-    }
-
-    /// The links of an object in one relation.
-    pub(super) fn add_links(&mut self, id: &ObjectId, key: &str, targets: &[Pointer]) {
-        if targets.is_empty() {
-            return;
-        }
-        for part in [id.as_str(), key] {
-            self.hasher.update(part);
-            self.hasher.update([1]);
-        }
-        for target in targets {
-            self.hasher.update(target.class_name.as_str());
-            self.hasher.update([2]);
-            self.hasher.update(target.object_id.as_str());
-            self.hasher.update([3]);
-        }
-    }
-
-    pub(super) fn hex(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.hasher.clone().finalize() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
-    }
 }
 
 /// The differences of a class, as they are found.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::migration::proof::class::{Found, Relation, Running, What};
+use crate::migration::canonical::Sum;
+use crate::migration::proof::class::{Found, Relation, What};
 use crate::migration::proof::dangling::Finder;
 use crate::migration::proof::report::Side;
-use crate::migration::proof::view::{View, differing_keys, hash};
+use crate::migration::proof::view::View;
 use crate::migration::proof::{ClassProof, Logins, Money, Proof};
 use crate::migration::pull::gone::between;
 use crate::migration::pull::observer::Silent;
@@ -151,8 +152,10 @@ impl Prover {
             name,
             source,
             view,
-            here: Running::default(),
-            there: Running::default(),
+            here: Sum::default(),
+            there: Sum::default(),
+            here_links: Sum::default(),
+            there_links: Sum::default(),
             found: Found::default(),
             relations: self.relation_columns(name),
         };
@@ -228,8 +231,10 @@ struct Both<'a> {
     name: &'a ClassName,
     source: Option<&'a Source>,
     view: &'a View<'a>,
-    here: Running,
-    there: Running,
+    here: Sum,
+    there: Sum,
+    here_links: Sum,
+    there_links: Sum,
     found: Found,
     relations: Vec<(String, ClassName, Relation)>,
 }
@@ -277,16 +282,16 @@ impl Both<'_> {
             .is_some_and(|document| self.is_written_since(document));
         let seen = |document: Option<Document>| {
             document.map(|document| {
-                let seen = self.view.of(self.name, document);
-                (hash(&seen), seen)
+                let opened = self.view.opened(self.name, document);
+                (self.view.hash(self.name, &opened), opened)
             })
         };
         let (here, there) = (seen(here), seen(there));
         if let Some((hash, _)) = &here {
-            self.here.add(id, hash);
+            self.here.add_hash(*hash);
         }
         if let Some((hash, _)) = &there {
-            self.there.add(id, hash);
+            self.there.add_hash(*hash);
         }
         if self.source.is_none() && self.prover.source.is_none() {
             return;
@@ -295,7 +300,8 @@ impl Both<'_> {
             (Some((one, _)), Some((other, _))) if one == other => {}
             (Some(_), _) if is_since => self.found.written_since += 1,
             (Some((_, here)), Some((_, there))) => {
-                self.found.add(id, What::Differs, differing_keys(&here, &there));
+                let keys = self.view.differing_keys(self.name, &here, &there);
+                self.found.add(id, What::Differs, keys);
             }
             (Some(_), None) => self.found.add(id, What::OnlyHere, Vec::new()),
             (None, Some(_)) => self.found.add(id, What::OnlyThere, Vec::new()),
@@ -341,8 +347,17 @@ impl Both<'_> {
                 let mut here_links = self.prover.store.related(&owner, key).await?;
                 here_links.sort();
                 *relation.there.get_or_insert(0) += there.len() as u64;
-                self.there.add_links(id, key, &there);
-                self.here.add_links(id, key, &here_links);
+                let link = |target: &Pointer| Link {
+                    owner: owner.clone(),
+                    key: key.clone(),
+                    target: target.clone(),
+                };
+                there
+                    .iter()
+                    .for_each(|target| self.there_links.add_link(&link(target)));
+                here_links
+                    .iter()
+                    .for_each(|target| self.here_links.add_link(&link(target)));
                 let is_since = here.get(id).is_some_and(|document| {
                     let moved_at = self.prover.moved_at;
                     self.prover.moved && moved_at.is_some() && document.updated_at() > moved_at
@@ -378,10 +393,12 @@ impl Both<'_> {
         let source = self.prover.source.as_ref();
         Ok(ClassProof {
             class: self.name.clone(),
-            here: self.here.objects,
-            there: source.map(|_| self.there.objects),
-            hash_here: self.here.hex(),
-            hash_there: source.map(|_| self.there.hex()),
+            here: self.here.count(),
+            there: source.map(|_| self.there.count()),
+            hash_here: self.here.to_string(),
+            hash_there: source.map(|_| self.there.to_string()),
+            links_hash_here: (self.here_links.count() > 0).then(|| self.here_links.to_string()),
+            links_hash_there: (self.there_links.count() > 0).then(|| self.there_links.to_string()),
             relations: self
                 .relations
                 .into_iter()

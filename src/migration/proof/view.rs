@@ -1,9 +1,9 @@
-//! The one form in which an object is compared.
+//! What of an object is compared: its [canonical form](canonical), less what only one side can know.
 
-use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
-use crate::migration::pull::row::{SECRETS, SECRETS_AND_LOGINS, reduce_files};
-use crate::model::value::Kind;
+use crate::migration::canonical;
+use crate::migration::pull::row::{SECRETS, SECRETS_AND_LOGINS};
 use crate::model::{ClassName, Document, Value};
 use crate::payment::Rules;
 use crate::payment::log::LogState;
@@ -48,38 +48,54 @@ impl View<'_> {
         left_out
     }
 
-    /// The object in that form.
-    pub(super) fn of(&self, class: &ClassName, mut document: Document) -> Document {
-        document.retain(|_, value| !matches!(Kind::of(value), Kind::Relation(_)));
-        if document.get("ACL").is_some_and(is_public) {
-            document.shift_remove("ACL");
-        }
-        if *class == ClassName::file() {
-            document.shift_remove("url");
-        }
+    /// The fields of a class that are not compared.
+    fn left_out_of(&self, class: &ClassName) -> Vec<&'static str> {
+        let rules = self.rules;
+        let mut left_out = Vec::new();
         if *class == ClassName::user() {
-            let secrets = if self.shows_logins {
+            left_out.extend(if self.shows_logins {
                 SECRETS
             } else {
                 SECRETS_AND_LOGINS
-            };
-            document.retain(|key, _| !secrets.contains(&key.as_str()));
+            });
         }
-        let rules = self.rules;
-        let is_log = *class == rules.log_class;
-        if is_log {
+        if *class == ClassName::file() {
+            left_out.push("url");
+        }
+        if self.moved && [&rules.user_class, &rules.order_class, &rules.log_class].contains(&class) {
+            left_out.push("updatedAt");
+        }
+        left_out
+    }
+
+    /// The object as it is where it lives, whether it has moved or not.
+    pub(super) fn opened(&self, class: &ClassName, mut document: Document) -> Document {
+        if *class == self.rules.log_class {
             open_log(&mut document);
-        }
-        if *class == rules.user_class || *class == rules.order_class {
+        } else if *class == self.rules.user_class || *class == self.rules.order_class {
             open_account(&mut document);
         }
-        if self.moved && (is_log || *class == rules.user_class || *class == rules.order_class) {
-            document.shift_remove("updatedAt");
-        }
-        for value in document.values_mut() {
-            reduce_files(value);
-        }
         document
+    }
+
+    /// The hash of such an object.
+    pub(super) fn hash(&self, class: &ClassName, opened: &Document) -> Hash {
+        canonical::hash(opened, &self.left_out_of(class))
+    }
+
+    /// The keys in which two objects differ.
+    pub(super) fn differing_keys(&self, class: &ClassName, one: &Document, other: &Document) -> Vec<String> {
+        let left_out = self.left_out_of(class);
+        let alone = |document: &Document, key: &String| {
+            let value = document.get(key)?;
+            let alone = Document::from_iter([(key.clone(), value.clone())]);
+            Some(canonical::text(&alone, &left_out)).filter(|text| text != "{}")
+        };
+        let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
+        keys.into_iter()
+            .filter(|key| alone(one, key) != alone(other, key))
+            .cloned()
+            .collect()
     }
 }
 
@@ -104,66 +120,6 @@ fn open_log(document: &mut Document) {
     {
         document.insert("state".to_owned(), state.saturating_sub(LogState::FENCE).into());
     }
-}
-
-fn is_public(acl: &Value) -> bool {
-    *acl == serde_json::json!({"*": {"read": true, "write": true}})
-}
-
-/// The hash of an object, whatever the order of its keys.
-pub(super) fn hash(document: &Document) -> Hash {
-    let mut hasher = Sha256::new();
-    write_fields(&document.0, &mut hasher);
-    hasher.finalize().into()
-}
-
-fn write(value: &Value, hasher: &mut Sha256) {
-    match value {
-        Value::Object(fields) => write_fields(fields, hasher),
-        Value::Array(elements) => {
-            hasher.update(b"[");
-            for element in elements {
-                write(element, hasher);
-                hasher.update(b",");
-            }
-            hasher.update(b"]");
-        }
-        // One number, however it is written: `1` and `1.0`.
-        Value::Number(number) => match crate::model::value::as_integer(value) {
-            Some(integer) => hasher.update(integer.to_string()),
-            None => hasher.update(number.to_string()),
-        },
-        Value::Null | Value::Bool(_) | Value::String(_) => hasher.update(value.to_string()),
-    }
-}
-
-fn write_fields(fields: &serde_json::Map<String, Value>, hasher: &mut Sha256) {
-    let mut sorted: Vec<_> = fields.iter().collect();
-    sorted.sort_by_key(|(key, _)| *key);
-    hasher.update(b"{");
-    for (key, value) in sorted {
-        hasher.update(Value::from(key.as_str()).to_string());
-        hasher.update(b":");
-        write(value, hasher);
-        hasher.update(b",");
-    }
-    hasher.update(b"}");
-}
-
-/// The keys in which two objects differ.
-pub(super) fn differing_keys(one: &Document, other: &Document) -> Vec<String> {
-    let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-    let hash_of = |value: Option<&Value>| {
-        value.map(|value| {
-            let mut hasher = Sha256::new();
-            write(value, &mut hasher);
-            Hash::from(hasher.finalize())
-        })
-    };
-    keys.into_iter()
-        .filter(|key| hash_of(one.get(*key)) != hash_of(other.get(*key)))
-        .cloned()
-        .collect()
 }
 
 #[cfg(test)]
@@ -220,7 +176,7 @@ mod tests {
             (log, json!({"state": 12, "move": 1}), json!({"state": 2})),
         ];
         for (class, one, other) in pairs {
-            let of = |value: &Value| hash(&view.of(class, document(value.clone())));
+            let of = |value: &Value| view.hash(class, &view.opened(class, document(value.clone())));
             assert_eq!(of(&one), of(&other), "{one} {other}");
         }
     }
@@ -248,10 +204,11 @@ mod tests {
                 vec!["payEpoch"],
             ),
         ] {
-            let of = |value: &Value| view.of(&ClassName::user(), document(value.clone()));
+            let user = ClassName::user();
+            let of = |value: &Value| view.opened(&user, document(value.clone()));
             let (one, other) = (of(&one), of(&other));
-            assert_ne!(hash(&one), hash(&other));
-            assert_eq!(differing_keys(&one, &other), keys);
+            assert_ne!(view.hash(&user, &one), view.hash(&user, &other));
+            assert_eq!(view.differing_keys(&user, &one, &other), keys);
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
+use crate::migration::canonical;
 use crate::model::value::Kind;
 use crate::model::{ClassName, Document, Value};
 
 /// Fields of `_User` that no API shows, and that an import of the export has brought. `authData` is one of them only
 /// where the source does not show it.
-pub const SECRETS: &[&str] = &["password", "salt", "bcryptPassword", "sessionToken"];
+pub const SECRETS: &[&str] = &canonical::SECRETS;
 
 /// The same, where the source does not show third-party logins either.
 pub const SECRETS_AND_LOGINS: &[&str] = &["password", "salt", "bcryptPassword", "sessionToken", "authData"];
@@ -28,7 +29,7 @@ pub fn stored(class: &ClassName, mut row: Document, keeps_files: bool) -> Docume
 }
 
 /// Files by their ids, wherever they are.
-pub(in crate::migration) fn reduce_files(value: &mut Value) {
+fn reduce_files(value: &mut Value) {
     if let Kind::File(id) = Kind::of(value) {
         *value = json!({"__type": "File", "id": id});
         return;

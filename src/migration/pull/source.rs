@@ -138,6 +138,20 @@ impl Source {
         definition.map_err(failed(|| format!("the definition of {class}")))
     }
 
+    /// Makes a class at the source, where it has a way to do that: a paylog server has, LeanCloud has not, and there a
+    /// person makes it in the console.
+    ///
+    /// # Errors
+    /// [`SourceError`] that may pass.
+    pub async fn make_class(&self, class: &ClassName, definition: Document) -> Result<(), SourceError> {
+        if self.definition(class).await?.is_some() {
+            return Ok(());
+        }
+        self.turn().await;
+        let made = self.client.define_class(class, definition).await;
+        made.map_err(failed(|| format!("the class {class}")))
+    }
+
     /// What a walk asks for.
     ///
     /// # Errors
