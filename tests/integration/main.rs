@@ -17,6 +17,7 @@ mod crash;
 mod engine;
 mod examples;
 mod indexes;
+mod moving_in;
 mod operators;
 mod own_app;
 mod payment;

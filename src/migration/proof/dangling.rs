@@ -51,7 +51,7 @@ impl Finder {
             let Some(id) = document.object_id() else { continue };
             for (key, value) in document.iter().filter(|(key, _)| *key != "ACL") {
                 visit(value, &mut |pointer| {
-                    places.push((id.clone(), key.clone(), pointer))
+                    places.push((id.clone(), key.clone(), pointer));
                 });
             }
         }
