@@ -18,6 +18,7 @@ use paylog::storage::SqliteStore;
 use paylog::store::Store;
 use paylog::store::load::{Batch, Load, Loader, Over};
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use crate::support::program::{self, As, PATIENCE, Server, poll, stderr, stdout};
 use old_app::{FILE, MONEY, OldApp, PASSWORD};
@@ -65,19 +66,27 @@ async fn import_users(app: &OldApp, home: &Path) {
     into.close().await;
 }
 
-/// Somebody who pays at the source, again and again, until the source pays no more.
-async fn keep_paying(app: Arc<OldApp>, stop: Arc<AtomicBool>, paid: Arc<AtomicU64>) -> ErrorCode {
+/// Payments before the cut-over: nobody closes them at the source, so that there must not be too many.
+const PAYMENTS_BEFORE: usize = 100;
+
+/// Somebody who pays at the source, again and again, until the source pays no more: a hundred times, and on and on once
+/// the cut-over has begun.
+async fn keep_paying(
+    app: Arc<OldApp>,
+    mut has_begun: watch::Receiver<bool>,
+    paid: Arc<AtomicU64>,
+) -> ErrorCode {
     let worker = app.worker();
     for round in 0.. {
+        if round == PAYMENTS_BEFORE {
+            has_begun.wait_for(|begun| *begun).await.unwrap();
+        }
         let key = CallerKey::from_value(&json!(format!("busy-{round}"))).unwrap();
         let (from, to) = (&app.users[round % 2].id, &app.users[(round + 1) % 2].id);
         match worker.transfer(from, to, &json!(1), None, &key).await {
             Ok(_) => paid.fetch_add(1, Ordering::Relaxed),
             Err(error) => return error.code,
         };
-        if stop.load(Ordering::Relaxed) {
-            return ErrorCode::OTHER;
-        }
     }
     unreachable!()
 }
@@ -103,10 +112,11 @@ async fn an_app_moves_in_while_it_goes_on() {
     let home = folder.path().join("home");
     import_users(&app, &home).await;
 
-    let (stop_writing, stop_paying) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let stop_writing = Arc::new(AtomicBool::new(false));
+    let (begin, has_begun) = watch::channel(false);
     let paid = Arc::new(AtomicU64::new(0));
     let writer = tokio::spawn(keep_writing(Arc::clone(&app), Arc::clone(&stop_writing)));
-    let payer = tokio::spawn(keep_paying(Arc::clone(&app), Arc::clone(&stop_paying), Arc::clone(&paid)));
+    let payer = tokio::spawn(keep_paying(Arc::clone(&app), has_begun, Arc::clone(&paid)));
 
     // The copy, and rounds behind it, while the app goes on.
     for _ in 0..2 {
@@ -122,6 +132,7 @@ async fn an_app_moves_in_while_it_goes_on() {
 
     // The cut-over, while the payer pays on.
     let before = paid.load(Ordering::Relaxed);
+    begin.send_replace(true);
     let (done, said, complaints) = pull(&app, &home, &["--files", "--final", "--json"]).await;
     assert!(done, "{said}\n{complaints}");
     let refusal = tokio::time::timeout(PATIENCE, payer).await.unwrap().unwrap();
