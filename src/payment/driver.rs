@@ -207,8 +207,9 @@ impl Driver {
 
     /// Leaves a log to an operator. Best effort: a log that is not marked is found and tried again.
     pub async fn leave_stuck(&self, payment: &Payment, rules: &crate::payment::Rules, why: &str) {
-        if let Some(log) = payment.log() {
-            let _ = self.write(recovery::stuck(rules, log, why)).await;
+        let stuck = payment.log().and_then(|log| recovery::stuck(rules, log, why));
+        if let Some(write) = stuck {
+            let _ = self.write(write).await;
         }
     }
 

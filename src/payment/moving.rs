@@ -33,6 +33,11 @@
 //! repeat rounds after it until one finds nothing. Where the new home has given the key of such a log to another, and
 //! it holds a `tradeNo`, confirm that number at the new home as a notice of the gateway.
 
+#[cfg(feature = "runtime")]
+pub mod mover;
+#[cfg(feature = "runtime")]
+pub mod new_home;
+
 use std::collections::BTreeSet;
 
 use crate::model::value::{INTEGER_MAX, as_integer};
@@ -123,6 +128,7 @@ pub struct Decision {
 
 impl Decision {
     const KEY: &str = "key";
+    const MOVE: &str = "move";
     const ATTEMPT: &str = "attempt";
     const DECISION: &str = "decision";
 
@@ -131,9 +137,21 @@ impl Decision {
     #[must_use]
     pub fn begin() -> Update {
         Update::new()
-            .set(Self::KEY, "move")
+            .set(Self::KEY, Self::MOVE)
             .set(Self::ATTEMPT, Attempt::FIRST.get())
             .set(Self::DECISION, Resolution::Open.name())
+    }
+
+    /// Which document it is.
+    #[must_use]
+    pub fn find() -> Filter {
+        Filter::all().eq(Self::KEY, Self::MOVE)
+    }
+
+    /// The fields of a document that decides nothing: made twice it shows whether `key` is unique.
+    #[must_use]
+    pub fn probe(text: &str) -> Update {
+        Update::new().set(Self::KEY, format!("probe:{text}"))
     }
 
     /// Reads the document.
@@ -372,6 +390,18 @@ impl Copy {
             document: document.clone(),
             standing,
         }))
+    }
+
+    /// Which document it is of.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The document as it was read at the old home.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
     }
 
     /// What to do at the new home, where `there` was read under the same id.

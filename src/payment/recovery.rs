@@ -85,14 +85,14 @@ pub fn claim(rules: &Rules, log: &Log, worker: &Worker, claim: Claim, wish: &Wis
 }
 
 /// Leaves a log to an operator. It stays resumable. No effect where another worker has moved it on meanwhile: then it
-/// is not stuck.
+/// is not stuck. `None` where it is closed: there is nothing left to resume.
 #[must_use]
-pub fn stuck(rules: &Rules, log: &Log, why: &str) -> Write {
-    Write::Update {
+pub fn stuck(rules: &Rules, log: &Log, why: &str) -> Option<Write> {
+    (log.state < LogState::Closed).then(|| Write::Update {
         target: Target::new(&rules.log_class, &log.id),
         guard: Filter::all().eq("state", log.state.number()),
         update: Update::new().set("stuck", why),
-    }
+    })
 }
 
 /// One by one and not as a range: nearly all logs are closed, and an engine that does not know that had rather read
@@ -112,16 +112,18 @@ fn workable() -> Filter {
 }
 
 /// Which logs wait to be taken up: open, not stuck, not claimed, and (where never claimed) older than `untouched`.
-/// A recharge in state 1 waits for its gateway, and nothing can be done for it. A lease that ends after `longest`,
-/// the end of the longest one given out now, is that of a worker whose clock is wrong, and keeps nobody away.
+/// A recharge in state 1 waits for its gateway, and nothing can be done for it. Times beyond `longest`, the end of the
+/// longest lease given out now, show that a clock is wrong, this one or the other, and keep nobody away: neither such a
+/// lease, nor such a creation.
 #[must_use]
 pub fn due(now: Timestamp, untouched: Timestamp, longest: Timestamp) -> Filter {
+    let unclaimed = || Filter::all().exists("claimedUntil", false);
+    let beyond = || Test::Gt(date(longest));
     workable().and_any(vec![
         Filter::all().lte("claimedUntil", date(now)),
-        Filter::all().and_key("claimedUntil", Test::Gt(date(longest))),
-        Filter::all()
-            .exists("claimedUntil", false)
-            .lte("createdAt", date(untouched)),
+        Filter::all().and_key("claimedUntil", beyond()),
+        unclaimed().lte("createdAt", date(untouched)),
+        unclaimed().and_key("createdAt", beyond()),
     ])
 }
 

@@ -27,7 +27,7 @@ fn help_and_version() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     for command in [
-        "serve", "recover", "audit", "stuck", "resume", "cancel", "doctor", "backup", "restore", "bench",
+        "serve", "recover", "audit", "stuck", "resume", "cancel", "doctor", "backup", "restore", "pull", "verify", "bench",
         "new", "package",
     ] {
         assert!(

@@ -9,7 +9,7 @@ mod old_app;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use paylog::environment::Environment;
 use paylog::model::{ClassName, ErrorCode, Query};
@@ -18,7 +18,7 @@ use paylog::storage::SqliteStore;
 use paylog::store::Store;
 use paylog::store::load::{Batch, Load, Loader, Over};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::support::program::{self, As, PATIENCE, Server, poll, stderr, stdout};
 use old_app::{FILE, MONEY, OldApp, PASSWORD};
@@ -91,12 +91,11 @@ async fn keep_paying(
     unreachable!()
 }
 
-/// Somebody who writes at the source all the time.
-async fn keep_writing(app: Arc<OldApp>, stop: Arc<AtomicBool>) {
+/// Somebody who writes at the source, so many posts as there are permits.
+async fn keep_writing(app: Arc<OldApp>, permits: Arc<Semaphore>) {
     for round in 0.. {
-        if stop.load(Ordering::Relaxed) {
-            return;
-        }
+        let Ok(permit) = permits.acquire().await else { return };
+        permit.forget();
         let post = app.post(&format!("written meanwhile {round}"), round).await;
         if round % 3 == 0 {
             let path = format!("/1.1/classes/Post/{post}");
@@ -112,14 +111,15 @@ async fn an_app_moves_in_while_it_goes_on() {
     let home = folder.path().join("home");
     import_users(&app, &home).await;
 
-    let stop_writing = Arc::new(AtomicBool::new(false));
+    let permits = Arc::new(Semaphore::new(0));
     let (begin, has_begun) = watch::channel(false);
     let paid = Arc::new(AtomicU64::new(0));
-    let writer = tokio::spawn(keep_writing(Arc::clone(&app), Arc::clone(&stop_writing)));
+    let writer = tokio::spawn(keep_writing(Arc::clone(&app), Arc::clone(&permits)));
     let payer = tokio::spawn(keep_paying(Arc::clone(&app), has_begun, Arc::clone(&paid)));
 
     // The copy, and rounds behind it, while the app goes on.
     for _ in 0..2 {
+        permits.add_permits(50);
         let (done, said, complaints) = pull(&app, &home, &["--files"]).await;
         assert!(done, "{said}\n{complaints}");
         assert!(!complaints.contains(&app.storage().keys.master_key));
@@ -127,7 +127,7 @@ async fn an_app_moves_in_while_it_goes_on() {
     // A copy of a live app is not served.
     let refused = program::serve(&home).output().unwrap();
     assert!(program::refusal(&refused).contains("paylog pull --final"));
-    stop_writing.store(true, Ordering::Relaxed);
+    permits.close();
     writer.await.unwrap();
 
     // The cut-over, while the payer pays on.
@@ -176,7 +176,7 @@ async fn lives_on(app: &OldApp, home: &Path) {
         let answer = server.ask("POST", "/1.1/login", As::Client, &asked).await;
         assert_eq!(answer["objectId"], user.id.as_str());
     }
-    let third_party = json!({"authData": {"weixin": old_app::WEIXIN}});
+    let third_party = json!({"authData": {"weixin": *old_app::WEIXIN}});
     let answer = server.ask("POST", "/1.1/users", As::Client, &third_party).await;
     assert_eq!(answer["objectId"], app.stranger.as_str());
     let path = format!("/1.1/classes/_File/{}", app.file);

@@ -498,8 +498,10 @@ impl Payment {
     }
 
     pub(super) fn confirmed_log_read(&mut self, document: Option<&Document>) -> Result<Next, ProtocolError> {
-        let target = self.log_target()?;
-        let document = document.ok_or(ProtocolError::NoDocument(target))?;
+        let Some(document) = document else {
+            // It was read before, and logs are never deleted.
+            return self.again(Restart::NotSeenYet);
+        };
         let log = Log::from_document(document, &self.rules)?;
         let Subject::Confirmation(_, trade_no) = &self.subject else {
             return self.again(Restart::Overtaken);
@@ -540,8 +542,10 @@ impl Payment {
     }
 
     pub(super) fn reread(&mut self, document: Option<&Document>) -> Result<Next, ProtocolError> {
-        let target = self.log_target()?;
-        let document = document.ok_or(ProtocolError::NoDocument(target))?;
+        let Some(document) = document else {
+            // It was read before, or created, and logs are never deleted.
+            return self.again(Restart::NotSeenYet);
+        };
         let log = Log::from_document(document, &self.rules)?;
         let state = log.state;
         self.subject = Subject::Log(Box::new(log));

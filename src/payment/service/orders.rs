@@ -260,7 +260,8 @@ impl Payments {
         {
             return Ok(standing);
         }
-        match self.attempt(&order, &purchase, known, deadline).await? {
+        let draft = self.judged(purchase).await?;
+        match self.attempt(&order, draft, known, deadline).await? {
             Attempted::Ours { log, replayed } => Receipt::answer(&log, replayed),
             Attempted::Decided(log) => Err(decided_status(&log, &self.0.rules).refusal().into()),
         }
@@ -328,21 +329,11 @@ impl Payments {
     async fn attempt(
         &self,
         order: &Order,
-        first: &Intent,
+        mut draft: Draft,
         mut known: Known,
         deadline: std::time::Duration,
     ) -> Result<Attempted, CloudError> {
-        let mut draft = match first.kind {
-            Kind::Purchase => self.judged(first.clone()).await?,
-            Kind::Cancel
-            | Kind::Recharge
-            | Kind::Transfer
-            | Kind::Refund
-            | Kind::Withdraw
-            | Kind::Hold
-            | Kind::Settle
-            | Kind::Adjust => Draft::new(first.clone()),
-        };
+        let first = draft.intent.clone();
         let most = if first.kind == Kind::Purchase {
             PURCHASES_MAX
         } else {
@@ -384,7 +375,9 @@ impl Payments {
         Err(Refusal::new(ErrorCode::NOT_PAYABLE, text).into())
     }
 
-    /// An order that is not pending: answers the payment that stands under the key, or says what the order is.
+    /// An order that is not pending: answers the payment that stands under the key, or says what the order is. A read
+    /// that shows none may be stale, and the caller may have been told of success before: an attempt that is refused
+    /// from the beginning asks the unique indexes instead.
     async fn paid_before(
         &self,
         order: &Order,
@@ -392,8 +385,14 @@ impl Payments {
         status: OrderStatus,
         deadline: std::time::Duration,
     ) -> Result<Receipt, CloudError> {
-        let standing = self.standing(order, purchase, deadline).await?;
-        standing.ok_or_else(|| status.refusal().into())
+        if let Some(standing) = self.standing(order, purchase, deadline).await? {
+            return Ok(standing);
+        }
+        let draft = Draft::refused(purchase.clone(), status.refusal());
+        match self.attempt(order, draft, Known::new(), deadline).await? {
+            Attempted::Ours { log, replayed } => Receipt::answer(&log, replayed),
+            Attempted::Decided(log) => Err(decided_status(&log, &self.0.rules).refusal().into()),
+        }
     }
 
     /// The payment that stands under the key of a call, brought to its end.
@@ -446,7 +445,8 @@ impl Payments {
             // A cancelled order has one attempt that did it: the same call finds it again.
             OrderStatus::Pending | OrderStatus::Cancelled => {
                 let known = vec![(target, document)];
-                match self.attempt(&order, &cancellation, known, deadline).await? {
+                let draft = Draft::new(cancellation);
+                match self.attempt(&order, draft, known, deadline).await? {
                     Attempted::Ours { log, replayed } => Receipt::answer(&log, replayed),
                     Attempted::Decided(log) => Err(decided_status(&log, &self.0.rules).refusal().into()),
                 }
@@ -464,7 +464,8 @@ impl Payments {
         deadline: std::time::Duration,
     ) -> Result<OrderStatus, CloudError> {
         let expiry = self.cancellation(order, OrderStatus::Expired)?;
-        match self.attempt(order, &expiry, Known::new(), deadline).await? {
+        let draft = Draft::new(expiry);
+        match self.attempt(order, draft, Known::new(), deadline).await? {
             Attempted::Ours { .. } => Ok(OrderStatus::Expired),
             Attempted::Decided(log) => Ok(decided_status(&log, &self.0.rules)),
         }

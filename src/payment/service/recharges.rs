@@ -164,6 +164,34 @@ impl Payments {
             .await
     }
 
+    /// Credits what a gateway has confirmed for `log` of the old home of a [move](crate::payment::moving), where its key is
+    /// another payment's here.
+    ///
+    /// **Idempotency**: one credit per `tradeNo`, shared with [`Payments::confirm_recharge`].
+    ///
+    /// # Errors
+    /// 9001, 9003 where another log here says something else about this `tradeNo`; 9004 where the log is no recharge
+    /// that was confirmed; 9010, 9011.
+    pub async fn credit_stranded(&self, log: &Log) -> Result<Receipt, CloudError> {
+        let channel = log.intent.params.get("channel").map(Channel::from_value);
+        let (Some(number), Some(amount), Some(trade_no), Some(Ok(channel))) =
+            (number_of(log), log.intent.amount, &log.trade_no, channel)
+        else {
+            return Err(no_such("recharge that was confirmed"));
+        };
+        let notice = Notice {
+            number: number.to_owned(),
+            amount,
+            channel,
+            trade_no: trade_no.clone(),
+        };
+        let deadline = self.deadline();
+        match self.log_of_trade(&notice, deadline).await? {
+            Some(standing) => self.noticed_before(standing, &notice, deadline).await,
+            None => self.credit_apart(log, &notice, log.stuck.clone(), deadline).await,
+        }
+    }
+
     async fn confirm_recharge_once(
         &self,
         notice: &Notice,
