@@ -19,6 +19,7 @@ mod import;
 mod new;
 mod operator;
 mod package;
+mod pull;
 mod recover;
 mod serve;
 mod server_file;
@@ -26,6 +27,7 @@ mod standalone;
 mod stuck;
 mod tasks;
 mod terminal;
+mod verify;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -107,6 +109,14 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         Command::Restore(given) => backup::restore(given, &home(&given.home)?),
         Command::Import(given) => on_threads(import::run(given, &home(&given.home)?, &environment)),
         Command::Export(given) => on_one_thread(export::run(given, &home(&given.home)?, &environment)),
+        Command::Pull(given) => {
+            let config = serve::payment_config(&variables)?;
+            on_threads(pull::run(given, config, &environment))
+        }
+        Command::Verify(given) => {
+            let config = serve::payment_config(&variables)?;
+            on_threads(verify::run(given, &config, &environment))
+        }
         // One thread: what makes the load is to leave the machine to what carries it.
         Command::Bench(given) => on_one_thread(bench::run(given, &environment)),
         Command::New(given) => new::run(given),

@@ -1,5 +1,5 @@
-//! Moving in and moving out: the formats of LeanCloud's exports, and the form in which objects of two homes are
-//! compared.
+//! Moving in and moving out: the formats of LeanCloud's exports, a live app that is copied over its API, the form in
+//! which objects of two homes are compared, and the proof that nothing was lost.
 //!
 //! What an object is, it stays: id, times, ACL, pointers, relations, third-party logins, password hashes. Nothing here
 //! runs a hook or takes a default.
@@ -8,6 +8,8 @@ pub mod canonical;
 pub mod export;
 pub mod import;
 mod names;
+pub mod proof;
+pub mod pull;
 mod records;
 mod rows;
 mod source;

@@ -94,6 +94,17 @@ pub(crate) enum Command {
     ///
     /// --json prints {"classes": {"<class>": <objects>}, "links"}.
     Export(ExportArguments),
+    /// Copy a live LeanCloud app over its API, follow it, and move it here
+    ///
+    /// Copies everything that the API shows into the data folder; run again, it brings what has changed since. Safe to
+    /// stop and to kill: it goes on from where it was. Import the export first (paylog import), since the API shows no
+    /// password hashes: what an import has brought is kept. Nothing is written at the source without --final.
+    Pull(Box<PullArguments>),
+    /// Prove that an app has moved whole: count, hash and compare every object, here and there
+    ///
+    /// Reads only, also beside a running server. Without --against it looks at this folder alone. Ends with exit code 1
+    /// if anything differs or is missing.
+    Verify(Box<VerifyArguments>),
     /// Measure payments per second, end to end over HTTP; or, with --storage, the storage API
     ///
     /// Starts a server of its own on a temporary folder, makes users with money and orders, and pays the orders.
@@ -338,6 +349,84 @@ pub(crate) struct ImportArguments {
     pub(crate) json: bool,
 }
 
+/// The app that is copied.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SourceArguments {
+    /// Address of the app's storage API, such as https://abc.api.lncldglobal.com
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// What the server is asked with.
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
+
+/// What the source is asked with, and how fast.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AccessArguments {
+    /// App id at the source
+    #[arg(long, env = "LEANCLOUD_APP_ID", value_name = "ID")]
+    pub(crate) app_id: Option<String>,
+    /// Master key at the source
+    #[arg(
+        long,
+        env = "LEANCLOUD_APP_MASTER_KEY",
+        hide_env_values = true,
+        value_name = "KEY"
+    )]
+    pub(crate) master_key: Option<String>,
+    /// Requests in a second at most. LeanCloud's development plan allows 30,000 in a day, and three at a time
+    #[arg(long, value_name = "N", default_value_t = 10.0, value_parser = requests_per_second)]
+    pub(crate) requests_per_second: f64,
+    /// Requests under way at a time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) requests_at_once: u8,
+    /// Leave this class where it is; may be given several times
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) without: Vec<String>,
+    /// Do not compare relations in the proof: each costs a request for every object that could have one
+    #[arg(long)]
+    pub(crate) skip_relations: bool,
+}
+
+fn requests_per_second(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.01..=10_000.0).contains(&number) => Ok(number),
+        _ => Err("a number from 0.01 to 10000 is expected".to_owned()),
+    }
+}
+
+/// `paylog pull`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PullArguments {
+    /// The app that is copied.
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Fetch the bytes of files too, into the folder that this server serves
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// Go on following until told to stop
+    #[arg(long, conflicts_with = "last")]
+    pub(crate) watch: bool,
+    /// With --watch: seconds between two rounds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) every: u64,
+    /// Make the last round and move: nothing pays at the source from then on, and the proof is printed
+    #[arg(long = "final")]
+    pub(crate) last: bool,
+    /// With --final: move although objects differ, or users have lost their login. Money must agree all the same
+    #[arg(long, requires = "last")]
+    pub(crate) accept_differences: bool,
+    /// Give the money back to the source, after a --final that came to no end
+    #[arg(long, conflicts_with_all = ["last", "watch"])]
+    pub(crate) roll_back: bool,
+    /// With --final: print the proof as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// `paylog export`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ExportArguments {
@@ -354,6 +443,23 @@ pub(crate) struct ExportArguments {
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog verify`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VerifyArguments {
+    /// Compare with the app at this address, such as https://abc.api.lncldglobal.com
+    #[arg(long, value_name = "URL")]
+    pub(crate) against: Option<String>,
+    /// What the server is asked with.
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the proof as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -56,5 +56,9 @@ pub(crate) async fn run(arguments: &ExportArguments, home: &Home, environment: &
 fn since(text: &str) -> Result<Timestamp> {
     Timestamp::parse(text)
         .or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")))
-        .map_err(|_| anyhow::anyhow!("--since {text}: a time such as 2026-11-25T08:00:00Z or a day such as 2026-11-25 is expected"))
+        .map_err(|_| {
+            anyhow::anyhow!(
+                "--since {text}: a time such as 2026-11-25T08:00:00Z or a day such as 2026-11-25 is expected"
+            )
+        })
 }

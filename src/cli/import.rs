@@ -48,7 +48,10 @@ pub(crate) async fn run(arguments: &ImportArguments, home: &Home, environment: &
         opened => opened?,
     };
     let mut shown = Shown::new(environment.clone());
-    let done = import(Arc::new(store.clone()), environment, options, |progress| shown.update(progress)).await;
+    let done = import(Arc::new(store.clone()), environment, options, |progress| {
+        shown.update(progress)
+    })
+    .await;
     shown.bar.finish_and_clear();
     store.close().await;
     let summary = done.context("the import was interrupted; the same command goes on where it was")?;
@@ -96,7 +99,11 @@ impl Shown {
         if !self.is_terminal && now.saturating_sub(self.last) >= BETWEEN_LINES {
             self.last = now;
             let percent = progress.bytes.saturating_mul(100) / progress.bytes_total.max(1);
-            terminal::warn(format!("{} rows, {}% of the files", progress.rows, percent.min(100)));
+            terminal::warn(format!(
+                "{} rows, {}% of the files",
+                progress.rows,
+                percent.min(100)
+            ));
         }
     }
 }
@@ -122,7 +129,11 @@ fn say(summary: &ImportSummary, dry_run: bool, data: &Path) {
         ));
     }
     if summary.left_out > 0 {
-        let records = if summary.left_out == 1 { "record was" } else { "records were" };
+        let records = if summary.left_out == 1 {
+            "record was"
+        } else {
+            "records were"
+        };
         terminal::say(format!("{} {records} left out.", summary.left_out));
     }
     if summary.dangling > 0 {
@@ -132,7 +143,10 @@ fn say(summary: &ImportSummary, dry_run: bool, data: &Path) {
         ));
     }
     if let Some(report) = &summary.report {
-        terminal::say(format!("What and why, with file and line, stands in {}.", report.display()));
+        terminal::say(format!(
+            "What and why, with file and line, stands in {}.",
+            report.display()
+        ));
     }
     if dry_run {
         terminal::say("This was a trial on an empty store: nothing was imported.");

@@ -1,7 +1,7 @@
 //! `paylog serve`: the app's functions, and with the embedded store LeanCloud's storage API, on one port.
 
 mod banner;
-mod embedded;
+pub(crate) mod embedded;
 mod health;
 pub(crate) mod leancloud;
 pub(crate) mod listen;

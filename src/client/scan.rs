@@ -6,7 +6,7 @@ use futures_util::stream::{self, Stream};
 
 use crate::client::request::Request;
 use crate::client::{Client, ClientError, Idempotent, Objects};
-use crate::model::{ClassName, Document, Filter, Query, Value};
+use crate::model::{ClassName, Document, Filter, Keys, Query, Value};
 
 /// A walk over everything in a class that matches, in the order of `objectId`. Made by [`Objects::scan`].
 ///
@@ -20,6 +20,8 @@ pub struct Scan {
     class: ClassName,
     filter: Filter,
     limit: u32,
+    keys: Option<Keys>,
+    return_acl: bool,
     position: Position,
 }
 
@@ -51,6 +53,8 @@ impl Objects<'_> {
             class: self.class.clone(),
             filter,
             limit: Query::LIMIT_DEFAULT,
+            keys: None,
+            return_acl: false,
             position: Position::Start,
         }
     }
@@ -61,6 +65,20 @@ impl Scan {
     #[must_use]
     pub fn page_size(mut self, rows: u32) -> Self {
         self.limit = rows.clamp(1, Query::LIMIT_MAX);
+        self
+    }
+
+    /// Only these fields of the rows.
+    #[must_use]
+    pub fn keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// With the `ACL` of each row; on LeanCloud an option of the app must allow it, too.
+    #[must_use]
+    pub fn return_acl(mut self) -> Self {
+        self.return_acl = true;
         self
     }
 
@@ -102,7 +120,12 @@ impl Scan {
     }
 
     fn request(&self, cursor: Option<String>, idempotent: Idempotent) -> Request {
-        let mut query = Query::new(self.filter.clone()).to_parameters();
+        let query = Query {
+            keys: self.keys.clone(),
+            return_acl: self.return_acl,
+            ..Query::new(self.filter.clone())
+        };
+        let mut query = query.to_parameters();
         query.push(("scan_key", "objectId".to_owned()));
         query.push(("limit", self.limit.to_string()));
         query.extend(cursor.map(|cursor| ("cursor", cursor)));

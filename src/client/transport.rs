@@ -99,7 +99,7 @@ impl HttpTransport {
     /// Where the machine's certificates cannot be read.
     pub fn new(connect_timeout: Duration, tls: bool) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("paylog/", env!("CARGO_PKG_VERSION")))
+            .user_agent(user_agent())
             .connect_timeout(connect_timeout)
             .pool_idle_timeout(IDLE_MAX)
             .redirect(reqwest::redirect::Policy::none())
@@ -147,6 +147,11 @@ impl Transport for HttpTransport {
     }
 }
 
+/// How we introduce ourselves.
+pub(super) fn user_agent() -> &'static str {
+    concat!("paylog/", env!("CARGO_PKG_VERSION"))
+}
+
 /// A request that was not answered: only one whose connection never stood is certainly unsent.
 fn failed(error: reqwest::Error) -> TransportError {
     if error.is_connect() || error.is_builder() {
@@ -166,7 +171,7 @@ fn lost(error: reqwest::Error) -> TransportError {
 }
 
 /// An error and its causes; the outermost text alone seldom says anything.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -86,8 +86,13 @@ pub async fn export(
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let is_archive = name.ends_with(".tar.gz") || name.ends_with(".tgz");
     // Made beside its place, and put there when it is whole.
-    let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = tempfile::Builder::new().prefix(".paylog-export-").tempdir_in(parent)?;
+    let parent = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let folder = tempfile::Builder::new()
+        .prefix(".paylog-export-")
+        .tempdir_in(parent)?;
     let mut exporter = Exporter {
         store,
         options,
@@ -100,7 +105,9 @@ pub async fn export(
     exporter.write_all().await?;
     let (files, exported) = (exporter.files, exporter.exported);
     if is_archive {
-        let packed = tempfile::Builder::new().prefix(".paylog-export-").tempfile_in(parent)?;
+        let packed = tempfile::Builder::new()
+            .prefix(".paylog-export-")
+            .tempfile_in(parent)?;
         pack(folder.path(), &files, packed.as_file())?;
         packed.persist_noclobber(target).map_err(|error| error.error)?;
     } else {
@@ -124,11 +131,22 @@ struct Exporter<'e, O> {
 impl<O: FnMut(u64)> Exporter<'_, O> {
     async fn write_all(&mut self) -> Result<(), ExportError> {
         let schema = self.store.schema();
-        if let Some(absent) = self.options.classes.iter().find(|name| !schema.classes.contains_key(*name)) {
+        if let Some(absent) = self
+            .options
+            .classes
+            .iter()
+            .find(|name| !schema.classes.contains_key(*name))
+        {
             return Err(ExportError::NoClass(absent.clone()));
         }
-        let wanted = |name: &ClassName| self.options.classes.is_empty() || self.options.classes.contains(name);
-        let classes: Vec<&Class> = schema.classes.values().map(AsRef::as_ref).filter(|class| wanted(&class.name)).collect();
+        let wanted =
+            |name: &ClassName| self.options.classes.is_empty() || self.options.classes.contains(name);
+        let classes: Vec<&Class> = schema
+            .classes
+            .values()
+            .map(AsRef::as_ref)
+            .filter(|class| wanted(&class.name))
+            .collect();
         self.write_schema(&schema, &classes)?;
         for class in &classes {
             self.write_objects(class).await?;
@@ -184,7 +202,10 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
             let query = Query::new(filter).order_by("objectId").limit(PAGE);
             let documents = self.store.find(&class.name, &query).await?;
             let count = documents.len();
-            last = documents.last().and_then(|document| document.text("objectId")).map(ToOwned::to_owned);
+            last = documents
+                .last()
+                .and_then(|document| document.text("objectId"))
+                .map(ToOwned::to_owned);
             for document in documents {
                 serde_json::to_writer(&mut file, &shown(class, document)).map_err(io::Error::from)?;
                 file.write_all(b"\n")?;
@@ -202,7 +223,8 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
 
     async fn write_links(&mut self, class: &Class, key: &str, target: &ClassName) -> Result<(), ExportError> {
         let mut file = self.create(&format!("_Join:{key}:{}.0.jsonl", class.name))?;
-        let marker = json!({"type": "Relation", "class": class.name.as_str(), "key": key, "target": target.as_str()});
+        let marker =
+            json!({"type": "Relation", "class": class.name.as_str(), "key": key, "target": target.as_str()});
         mark(&mut file, &marker)?;
         let mut last: Option<Link> = None;
         loop {

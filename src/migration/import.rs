@@ -80,7 +80,9 @@ pub enum ImportError {
 }
 
 /// The stages of an import, in their order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 enum Stage {
     #[default]
@@ -176,7 +178,8 @@ async fn run(
     observe: &mut impl FnMut(ImportProgress),
 ) -> Result<(), ImportError> {
     lock(ledger).enter(stage);
-    let plan = classes::Plan::of(&**store, feeder, stage, &lock(ledger).state().occupied.clone()).await?;
+    let occupied = lock(ledger).state().occupied.clone();
+    let plan = classes::Plan::of(&**store, feeder, stage, &occupied).await?;
     let (sender, mut batches) = mpsc::channel::<Result<Sent, ImportError>>(1);
     let feeder = feeder.clone();
     let runtime = tokio::runtime::Handle::current();
@@ -193,6 +196,8 @@ async fn run(
     }
     match thread.join() {
         Ok(()) => Ok(()),
-        Err(_) => Err(ImportError::Stopped("the thread that reads the files has failed".to_owned())),
+        Err(_) => Err(ImportError::Stopped(
+            "the thread that reads the files has failed".to_owned(),
+        )),
     }
 }

@@ -67,7 +67,10 @@ fn holds(name: &str, class: Option<&ClassName>) -> Holds {
         _ => stem,
     };
     if let Some(join) = stem.strip_prefix("_Join:") {
-        return match join.split_once(':').map(|(key, class)| (key, ClassName::parse(class))) {
+        return match join
+            .split_once(':')
+            .map(|(key, class)| (key, ClassName::parse(class)))
+        {
             Some((key, Ok(class))) => Holds::Links(format, class, key.to_owned()),
             _ => Holds::Unknown,
         };
@@ -115,6 +118,9 @@ mod tests {
             assert_eq!(what(name, None), (holds, false), "{name}");
         }
         assert_eq!(what("Post.0.jsonl.gz", None), (post(Format::Json), true));
-        assert_eq!(what("2026 export.json", Some(&class("Post"))), (post(Format::Json), false));
+        assert_eq!(
+            what("2026 export.json", Some(&class("Post"))),
+            (post(Format::Json), false)
+        );
     }
 }

@@ -75,7 +75,11 @@ pub(super) fn open<'r>(
             "the file is written in UTF-16: convert it to UTF-8 (iconv -f UTF-16 -t UTF-8)".to_owned(),
         ))));
     }
-    let mark = if head.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let mark = if head.starts_with(BYTE_ORDER_MARK) {
+        BYTE_ORDER_MARK.len()
+    } else {
+        0
+    };
     let remark = (mark > 0 && start.index == 0).then(|| {
         "the file begins with a byte order mark, which was skipped: LeanCloud's own import would refuse it".to_owned()
     });
@@ -88,12 +92,19 @@ pub(super) fn open<'r>(
         reader.consume(mark);
         return Ok(Box::new(json::Elements::new(reader, start, remark)?));
     }
-    let begin = if start.offset == 0 { mark as u64 } else { start.offset };
+    let begin = if start.offset == 0 {
+        mark as u64
+    } else {
+        start.offset
+    };
     // Read on in the middle, the file has still to say what it is.
     let heading = lines::heading(head.get(mark..).unwrap_or_default()).filter(|_| start.offset > 0);
     let first = heading.into_iter().chain(remark.map(Content::Remark)).collect();
     skip(&mut reader, begin)?;
-    let start = Position { offset: begin, ..start };
+    let start = Position {
+        offset: begin,
+        ..start
+    };
     Ok(Box::new(lines::Lines::new(reader, start, first)))
 }
 
@@ -103,7 +114,11 @@ struct Whole(Option<String>);
 impl Records for Whole {
     fn next(&mut self) -> io::Result<Option<Record>> {
         Ok(self.0.take().map(|reason| Record {
-            end: Position { offset: 0, line: 1, index: 1 },
+            end: Position {
+                offset: 0,
+                line: 1,
+                index: 1,
+            },
             content: Content::Broken(reason),
             text: String::new(),
         }))
@@ -120,7 +135,10 @@ fn parse(bytes: &[u8]) -> (Content, String) {
         Ok(text) => text,
         Err(error) => {
             let reason = format!("the text is not UTF-8 at byte {}", error.valid_up_to() + 1);
-            return (Content::Broken(reason), String::from_utf8_lossy(bytes).into_owned());
+            return (
+                Content::Broken(reason),
+                String::from_utf8_lossy(bytes).into_owned(),
+            );
         }
     };
     let content = match serde_json::from_str::<Document>(text) {

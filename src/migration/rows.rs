@@ -22,7 +22,11 @@ pub(super) struct Defaults<'a> {
 }
 
 /// The step that puts an object in place.
-pub(super) fn object(class: &ClassName, mut document: Document, defaults: Defaults<'_>) -> Result<Load, String> {
+pub(super) fn object(
+    class: &ClassName,
+    mut document: Document,
+    defaults: Defaults<'_>,
+) -> Result<Load, String> {
     // Some exports wrap an object as the functions of an app answer it.
     if document.text("__type") == Some("Object") {
         document.shift_remove("__type");
@@ -31,7 +35,11 @@ pub(super) fn object(class: &ClassName, mut document: Document, defaults: Defaul
     if document.get("ACL").is_some_and(Value::is_null) {
         document.shift_remove("ACL");
     }
-    let mut over = if defaults.occupied { Over::Older } else { Over::Nothing };
+    let mut over = if defaults.occupied {
+        Over::Older
+    } else {
+        Over::Nothing
+    };
     match document.get("objectId") {
         None | Some(Value::Null) => {
             let id = made_id(class, &document, defaults);
@@ -39,7 +47,11 @@ pub(super) fn object(class: &ClassName, mut document: Document, defaults: Defaul
             over = Over::Nothing;
         }
         Some(Value::String(text)) if ObjectId::parse(text).is_ok() => {}
-        Some(other) => return Err(format!("{other} is no objectId: 1 to 64 letters, digits, '_' or '-'")),
+        Some(other) => {
+            return Err(format!(
+                "{other} is no objectId: 1 to 64 letters, digits, '_' or '-'"
+            ));
+        }
     }
     let given = |document: &Document, key: &str| document.get(key).filter(|value| !value.is_null()).cloned();
     let (created, updated) = (given(&document, "createdAt"), given(&document, "updatedAt"));
@@ -51,7 +63,11 @@ pub(super) fn object(class: &ClassName, mut document: Document, defaults: Defaul
     let updated = updated.unwrap_or_else(|| created.clone());
     document.insert("createdAt".to_owned(), created);
     document.insert("updatedAt".to_owned(), updated);
-    let complete: &[&str] = if *class == ClassName::user() { &SECRETS } else { &[] };
+    let complete: &[&str] = if *class == ClassName::user() {
+        &SECRETS
+    } else {
+        &[]
+    };
     Ok(Load::Put {
         class: class.clone(),
         document,
@@ -77,16 +93,26 @@ pub(super) fn link(
     let end = |name: &str| {
         let text = match document.get(name) {
             Some(Value::String(text)) => text,
-            Some(Value::Object(pointer)) => {
-                pointer.get("objectId").and_then(Value::as_str).unwrap_or_default()
+            Some(Value::Object(pointer)) => pointer
+                .get("objectId")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+            _ => {
+                return Err(format!(
+                    "'{name}' is missing: a relation is a list of owningId and relatedId"
+                ));
             }
-            _ => return Err(format!("'{name}' is missing: a relation is a list of owningId and relatedId")),
         };
         ObjectId::parse(text).map_err(|_| format!("'{name}' is no objectId: '{text}'"))
     };
     let (owner, related) = (end("owningId")?, end("relatedId")?);
-    let own_class = document.get("relatedId").and_then(|value| value.get("className")).and_then(Value::as_str);
-    let target = own_class.and_then(|name| ClassName::parse(name).ok()).or_else(|| target.cloned());
+    let own_class = document
+        .get("relatedId")
+        .and_then(|value| value.get("className"))
+        .and_then(Value::as_str);
+    let target = own_class
+        .and_then(|name| ClassName::parse(name).ok())
+        .or_else(|| target.cloned());
     let target = target.ok_or_else(|| {
         format!("nothing says which class the relation '{key}' of '{class}' leads to: import the objects of both classes with it")
     })?;
@@ -115,7 +141,13 @@ pub(super) fn pointers(document: &Document) -> Vec<(String, Pointer)> {
 fn collect(path: &str, value: &Value, found: &mut Vec<(String, Pointer)>) {
     let mut add = |class: Option<ClassName>, id: &str| {
         if let (Some(class_name), Ok(object_id)) = (class, ObjectId::parse(id)) {
-            found.push((path.to_owned(), Pointer { class_name, object_id }));
+            found.push((
+                path.to_owned(),
+                Pointer {
+                    class_name,
+                    object_id,
+                },
+            ));
         }
     };
     match Kind::of(value) {

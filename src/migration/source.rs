@@ -46,9 +46,14 @@ pub(super) enum Flow {
 impl Source {
     /// Looks what is there. `class` is that of files whose names tell none.
     pub(super) fn open(path: &Path, class: Option<&ClassName>) -> io::Result<Self> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         let metadata = std::fs::metadata(path)?;
-        let is_archive = metadata.is_file() && [".tar.gz", ".tgz", ".tar"].iter().any(|end| name.ends_with(end));
+        let is_archive =
+            metadata.is_file() && [".tar.gz", ".tgz", ".tar"].iter().any(|end| name.ends_with(end));
         let mut source = Self {
             path: path.to_owned(),
             is_archive,
@@ -68,13 +73,15 @@ impl Source {
                 let entry = entry?;
                 if entry.header().entry_type().is_file() {
                     let name = entry.path()?.to_string_lossy().into_owned();
-                    source.pieces.push((PathBuf::new(), piece(name, entry.size(), class)));
+                    source
+                        .pieces
+                        .push((PathBuf::new(), piece(name, entry.size(), class)));
                 }
             }
         } else {
             let mut files = Vec::new();
             if metadata.is_dir() {
-                list(path, String::new(), 0, &mut files)?;
+                list(path, "", 0, &mut files)?;
                 files.sort();
             } else {
                 files.push((name, path.to_owned()));
@@ -85,7 +92,11 @@ impl Source {
                 source.pieces.push((path, piece(name, metadata.len(), class)));
             }
         }
-        source.identity = identity.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        source.identity = identity
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Ok(source)
     }
 
@@ -163,19 +174,14 @@ fn piece(name: String, size: u64, class: Option<&ClassName>) -> Piece {
     }
 }
 
-fn list(
-    folder: &Path,
-    prefix: String,
-    depth: usize,
-    files: &mut Vec<(String, PathBuf)>,
-) -> io::Result<()> {
+fn list(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         let path = entry.path();
         if path.is_dir() {
             if depth < DEPTH_MAX {
-                list(&path, format!("{name}/"), depth + 1, files)?;
+                list(&path, &format!("{name}/"), depth + 1, files)?;
             }
         } else if path.is_file() {
             files.push((name, path));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 mod admit;
 mod built_in;
+pub mod definition;
 mod present;
 
 use crate::model::{Acl, ClassName, ObjectId, Principal, Value};

@@ -207,7 +207,10 @@ mod tests {
         assert!(is_due(created.plus_millis(6_000)));
         assert!(!is_due(created.plus_millis(-1_000)));
         for hours in [1, 24, 24 * 365] {
-            assert!(is_due(created.plus_millis(-hours * 3_600_000)), "{hours} hours behind");
+            assert!(
+                is_due(created.plus_millis(-hours * 3_600_000)),
+                "{hours} hours behind"
+            );
         }
     }
 }

@@ -4,24 +4,13 @@
 //! `PUT` on `/schemas/<C>` take a definition (`columns`, `permissions`, `indexes`, `acl`), and
 //! `GET /schemas/<C>/definition` answers it.
 
-mod definition;
-
 use serde_json::{Map, json};
 
 use super::context::Context;
 use super::error::{master_only, no_such_class};
 use super::reply::Reply;
-use crate::model::{Class, ClassName, CloudError, Document, ErrorCode, SchemaChange, Value};
-
-use definition::Definition;
-
-/// The columns that every class has, with their types.
-const EVERYWHERE: [(&str, &str); 4] = [
-    ("objectId", "String"),
-    ("createdAt", "Date"),
-    ("updatedAt", "Date"),
-    ("ACL", "ACL"),
-];
+use crate::model::schema::definition::{self, Definition, EVERYWHERE};
+use crate::model::{Class, ClassName, CloudError, Document, SchemaChange, Value};
 
 /// `GET /schemas`: every class with its columns.
 ///
@@ -112,8 +101,4 @@ fn require_master(context: &Context) -> Result<(), CloudError> {
     } else {
         Err(master_only())
     }
-}
-
-fn malformed(text: String) -> CloudError {
-    CloudError::new(ErrorCode::INVALID_JSON, text)
 }

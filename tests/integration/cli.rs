@@ -27,8 +27,8 @@ fn help_and_version() {
     let help = run(&["--help"]);
     assert!(help.status.success());
     for command in [
-        "serve", "recover", "audit", "stuck", "resume", "cancel", "doctor", "backup", "restore", "bench",
-        "new", "package",
+        "serve", "recover", "audit", "stuck", "resume", "cancel", "doctor", "backup", "restore", "pull",
+        "verify", "bench", "new", "package",
     ] {
         assert!(
             stdout(&help).contains(&format!("\n  {command} ")),

@@ -18,6 +18,7 @@ mod engine;
 mod examples;
 mod indexes;
 mod migration;
+mod moving_in;
 mod operators;
 mod own_app;
 mod payment;

@@ -44,7 +44,10 @@ impl Place {
     /// The lines of the report.
     pub(super) fn report(&self) -> Vec<Value> {
         match std::fs::read_to_string(self.folder.path().join("report.jsonl")) {
-            Ok(text) => text.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+            Ok(text) => text
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect(),
             Err(_) => Vec::new(),
         }
     }
@@ -67,7 +70,9 @@ pub(super) async fn import_from(store: &SqliteStore, source: &Path, folder: &Pat
         report: folder.join("report.jsonl"),
     };
     let store = Arc::new(store.clone());
-    import(store, &Environment::system(), options, |_| {}).await.unwrap()
+    import(store, &Environment::system(), options, |_| {})
+        .await
+        .unwrap()
 }
 
 pub(super) fn class_name(name: &str) -> ClassName {

@@ -30,6 +30,8 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("storage", &["model", "store", "environment"]),
     ("gateway", &["model", "payment", "environment"]),
     ("migration", &["model", "store", "environment"]),
+    ("migration::pull", FROM_A_SERVER),
+    ("migration::proof", FROM_A_SERVER),
     ("engine", &["model", "environment", "credentials", "http"]),
     (
         "server",
@@ -39,6 +41,9 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
 
 /// The part of `payment` that is not pure: it carries out what the machine decides.
 const PAYMENT_RIM: &[&str] = &["model", "store", "environment", "gateway"];
+
+/// What reads another home of the data, and knows what its money means.
+const FROM_A_SERVER: &[&str] = &["model", "store", "environment", "client", "payment"];
 
 /// What may import everything: it wires the others together.
 const WIRING: &[&str] = &["cli", "testing"];

@@ -14,7 +14,7 @@ use super::{Setting, banner, connect_after_payment, counted, host, listen, refus
 use crate::cli::arguments::ServeArguments;
 use crate::cli::doctor::set_up;
 use crate::cli::tasks::{self, StoredTasks};
-use crate::cli::{credentials_file, cron_file, server_file, terminal};
+use crate::cli::{credentials_file, cron_file, pull, server_file, terminal};
 use crate::config::{ApiServer, Keys};
 use crate::credentials::Credentials;
 use crate::engine::{EngineConfig, Limits, QueueConfig, RemoteApp};
@@ -26,7 +26,7 @@ use crate::store::Database;
 use crate::telemetry::Counters;
 
 /// The folder of the files' bytes, in the data folder.
-const FILES: &str = "files";
+pub(crate) const FILES: &str = "files";
 
 /// Serves the folder `data` until the process is told to stop.
 pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
@@ -47,6 +47,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     let is_fresh = !credentials_file::path(data).exists();
     payments.sandbox = arguments.sandbox.unwrap_or(is_fresh);
     let store = open(data, &environment)?;
+    pull::refuse_copy(&store, arguments.allow_unsafe).await?;
     prepare(&store, &payments).await?;
     refuse_unsafe(&set_up::check(&store.schema(), &payments), arguments.allow_unsafe)?;
     let credentials = credentials(data, keys, &environment)?;
@@ -185,7 +186,7 @@ fn open(data: &Path, environment: &Environment) -> Result<SqliteStore> {
 }
 
 /// Makes the classes that users and payments need.
-async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Result<()> {
+pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Result<()> {
     server::set_up(store)
         .await
         .context("the classes of users and roles cannot be made")?;

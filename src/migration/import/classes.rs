@@ -12,7 +12,9 @@ use crate::migration::import::ledger::{Entry, Ledger};
 use crate::migration::import::{ImportError, Stage, lock};
 use crate::migration::names::Holds;
 use crate::migration::source::Flow;
-use crate::model::{Acl, Class, ClassName, CloudError, Column, ColumnType, Document, ObjectId, Pointer, SchemaChange};
+use crate::model::{
+    Acl, Class, ClassName, CloudError, Column, ColumnType, Document, ObjectId, Pointer, SchemaChange,
+};
 use crate::store::load::Loader;
 
 /// Rows that are looked at to find out where a relation leads.
@@ -43,7 +45,10 @@ impl Plan {
         }
         let schema = store.schema();
         for (class, key, sample) in feeder.link_samples(SAMPLE)? {
-            let column = schema.classes.get(&class).and_then(|class| class.columns.get(&key).cloned());
+            let column = schema
+                .classes
+                .get(&class)
+                .and_then(|class| class.columns.get(&key).cloned());
             let initial = || Class::initial(class.clone()).columns.get(&key).cloned();
             let known = match column.or_else(initial).map(|column| column.column_type) {
                 Some(ColumnType::Relation { class_name }) => Some(class_name),
@@ -124,7 +129,8 @@ pub(super) async fn define(
 }
 
 fn changes(store: &dyn Loader, holds: &Holds, text: &[u8]) -> Result<Vec<SchemaChange>, CloudError> {
-    let unreadable = |error: serde_json::Error| CloudError::other(format!("it is no such definition: {error}"));
+    let unreadable =
+        |error: serde_json::Error| CloudError::other(format!("it is no such definition: {error}"));
     let schema = store.schema();
     let mut changes = Vec::new();
     match holds {
@@ -183,13 +189,20 @@ fn missing(there: &Class, wanted: &Class) -> Vec<SchemaChange> {
         }
     }
     if there.permissions != wanted.permissions {
-        changes.push(SchemaChange::SetPermissions(name.clone(), wanted.permissions.clone()));
+        changes.push(SchemaChange::SetPermissions(
+            name.clone(),
+            wanted.permissions.clone(),
+        ));
     }
     if there.default_acl != wanted.default_acl {
         let acl = wanted.default_acl.as_ref().and_then(|acl| Acl::parse(acl).ok());
         changes.push(SchemaChange::SetDefaultAcl(name.clone(), acl));
     }
-    for index in wanted.indexes.iter().filter(|index| !there.indexes.contains(index)) {
+    for index in wanted
+        .indexes
+        .iter()
+        .filter(|index| !there.indexes.contains(index))
+    {
         changes.push(SchemaChange::AddIndex(name.clone(), index.clone()));
     }
     changes

@@ -49,7 +49,11 @@ type Sender = mpsc::Sender<Result<Sent, ImportError>>;
 
 impl Feeder {
     pub(super) fn new(store: Arc<dyn Loader>, source: Arc<Source>, ledger: Arc<Mutex<Ledger>>) -> Self {
-        Self { store, source, ledger }
+        Self {
+            store,
+            source,
+            ledger,
+        }
     }
 
     pub(super) fn source(&self) -> &Source {
@@ -67,7 +71,10 @@ impl Feeder {
     }
 
     /// Of each relation, some of the objects that are in it.
-    pub(super) fn link_samples(&self, rows: usize) -> Result<Vec<(ClassName, String, Vec<ObjectId>)>, ImportError> {
+    pub(super) fn link_samples(
+        &self,
+        rows: usize,
+    ) -> Result<Vec<(ClassName, String, Vec<ObjectId>)>, ImportError> {
         let mut samples = Vec::new();
         self.source.each(
             |piece| Stage::Links.reads(&piece.holds),
@@ -169,7 +176,8 @@ struct FileFeed<'f> {
 
 impl FileFeed<'_> {
     fn read(&mut self, reader: Box<dyn Read + '_>, start: Position) -> Result<Result<(), Gone>, ImportError> {
-        let (Holds::Objects(format, class) | Holds::Links(format, class, _)) = self.piece.holds.clone() else {
+        let (Holds::Objects(format, class) | Holds::Links(format, class, _)) = self.piece.holds.clone()
+        else {
             return Ok(Ok(()));
         };
         let mut class = Some(class);
@@ -277,7 +285,10 @@ impl FileFeed<'_> {
                     for end_of_link in [&link.owner, &link.target] {
                         if !self.known.contains(end_of_link) {
                             let (to, id) = (&end_of_link.class_name, &end_of_link.object_id);
-                            let text = format!("the relation '{}' has an end at {to} {id}, which is not there", link.key);
+                            let text = format!(
+                                "the relation '{}' has an end at {to} {id}, which is not there",
+                                link.key
+                            );
                             self.suspect(class, end.line, "", end_of_link.clone(), text);
                         }
                     }
@@ -332,7 +343,10 @@ impl FileFeed<'_> {
         let unique: HashSet<Pointer> = suspects.iter().map(|(pointer, _)| pointer.clone()).collect();
         let unique: Vec<Pointer> = unique.into_iter().collect();
         let there = self.runtime.block_on(self.feeder.store.exist(&unique))?;
-        let there = unique.into_iter().zip(there).filter_map(|(pointer, there)| there.then_some(pointer));
+        let there = unique
+            .into_iter()
+            .zip(there)
+            .filter_map(|(pointer, there)| there.then_some(pointer));
         self.known.extend(there);
         for (pointer, origin) in suspects {
             if !self.known.contains(&pointer) {

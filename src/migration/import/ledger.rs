@@ -178,7 +178,10 @@ impl Ledger {
                 let file = File::options().write(true).open(&ledger.base.report);
                 let mut file = file.map_err(|error| {
                     let path = ledger.base.report.display();
-                    io::Error::new(error.kind(), format!("the report of the interrupted import, {path}: {error}"))
+                    io::Error::new(
+                        error.kind(),
+                        format!("the report of the interrupted import, {path}: {error}"),
+                    )
                 })?;
                 file.set_len(length)?;
                 file.seek(SeekFrom::Start(length))?;
@@ -220,11 +223,14 @@ impl Ledger {
         let mut state = self.base.clone();
         if let Some(report) = &mut self.report {
             report.set_len(state.report_length).map_err(failed)?;
-            report.seek(SeekFrom::Start(state.report_length)).map_err(failed)?;
+            report
+                .seek(SeekFrom::Start(state.report_length))
+                .map_err(failed)?;
         }
         let mut done = done.iter();
         for origin in origins {
-            self.reckon(&mut state, file.0, origin, &mut done).map_err(failed)?;
+            self.reckon(&mut state, file.0, origin, &mut done)
+                .map_err(failed)?;
         }
         if let Some(report) = &mut self.report {
             report.sync_data().map_err(failed)?;
@@ -331,7 +337,9 @@ fn count(state: &mut State, class: &ClassName, origin: &Origin, loaded: &Loaded)
             return Some("duplicate objectId: the same object stands in an earlier line".to_owned());
         }
         Loaded::Kept { .. } if is_fresh => {
-            return Some("duplicate objectId: another object with this id stands in an earlier line".to_owned());
+            return Some(
+                "duplicate objectId: another object with this id stands in an earlier line".to_owned(),
+            );
         }
         Loaded::Unchanged | Loaded::Removed => counts.unchanged += 1,
         Loaded::Kept { .. } => counts.kept += 1,

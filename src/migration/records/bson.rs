@@ -67,7 +67,8 @@ impl<R: BufRead> Records for Documents<R> {
         };
         let length = usize::try_from(i32::from_le_bytes(head)).unwrap_or(0);
         if length < DOCUMENT_BYTES_MIN {
-            let reason = format!("no BSON document begins at byte {offset}; the rest of the file cannot be read");
+            let reason =
+                format!("no BSON document begins at byte {offset}; the rest of the file cannot be read");
             return Ok(Some(self.end_with(reason)));
         }
         let rest = (length - 4) as u64;
@@ -109,7 +110,11 @@ fn object(document: bson::Document) -> Result<Document, String> {
                 object.insert("objectId".to_owned(), id);
             }
             "createdAt" | "updatedAt" | "_created_at" | "_updated_at" => {
-                let name = if key.contains("reated") { "createdAt" } else { "updatedAt" };
+                let name = if key.contains("reated") {
+                    "createdAt"
+                } else {
+                    "updatedAt"
+                };
                 object.insert(name.to_owned(), time(&key, value)?.into());
             }
             "_rperm" => rights.push(("read", value)),
@@ -128,7 +133,7 @@ fn object(document: bson::Document) -> Result<Document, String> {
                 if let Some(provider) = key.strip_prefix("_auth_data_") {
                     auth_data.insert(provider.to_owned(), field(&key, value)?);
                 } else if let Some(name) = key.strip_prefix("_p_") {
-                    object.insert(name.to_owned(), parse_pointer(&key, value)?);
+                    object.insert(name.to_owned(), parse_pointer(&key, &value)?);
                 } else {
                     let value = field(&key, value)?;
                     object.insert(key, value);
@@ -169,11 +174,13 @@ fn time(key: &str, value: Bson) -> Result<String, String> {
 }
 
 /// `Class$id`.
-fn parse_pointer(key: &str, value: Bson) -> Result<Value, String> {
-    match &value {
+fn parse_pointer(key: &str, value: &Bson) -> Result<Value, String> {
+    match value {
         Bson::Null => Ok(Value::Null),
         Bson::String(text) => {
-            let (class, id) = text.split_once('$').ok_or_else(|| format!("'{key}' is no pointer: '{text}'"))?;
+            let (class, id) = text
+                .split_once('$')
+                .ok_or_else(|| format!("'{key}' is no pointer: '{text}'"))?;
             Ok(json!({"__type": "Pointer", "className": class, "objectId": id}))
         }
         other => Err(format!("'{key}' is no pointer but {}", kind(other))),

@@ -68,12 +68,18 @@ impl Type {
                 _ => return Err(format!("'{text}' is neither true nor false")),
             },
             Self::Date => {
-                let time = Timestamp::parse(text.trim()).map_err(|_| format!("'{text}' is no time in ISO 8601"))?;
+                let time =
+                    Timestamp::parse(text.trim()).map_err(|_| format!("'{text}' is no time in ISO 8601"))?;
                 json!({"__type": "Date", "iso": time.to_string()})
             }
-            Self::Json => serde_json::from_str(text).map_err(|error| format!("'{text}' is no JSON: {error}"))?,
+            Self::Json => {
+                serde_json::from_str(text).map_err(|error| format!("'{text}' is no JSON: {error}"))?
+            }
             Self::GeoPoint => {
-                let mut degrees = text.split([' ', ',']).filter(|part| !part.is_empty()).map(str::parse::<f64>);
+                let mut degrees = text
+                    .split([' ', ','])
+                    .filter(|part| !part.is_empty())
+                    .map(str::parse::<f64>);
                 match (degrees.next(), degrees.next(), degrees.next()) {
                     (Some(Ok(longitude)), Some(Ok(latitude)), None) => {
                         json!({"__type": "GeoPoint", "latitude": latitude, "longitude": longitude})
@@ -90,7 +96,10 @@ impl Type {
 
 impl<R: Read> Table<R> {
     pub(super) fn open(reader: R, start: Position, remark: Option<String>) -> io::Result<Self> {
-        let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(reader);
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(reader);
         let mut table = Self {
             reader,
             columns: Vec::new(),
@@ -111,7 +120,10 @@ impl<R: Read> Table<R> {
     }
 
     fn read_row(&mut self) -> io::Result<bool> {
-        let there = self.reader.read_byte_record(&mut self.row).map_err(io::Error::other)?;
+        let there = self
+            .reader
+            .read_byte_record(&mut self.row)
+            .map_err(io::Error::other)?;
         if let Some(position) = self.row.position() {
             self.at.line = position.line();
         }
@@ -120,13 +132,20 @@ impl<R: Read> Table<R> {
     }
 
     fn texts(&self) -> Result<Vec<String>, String> {
-        let texts = self.row.iter().map(|cell| std::str::from_utf8(cell).map(ToOwned::to_owned));
-        texts.collect::<Result<_, _>>().map_err(|_| "the text is not UTF-8".to_owned())
+        let texts = self
+            .row
+            .iter()
+            .map(|cell| std::str::from_utf8(cell).map(ToOwned::to_owned));
+        texts
+            .collect::<Result<_, _>>()
+            .map_err(|_| "the text is not UTF-8".to_owned())
     }
 
     fn read_heading(&mut self) -> io::Result<Result<(), String>> {
         if !self.read_row()? {
-            return Ok(Err("the file is empty: a row of types and a row of names are expected".to_owned()));
+            return Ok(Err(
+                "the file is empty: a row of types and a row of names are expected".to_owned(),
+            ));
         }
         let first = match self.texts() {
             Ok(first) => first,
@@ -134,7 +153,10 @@ impl<R: Read> Table<R> {
         };
         // A relation may come without types.
         if first.iter().any(|name| name.trim() == "owningId") {
-            self.columns = first.iter().map(|name| (name.trim().to_owned(), Type::Text)).collect();
+            self.columns = first
+                .iter()
+                .map(|name| (name.trim().to_owned(), Type::Text))
+                .collect();
             return Ok(Ok(()));
         }
         if !self.read_row()? {
@@ -145,7 +167,11 @@ impl<R: Read> Table<R> {
             Err(reason) => return Ok(Err(reason)),
         };
         if names.len() != first.len() {
-            return Ok(Err(format!("{} types stand over {} names", first.len(), names.len())));
+            return Ok(Err(format!(
+                "{} types stand over {} names",
+                first.len(),
+                names.len()
+            )));
         }
         for (kind, name) in first.iter().zip(names) {
             let name = name.trim().to_owned();
@@ -155,7 +181,9 @@ impl<R: Read> Table<R> {
                 _ => Type::parse(kind),
             };
             let Some(kind) = kind else {
-                return Ok(Err(format!("the column '{name}' has an unknown type in the first row")));
+                return Ok(Err(format!(
+                    "the column '{name}' has an unknown type in the first row"
+                )));
             };
             self.columns.push((name, kind));
         }
@@ -165,12 +193,18 @@ impl<R: Read> Table<R> {
     fn object(&self) -> Result<Document, String> {
         let cells = self.texts()?;
         if cells.len() > self.columns.len() {
-            return Err(format!("the row has {} cells for {} columns", cells.len(), self.columns.len()));
+            return Err(format!(
+                "the row has {} cells for {} columns",
+                cells.len(),
+                self.columns.len()
+            ));
         }
         let mut document = Document::new();
         for ((name, kind), cell) in self.columns.iter().zip(cells) {
             if !cell.is_empty() {
-                let value = kind.value(&cell).map_err(|reason| format!("column '{name}': {reason}"))?;
+                let value = kind
+                    .value(&cell)
+                    .map_err(|reason| format!("column '{name}': {reason}"))?;
                 document.insert(name.clone(), value);
             }
         }
@@ -191,9 +225,16 @@ impl<R: Read> Records for Table<R> {
                 Ok(document) => Content::Object(document),
                 Err(reason) => Content::Broken(reason),
             });
-            let cells = self.row.iter().map(|cell| String::from_utf8_lossy(cell).into_owned());
+            let cells = self
+                .row
+                .iter()
+                .map(|cell| String::from_utf8_lossy(cell).into_owned());
             text = cells.collect::<Vec<_>>().join(",");
         }
-        Ok(content.map(|content| Record { end: self.at, content, text }))
+        Ok(content.map(|content| Record {
+            end: self.at,
+            content,
+            text,
+        }))
     }
 }

@@ -39,7 +39,11 @@ impl<R: BufRead> Elements<R> {
         reader.consume(consumed);
         Ok(Self {
             reader,
-            at: Position { offset: consumed as u64, line: 1 + lines as u64, index: 0 },
+            at: Position {
+                offset: consumed as u64,
+                line: 1 + lines as u64,
+                index: 0,
+            },
             skipped: start.index,
             remark,
             element: Vec::new(),
@@ -93,7 +97,11 @@ impl<R: BufRead> Records for Elements<R> {
     fn next(&mut self) -> io::Result<Option<Record>> {
         if let Some(remark) = self.remark.take() {
             let content = Content::Remark(remark);
-            return Ok(Some(Record { end: self.at, content, text: String::new() }));
+            return Ok(Some(Record {
+                end: self.at,
+                content,
+                text: String::new(),
+            }));
         }
         loop {
             if self.is_over {
@@ -103,7 +111,11 @@ impl<R: BufRead> Records for Elements<R> {
                 self.is_over = true;
                 self.at.index += 1;
                 let content = Content::Broken("the JSON text breaks off: ']' is missing".to_owned());
-                return Ok(Some(Record { end: self.at, content, text: String::new() }));
+                return Ok(Some(Record {
+                    end: self.at,
+                    content,
+                    text: String::new(),
+                }));
             };
             match byte {
                 b'\n' => {

@@ -84,7 +84,11 @@ impl<R: BufRead> Records for Lines<R> {
         if let Some(content) = self.first.pop() {
             let line = self.at.line.max(1);
             let end = Position { line, ..self.at };
-            return Ok(Some(Record { end, content, text: String::new() }));
+            return Ok(Some(Record {
+                end,
+                content,
+                text: String::new(),
+            }));
         }
         while let Some(fits) = self.read_line()? {
             let line = self.line.trim_ascii();

@@ -36,6 +36,9 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// writer's time is everyone's.
 pub(super) type Answer<T> = (T, Vec<Write>);
 
+/// What was loaded, and the objects themselves: whoever loads uses their memory again.
+pub(super) type LoadAnswer = (Result<Vec<Loaded>, CloudError>, Box<Incoming>);
+
 /// What the writer is asked for.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -57,7 +60,7 @@ pub(super) enum Request {
     /// Objects that are loaded as they are.
     Load {
         incoming: Box<Incoming>,
-        answer: oneshot::Sender<(Result<Vec<Loaded>, CloudError>, Box<Incoming>)>,
+        answer: oneshot::Sender<LoadAnswer>,
     },
     /// A change of the schema.
     Define {

@@ -12,40 +12,69 @@ fn line(id: &str, fields: &str) -> String {
 
 /// Which lines of a file the report names, and the word that each explanation must hold.
 fn told(report: &[Value], kind: &str, file: &str) -> Vec<(u64, String)> {
-    let entries = report.iter().filter(|entry| entry["file"] == file && entry.get(kind).is_some());
+    let entries = report
+        .iter()
+        .filter(|entry| entry["file"] == file && entry.get(kind).is_some());
     entries
-        .map(|entry| (entry["line"].as_u64().unwrap(), entry[kind].as_str().unwrap().to_owned()))
+        .map(|entry| {
+            (
+                entry["line"].as_u64().unwrap(),
+                entry[kind].as_str().unwrap().to_owned(),
+            )
+        })
         .collect()
 }
 
 fn assert_told(found: &[(u64, String)], expected: &[(u64, &str)]) {
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for ((line, text), (expected_line, word)) in found.iter().zip(expected) {
-        assert!(line == expected_line && text.contains(word), "{expected_line} {word}: {found:#?}");
+        assert!(
+            line == expected_line && text.contains(word),
+            "{expected_line} {word}: {found:#?}"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_broken_line_is_told_and_the_rest_arrives() {
     let place = Place::new();
-    let mut text: Vec<u8> = b"\xef\xbb\xbf#filetype:JSON-streaming {\"type\":\"Class\",\"class\":\"Post\"}\n".to_vec();
+    let mut text: Vec<u8> =
+        b"\xef\xbb\xbf#filetype:JSON-streaming {\"type\":\"Class\",\"class\":\"Post\"}\n".to_vec();
     let mut push = |line: &[u8]| {
         text.extend_from_slice(line);
         text.push(b'\n');
     };
-    push(line("good1", r#","n":1,"author":{"__type":"Pointer","className":"_User","objectId":"u1"}"#).as_bytes());
+    push(
+        line(
+            "good1",
+            r#","n":1,"author":{"__type":"Pointer","className":"_User","objectId":"u1"}"#,
+        )
+        .as_bytes(),
+    );
     push(br#"{"objectId":"cut","createdAt":"2020-01-01T0"#); // 3
     push(b"{\"objectId\":\"latin\",\"text\":\"caf\xe9\"}"); // 4
     push(line("good1", r#","n":2"#).as_bytes()); // 5
     push(line("novel", r#","n":{"__type":"Novel"}"#).as_bytes()); // 6
     push(b""); // 7
-    push(line("astray", r#","author":{"__type":"Pointer","className":"_User","objectId":"nobody"}"#).as_bytes()); // 8
+    push(
+        line(
+            "astray",
+            r#","author":{"__type":"Pointer","className":"_User","objectId":"nobody"}"#,
+        )
+        .as_bytes(),
+    ); // 8
     push(line("large", &format!(r#","text":"{}""#, "x".repeat(20 << 20))).as_bytes()); // 9
     push(line("typed", r#","n":"one""#).as_bytes()); // 10
     push(b"[1, 2]"); // 11
     push(br#"{"objectId":"no/id"}"#); // 12
     push(line("date", r#","updatedAt":"yesterday""#).as_bytes()); // 13
-    push(line("deep", &format!(r#","a":{}1{}"#, "[".repeat(200), "]".repeat(200))).as_bytes()); // 14
+    push(
+        line(
+            "deep",
+            &format!(r#","a":{}1{}"#, "[".repeat(200), "]".repeat(200)),
+        )
+        .as_bytes(),
+    ); // 14
     push(line("vast", &format!(r#","text":"{}""#, "x".repeat(40 << 20))).as_bytes()); // 15
     text.extend_from_slice(line("good2", r#","n":3"#).as_bytes());
     place.file("Post.0.jsonl", &text);
@@ -74,9 +103,16 @@ async fn every_broken_line_is_told_and_the_rest_arrives() {
         &told(&report, "notice", "Post.0.jsonl"),
         &[(1, "byte order mark"), (8, "_User nobody, which is not there")],
     );
-    assert!(report.iter().any(|entry| entry["file"] == "notes.txt" && entry.get("notice").is_some()));
+    assert!(
+        report
+            .iter()
+            .any(|entry| entry["file"] == "notes.txt" && entry.get("notice").is_some())
+    );
     let duplicate = report.iter().find(|entry| entry["line"] == 5).unwrap();
-    assert_eq!((&duplicate["class"], &duplicate["objectId"]), (&json!("Post"), &json!("good1")));
+    assert_eq!(
+        (&duplicate["class"], &duplicate["objectId"]),
+        (&json!("Post"), &json!("good1"))
+    );
     assert!(duplicate["text"].as_str().unwrap().contains(r#""n":2"#));
 
     assert_eq!((summary.left_out, summary.dangling, summary.notices), (11, 1, 2));
@@ -92,12 +128,21 @@ async fn every_broken_line_is_told_and_the_rest_arrives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn broken_files_leave_the_others() {
     let place = Place::new();
-    place.file("Post.json", format!("[\n{},\n{},\n{{\"objectId\":\"p3\"", line("p1", ""), line("p2", "")));
+    place.file(
+        "Post.json",
+        format!(
+            "[\n{},\n{},\n{{\"objectId\":\"p3\"",
+            line("p1", ""),
+            line("p2", "")
+        ),
+    );
     let utf16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
     place.file("Wide.jsonl", [b"\xff\xfe".as_slice(), &utf16].concat());
     place.file("Odd.csv", "string,novel\nobjectId,n\no1,1\n");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    let rows: String = (0..5000).map(|n| line(&format!("z{n}"), &format!(r#","n":{}"#, n * 7919 % 1000)) + "\n").collect();
+    let rows: String = (0..5000)
+        .map(|n| line(&format!("z{n}"), &format!(r#","n":{}"#, n * 7919 % 1000)) + "\n")
+        .collect();
     std::io::Write::write_all(&mut gzip, rows.as_bytes()).unwrap();
     let mut packed = gzip.finish().unwrap();
     packed.truncate(packed.len() / 2);
@@ -112,9 +157,19 @@ async fn broken_files_leave_the_others() {
     assert_told(&told(&report, "problem", "Wide.jsonl"), &[(1, "UTF-16")]);
     assert_told(&told(&report, "problem", "Odd.csv"), &[(2, "unknown type")]);
     let cut = told(&report, "problem", "Cut.jsonl.gz");
-    assert!(cut.iter().any(|(_, text)| text.contains("cannot be read any further")), "{cut:?}");
-    assert_told(&told(&report, "problem", "_Join:likes:Post.jsonl"), &[(3, "relatedId")]);
-    assert_told(&told(&report, "notice", "_Join:likes:Post.jsonl"), &[(2, "Post gone, which is not there")]);
+    assert!(
+        cut.iter()
+            .any(|(_, text)| text.contains("cannot be read any further")),
+        "{cut:?}"
+    );
+    assert_told(
+        &told(&report, "problem", "_Join:likes:Post.jsonl"),
+        &[(3, "relatedId")],
+    );
+    assert_told(
+        &told(&report, "notice", "_Join:likes:Post.jsonl"),
+        &[(2, "Post gone, which is not there")],
+    );
     assert_eq!(summary.dangling, 1);
     assert_eq!(place.count("Post").await, 2);
     assert!(place.count("Cut").await > 1000);
@@ -124,7 +179,10 @@ async fn broken_files_leave_the_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn repeated_it_changes_nothing() {
     let place = Place::new();
-    place.file("Post.jsonl", format!("{}\n{{\n{}\n", line("p1", r#","n":1"#), line("p2", r#","n":1"#)));
+    place.file(
+        "Post.jsonl",
+        format!("{}\n{{\n{}\n", line("p1", r#","n":1"#), line("p2", r#","n":1"#)),
+    );
     place.file("Loose.json", r#"{"results": [{"n": 1}, {"n": 1}, {"n": 2}]}"#);
     let first = place.import().await;
     let made = place.count("Loose").await;
@@ -132,7 +190,11 @@ async fn repeated_it_changes_nothing() {
     let second = place.import().await;
     for (class, counts) in &second.classes {
         assert_eq!((counts.created, counts.replaced), (0, 0), "{class}");
-        assert_eq!(counts.unchanged + counts.kept, first.classes[class].created, "{class}");
+        assert_eq!(
+            counts.unchanged + counts.kept,
+            first.classes[class].created,
+            "{class}"
+        );
     }
     assert_eq!((first.left_out, second.left_out), (1, 1));
     assert_eq!(place.count("Loose").await, 3);

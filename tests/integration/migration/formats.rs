@@ -39,7 +39,10 @@ async fn assert_arrives(place: &Place, count: u64) {
 async fn json_lines_with_and_without_marker() {
     let line = serde_json::to_string(&expected()).unwrap();
     let place = Place::new();
-    place.file("Post.0.jsonl", format!("#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}\n{line}\n"));
+    place.file(
+        "Post.0.jsonl",
+        format!("#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}\n{line}\n"),
+    );
     assert_arrives(&place, 1).await;
     let place = Place::new();
     place.file("Post.jsonl", format!("{line}\r\n\r\n{{\"n\":1}}"));
@@ -47,7 +50,10 @@ async fn json_lines_with_and_without_marker() {
     // The marker says more than the name.
     let place = Place::new();
     place.file("part-7.jsonl", &line);
-    place.file("part_7.jsonl", format!("#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}\n{line}\n"));
+    place.file(
+        "part_7.jsonl",
+        format!("#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}\n{line}\n"),
+    );
     assert_arrives(&place, 1).await;
     let notice = &place.report()[0];
     assert_eq!(notice["file"], "part-7.jsonl");
@@ -57,10 +63,16 @@ async fn json_lines_with_and_without_marker() {
 async fn json_arrays_bare_and_in_results() {
     let object = serde_json::to_string_pretty(&expected()).unwrap();
     let place = Place::new();
-    place.file("Post.json", format!("\n[\n{object} ,\n{{\"n\": 1, \"text\": \"]}}\\\"\"}}\n]\n"));
+    place.file(
+        "Post.json",
+        format!("\n[\n{object} ,\n{{\"n\": 1, \"text\": \"]}}\\\"\"}}\n]\n"),
+    );
     assert_arrives(&place, 2).await;
     let place = Place::new();
-    place.file("Post_all.json", format!("{{ \"results\" : [{object}], \"count\": 1 }}"));
+    place.file(
+        "Post_all.json",
+        format!("{{ \"results\" : [{object}], \"count\": 1 }}"),
+    );
     assert_arrives(&place, 1).await;
     let place = Place::new();
     place.file("Post.json", "[]");
@@ -87,11 +99,20 @@ async fn csv_with_its_two_heading_rows() {
     let summary = place.import().await;
     assert_eq!((summary.left_out, place.count("Post").await), (1, 2));
     let told = &place.report()[0];
-    assert_eq!((&told["line"], told["problem"].as_str().unwrap().contains("'one' is no number")), (&json!(4), true));
+    assert_eq!(
+        (
+            &told["line"],
+            told["problem"].as_str().unwrap().contains("'one' is no number")
+        ),
+        (&json!(4), true)
+    );
 }
 
 fn bson_bytes(documents: &[bson::Document]) -> Vec<u8> {
-    documents.iter().flat_map(|document| document.to_vec().unwrap()).collect()
+    documents
+        .iter()
+        .flat_map(|document| document.to_vec().unwrap())
+        .collect()
 }
 
 /// The backup: each way in which MongoDB can hold the same object.
@@ -142,13 +163,24 @@ async fn bson_in_every_known_layout() {
         let told: Vec<(u64, String)> = place
             .report()
             .iter()
-            .filter_map(|entry| Some((entry["line"].as_u64()?, entry.get("problem")?.as_str()?.to_owned())))
+            .filter_map(|entry| {
+                Some((
+                    entry["line"].as_u64()?,
+                    entry.get("problem")?.as_str()?.to_owned(),
+                ))
+            })
             .collect();
         assert_eq!(summary.left_out, 2, "{told:?}");
-        assert!(told[0].0 == 2 && told[0].1.contains("the greatest key"), "{told:?}");
+        assert!(
+            told[0].0 == 2 && told[0].1.contains("the greatest key"),
+            "{told:?}"
+        );
         assert!(told[1].0 == 4 && told[1].1.contains("breaks off"), "{told:?}");
         assert_eq!(place.count("Post").await, 2);
-        assert_eq!(place.get("Post", "5f0c1a2b3c4d5e6f70819203").await.unwrap(), expected());
+        assert_eq!(
+            place.get("Post", "5f0c1a2b3c4d5e6f70819203").await.unwrap(),
+            expected()
+        );
     }
 }
 
@@ -157,14 +189,32 @@ async fn bson_in_every_known_layout() {
 async fn relations_and_columns() {
     let place = Place::new();
     place.file("_User.jsonl", "{\"objectId\":\"u1\",\"username\":\"ann\"}\n");
-    place.file("_Role.jsonl", "{\"objectId\":\"r1\",\"name\":\"Admin\",\"ACL\":{}}\n");
-    place.file("Team.jsonl", "{\"objectId\":\"t1\",\"fans\":{\"__type\":\"Relation\",\"className\":\"_User\"}}\n");
+    place.file(
+        "_Role.jsonl",
+        "{\"objectId\":\"r1\",\"name\":\"Admin\",\"ACL\":{}}\n",
+    );
+    place.file(
+        "Team.jsonl",
+        "{\"objectId\":\"t1\",\"fans\":{\"__type\":\"Relation\",\"className\":\"_User\"}}\n",
+    );
     place.file("Song.jsonl", "{\"objectId\":\"s1\"}\n");
-    place.file("_Join:users:_Role.0.jsonl", "{\"owningId\":\"r1\",\"relatedId\":\"u1\"}\n");
-    place.file("_Join:fans:Team.json", "[{\"owningId\":\"t1\",\"relatedId\":\"u1\"}]");
+    place.file(
+        "_Join:users:_Role.0.jsonl",
+        "{\"owningId\":\"r1\",\"relatedId\":\"u1\"}\n",
+    );
+    place.file(
+        "_Join:fans:Team.json",
+        "[{\"owningId\":\"t1\",\"relatedId\":\"u1\"}]",
+    );
     place.file("_Join:songs:Team.csv", "owningId,relatedId\nt1,s1\n");
-    place.file("_Join:lost:Team.jsonl", "{\"owningId\":\"t1\",\"relatedId\":\"nowhere\"}\n");
-    place.file("_Join:duets:Song.bson", bson_bytes(&[doc! {"_id": 1, "owningId": "s1", "relatedId": "s1"}]));
+    place.file(
+        "_Join:lost:Team.jsonl",
+        "{\"owningId\":\"t1\",\"relatedId\":\"nowhere\"}\n",
+    );
+    place.file(
+        "_Join:duets:Song.bson",
+        bson_bytes(&[doc! {"_id": 1, "owningId": "s1", "relatedId": "s1"}]),
+    );
     place.file(
         "Team_schema.json",
         json!({
@@ -176,13 +226,24 @@ async fn relations_and_columns() {
     let summary = place.import().await;
     let report = place.report();
     assert_eq!(summary.left_out, 1, "{report:#?}");
-    let problem = |file: &str| report.iter().find(|entry| entry["file"] == file).unwrap()["problem"].as_str().unwrap().to_owned();
-    assert!(problem("_Join:lost:Team.jsonl").contains("which class"), "{report:#?}");
+    let problem = |file: &str| {
+        report.iter().find(|entry| entry["file"] == file).unwrap()["problem"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert!(
+        problem("_Join:lost:Team.jsonl").contains("which class"),
+        "{report:#?}"
+    );
     let links = |class: &'static str, key: &'static str| {
         let store = place.store.clone();
         async move {
             let links = store.links(&class_name(class), key, None, 10).await.unwrap();
-            links.iter().map(|link| format!("{} {}", link.owner.object_id, link.target.object_id)).collect::<Vec<_>>()
+            links
+                .iter()
+                .map(|link| format!("{} {}", link.owner.object_id, link.target.object_id))
+                .collect::<Vec<_>>()
         }
     };
     assert_eq!(links("_Role", "users").await, ["r1 u1"]);
@@ -192,6 +253,11 @@ async fn relations_and_columns() {
     let schema = place.store.schema();
     let team = &schema.classes[&class_name("Team")];
     assert!(team.columns["level"].required && team.columns["level"].column_type == ColumnType::Number);
-    assert_eq!(team.columns["chief"].column_type, ColumnType::Pointer { class_name: class_name("_User") });
+    assert_eq!(
+        team.columns["chief"].column_type,
+        ColumnType::Pointer {
+            class_name: class_name("_User")
+        }
+    );
     assert!(!team.columns.contains_key("odd"));
 }

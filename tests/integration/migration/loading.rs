@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use paylog::environment::Environment;
-use paylog::model::{ClassName, CloudError, Document, Filter, Index, ObjectId, Pointer, Principal, SchemaChange};
+use paylog::model::{
+    ClassName, CloudError, Document, Filter, Index, ObjectId, Pointer, Principal, SchemaChange,
+};
 use paylog::storage::{MemoryStore, SqliteStore};
 use paylog::store::load::{Batch, Link, Load, Loaded, Loader, Over};
 use serde_json::{Value, json};
@@ -14,7 +16,13 @@ use super::class_name;
 fn engines() -> (tempfile::TempDir, [Arc<dyn Loader>; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = SqliteStore::open(folder.path(), Environment::system()).unwrap();
-    (folder, [Arc::new(MemoryStore::new(Environment::system())), Arc::new(sqlite)])
+    (
+        folder,
+        [
+            Arc::new(MemoryStore::new(Environment::system())),
+            Arc::new(sqlite),
+        ],
+    )
 }
 
 fn document(value: Value) -> Document {
@@ -26,7 +34,10 @@ fn post(id: &str, day: u32, fields: Value) -> Document {
     let mut all = document(fields);
     all.insert("objectId".to_owned(), id.into());
     all.insert("createdAt".to_owned(), "2020-01-01T00:00:00.000Z".into());
-    all.insert("updatedAt".to_owned(), format!("2020-02-{day:02}T00:00:00.000Z").into());
+    all.insert(
+        "updatedAt".to_owned(),
+        format!("2020-02-{day:02}T00:00:00.000Z").into(),
+    );
     all
 }
 
@@ -77,7 +88,10 @@ async fn objects_are_kept_as_they_are() {
                 "likes": {"__type": "Relation", "className": "_User"},
                 "ACL": {"u1": {"read": true}}}),
         );
-        assert_eq!(load(&*store, vec![put(given, Over::Nothing)]).await, [Loaded::Created]);
+        assert_eq!(
+            load(&*store, vec![put(given, Over::Nothing)]).await,
+            [Loaded::Created]
+        );
         let class = class_name("Post");
         let id = ObjectId::parse("p-1").unwrap();
         let expected = document(json!({
@@ -93,13 +107,40 @@ async fn objects_are_kept_as_they_are() {
             roles: Vec::new(),
         };
         let all = paylog::model::Query::new(Filter::all());
-        assert_eq!(store.find_as(&class, &all, &reader("u1")).await.unwrap().results.len(), 1);
-        assert_eq!(store.find_as(&class, &all, &reader("u2")).await.unwrap().results.len(), 0);
+        assert_eq!(
+            store
+                .find_as(&class, &all, &reader("u1"))
+                .await
+                .unwrap()
+                .results
+                .len(),
+            1
+        );
+        assert_eq!(
+            store
+                .find_as(&class, &all, &reader("u2"))
+                .await
+                .unwrap()
+                .results
+                .len(),
+            0
+        );
         // Another version opens it to the other one, and has another time of creation.
         let mut other = post("p-1", 4, json!({"ACL": {"u2": {"read": true}}}));
         other.insert("createdAt".to_owned(), "2019-01-01T00:00:00.000Z".into());
-        assert_eq!(load(&*store, vec![put(other, Over::Older)]).await, [Loaded::Replaced]);
-        assert_eq!(store.find_as(&class, &all, &reader("u1")).await.unwrap().results.len(), 0);
+        assert_eq!(
+            load(&*store, vec![put(other, Over::Older)]).await,
+            [Loaded::Replaced]
+        );
+        assert_eq!(
+            store
+                .find_as(&class, &all, &reader("u1"))
+                .await
+                .unwrap()
+                .results
+                .len(),
+            0
+        );
         let found = store.find_as(&class, &all, &reader("u2")).await.unwrap().results;
         assert_eq!(found[0].text("createdAt"), Some("2019-01-01T00:00:00.000Z"));
         let early = Filter::all().and_key(
@@ -137,14 +178,29 @@ async fn only_what_may_be_replaced_is() {
 
         let secret = |day: u32, n: u32| post("p", day, json!({"n": n, "password": "hash"}));
         // A source that knows the password completes the one that does not, and is not forgotten by it.
-        assert_eq!(load(&*store, vec![put(secret(1, 9), Over::Older)]).await, [Loaded::Replaced]);
+        assert_eq!(
+            load(&*store, vec![put(secret(1, 9), Over::Older)]).await,
+            [Loaded::Replaced]
+        );
         let id = ObjectId::parse("p").unwrap();
         let stored = store.get(&class_name("Post"), &id).await.unwrap().unwrap();
-        assert_eq!((stored.integer("n"), stored.text("password")), (Some(4), Some("hash")));
-        assert_eq!(load(&*store, vec![put(n(2, 5), Over::Older)]).await, [Loaded::Replaced]);
-        assert_eq!(load(&*store, vec![put(n(2, 5), Over::Older)]).await, [Loaded::Unchanged]);
+        assert_eq!(
+            (stored.integer("n"), stored.text("password")),
+            (Some(4), Some("hash"))
+        );
+        assert_eq!(
+            load(&*store, vec![put(n(2, 5), Over::Older)]).await,
+            [Loaded::Replaced]
+        );
+        assert_eq!(
+            load(&*store, vec![put(n(2, 5), Over::Older)]).await,
+            [Loaded::Unchanged]
+        );
         let stored = store.get(&class_name("Post"), &id).await.unwrap().unwrap();
-        assert_eq!((stored.integer("n"), stored.text("password")), (Some(5), Some("hash")));
+        assert_eq!(
+            (stored.integer("n"), stored.text("password")),
+            (Some(5), Some("hash"))
+        );
         // A salt belongs to its hash, and to no other.
         let salted = post("p", 2, json!({"n": 5, "password": "old", "salt": "s"}));
         let done = load(&*store, vec![put(salted, Over::Older)]).await;
@@ -170,7 +226,10 @@ async fn a_refusal_leaves_the_others() {
             unique: true,
             sparse: true,
         };
-        store.define(SchemaChange::AddIndex(class_name("Post"), unique)).await.unwrap();
+        store
+            .define(SchemaChange::AddIndex(class_name("Post"), unique))
+            .await
+            .unwrap();
         let done = load(
             &*store,
             vec![
@@ -184,11 +243,16 @@ async fn a_refusal_leaves_the_others() {
                 put(post("h", 1, json!({"text": "x".repeat(17 << 20)})), Over::Nothing),
                 put(post("i", 1, json!({"slug": "y"})), Over::Nothing),
                 put(post("i", 2, json!({"slug": "x"})), Over::Older),
-                Load::Link(Link { key: "n".to_owned(), ..link("a", "u") }),
+                Load::Link(Link {
+                    key: "n".to_owned(),
+                    ..link("a", "u")
+                }),
             ],
         )
         .await;
-        let codes: Vec<i32> = [1, 2, 3, 4, 5, 6, 7, 9, 10].map(|place: usize| refused_with(&done[place])).into();
+        let codes: Vec<i32> = [1, 2, 3, 4, 5, 6, 7, 9, 10]
+            .map(|place: usize| refused_with(&done[place]))
+            .into();
         assert_eq!(codes, [137, 111, 105, 107, 123, 107, 116, 137, 111]);
         assert_eq!((&done[0], &done[8]), (&Loaded::Created, &Loaded::Created));
         let class = class_name("Post");
@@ -208,7 +272,15 @@ async fn links_are_put_and_listed() {
             Load::Link(link(owner, target))
         });
         let done = load(&*store, steps.into()).await;
-        assert_eq!(done, [Loaded::Created, Loaded::Created, Loaded::Created, Loaded::Unchanged]);
+        assert_eq!(
+            done,
+            [
+                Loaded::Created,
+                Loaded::Created,
+                Loaded::Created,
+                Loaded::Unchanged
+            ]
+        );
         let class = class_name("Post");
         let first = store.links(&class, "likes", None, 2).await.unwrap();
         assert_eq!(first, [link("a", "u1"), link("a", "u2")]);
@@ -222,7 +294,15 @@ async fn links_are_put_and_listed() {
             id: ObjectId::parse("a").unwrap(),
             guard: Filter::all(),
         };
-        let done = load(&*store, vec![remove, Load::Unlink(link("b", "u1")), Load::Unlink(link("b", "u1"))]).await;
+        let done = load(
+            &*store,
+            vec![
+                remove,
+                Load::Unlink(link("b", "u1")),
+                Load::Unlink(link("b", "u1")),
+            ],
+        )
+        .await;
         assert_eq!(done, [Loaded::Removed, Loaded::Removed, Loaded::Unchanged]);
         assert!(store.links(&class, "likes", None, 9).await.unwrap().is_empty());
     }
@@ -243,7 +323,11 @@ async fn notes_share_the_fate_of_their_batch() {
         failing.conclude = Box::new(|done| Err(CloudError::other(format!("{} steps", done.len()))));
         let error = store.load(failing).await.unwrap_err();
         assert_eq!(error.message, "2 steps");
-        let pointers = [pointer("Post", "a"), pointer("Post", "b"), pointer("Nowhere", "a")];
+        let pointers = [
+            pointer("Post", "a"),
+            pointer("Post", "b"),
+            pointer("Nowhere", "a"),
+        ];
         assert_eq!(store.exist(&pointers).await.unwrap(), [true, false, false]);
         let post: ClassName = class_name("Post");
         assert!(!store.schema().classes[&post].columns.contains_key("likes"));

@@ -35,9 +35,18 @@ fn write_export(folder: &Path, objects: u64) {
     let mut users = file("_User.0.jsonl");
     let mut posts = file("Post.0.jsonl");
     let mut likes = file("_Join:likes:Post.0.jsonl");
-    writeln!(posts, "#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}").unwrap();
+    writeln!(
+        posts,
+        "#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}"
+    )
+    .unwrap();
     for number in 0..objects {
-        let time = format!("2020-01-01T{:02}:{:02}:{:02}.000Z", number / 3600 % 24, number / 60 % 60, number % 60);
+        let time = format!(
+            "2020-01-01T{:02}:{:02}:{:02}.000Z",
+            number / 3600 % 24,
+            number / 60 % 60,
+            number % 60
+        );
         let times = format!("\"createdAt\":\"{time}\",\"updatedAt\":\"{time}\"");
         if number % 10 == 0 {
             writeln!(
@@ -56,7 +65,11 @@ fn write_export(folder: &Path, objects: u64) {
                 writeln!(posts, "{{\"objectId\":").unwrap();
             }
             if number % 5 == 1 {
-                writeln!(likes, r#"{{"owningId":"{number:024x}","relatedId":"{user:024x}"}}"#).unwrap();
+                writeln!(
+                    likes,
+                    r#"{{"owningId":"{number:024x}","relatedId":"{user:024x}"}}"#
+                )
+                .unwrap();
             }
         }
     }
@@ -66,7 +79,10 @@ fn write_export(folder: &Path, objects: u64) {
 async fn progress_of(data: &Path) -> Option<(String, u64)> {
     let store = SqliteStore::open_read_only(data, Environment::system()).ok()?;
     let state: Value = serde_json::from_str(&store.note("import").await.ok()??).ok()?;
-    Some((state["stage"].as_str()?.to_owned(), state["file"][1]["offset"].as_u64()?))
+    Some((
+        state["stage"].as_str()?.to_owned(),
+        state["file"][1]["offset"].as_u64()?,
+    ))
 }
 
 /// Killed again and again, and begun again, an import ends where one ends that nobody touched: the same data, the same
@@ -81,18 +97,31 @@ async fn a_killed_import_goes_on() {
         let words = ["import", text(&source), "--json", "--log", "warn"];
         let mut words: Vec<String> = words.map(str::to_owned).into();
         words.extend(["--data".to_owned(), text(&root.join(name)).to_owned()]);
-        words.extend(["--report".to_owned(), text(&root.join(format!("{name}.report"))).to_owned()]);
+        words.extend([
+            "--report".to_owned(),
+            text(&root.join(format!("{name}.report"))).to_owned(),
+        ]);
         words
     };
     let words = arguments("whole");
     let whole = run(&words.iter().map(String::as_str).collect::<Vec<_>>());
-    assert_eq!(whole.status.code(), Some(1), "broken lines make it 1: {}", stderr(&whole));
+    assert_eq!(
+        whole.status.code(),
+        Some(1),
+        "broken lines make it 1: {}",
+        stderr(&whole)
+    );
 
     let data = root.join("killed");
     let mut kills = 0;
     let mut seen = None;
     let killed = loop {
-        let mut child = program().args(arguments("killed")).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = program()
+            .args(arguments("killed"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         // As soon as it has come further than the one before.
         let outcome = poll("the import to go on", async || {
             if child.try_wait().unwrap().is_some() {
@@ -126,7 +155,14 @@ async fn a_killed_import_goes_on() {
     assert_eq!(report("killed"), report("whole"));
     for name in ["whole", "killed"] {
         let target = root.join(format!("{name}.tar.gz"));
-        let out = run(&["export", text(&target), "--data", text(&root.join(name)), "--log", "warn"]);
+        let out = run(&[
+            "export",
+            text(&target),
+            "--data",
+            text(&root.join(name)),
+            "--log",
+            "warn",
+        ]);
         assert!(out.status.success(), "{}", stderr(&out));
     }
     let bytes = |name: &str| std::fs::read(root.join(format!("{name}.tar.gz"))).unwrap();
@@ -154,10 +190,27 @@ async fn imported_users_log_in() {
     assert!(stdout(&out).contains("_User"), "{}", stdout(&out));
 
     let server = Server::start(&data).await;
-    let me = server.ask("GET", "/1.1/users/me", As::User("qmdj8pdidnmyzp0c7yqil91oc"), &json!({})).await;
-    assert_eq!((&me["username"], me.get("password"), me.get("salt")), (&json!("ann"), None, None));
+    let me = server
+        .ask(
+            "GET",
+            "/1.1/users/me",
+            As::User("qmdj8pdidnmyzp0c7yqil91oc"),
+            &json!({}),
+        )
+        .await;
+    assert_eq!(
+        (&me["username"], me.get("password"), me.get("salt")),
+        (&json!("ann"), None, None)
+    );
     let login = async |name: &str, password: &str| {
-        server.send("POST", "/1.1/login", As::Client, &json!({"username": name, "password": password})).await
+        server
+            .send(
+                "POST",
+                "/1.1/login",
+                As::Client,
+                &json!({"username": name, "password": password}),
+            )
+            .await
     };
     assert_eq!(login("ann", "wrong").await.0, 400);
     for (name, password) in [("ann", "password"), ("bob", "U*U")] {
@@ -168,19 +221,42 @@ async fn imported_users_log_in() {
     }
     let third = json!({"authData": {"weixin": {"openid": "o-ann", "access_token": "y"}}});
     let (status, answer) = server.send("POST", "/1.1/users", As::Client, &third).await;
-    assert_eq!((status, &answer["objectId"]), (200, &json!("5c710c95c05a807a4d9d7179")));
+    assert_eq!(
+        (status, &answer["objectId"]),
+        (200, &json!("5c710c95c05a807a4d9d7179"))
+    );
     assert!(server.stop().await.success());
 
     // The hashes are Argon2id's now, and an export shows it.
     let target = folder.path().join("out");
-    let out = run(&["export", text(&target), "--data", text(&data), "--class", "_User", "--log", "warn"]);
+    let out = run(&[
+        "export",
+        text(&target),
+        "--data",
+        text(&data),
+        "--class",
+        "_User",
+        "--log",
+        "warn",
+    ]);
     assert!(out.status.success(), "{}", stderr(&out));
     let exported = std::fs::read_to_string(target.join("_User.0.jsonl")).unwrap();
     assert_eq!(exported.matches("$argon2id$").count(), 2, "{exported}");
-    assert!(!exported.contains(SALT) && !exported.contains("$2a$"), "{exported}");
+    assert!(
+        !exported.contains(SALT) && !exported.contains("$2a$"),
+        "{exported}"
+    );
 
     // Brought in again, the old file does not undo it.
-    let out = run(&["import", text(&source), "--data", text(&data), "--log", "warn", "--json"]);
+    let out = run(&[
+        "import",
+        text(&source),
+        "--data",
+        text(&data),
+        "--log",
+        "warn",
+        "--json",
+    ]);
     assert!(out.status.success(), "{}", stderr(&out));
     let server = Server::start(&data).await;
     let again = json!({"username": "ann", "password": "password"});
@@ -193,7 +269,11 @@ async fn the_old_id_and_keys_go_on() {
     let folder = tempfile::tempdir().unwrap();
     let (source, data) = (folder.path().join("Post.jsonl"), folder.path().join("data"));
     std::fs::write(&source, "{\"objectId\":\"p1\",\"n\":1}\n").unwrap();
-    assert!(run(&["import", text(&source), "--data", text(&data), "--log", "warn"]).status.success());
+    assert!(
+        run(&["import", text(&source), "--data", text(&data), "--log", "warn"])
+            .status
+            .success()
+    );
     let child = crate::support::program::serve(&data)
         .env("LEANCLOUD_APP_ID", "oldAppId-gzGzoHsz")
         .env("LEANCLOUD_APP_KEY", "oldAppKey")
@@ -226,7 +306,16 @@ async fn the_command_says_what_is_wrong() {
     std::fs::create_dir(&source).unwrap();
     let report = folder.path().join("report.jsonl");
     let words = |more: &'static [&'static str]| {
-        let mut words = vec!["import", text(&source), "--data", text(&data), "--report", text(&report), "--log", "warn"];
+        let mut words = vec![
+            "import",
+            text(&source),
+            "--data",
+            text(&data),
+            "--report",
+            text(&report),
+            "--log",
+            "warn",
+        ];
         words.extend(more);
         run(&words)
     };
@@ -236,7 +325,14 @@ async fn the_command_says_what_is_wrong() {
     assert_eq!(trial.status.code(), Some(1));
     assert!(stdout(&trial).contains("This was a trial"), "{}", stdout(&trial));
     assert!(report.exists());
-    let out = run(&["export", text(&folder.path().join("out")), "--data", text(&data), "--log", "warn"]);
+    let out = run(&[
+        "export",
+        text(&folder.path().join("out")),
+        "--data",
+        text(&data),
+        "--log",
+        "warn",
+    ]);
     assert!(refusal(&out).contains("there is no paylog database"));
 
     let absent = run(&["import", "no-such-folder", "--data", text(&data), "--log", "warn"]);
@@ -253,7 +349,10 @@ async fn the_command_says_what_is_wrong() {
     let out = words(&["--json"]);
     assert!(out.status.success(), "{}", stderr(&out));
     let summary: Value = serde_json::from_str(&stdout(&out)).unwrap();
-    assert_eq!((&summary["leftOut"], &summary["report"]), (&json!(0), &Value::Null));
+    assert_eq!(
+        (&summary["leftOut"], &summary["report"]),
+        (&json!(0), &Value::Null)
+    );
     assert!(!report.exists());
     std::fs::remove_file(source.join("Post.jsonl")).unwrap();
     assert!(refusal(&words(&[])).contains("nothing to import"));

@@ -18,7 +18,10 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
         .unwrap()
         .map(|entry| {
             let path = entry.unwrap().path();
-            (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read_to_string(path).unwrap())
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read_to_string(path).unwrap(),
+            )
         })
         .collect()
 }
@@ -39,8 +42,14 @@ async fn rich() -> Place {
         "{\"objectId\":\"u1\",\"username\":\"ann\",\"password\":\"h\",\"salt\":\"s\",\"sessionToken\":\"t\",\"authData\":{\"weixin\":{\"openid\":\"o\"}},\"createdAt\":\"2020-01-01T00:00:00.000Z\"}\n\
          {\"objectId\":\"u2\",\"username\":\"bob\",\"createdAt\":\"2021-01-01T00:00:00.000Z\"}\n",
     );
-    place.file("_Role.jsonl", "{\"objectId\":\"r1\",\"name\":\"Admin\",\"ACL\":{\"*\":{\"read\":true}}}\n");
-    place.file("_Join:users:_Role.jsonl", "{\"owningId\":\"r1\",\"relatedId\":\"u2\"}\n{\"owningId\":\"r1\",\"relatedId\":\"u1\"}\n");
+    place.file(
+        "_Role.jsonl",
+        "{\"objectId\":\"r1\",\"name\":\"Admin\",\"ACL\":{\"*\":{\"read\":true}}}\n",
+    );
+    place.file(
+        "_Join:users:_Role.jsonl",
+        "{\"owningId\":\"r1\",\"relatedId\":\"u2\"}\n{\"owningId\":\"r1\",\"relatedId\":\"u1\"}\n",
+    );
     place.file(
         "Post.jsonl",
         "{\"z\":1.0,\"a\":1e300,\"objectId\":\"p2\",\"big\":9007199254740993,\"nothing\":null,\"text\":\"\\u0007\\u2028é\"}\n\
@@ -82,13 +91,29 @@ async fn export_import_export_is_the_same_bytes() {
     let first = files(&root.join("first"));
     assert_eq!(
         first.keys().collect::<Vec<_>>(),
-        ["Post.0.jsonl", "_Join:roles:_Role.0.jsonl", "_Join:users:_Role.0.jsonl", "_Role.0.jsonl", "_User.0.jsonl", "paylog-schema.json"]
+        [
+            "Post.0.jsonl",
+            "_Join:roles:_Role.0.jsonl",
+            "_Join:users:_Role.0.jsonl",
+            "_Role.0.jsonl",
+            "_User.0.jsonl",
+            "paylog-schema.json"
+        ]
     );
     assert_eq!(
-        first["_Join:users:_Role.0.jsonl"].lines().skip(1).collect::<Vec<_>>(),
-        [r#"{"owningId":"r1","relatedId":"u1"}"#, r#"{"owningId":"r1","relatedId":"u2"}"#]
+        first["_Join:users:_Role.0.jsonl"]
+            .lines()
+            .skip(1)
+            .collect::<Vec<_>>(),
+        [
+            r#"{"owningId":"r1","relatedId":"u1"}"#,
+            r#"{"owningId":"r1","relatedId":"u2"}"#
+        ]
     );
-    assert!(first["_User.0.jsonl"].starts_with("#filetype:JSON-streaming {\"type\":\"Class\",\"class\":\"_User\"}\n"));
+    assert!(
+        first["_User.0.jsonl"]
+            .starts_with("#filetype:JSON-streaming {\"type\":\"Class\",\"class\":\"_User\"}\n")
+    );
     assert!(first["_User.0.jsonl"].contains(r#""password":"h","salt":"s","sessionToken":"t""#));
 
     let other = SqliteStore::open(&root.join("other"), Environment::system()).unwrap();
@@ -126,7 +151,10 @@ async fn one_class_and_since_a_date() {
     let exported = export(&place.store, &options, |_| {}).await.unwrap();
     assert_eq!((exported.classes[&class_name("_User")], exported.links), (1, 0));
     let files = files(&root.join("users"));
-    assert_eq!(files.keys().collect::<Vec<_>>(), ["_User.0.jsonl", "paylog-schema.json"]);
+    assert_eq!(
+        files.keys().collect::<Vec<_>>(),
+        ["_User.0.jsonl", "paylog-schema.json"]
+    );
     assert!(files["_User.0.jsonl"].contains("bob") && !files["_User.0.jsonl"].contains("ann"));
     let unknown = ExportOptions {
         target: root.join("x"),

@@ -1,8 +1,7 @@
-//! The definition of a class, as the master key writes and reads it.
+//! The definition of a class, as the master key writes and reads it over `/schemas`.
 
 use serde_json::{Map, json};
 
-use super::{EVERYWHERE, malformed};
 use crate::model::value::normalize;
 use crate::model::{
     Acl, Class, ClassName, ClassPermissions, CloudError, Column, ColumnType, ErrorCode, Index, KeyPath,
@@ -15,9 +14,17 @@ const INDEX_KEYS_MAX: usize = 8;
 /// Indexes of one class: each is work for every write.
 const INDEXES_MAX: usize = 64;
 
+/// The columns that every class has, with their types.
+pub const EVERYWHERE: [(&str, &str); 4] = [
+    ("objectId", "String"),
+    ("createdAt", "Date"),
+    ("updatedAt", "Date"),
+    ("ACL", "ACL"),
+];
+
 /// What a definition says; what it does not say is left as it is.
 #[derive(Debug, Default)]
-pub(super) struct Definition {
+pub struct Definition {
     columns: Vec<(String, Column)>,
     permissions: Option<ClassPermissions>,
     indexes: Vec<Index>,
@@ -30,7 +37,7 @@ impl Definition {
     ///
     /// # Errors
     /// 105, 107, 111, 123; code 1 for too many columns or indexes.
-    pub(super) fn parse(body: &Map<String, Value>, class: &Class) -> Result<Self, CloudError> {
+    pub fn parse(body: &Map<String, Value>, class: &Class) -> Result<Self, CloudError> {
         let mut definition = Self::default();
         for (name, value) in body {
             match name.as_str() {
@@ -53,7 +60,7 @@ impl Definition {
     }
 
     /// Puts what it says into a class that is not there yet.
-    pub(super) fn apply(self, class: &mut Class) {
+    pub fn apply(self, class: &mut Class) {
         class.columns.extend(self.columns);
         if let Some(permissions) = self.permissions {
             class.permissions = permissions;
@@ -69,7 +76,8 @@ impl Definition {
     }
 
     /// What it says, one change at a time, columns before the indexes on them.
-    pub(super) fn into_changes(self, name: &ClassName) -> Vec<SchemaChange> {
+    #[must_use]
+    pub fn into_changes(self, name: &ClassName) -> Vec<SchemaChange> {
         let mut changes: Vec<SchemaChange> = self
             .columns
             .into_iter()
@@ -291,7 +299,8 @@ fn parse_index(value: &Value) -> Result<Index, CloudError> {
 }
 
 /// All of a class.
-pub(super) fn show(class: &Class) -> Map<String, Value> {
+#[must_use]
+pub fn show(class: &Class) -> Map<String, Value> {
     let columns: Map<String, Value> = class
         .columns
         .iter()
@@ -323,7 +332,8 @@ pub(super) fn show(class: &Class) -> Map<String, Value> {
 }
 
 /// A column: its type, and the attributes that are not as usual.
-pub(super) fn show_column(column: &Column) -> Value {
+#[must_use]
+pub fn show_column(column: &Column) -> Value {
     let mut shown = match serde_json::to_value(&column.column_type) {
         Ok(Value::Object(shown)) => shown,
         _ => Map::new(),
@@ -353,4 +363,8 @@ fn show_permission(permission: &Permission) -> Value {
             json!({"users": users, "roles": roles})
         }
     }
+}
+
+fn malformed(text: String) -> CloudError {
+    CloudError::new(ErrorCode::INVALID_JSON, text)
 }

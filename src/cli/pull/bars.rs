@@ -1,0 +1,110 @@
+//! How far a pull is: a bar on a terminal, lines elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::terminal;
+use crate::environment::Environment;
+use crate::migration::pull::{Event, Observer};
+
+/// How often a line says how far a class is, where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows it.
+#[derive(Debug)]
+pub(crate) struct Bars {
+    environment: Environment,
+    on_terminal: bool,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    bar: Option<ProgressBar>,
+    rows: u64,
+    total: Option<u64>,
+    last_line: Duration,
+}
+
+impl Bars {
+    pub(crate) fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            on_terminal: std::io::stderr().is_terminal(),
+            shown: Mutex::default(),
+        }
+    }
+}
+
+impl Shown {
+    fn line(&self, class: &str) -> String {
+        match self.total {
+            Some(total) => format!("{class}: {} of {total} objects", self.rows),
+            None => format!("{class}: {} objects", self.rows),
+        }
+    }
+}
+
+impl Observer for Bars {
+    fn told(&self, event: Event<'_>) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        let say = |shown: &Shown, line: String| match &shown.bar {
+            Some(bar) => bar.suspend(|| terminal::warn(line)),
+            None => terminal::warn(line),
+        };
+        match event {
+            Event::Begun { class, total } => {
+                *shown = Shown {
+                    total,
+                    last_line: self.environment.elapsed(),
+                    ..Shown::default()
+                };
+                if self.on_terminal {
+                    shown.bar = Some(bar(class.as_str(), total));
+                }
+            }
+            Event::Read { class, rows } => {
+                shown.rows += rows as u64;
+                if let Some(bar) = &shown.bar {
+                    bar.set_position(shown.rows);
+                } else {
+                    let now = self.environment.elapsed();
+                    if now.saturating_sub(shown.last_line) >= LINE_EVERY {
+                        shown.last_line = now;
+                        terminal::warn(shown.line(class.as_str()));
+                    }
+                }
+            }
+            Event::Ended { class } => {
+                if let Some(bar) = shown.bar.take() {
+                    bar.finish_and_clear();
+                }
+                if shown.rows > 0 {
+                    terminal::warn(shown.line(class.as_str()));
+                }
+            }
+            Event::Refused { class, id, reason } => {
+                say(&shown, format!("{class} {id}: not loaded: {reason}"));
+            }
+            Event::Notice(text) => say(&shown, text.to_owned()),
+        }
+    }
+}
+
+fn bar(class: &str, total: Option<u64>) -> ProgressBar {
+    let (bar, template) = match total {
+        Some(total) => (
+            ProgressBar::new(total),
+            "{msg:>20} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}",
+        ),
+        None => (ProgressBar::new_spinner(), "{msg:>20} {human_pos} {per_sec}"),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(class.to_owned());
+    bar
+}

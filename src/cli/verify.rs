@@ -1,0 +1,65 @@
+//! `paylog verify`: the proof that an app has moved whole, at any time.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use crate::cli::arguments::VerifyArguments;
+use crate::cli::pull::{self, Bars};
+use crate::cli::terminal;
+use crate::config::home::DEFAULT_DATA;
+use crate::environment::Environment;
+use crate::migration::proof::{Proof, Prover};
+use crate::migration::pull::Following;
+use crate::payment::PaymentConfig;
+use crate::storage::SqliteStore;
+use crate::store::load::Loader;
+
+/// Runs the command, and answers whether nothing is wrong. Reads only, also beside a running server.
+pub(crate) async fn run(
+    given: &VerifyArguments,
+    config: &PaymentConfig,
+    environment: &Environment,
+) -> Result<bool> {
+    let data = given.home.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
+    let store: Arc<dyn Loader> = Arc::new(SqliteStore::open_read_only(&data, environment.clone())?);
+    let bars = Arc::new(Bars::new(environment.clone()));
+    let mut prover = Prover::new(Arc::clone(&store), config.rules()).with_observer(bars);
+    if let Some(server) = &given.against {
+        let access = &given.access;
+        let wanted = pull::following(server, access)?;
+        if let Some(following) = Following::read(&*store).await? {
+            if following.app_id != wanted.app_id {
+                bail!(
+                    "this folder follows the app {} of {}, and not {}",
+                    following.app_id,
+                    following.server,
+                    wanted.app_id
+                );
+            }
+            if following.moved {
+                prover = prover.after_move(following.moved_at());
+            }
+        }
+        prover = prover.against(
+            pull::source(server, access, environment)?,
+            pull::left_out(access)?,
+        );
+        if access.skip_relations {
+            prover = prover.without_relations();
+        }
+    }
+    let proof = prover.prove().await?;
+    print(&proof, given.json)?;
+    Ok(proof.clean)
+}
+
+/// Prints a proof.
+pub(crate) fn print(proof: &Proof, json: bool) -> Result<()> {
+    if json {
+        terminal::say_json(proof)
+    } else {
+        terminal::say(proof.describe());
+        Ok(())
+    }
+}
