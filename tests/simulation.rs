@@ -148,32 +148,6 @@ fn whatever_goes_wrong() {
 }
 
 #[test]
-#[ignore = "SURVEY"]
-fn survey() {
-    let (from, to) = (number("FROM").unwrap_or(0), number("TO").unwrap_or(SEEDS));
-    let next = AtomicU64::new(from);
-    std::thread::scope(|scope| {
-        for _ in 0..THREADS {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to {
-                        return;
-                    }
-                    let begun = std::time::Instant::now();
-                    let outcome = run(Setting::of(seed));
-                    println!(
-                        "seed {seed} {} ms: {}",
-                        begun.elapsed().as_millis(),
-                        outcome.violation.as_deref().unwrap_or("ok")
-                    );
-                }
-            });
-        }
-    });
-}
-
-#[test]
 fn a_seed_decides_everything() {
     for seed in 0..40 {
         let (first, second) = (run(Setting::of(seed)), run(Setting::of(seed)));

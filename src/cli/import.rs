@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: &ImportArguments, home: &Home, environment: &
     };
     let mut shown = Shown::new(environment.clone());
     let done = import(Arc::new(store.clone()), environment, options, |progress| {
-        shown.update(progress)
+        shown.update(progress);
     })
     .await;
     shown.bar.finish_and_clear();

@@ -67,7 +67,8 @@ impl Town {
                 .iter()
                 .rev()
                 .take(payees)
-                .map(|user| (user.clone(), i64::try_from(chance.between(1, 10)).unwrap()))
+                .map(|user| (user.clone(), chance.below(price.unsigned_abs() / 3)))
+                .map(|(user, share)| (user, 1 + i64::try_from(share).unwrap()))
                 .collect();
             let shown: Vec<Value> = payees
                 .iter()
@@ -95,6 +96,21 @@ impl Town {
 
     /// Every errand of the plan, from its beginning to its end.
     pub(crate) async fn live(self: &Arc<Self>, plan: &Plan, chance: &Chance) {
+        for (n, user) in self.users.iter().enumerate() {
+            let is_payee = self
+                .products
+                .iter()
+                .flat_map(|product| &product.payees)
+                .any(|(payee, _)| payee == user);
+            if chance.happens(if is_payee { 200 } else { 700 }) {
+                let call = Call::Adjust {
+                    user: user.clone(),
+                    amount: i64::try_from(chance.between(50, 500)).unwrap(),
+                    key: format!("start{n}"),
+                };
+                let _ = self.ask(chance, &call).await;
+            }
+        }
         let mut ends = Vec::new();
         for n in 0..plan.errands {
             let (town, chance) = (Arc::clone(self), chance.fork(100 + n));
@@ -321,7 +337,7 @@ impl Errand {
         let quantity = i64::try_from(self.chance.between(1, 2)).unwrap();
         let call = Call::Order {
             user: self.user.clone(),
-            product: product.id,
+            product: product.id.clone(),
             quantity,
             key: format!("o{}", self.n),
         };
@@ -345,8 +361,24 @@ impl Errand {
             self.pause().await;
         }
         if self.chance.happens(500) {
+            if self.chance.happens(600)
+                && let Some((payee, share)) = product.payees.last()
+            {
+                self.spend(payee, share * quantity).await;
+            }
             self.give_back(&order.order).await;
         }
+    }
+
+    /// A payee does not keep what was paid: a refund may find nothing.
+    async fn spend(&self, payee: &ObjectId, amount: i64) {
+        let call = Call::Transfer {
+            user: payee.clone(),
+            to: self.anybody(),
+            amount,
+            key: format!("s{}", self.n),
+        };
+        let _ = self.insist(&call).await;
     }
 
     async fn give_up(&self, order: &ObjectId) {

@@ -104,6 +104,8 @@ impl Entry {
                     call.told()
                 ));
             }
+            // Somebody was told before what was certain then: of two who ask at once, the second may be told less.
+            Some((_, before)) if before.is_decided() && !told.is_decided() => {}
             Some((_, before)) if before.is_decided() || !told.is_decided() => {
                 if *before != lasting {
                     return Err(format!(

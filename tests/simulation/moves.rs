@@ -185,7 +185,9 @@ impl Moves {
         while !self.world.is_over() {
             match self.mover_does(step).await {
                 Some(Ok(())) | Some(Err(MoveError::Superseded(_))) => return,
-                Some(Err(MoveError::Unavailable { .. })) if !self.world.is_healed() => {}
+                // What a replica does not show yet is asked for again.
+                Some(Err(MoveError::Unavailable { .. } | MoveError::NotBegun)) if !self.world.is_healed() => {
+                }
                 Some(Err(error)) => {
                     self.world
                         .violated(format!("a mover gives up on {step:?}: {error}"));

@@ -128,10 +128,9 @@ impl Fleet {
         });
         let chance = self.chance.fork(number as u64);
         let environment = place.clocks.environment(chance.clone());
-        let home = place.home;
         let teller = Arc::clone(world);
         let mut payments = Payments::new(network, environment, world.config.clone())
-            .with_after_payment(move |receipt| tell(Arc::clone(&teller), home, receipt.log));
+            .with_after_payment(move |receipt| tell(Arc::clone(&teller), receipt.log));
         if self.has_policy {
             payments = payments.with_policy(Arc::new(Whims(Arc::clone(world))));
         }
@@ -215,7 +214,7 @@ impl Fleet {
 }
 
 /// `afterPayment` of the app: it may take long, or fail.
-async fn tell(world: Arc<World>, home: usize, log: paylog::model::ObjectId) -> Result<(), CloudError> {
+async fn tell(world: Arc<World>, log: paylog::model::ObjectId) -> Result<(), CloudError> {
     let faults = world.state().faults;
     if world.chance.happens(faults.slow) {
         world.environment.sleep(world.chance.millis(100, 20_000)).await;

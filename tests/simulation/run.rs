@@ -25,6 +25,9 @@ const POLLS_MAX: u64 = 400_000;
 /// How long recovery may take once nothing goes wrong any more: leases last a minute at most.
 const RECOVERY_TAKES: Duration = Duration::from_secs(10 * 60);
 
+/// Whoever is answered at all is answered within this time, and what is late without being very late has arrived.
+const ANSWERS_TAKE: Duration = Duration::from_secs(120);
+
 /// How a run came out.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -159,6 +162,8 @@ async fn life(
         world.heal();
     };
     futures_util::future::join(living, moving).await;
+    // What was read before all was well is still on its way to somebody.
+    world.environment.sleep(ANSWERS_TAKE).await;
     let home = at_rest(world, fleet, &moves).await;
     let late = std::mem::take(&mut world.state().at_the_end);
     for (home, request) in late {

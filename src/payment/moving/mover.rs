@@ -137,8 +137,9 @@ pub enum MoveError {
         /// Which log.
         log: ObjectId,
     },
-    /// There is no move to be finished or rolled back.
-    #[error("no move has begun: prepare it first")]
+    /// The old home shows no move to be finished or rolled back. A replica that is behind shows one that has just begun
+    /// later: call again before you believe it.
+    #[error("no move has begun, or the old home does not show it yet: prepare it first, or try again")]
     NotBegun,
     /// Somebody else has ended this attempt, or begun another one.
     #[error("attempt {} of the move is {} by now", .0.attempt.get(), .0.resolution.name())]
@@ -247,10 +248,23 @@ impl Mover {
             return Ok(Report::default());
         };
         let mut hands = Hands::new(self, Stage::Bringing);
-        self.bring(&mut hands, decision.attempt).await?;
-        self.check(&mut hands, decision.attempt).await?;
-        // Where this is lost, finishing takes longer.
-        let _ = hands.attempt_write(Home::Old, write).await?;
+        let done = async {
+            self.bring(&mut hands, decision.attempt).await?;
+            self.check(&mut hands, decision.attempt).await?;
+            loop {
+                match hands.attempt_write(Home::Old, write.clone()).await? {
+                    WriteOutcome::Applied(_) => return Ok(()),
+                    WriteOutcome::NotMatched => {
+                        if let Some(superseded) = hands.superseded(decision.attempt).await? {
+                            return Err(superseded);
+                        }
+                    }
+                    WriteOutcome::Rejected(_) | WriteOutcome::Unknown(_) => {}
+                }
+            }
+        };
+        let done = done.await;
+        self.give_way(done).await?;
         Ok(hands.report)
     }
 
@@ -267,25 +281,8 @@ impl Mover {
             prepared,
         } = self.standing().await?.ok_or(MoveError::NotBegun)?;
         let mut hands = Hands::new(self, Stage::Bringing);
-        if decision.resolution == Resolution::Open {
-            match prepared {
-                None => self.bring(&mut hands, decision.attempt).await?,
-                // Closed logs that were created since, too: somebody may have been told what they say.
-                Some(prepared) => {
-                    let margin = i64::try_from(MARGIN.as_millis()).unwrap_or(0);
-                    let since = date(prepared.plus_millis(margin.saturating_neg()));
-                    let since = Filter::all().gte("createdAt", since);
-                    let logs = &self.rules.log_class;
-                    hands.bring_all(logs, &since, decision.attempt).await?;
-                }
-            }
-            self.bring_open(&mut hands, decision.attempt).await?;
-            self.check(&mut hands, decision.attempt).await?;
-        }
-        let decided = self.decide(&target, decision, Resolution::Final).await?;
-        if decided.attempt != decision.attempt || decided.resolution != Resolution::Final {
-            return Err(MoveError::Superseded(decided));
-        }
+        let decided = self.bring_last(&mut hands, &target, decision, prepared).await;
+        let decided = self.give_way(decided).await?;
         loop {
             self.open(&mut hands, decided).await?;
             let before = hands.report.placed;
@@ -301,6 +298,46 @@ impl Mover {
         }
     }
 
+    /// What is missing at the new home is brought there, and the move is decided.
+    async fn bring_last(
+        &self,
+        hands: &mut Hands<'_>,
+        target: &Target,
+        decision: Decision,
+        prepared: Option<Timestamp>,
+    ) -> Result<Decision, MoveError> {
+        if decision.resolution == Resolution::Open {
+            match prepared {
+                None => self.bring(hands, decision.attempt).await?,
+                // Closed logs that were created since, too: somebody may have been told what they say.
+                Some(prepared) => {
+                    let margin = i64::try_from(MARGIN.as_millis()).unwrap_or(0);
+                    let since = date(prepared.plus_millis(margin.saturating_neg()));
+                    let since = Filter::all().gte("createdAt", since);
+                    let logs = &self.rules.log_class;
+                    hands.bring_all(logs, &since, decision.attempt).await?;
+                }
+            }
+            self.bring_open(hands, decision.attempt).await?;
+            self.check(hands, decision.attempt).await?;
+        }
+        let decided = self.decide(target, decision, Resolution::Final).await?;
+        if decided.attempt != decision.attempt || decided.resolution != Resolution::Final {
+            return Err(MoveError::Superseded(decided));
+        }
+        Ok(decided)
+    }
+
+    /// A mover that was slow gives back what it has fenced since others gave the move up.
+    async fn give_way<T>(&self, done: Result<T, MoveError>) -> Result<T, MoveError> {
+        if let Err(MoveError::Superseded(decided)) = &done
+            && decided.resolution == Resolution::RolledBack
+        {
+            self.give_back(*decided).await?;
+        }
+        done
+    }
+
     /// Gives the move up: the old home goes on. Called again it also gives back what a mover that was slow has fenced
     /// since. The copies at the new home stay fenced, and serve nobody; another attempt replaces them.
     ///
@@ -312,6 +349,11 @@ impl Mover {
         if decided.resolution != Resolution::RolledBack {
             return Err(MoveError::Superseded(decided));
         }
+        self.give_back(decided).await
+    }
+
+    /// Whatever this attempt, or one before it, has fenced at the old home is in use again.
+    async fn give_back(&self, decided: Decision) -> Result<Report, MoveError> {
         let mut hands = Hands::new(self, Stage::RollingBack);
         for class in self.classes() {
             let rules = &self.rules;
@@ -420,11 +462,9 @@ impl Mover {
             }
         }
         for id in &made {
+            let gone = self.old.write(Write::delete(&self.class, id, Filter::all()));
             // Whether it is there still does not matter.
-            let _ = self
-                .old
-                .write(Write::delete(&self.class, id, Filter::all()))
-                .await;
+            let _ = tokio::time::timeout(self.config.store_timeout, gone).await;
         }
         if made.len() > 1 {
             return Err(MoveError::NotUnique(self.class.clone()));

@@ -326,7 +326,7 @@ impl<'a> Hands<'a> {
     }
 
     /// What has become of the attempt, where it is no longer on.
-    async fn superseded(&self, attempt: Attempt) -> Result<Option<MoveError>, MoveError> {
+    pub(super) async fn superseded(&self, attempt: Attempt) -> Result<Option<MoveError>, MoveError> {
         let standing = self.mover.standing().await?;
         Ok(standing
             .map(|standing| standing.decision)
