@@ -403,11 +403,21 @@ async fn objects_classes_and_columns_are_bounded() {
         .await;
     assert_eq!(whole.error(), (400, 116));
 
-    let columns: serde_json::Map<_, _> = (0..300).map(|n| (format!("c{n}"), json!(n))).collect();
+    // As many columns as a class can have, and one more.
+    let columns = |count: usize| -> serde_json::Map<_, _> {
+        (0..count).map(|n| (format!("c{n}"), json!(n))).collect()
+    };
     let wide = server
-        .post(&client, "/classes/Wide", Value::Object(columns))
+        .post(&client, "/classes/Wide", Value::Object(columns(301)))
         .await;
     assert_eq!(wide.error(), (400, 105));
+    let id = server
+        .create(&client, "Wide", Value::Object(columns(300)))
+        .await;
+    let path = format!("/classes/Wide/{id}");
+    let further = server.put(&client, &path, json!({"further": 1})).await;
+    assert_eq!(further.error(), (400, 105));
+    assert_eq!(server.put(&client, &path, json!({"c299": 1})).await.status, 200);
 
     let there = server.database.schema().classes.len();
     for n in there..500 {
