@@ -49,14 +49,12 @@ pub enum Progress {
     Undecided(Option<Payment>),
 }
 
-/// A payment's progress, and the documents whose marks should be pruned.
+/// A payment's progress.
 #[derive(Debug)]
 #[must_use]
 pub struct Ran {
     /// Where it got to.
     pub progress: Progress,
-    /// Documents with more marks than the threshold.
-    pub crowded: Vec<Target>,
     /// The last error of the store, or that it did not answer; for operators.
     pub trouble: Option<String>,
 }
@@ -124,7 +122,8 @@ impl Driver {
         }
     }
 
-    /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`].
+    /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`]. Tells `crowded`
+    /// of each document that is seen with more marks than the threshold, as soon as it is seen.
     ///
     /// **Idempotency**: dropping the future at any point, or running the same payment again, is safe.
     ///
@@ -135,10 +134,10 @@ impl Driver {
         mut payment: Payment,
         mut known: Known,
         deadline: Duration,
+        crowded: &(dyn Fn(Target) + Send + Sync),
     ) -> Result<Ran, ProtocolError> {
         let mut input = Input::Begin;
         let mut restarts = 0;
-        let mut crowded = Vec::new();
         let trouble = Trouble::default();
         let progress = loop {
             let stepped = step(payment, input)?;
@@ -162,11 +161,10 @@ impl Driver {
                 Some(answer) => input = answer,
                 None => break Progress::Undecided(Some(payment)),
             }
-            self.note_crowded(&input, &payment, &mut crowded);
+            self.note_crowded(&input, &payment, crowded);
         };
         Ok(Ran {
             progress,
-            crowded,
             trouble: trouble.into_text(),
         })
     }
@@ -398,23 +396,20 @@ impl Driver {
     }
 
     /// The answers to the writes show how many marks the documents hold.
-    fn note_crowded(&self, input: &Input, payment: &Payment, crowded: &mut Vec<Target>) {
-        let mut note = |document: &Document| {
+    fn note_crowded(&self, input: &Input, payment: &Payment, crowded: &(dyn Fn(Target) + Send + Sync)) {
+        let note = |document: &Document| {
             let crowd = mark::list(document).is_ok_and(|marks| marks.len() > self.threshold);
             let Some(id) = document.object_id().filter(|_| crowd) else {
                 return;
             };
             let targets = payment.targets().unwrap_or_default();
-            crowded.extend(
-                targets
-                    .into_iter()
-                    .filter(|target| target.id == id)
-                    .filter(|target| !crowded.contains(target))
-                    .collect::<Vec<_>>(),
-            );
+            targets
+                .into_iter()
+                .filter(|target| target.id == id)
+                .for_each(crowded);
         };
         match input {
-            Input::Documents(documents) => documents.iter().flatten().for_each(&mut note),
+            Input::Documents(documents) => documents.iter().flatten().for_each(note),
             Input::Outcomes(outcomes) => {
                 for outcome in outcomes {
                     if let Outcome::Applied(document) = outcome {

@@ -29,13 +29,13 @@ use tokio::sync::mpsc;
 
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, ErrorCode, ObjectId};
-use crate::payment::driver::{Driver, Known, Progress};
+use crate::payment::driver::{Driver, Known, Progress, Ran};
 use crate::payment::leg::Target;
 use crate::payment::log::{Intent, Log};
 use crate::payment::machine::{Draft, End, Payment};
 use crate::payment::policy::{AllowAll, PaymentPolicy, Proposal};
 use crate::payment::recovery::Worker;
-use crate::payment::{PaymentConfig, Refusal, Rules};
+use crate::payment::{PaymentConfig, ProtocolError, Refusal, Rules};
 use crate::store::Store;
 
 pub use background::Recovered;
@@ -239,12 +239,9 @@ impl Payments {
             known.clear();
         }
         let ran = self
-            .0
-            .driver
             .run(payment, known, deadline)
             .await
             .map_err(|error| CloudError::other(error.to_string()).with_status(500))?;
-        self.0.crowded.note(ran.crowded);
         match ran.progress {
             Progress::Settled(payment) => {
                 let log = payment.log().cloned().ok_or_else(undecided)?;
@@ -262,6 +259,12 @@ impl Payments {
                 Some(_) | None => Err(undecided()),
             },
         }
+    }
+
+    /// Runs a payment, and keeps in mind which documents have too many marks.
+    async fn run(&self, payment: Payment, known: Known, deadline: Duration) -> Result<Ran, ProtocolError> {
+        let crowded = |target| self.0.crowded.note(target);
+        self.0.driver.run(payment, known, deadline, &crowded).await
     }
 
     async fn ended(&self, payment: &Payment, end: End) -> Result<Done, CloudError> {
@@ -285,7 +288,7 @@ impl Payments {
                     .await;
                 Err(why.to_cloud_error())
             }
-            End::Moved(what) => Err(crate::payment::ProtocolError::Moved(what).to_cloud_error()),
+            End::Moved(what) => Err(ProtocolError::Moved(what).to_cloud_error()),
         }
     }
 

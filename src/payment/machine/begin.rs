@@ -143,7 +143,7 @@ impl Payment {
                 self.adopt_created(state, &answer)?;
                 self.carry_on()
             }
-            Outcome::Rejected(ErrorCode::DUPLICATE_VALUE) => Ok(Next::Ask(self.find())),
+            Outcome::Rejected(ErrorCode::DUPLICATE_VALUE) => Ok(Next::Ask(self.find(false))),
             Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => self.again(Restart::NoAnswer),
         }
     }
@@ -173,7 +173,7 @@ impl Payment {
     pub(super) fn declined(&mut self, refusal: Refusal, outcome: Outcome) -> Result<Next, ProtocolError> {
         match outcome {
             Outcome::Applied(answer) => self.adopt_declined(refusal, &answer),
-            Outcome::Rejected(ErrorCode::DUPLICATE_VALUE) => Ok(Next::Ask(self.find())),
+            Outcome::Rejected(ErrorCode::DUPLICATE_VALUE) => Ok(Next::Ask(self.find(true))),
             Outcome::NotMatched | Outcome::Rejected(_) | Outcome::Unknown => self.again(Restart::NoAnswer),
         }
     }
@@ -209,15 +209,17 @@ impl Payment {
                 let answer = answers.into_iter().next().unwrap_or_default();
                 self.adopt_declined(refusal, &answer)
             }
-            Commit::Refused(0, Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)) => Ok(Next::Ask(self.find())),
+            Commit::Refused(0, Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)) => {
+                Ok(Next::Ask(self.find(true)))
+            }
             Commit::Refused(_, Outcome::NotMatched) => self.again(Restart::EpochMoved),
             Commit::Refused(_, Outcome::Applied(_) | Outcome::Rejected(_) | Outcome::Unknown)
             | Commit::Unknown => self.again(Restart::NoAnswer),
         }
     }
 
-    /// Which log holds one of our unique keys.
-    fn find(&mut self) -> Effect {
+    /// Which log holds one of our unique keys; the one of a refusal, where that is `declined`.
+    fn find(&mut self, declined: bool) -> Effect {
         let intent = self.intent();
         let mut keys = vec![Filter::all().eq("key", intent.key.as_str())];
         if let Some(key) = &intent.request_key {
@@ -231,11 +233,11 @@ impl Payment {
         } else {
             Filter::all().and_any(keys)
         };
-        self.phase = Phase::Finding;
+        self.phase = Phase::Finding { declined };
         Effect::Find(self.rules.log_class.clone(), filter)
     }
 
-    pub(super) fn found(&mut self, documents: &[Document]) -> Result<Next, ProtocolError> {
+    pub(super) fn found(&mut self, declined: bool, documents: &[Document]) -> Result<Next, ProtocolError> {
         let logs = documents
             .iter()
             .map(|document| Log::from_document(document, &self.rules))
@@ -243,14 +245,23 @@ impl Payment {
         let intent = self.intent();
         // Our own request comes first: it may hold an earlier attempt while the key is somebody else's.
         let ours = |log: &&Log| intent.request_key.is_some() && log.intent.request_key == intent.request_key;
+        // A refusal was kept out by a log under its own key, which need not be the key of the payment. A read that shows
+        // another log alone is older than that.
+        let kept_out = |log: &&Log| {
+            !declined
+                || ours(log)
+                || intent.refusal_key() == Some(log.intent.key.as_str())
+                || intent.number.is_some() && log.intent.number == intent.number
+        };
         let found = logs
             .iter()
             .find(ours)
             .or_else(|| logs.iter().find(|log| log.intent.key == intent.key))
-            .or_else(|| logs.first());
+            .or_else(|| logs.first())
+            .filter(kept_out);
         let Some(log) = found.cloned() else {
             // A log that a read does not show yet is read again, never taken for absent.
-            let find = self.find();
+            let find = self.find(declined);
             return Ok(Next::Again(Restart::NotSeenYet, find));
         };
         let repeats = intent.repeats(&log.intent);
@@ -392,7 +403,9 @@ impl Payment {
         let part = self.parts()?.get(index).copied();
         let confirmation = matches!(self.subject, Subject::Confirmation(..));
         match (part, outcome) {
-            (Some(Part::Log), Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)) => Ok(Next::Ask(self.find())),
+            (Some(Part::Log), Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)) => {
+                Ok(Next::Ask(self.find(false)))
+            }
             (Some(Part::Log), Outcome::NotMatched) if confirmation => {
                 let target = self.log_target()?;
                 Ok(self.ask_reason(target, Phase::LookingAtConfirmed))

@@ -74,6 +74,26 @@ fn a_refused_end_does_not_take_the_key_of_the_end() {
 }
 
 #[test]
+fn a_refusal_that_stands_is_not_overlooked_for_the_end() {
+    let refused = Draft::refused(
+        capture(Some("u:settle:k")).intent,
+        Refusal::new(ErrorCode::AMOUNT_EXCEEDS_REST, "More than what is held: 1."),
+    );
+    let begin = || {
+        Script::fresh(Manner::Stepwise, refused.clone())
+            .asks(r#"create Log 5 "failed""#)
+            .outcomes(vec![Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)])
+    };
+    // The hold has ended under another key. That is not what kept our refusal out: the read is older than it.
+    let ended = stored(&capture(Some("u:settle:other")), LogState::Closed);
+    begin()
+        .feed(Input::Found(vec![ended.clone()]))
+        .asks(r#"NotSeenYet: find Log {"$or":[{"key":"settle:H"},{"requestKey":"u:settle:k"}]}"#);
+    let stands = stored(&capture(Some("u:settle:k")), LogState::Closed);
+    begin().feed(Input::Found(vec![ended, stands])).asks("Closed");
+}
+
+#[test]
 fn a_hold_says_when_it_expires() {
     for manner in [Manner::Stepwise, Manner::AtOnce] {
         let hold = Draft {

@@ -38,14 +38,9 @@ struct Queue {
 }
 
 impl Crowded {
-    /// Keeps these in mind until they are pruned.
-    pub(in crate::payment::service) fn note(&self, targets: Vec<Target>) {
-        if !targets.is_empty() {
-            let mut known = lock(&self.0);
-            targets.into_iter().for_each(|target| {
-                known.entry(target).or_default();
-            });
-        }
+    /// Keeps it in mind until it is pruned.
+    pub(in crate::payment::service) fn note(&self, target: Target) {
+        lock(&self.0).entry(target).or_default();
     }
 
     fn all(&self) -> Vec<(Target, Arc<Queue>)> {

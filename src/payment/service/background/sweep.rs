@@ -187,14 +187,13 @@ impl Payments {
 
     /// Brings a payment that was begun before to its end, as far as that is possible now.
     pub(in crate::payment::service) async fn take_up(&self, payment: Payment, deadline: Duration) -> TakenUp {
-        let ran = match self.0.driver.run(payment, Vec::new(), deadline).await {
+        let ran = match self.run(payment, Vec::new(), deadline).await {
             Ok(ran) => ran,
             Err(error) => {
                 tracing::error!("{error}");
                 return TakenUp::now(Swept::Undecided);
             }
         };
-        self.0.crowded.note(ran.crowded);
         let (payment, end) = match ran.progress {
             // It has succeeded, but it is at its end only once the world knows and the log is closed.
             Progress::Settled(payment) if self.close(payment.clone()).await => {
