@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, ErrorCode};
 
+/// LeanCloud's own classes that requests may name; other names with a leading `_` are not legal in one.
+const BUILT_IN: [&str; 8] = [
+    "_User",
+    "_Role",
+    "_Installation",
+    "_File",
+    "_Conversation",
+    "_Followee",
+    "_Follower",
+    "_Status",
+];
+
 /// The name of a class: a letter, then letters, digits and `_`; LeanCloud's own classes start with `_`.
 /// Case-sensitive.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,6 +71,13 @@ impl ClassName {
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         self.0.starts_with('_')
+    }
+
+    /// Whether requests may name the class. What a program keeps for itself beside the app's classes has a leading `_`
+    /// too, and is no part of the API.
+    #[must_use]
+    pub fn is_reachable(&self) -> bool {
+        !self.is_built_in() || BUILT_IN.contains(&self.as_str())
     }
 
     /// The name as text.

@@ -12,7 +12,7 @@ use super::reply::Reply;
 use crate::model::schema::definition::{self, Definition, EVERYWHERE};
 use crate::model::{Class, ClassName, CloudError, Document, SchemaChange, Value};
 
-/// `GET /schemas`: every class with its columns.
+/// `GET /schemas`: every class that requests can reach, with its columns.
 ///
 /// # Errors
 /// 1 without the master key.
@@ -20,6 +20,7 @@ pub(super) fn all(context: &Context) -> Result<Reply, CloudError> {
     require_master(context)?;
     let schema = context.schema();
     let classes = schema.classes.values();
+    let classes = classes.filter(|class| class.name.is_reachable());
     let shown: Map<String, Value> = classes
         .map(|class| (class.name.to_string(), Value::Object(columns(class))))
         .collect();

@@ -6,18 +6,6 @@ use crate::model::{
     Value,
 };
 
-/// LeanCloud's own classes that clients may write to; other names with a leading `_` are not legal.
-const BUILT_IN_CLASSES: [&str; 8] = [
-    "_User",
-    "_Role",
-    "_Installation",
-    "_File",
-    "_Conversation",
-    "_Followee",
-    "_Follower",
-    "_Status",
-];
-
 /// Keys of a body that say something about the write instead of being written, or that only the server sets.
 const RESERVED: [&str; 10] = [
     "objectId",
@@ -40,7 +28,7 @@ pub(super) fn class_name(text: &str) -> Result<ClassName, CloudError> {
     // An old spelling of the REST guide and of the Go SDK.
     let text = if text == "files" { "_File" } else { text };
     let name = ClassName::parse(text)?;
-    if name.is_built_in() && !BUILT_IN_CLASSES.contains(&text) {
+    if !name.is_reachable() {
         return Err(CloudError::new(
             ErrorCode::INVALID_CLASS_NAME,
             format!("Invalid class name '{text}': only LeanCloud's own classes start with '_'."),

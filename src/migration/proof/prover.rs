@@ -98,6 +98,8 @@ impl Prover {
         if let Some(source) = &self.source {
             shows_logins = source.shows_logins().await?;
             there = source.classes().await?;
+            // What a server keeps for itself (the tasks of its queue) no API shows.
+            names.retain(ClassName::is_reachable);
             names.extend(there.keys().cloned());
             names.retain(|name| !self.left_out.contains(name));
         }

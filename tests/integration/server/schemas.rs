@@ -1,5 +1,6 @@
 //! What the master key says about classes: columns, permissions, indexes, ACLs.
 
+use paylog::model::{Class, ClassName, SchemaChange};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -27,6 +28,15 @@ async fn schemas_are_read_by_the_master_key() {
     assert_eq!(all["_User"]["authData"], json!({"type": "Object"}));
     let post = server.get(&master, "/schemas/Post", &[]).await.body;
     assert_eq!(all["Post"], post);
+    // What the program keeps for itself no request can name, and so it is no class of the app's.
+    let own = Class::new(ClassName::parse("_EngineTask").unwrap());
+    server
+        .database
+        .define(SchemaChange::CreateClass(own))
+        .await
+        .unwrap();
+    let all = server.get(&master, "/schemas", &[]).await.body;
+    assert_eq!((all.get("_EngineTask"), all.get("Post")), (None, Some(&post)));
     assert_eq!(
         post,
         json!({
