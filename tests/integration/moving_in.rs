@@ -5,8 +5,9 @@
 
 mod cut;
 mod old_app;
+mod sdk;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,12 +17,12 @@ use paylog::model::{ClassName, ErrorCode, Query};
 use paylog::payment::service::CallerKey;
 use paylog::storage::SqliteStore;
 use paylog::store::Store;
-use paylog::store::load::{Batch, Load, Loader, Over};
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::support::program::{self, As, PATIENCE, Server, poll, stderr, stdout};
 use old_app::{FILE, MONEY, OldApp, PASSWORD};
+use sdk::Sdk;
 
 /// `paylog` with the source's address and keys, into a folder.
 fn paylog(
@@ -69,23 +70,22 @@ async fn verify(app: &OldApp, home: &Path) -> (bool, Value) {
     )
 }
 
-/// What an import of the export brings: users with their password hashes, which the API does not show.
-async fn import_users(app: &OldApp, home: &Path) {
-    let environment = Environment::system();
-    let from = SqliteStore::open_read_only(app.data(), environment.clone()).unwrap();
-    let into = SqliteStore::open(home, environment).unwrap();
-    let users = from
-        .find(&ClassName::user(), &Query::default().limit(1000))
-        .await
-        .unwrap();
-    let steps = users.into_iter().map(|document| Load::Put {
-        class: ClassName::user(),
-        document,
-        over: Over::Older,
-        complete: &[],
-    });
-    into.load(Batch::new(steps.collect())).await.unwrap();
-    into.close().await;
+/// Exports the app, as LeanCloud's console does, and imports it: it has the users' password hashes, which the API does
+/// not show.
+async fn import_export(app: &OldApp, folder: &Path, home: &Path) {
+    let export = folder.join("export.tar.gz");
+    for (command, file, data) in [("export", &export, app.data()), ("import", &export, home)] {
+        let mut line = program::program();
+        line.arg(command)
+            .arg(file)
+            .args(["--log", "warn", "--data"])
+            .arg(data);
+        line.current_dir(folder);
+        let output = tokio::task::spawn_blocking(move || line.output().unwrap())
+            .await
+            .unwrap();
+        assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    }
 }
 
 /// Payments before the cut-over: nobody closes them at the source, so that there must not be too many.
@@ -130,10 +130,27 @@ async fn keep_writing(app: Arc<OldApp>, permits: Arc<Semaphore>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_app_moves_in_while_it_goes_on() {
-    let app = Arc::new(OldApp::build().await);
     let folder = tempfile::tempdir().unwrap();
-    let home = folder.path().join("home");
-    import_users(&app, &home).await;
+    moves_in(OldApp::build().await, folder.path()).await;
+}
+
+/// The same app, made with the official SDK at its old home and used with it at the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_app_of_the_sdk_moves_in_and_its_clients_notice_nothing() {
+    let Some(sdk) = Sdk::installed() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (app, built) = OldApp::build_with_sdk(&sdk).await;
+    let home = moves_in(app, folder.path()).await;
+    let server = Server::start(&home).await;
+    sdk.run("live.js", &server, &built).await;
+    assert!(server.stop().await.success());
+}
+
+/// Moves the app while it is written to and paid in; answers its new home.
+async fn moves_in(app: OldApp, folder: &Path) -> PathBuf {
+    let app = Arc::new(app);
+    let home = folder.join("home");
+    import_export(&app, folder, &home).await;
 
     let permits = Arc::new(Semaphore::new(0));
     let (begin, has_begun) = watch::channel(false);
@@ -212,6 +229,7 @@ async fn an_app_moves_in_while_it_goes_on() {
     assert!(!done && complaints.contains("has moved here"), "{complaints}");
 
     lives_on(&app, &home).await;
+    home
 }
 
 /// At the new home: everybody logs in, every payment comes to its end, and the money is what it was.
@@ -292,7 +310,7 @@ async fn a_pull_that_is_killed_goes_on() {
     let app = OldApp::build().await;
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    import_users(&app, &home).await;
+    import_export(&app, folder.path(), &home).await;
     // Killed after the first class, then after the second, and so on.
     for classes in 1..=3 {
         let mut line = paylog(&app, "pull", "--server", &home, &["--files"]);

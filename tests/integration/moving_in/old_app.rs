@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::cut::CutStore;
+use super::sdk::Sdk;
 use crate::support::program::{self, As, Server};
 
 pub(super) const PASSWORD: &str = "correct horse";
@@ -60,7 +61,35 @@ impl OldApp {
         Payments::new(Arc::new(self.client.clone()), Environment::system(), config())
     }
 
+    /// The app, built over the API.
     pub(super) async fn build() -> Self {
+        let mut app = Self::empty().await;
+        app.people().await;
+        app.things().await;
+        app.payments().await;
+        app
+    }
+
+    /// The app, built with the official JavaScript SDK; and what the SDK says that it has built.
+    pub(super) async fn build_with_sdk(sdk: &Sdk) -> (Self, Value) {
+        let mut app = Self::empty().await;
+        let built = sdk.run("build.js", &app.storage, &Value::Null).await;
+        let built: Value = serde_json::from_str(&built).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        for user in built["users"].as_array().unwrap() {
+            app.users.push(User {
+                name: text(&user["name"]),
+                id: id(&text(&user["id"])),
+            });
+        }
+        app.stranger = id(&text(&built["stranger"]));
+        app.file = text(&built["file"]);
+        app.private_post = text(&built["privatePost"]);
+        app.payments().await;
+        (app, built)
+    }
+
+    async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("old");
         // Made with the classes of the payments; then nobody takes them for payments.
@@ -75,7 +104,7 @@ impl OldApp {
             .master_key(keys.master_key.as_str())
             .build()
             .unwrap();
-        let mut app = Self {
+        Self {
             users: Vec::new(),
             stranger: id("none"),
             file: String::new(),
@@ -84,11 +113,7 @@ impl OldApp {
             client,
             data,
             _folder: folder,
-        };
-        app.people().await;
-        app.things().await;
-        app.payments().await;
-        app
+        }
     }
 
     async fn people(&mut self) {

@@ -1,0 +1,74 @@
+//! The app as its makers know it: through the official JavaScript SDK. The programs are in `tests/sdk/moving`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::old_app::{FILE, PASSWORD, WEIXIN};
+use crate::support::program::{PATIENCE, Server};
+use crate::support::skip::say_skipped;
+
+/// The SDK, where it is installed.
+pub(super) struct Sdk {
+    modules: PathBuf,
+}
+
+impl Sdk {
+    /// `None`, said aloud, where the SDK is absent and may be.
+    pub(super) fn installed() -> Option<Self> {
+        // Where `.ci/sdk` puts it: beside what cargo builds.
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+        let modules = target.join("sdk/javascript/node_modules");
+        if modules.join("leancloud-storage/package.json").exists() {
+            return Some(Self { modules });
+        }
+        assert!(
+            std::env::var_os("PAYLOG_SDK_REQUIRED").is_none(),
+            "the JavaScript SDK must be installed (.ci/sdk)"
+        );
+        say_skipped(format_args!(
+            "the JavaScript SDK is not installed, so no app of its moves in; .ci/sdk installs it"
+        ));
+        None
+    }
+
+    /// Runs one of the programs against a server; answers what it prints.
+    pub(super) async fn run(&self, name: &str, server: &Server, built: &Value) -> String {
+        let keys = &server.keys;
+        let target = json!({
+            "url": server.address, "appId": keys.app_id, "appKey": keys.app_key,
+            "masterKey": keys.master_key, "hookKey": keys.hook_key,
+        });
+        let app = json!({
+            "password": PASSWORD, "weixin": *WEIXIN, "file": std::str::from_utf8(FILE).unwrap(), "built": built,
+        });
+        let mut command = Command::new("node");
+        command
+            .arg(
+                Path::new(env!("CARGO_MANIFEST_DIR"))
+                    .join("tests/sdk/moving")
+                    .join(name),
+            )
+            .env("NODE_PATH", &self.modules)
+            .env("PAYLOG_SDK_TARGET", target.to_string())
+            .env("PAYLOG_SDK_APP", app.to_string())
+            .env_remove("NODE_OPTIONS")
+            .kill_on_drop(true);
+        for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
+            command.env_remove(name);
+        }
+        let output = tokio::time::timeout(PATIENCE, command.output())
+            .await
+            .unwrap()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaints = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success(),
+            "{name}: {}\n{said}{complaints}",
+            output.status
+        );
+        said
+    }
+}
