@@ -404,16 +404,13 @@ async fn objects_classes_and_columns_are_bounded() {
     assert_eq!(whole.error(), (400, 116));
 
     // As many columns as a class can have, and one more.
-    let columns = |count: usize| -> serde_json::Map<_, _> {
-        (0..count).map(|n| (format!("c{n}"), json!(n))).collect()
-    };
+    let columns =
+        |count: usize| -> serde_json::Map<_, _> { (0..count).map(|n| (format!("c{n}"), json!(n))).collect() };
     let wide = server
         .post(&client, "/classes/Wide", Value::Object(columns(301)))
         .await;
     assert_eq!(wide.error(), (400, 105));
-    let id = server
-        .create(&client, "Wide", Value::Object(columns(300)))
-        .await;
+    let id = server.create(&client, "Wide", Value::Object(columns(300))).await;
     let path = format!("/classes/Wide/{id}");
     let further = server.put(&client, &path, json!({"further": 1})).await;
     assert_eq!(further.error(), (400, 105));
