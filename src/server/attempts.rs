@@ -1,9 +1,10 @@
 //! Failed logins: who guesses a password gets only so many guesses.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::environment::Environment;
 use crate::model::{CloudError, ErrorCode, ObjectId};
 
 /// Failures after which a user cannot log in for a while; LeanCloud's number.
@@ -15,9 +16,36 @@ const WINDOW: Duration = Duration::from_secs(15 * 60);
 /// Users that are remembered. Beyond it those whose time is over are forgotten, then any.
 const USERS_MAX: usize = 10_000;
 
-/// The failures of late, in this process.
-#[derive(Debug, Default)]
-pub(super) struct LoginAttempts(Mutex<HashMap<ObjectId, Failures>>);
+/// The failures of late, in this process. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LoginAttempts(Arc<Mutex<HashMap<ObjectId, Failures>>>);
+
+/// One guess at a user's password.
+pub(super) struct Trial {
+    attempts: LoginAttempts,
+    user: ObjectId,
+    environment: Environment,
+}
+
+impl Trial {
+    /// Whether the user may try now. Asked again when the guess has its turn: of many that come at once, those that
+    /// waited see the failures of those before.
+    ///
+    /// # Errors
+    /// 219.
+    pub(super) fn check(&self) -> Result<(), CloudError> {
+        self.attempts.check(&self.user, self.environment.elapsed())
+    }
+
+    /// Counts what it came to.
+    pub(super) fn end(&self, is_right: bool) {
+        if is_right {
+            self.attempts.succeeded(&self.user);
+        } else {
+            self.attempts.failed(&self.user, self.environment.elapsed());
+        }
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Failures {
@@ -27,11 +55,20 @@ struct Failures {
 }
 
 impl LoginAttempts {
+    /// A guess at this user's password.
+    pub(super) fn trial(&self, user: ObjectId, environment: &Environment) -> Trial {
+        Trial {
+            attempts: self.clone(),
+            user,
+            environment: environment.clone(),
+        }
+    }
+
     /// Whether the user may try.
     ///
     /// # Errors
     /// 219.
-    pub(super) fn check(&self, user: &ObjectId, now: Duration) -> Result<(), CloudError> {
+    fn check(&self, user: &ObjectId, now: Duration) -> Result<(), CloudError> {
         let users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match users.get(user) {
             Some(failures) if failures.count >= FAILURES_MAX && !failures.is_over(now) => {
@@ -45,7 +82,7 @@ impl LoginAttempts {
     }
 
     /// Counts a failure.
-    pub(super) fn failed(&self, user: &ObjectId, now: Duration) {
+    fn failed(&self, user: &ObjectId, now: Duration) {
         let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if users.len() >= USERS_MAX && !users.contains_key(user) {
             users.retain(|_, failures| !failures.is_over(now));
@@ -64,7 +101,7 @@ impl LoginAttempts {
     }
 
     /// Forgets the failures of who has logged in.
-    pub(super) fn succeeded(&self, user: &ObjectId) {
+    fn succeeded(&self, user: &ObjectId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(user);
     }
 }

@@ -15,6 +15,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 
+use super::attempts::Trial;
 use super::config::PasswordCost;
 use super::error::internal;
 use crate::environment::Environment;
@@ -143,16 +144,24 @@ impl Passwords {
     }
 
     /// Whether `password` is the one that is stored. Without a stored one, or with a text that is no hash, none fits.
+    /// Failures are counted before the next guess has its turn.
     ///
     /// # Errors
-    /// 429 where too many wait.
+    /// 219; 429 where too many wait.
     pub(super) async fn verify(
         &self,
+        trial: Trial,
         stored: StoredPassword,
         password: SecretString,
     ) -> Result<Verdict, CloudError> {
-        self.on_thread(move |memory| Ok(stored.fits(&password, memory)))
-            .await
+        trial.check()?;
+        self.on_thread(move |memory| {
+            trial.check()?;
+            let verdict = stored.fits(&password, memory);
+            trial.end(verdict != Verdict::Wrong);
+            Ok(verdict)
+        })
+        .await
     }
 
     async fn on_thread<T: Send + 'static>(
@@ -256,13 +265,17 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ObjectId;
+    use crate::server::attempts::LoginAttempts;
 
     async fn fits(passwords: &Passwords, hash: &str, password: &str) -> bool {
         let stored = StoredPassword {
             hash: hash.to_owned(),
             ..StoredPassword::default()
         };
-        passwords.verify(stored, password.into()).await.unwrap() == Verdict::Right
+        let tom = ObjectId::parse("tom").unwrap();
+        let trial = LoginAttempts::default().trial(tom, &Environment::system());
+        passwords.verify(trial, stored, password.into()).await.unwrap() == Verdict::Right
     }
 
     #[tokio::test]

@@ -161,24 +161,15 @@ async fn require_password(
     user: &Document,
     password: SecretString,
 ) -> Result<(), CloudError> {
-    let (attempts, environment) = (&context.shared().login_attempts, context.environment());
     let id = user.object_id().ok_or_else(no_such_user)?;
-    attempts.check(&id, environment.elapsed())?;
+    let shared = context.shared();
+    let trial = shared.login_attempts.trial(id.clone(), context.environment());
     let stored = StoredPassword::of(user);
-    match context
-        .shared()
-        .passwords
-        .verify(stored, password.clone())
-        .await?
-    {
+    match shared.passwords.verify(trial, stored, password.clone()).await? {
         Verdict::Right => {}
         Verdict::RightByImportedHash => replace_imported(context, user, &id, password).await,
-        Verdict::Wrong => {
-            attempts.failed(&id, environment.elapsed());
-            return Err(mismatch());
-        }
+        Verdict::Wrong => return Err(mismatch()),
     }
-    attempts.succeeded(&id);
     Ok(())
 }
 

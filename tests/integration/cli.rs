@@ -670,3 +670,32 @@ async fn a_backup_of_a_running_server_can_be_restored() {
     ]));
     assert!(error.contains("backup"), "{error}");
 }
+
+#[test]
+fn the_storage_api_is_measured_operation_by_operation() {
+    let folder = tempfile::tempdir().unwrap();
+    // So many that the warm-up has objects of its own.
+    let measured = run(&[
+        "bench",
+        "--storage",
+        "--payments",
+        "200",
+        "--in-flight",
+        "8",
+        "--json",
+        "--folder",
+        text(folder.path()),
+    ]);
+    assert!(measured.status.success(), "{}", stderr(&measured));
+    let report: Value = serde_json::from_str(&stdout(&measured)).unwrap();
+    let operations = report["operations"].as_array().unwrap();
+    assert_eq!(operations.len(), 6, "{report}");
+    for operation in operations {
+        assert!(operation["perSecond"].as_f64().unwrap() > 0.0, "{operation}");
+        assert!(
+            operation["latencyMs"]["p99"].as_f64().unwrap() > 0.0,
+            "{operation}"
+        );
+    }
+    assert!(report["peakMemoryBytes"].as_u64().unwrap() > 0);
+}

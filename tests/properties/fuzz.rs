@@ -1,14 +1,17 @@
 //! Nonsense, in quantity: filters, operations and bodies that nobody would write. Nothing panics, nothing is answered
 //! with a 500.
 //!
-//! Each target runs for a second on bytes that are drawn anew each time, and changed a little where they led somewhere;
-//! `PAYLOG_FUZZ_SECONDS` makes it longer, `PAYLOG_SEED` repeats a run that failed.
+//! Each target runs for a second under `cargo test`; `PAYLOG_FUZZ_SECONDS` makes it longer. A failure is made as small as
+//! it can be, and printed with the `BOLERO_RANDOM_SEED` that repeats it. With `cargo-bolero` the same targets run under
+//! a fuzzer that looks where the bytes lead: `cargo bolero test --test properties fuzz::filters`.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use bolero::check;
 use paylog::credentials::Credentials;
 use paylog::environment::Environment;
 use paylog::model::{
@@ -17,8 +20,6 @@ use paylog::model::{
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
 use paylog::storage::{MemoryStore, SqliteStore};
 use paylog::store::{Database, Write};
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
 use serde_json::{Map, json};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
@@ -195,38 +196,10 @@ fn scribe(bytes: &[u8]) -> Scribe<'_> {
     Scribe { bytes: bytes.iter() }
 }
 
-/// Shows `see` bytes, at most so many at once, until the time is over. What it answers with true led somewhere, and is
-/// shown again with small changes.
-fn fuzz(length_max: usize, mut see: impl FnMut(&[u8]) -> bool) {
-    let number = |name: &str| std::env::var_os(name).and_then(|text| text.to_str()?.parse().ok());
-    let environment = Environment::system();
-    let seed = number("PAYLOG_SEED").unwrap_or_else(|| u64::from_be_bytes(environment.random()));
-    println!("PAYLOG_SEED={seed}");
-    let time = Duration::from_secs(number("PAYLOG_FUZZ_SECONDS").unwrap_or(1));
-    let mut numbers = StdRng::seed_from_u64(seed);
-    let mut good: Vec<Vec<u8>> = Vec::new();
-    let started = environment.elapsed();
-    while environment.elapsed().saturating_sub(started) < time {
-        let mut bytes = match good.len() {
-            0 => Vec::new(),
-            count => good[numbers.random_range(0..count)].clone(),
-        };
-        if bytes.is_empty() || numbers.random_range(0..3) == 0 {
-            bytes = vec![0; numbers.random_range(1..=length_max)];
-            numbers.fill(&mut bytes[..]);
-        } else {
-            for _ in 0..numbers.random_range(1..=4) {
-                let at = numbers.random_range(0..bytes.len());
-                bytes[at] = numbers.random();
-            }
-        }
-        if see(&bytes) {
-            match good.len() {
-                0..1000 => good.push(bytes),
-                count => good[numbers.random_range(0..count)] = bytes,
-            }
-        }
-    }
+/// How long a target runs.
+fn time() -> Duration {
+    let seconds = std::env::var_os("PAYLOG_FUZZ_SECONDS").and_then(|text| text.to_str()?.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(1))
 }
 
 /// A text as JSON, as it comes or as the scribe has it.
@@ -254,40 +227,44 @@ fn documents() -> Vec<Document> {
 #[test]
 fn filters() {
     let documents = documents();
-    fuzz(256, |bytes| {
-        let Ok(filter) = Filter::parse(&json_of(bytes)) else {
-            return false;
-        };
-        let written = filter.to_value();
-        assert_eq!(Filter::parse(&written).as_ref(), Ok(&filter), "{written}");
-        for document in &documents {
-            let _ = filter.matches(document);
-            let _ = filter.first_unmet(document);
-        }
-        true
-    });
+    check!()
+        .with_test_time(time())
+        .with_max_len(256)
+        .for_each(|bytes: &[u8]| {
+            let Ok(filter) = Filter::parse(&json_of(bytes)) else {
+                return;
+            };
+            let written = filter.to_value();
+            assert_eq!(Filter::parse(&written).as_ref(), Ok(&filter), "{written}");
+            for document in &documents {
+                let _ = filter.matches(document);
+                let _ = filter.first_unmet(document);
+            }
+        });
 }
 
 #[test]
 fn operations() {
     let documents = documents();
-    fuzz(256, |bytes| {
-        let Value::Object(body) = json_of(bytes) else {
-            return false;
-        };
-        let body = Document(body);
-        let _ = Update::parse_create(&body);
-        let Ok(update) = Update::parse(&body) else {
-            return false;
-        };
-        for document in &documents {
-            let mut changed = document.clone();
-            if update.apply(&mut changed).is_err() {
-                assert_eq!(changed, *document, "a refused update has left a trace: {body:?}");
+    check!()
+        .with_test_time(time())
+        .with_max_len(256)
+        .for_each(|bytes: &[u8]| {
+            let Value::Object(body) = json_of(bytes) else {
+                return;
+            };
+            let body = Document(body);
+            let _ = Update::parse_create(&body);
+            let Ok(update) = Update::parse(&body) else {
+                return;
+            };
+            for document in &documents {
+                let mut changed = document.clone();
+                if update.apply(&mut changed).is_err() {
+                    assert_eq!(changed, *document, "a refused update has left a trace: {body:?}");
+                }
             }
-        }
-        true
-    });
+        });
 }
 
 /// What SQL finds is what the evaluator finds, whatever is asked.
@@ -326,43 +303,47 @@ fn queries() {
             }
         }
     });
-    fuzz(256, |bytes| {
-        let Value::Object(parameters) = json_of(bytes) else {
-            return false;
-        };
-        let parameters = Document(Map::from_iter([("where".to_owned(), Value::Object(parameters))]));
-        let Ok(query) = Query::parse(&parameters) else {
-            return false;
-        };
-        let text = query.filter.to_value().to_string();
-        if ["objectId", "createdAt", "updatedAt"]
-            .iter()
-            .any(|key| text.contains(key))
-        {
-            return false;
-        }
-        let query = Query {
-            count: true,
-            ..query.order_by("mark")
-        };
-        let marks = |found: paylog::store::Found| {
-            let marks: Vec<_> = found.results.iter().map(|row| row.integer("mark")).collect();
-            (marks, found.count)
-        };
-        let (first, second) = runtime.block_on(async {
-            let first = sqlite.find_as(&class, &query, &Principal::anonymous()).await;
-            (
-                first,
-                memory.find_as(&class, &query, &Principal::anonymous()).await,
-            )
+    let stores = AssertUnwindSafe((runtime, sqlite, memory));
+    check!()
+        .with_test_time(time())
+        .with_max_len(256)
+        .for_each(|bytes: &[u8]| {
+            let (runtime, sqlite, memory) = &*stores;
+            let Value::Object(parameters) = json_of(bytes) else {
+                return;
+            };
+            let parameters = Document(Map::from_iter([("where".to_owned(), Value::Object(parameters))]));
+            let Ok(query) = Query::parse(&parameters) else {
+                return;
+            };
+            let text = query.filter.to_value().to_string();
+            if ["objectId", "createdAt", "updatedAt"]
+                .iter()
+                .any(|key| text.contains(key))
+            {
+                return;
+            }
+            let query = Query {
+                count: true,
+                ..query.order_by("mark")
+            };
+            let marks = |found: paylog::store::Found| {
+                let marks: Vec<_> = found.results.iter().map(|row| row.integer("mark")).collect();
+                (marks, found.count)
+            };
+            let (first, second) = runtime.block_on(async {
+                let first = sqlite.find_as(&class, &query, &Principal::anonymous()).await;
+                (
+                    first,
+                    memory.find_as(&class, &query, &Principal::anonymous()).await,
+                )
+            });
+            match (first, second) {
+                (Ok(first), Ok(second)) => assert_eq!(marks(first), marks(second), "{text}"),
+                // The evaluator gives up on a pattern; SQL may have left the row out.
+                (first, second) => assert!(second.is_err(), "{text}: {first:?}"),
+            }
         });
-        match (first, second) {
-            (Ok(first), Ok(second)) => assert_eq!(marks(first), marks(second), "{text}"),
-            // The evaluator gives up on a pattern; SQL may have left the row out.
-            (first, second) => assert!(second.is_err(), "{text}: {first:?}"),
-        }
-        true
-    });
 }
 
 fn server(runtime: &Runtime, folder: &std::path::Path) -> axum::Router {
@@ -475,16 +456,20 @@ fn requests() {
     let runtime = Runtime::new().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let router = server(&runtime, folder.path());
-    fuzz(512, |bytes| {
-        let request = request(bytes);
-        let what = format!("{} {}", request.method(), request.uri());
-        let answer = runtime.block_on(router.clone().oneshot(request)).unwrap();
-        // A server that is told too much at once says so; all else would be a fault of ours.
-        let status = answer.status();
-        assert!(
-            status.as_u16() < 500 || status == StatusCode::SERVICE_UNAVAILABLE,
-            "{what}: {status}"
-        );
-        status.is_success()
-    });
+    let served = AssertUnwindSafe((runtime, router));
+    check!()
+        .with_test_time(time())
+        .with_max_len(512)
+        .for_each(|bytes: &[u8]| {
+            let (runtime, router) = &*served;
+            let request = request(bytes);
+            let what = format!("{} {}", request.method(), request.uri());
+            let answer = runtime.block_on(router.clone().oneshot(request)).unwrap();
+            // A server that is told too much at once says so; all else would be a fault of ours.
+            let status = answer.status();
+            assert!(
+                status.as_u16() < 500 || status == StatusCode::SERVICE_UNAVAILABLE,
+                "{what}: {status}"
+            );
+        });
 }

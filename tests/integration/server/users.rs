@@ -226,6 +226,24 @@ async fn guessing_a_password_has_an_end() {
     assert_eq!(login("tom", "guess").await.error(), (400, 219));
     assert_eq!(login("tom", "tom's password").await.error(), (400, 219));
     assert_eq!(login("jerry", "jerry's password").await.status, 200);
+
+    // Nor does it help to guess many times at once: a guess beyond the sixth is one that was being checked already.
+    server.sign_up("spike").await;
+    let guesses = futures_util::future::join_all((0..60).map(|_| login("spike", "guess"))).await;
+    let checked = guesses
+        .iter()
+        .filter(|answer| answer.error() == (400, 210))
+        .count();
+    let refused = guesses
+        .iter()
+        .filter(|answer| answer.error() == (400, 219))
+        .count();
+    assert_eq!(checked + refused, 60);
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    assert!(
+        (6..6 + threads).contains(&checked),
+        "{checked} guesses were checked"
+    );
 }
 
 // compat: user.sign_up.errors index.unique index.sparse
