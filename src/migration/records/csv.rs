@@ -173,16 +173,17 @@ impl<R: Read> Table<R> {
                 names.len()
             )));
         }
-        for (kind, name) in first.iter().zip(names) {
+        for (given, name) in first.iter().zip(names) {
             let name = name.trim().to_owned();
             let kind = match name.as_str() {
                 "objectId" | "createdAt" | "updatedAt" => Some(Type::Text),
                 "ACL" => Some(Type::Json),
-                _ => Type::parse(kind),
+                _ => Type::parse(given),
             };
             let Some(kind) = kind else {
                 return Ok(Err(format!(
-                    "the column '{name}' has an unknown type in the first row"
+                    "'{given}' over the column '{name}' is no type: the first row holds types (string, number, \
+                     boolean, date, array, object, geopoint, file, pointer:Class), and the second row names"
                 )));
             };
             self.columns.push((name, kind));
