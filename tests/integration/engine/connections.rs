@@ -1,6 +1,6 @@
 //! Connections: who is cut off, who is kept, and what is in the log about calls that nobody waits for any more.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use paylog::engine::{App, FunctionOptions, Meta, ServeOptions};
@@ -130,8 +130,16 @@ impl std::io::Write for Lines {
     }
 }
 
+/// Where there is one subscriber alone, tracing asks the thread that is first at a place in the code whether it wants
+/// to know, for all threads and for good: and that may be another test's. So there are two.
+fn be_one_of_several() {
+    static OTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+    OTHER.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
+}
+
 impl Lines {
     fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        be_one_of_several();
         let lines = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -148,6 +156,7 @@ impl Lines {
 async fn a_call_has_one_span_with_what_an_operator_asks_for() {
     let lines = Lines::default();
     let for_writer = lines.clone();
+    be_one_of_several();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_max_level(tracing::Level::DEBUG)
