@@ -116,6 +116,28 @@ async fn a_kept_connection_rests_longer_than_a_head_may_take() {
     );
 }
 
+#[tokio::test]
+async fn what_looks_like_another_version_at_first_is_read_whole() {
+    let engine = start(config(), ServeOptions::default()).await;
+    for request in [
+        &b"PRINT /__engine/1/ping HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        b"GET /__engine/1/ping HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let mut stream = connect(&engine).await;
+        stream.set_nodelay(true).unwrap();
+        let (first, rest) = request.split_at(3);
+        for byte in first {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        stream.write_all(rest).await.unwrap();
+        let mut answer = vec![0; 4096];
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+        let length = read.expect("no answer").unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"), "{request:?}");
+    }
+}
+
 /// Log lines of this thread.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
