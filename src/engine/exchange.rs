@@ -75,8 +75,9 @@ impl Exchange<'_> {
             (Some("_ops"), Some("metadatas"), None) => self.metadatas(&request.caller),
             (Some(name), None, _) => self.function(name, encoding, request).await,
             (Some(first), Some(second), None) => match other_hook(first, second) {
-                Some((hook, name)) => self.other_hook(hook, name, request).await,
-                None => self.class_hook(first, second, request).await,
+                // Boxed, as below: what every call must hold is what a function's call needs.
+                Some((hook, name)) => Box::pin(self.other_hook(hook, name, request)).await,
+                None => Box::pin(self.class_hook(first, second, request)).await,
             },
             (Some(_), Some(_), Some(_)) => Err(not_found(format!("No such cloud function '{rest}'"))),
         }
@@ -120,7 +121,7 @@ impl Exchange<'_> {
         mut request: Authenticated,
     ) -> Result<Response, CloudError> {
         let Some(function) = self.shared().registry.functions.get(name) else {
-            return self.pass(name, request).await;
+            return Box::pin(self.pass(name, request)).await;
         };
         match function.access {
             Access::Client => {}

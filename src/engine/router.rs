@@ -234,9 +234,12 @@ async fn handle(State(engine): State<Engine>, request: Request) -> Response {
     // Whoever calls from inside of a hook says so, and is believed: it can only be refused sooner.
     let depth = parts.headers.get(hook_depth::HEADER);
     let depth = depth.and_then(|depth| depth.to_str().ok()?.parse().ok());
-    let answer = hook_depth::at(depth.unwrap_or(0), exchange.answer(body));
     // The clock covers everything from here: a slow body and a slow session store count too.
-    let answered = within(shared.config.limits.function, answer).await;
+    let limit = shared.config.limits.function;
+    let answered = match depth {
+        None => within(limit, exchange.answer(body)).await,
+        Some(depth) => Box::pin(within(limit, hook_depth::at(depth, exchange.answer(body)))).await,
+    };
     let mut response = match answered.unwrap_or_else(|| Err(timed_out())) {
         Ok(response) => response,
         Err(error) => {

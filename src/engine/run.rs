@@ -171,8 +171,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// The future's output, or `None` where it takes longer.
-pub(crate) async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    tokio::time::timeout(limit, future).await.ok()
+pub(crate) fn within<T>(limit: Duration, future: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
+    // No async function: that would hold the future twice.
+    tokio::time::timeout(limit, future).map(Result::ok)
 }
 
 /// What a client is told at the deadline.

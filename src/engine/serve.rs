@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -75,7 +76,7 @@ pub async fn serve_with(
 ) -> io::Result<()> {
     let abort = CancellationToken::new();
     let connections = Connections {
-        builder: builder(),
+        builders: builders(),
         router,
         options,
         tasks: TaskTracker::new(),
@@ -111,16 +112,20 @@ pub async fn serve_with(
     Ok(())
 }
 
-/// How hyper reads requests. Its own time-outs are off: [`Activity`] covers the whole life of a connection.
-fn builder() -> Builder<TokioExecutor> {
+/// How hyper reads requests of HTTP/1 and of HTTP/2. Its own time-outs are off: [`Activity`] covers the whole life of a
+/// connection.
+fn builders() -> [Arc<Builder<TokioExecutor>>; 2] {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().header_read_timeout(None);
-    builder
+    [
+        Arc::new(builder.clone().http1_only()),
+        Arc::new(builder.http2_only()),
+    ]
 }
 
 /// All connections of a server, and what ends them.
 struct Connections {
-    builder: Builder<TokioExecutor>,
+    builders: [Arc<Builder<TokioExecutor>>; 2],
     router: Router,
     options: ServeOptions,
     tasks: TaskTracker,
@@ -143,17 +148,26 @@ impl Connections {
                 let under_way = activity.begin(request.version());
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(address));
-                let answer = router.clone().oneshot(request);
-                async move {
-                    let response = answer.await.unwrap_or_else(|never| match never {});
+                router.clone().oneshot(request).map(|answer| {
+                    let response = answer.unwrap_or_else(|never| match never {});
                     Ok::<_, Infallible>(response.map(|body| Answering::new(body, under_way)))
-                }
+                })
             }
         });
-        let socket = TokioIo::new(Watched::new(stream, Arc::clone(&activity)));
-        let connection = self.builder.serve_connection(socket, service).into_owned();
         let (stop, abort, options) = (self.stop.clone(), self.abort.clone(), self.options);
+        let [http1, http2] = self.builders.each_ref().map(Arc::clone);
         self.tasks.spawn(async move {
+            let mut socket = Watched::new(stream, Arc::clone(&activity));
+            let builder = tokio::select! {
+                seen = socket.is_http2() => match seen {
+                    Ok(true) => http2,
+                    Ok(false) => http1,
+                    Err(error) => return tracing::debug!(%error, "a connection broke off"),
+                },
+                () = stop.cancelled() => return,
+                _ = activity.overdue(&options) => return tracing::debug!("a request's head did not arrive in time"),
+            };
+            let connection = builder.serve_connection(TokioIo::new(socket), service);
             let mut connection = std::pin::pin!(connection);
             let ended = |outcome: Result<(), _>| {
                 if let Err(error) = outcome {

@@ -20,8 +20,9 @@ pub fn current() -> u32 {
 }
 
 /// Runs `work` as `depth` hooks deep. Tasks that it spawns begin outside again, unless they are told.
-pub async fn at<F: Future>(depth: u32, work: F) -> F::Output {
-    DEPTH.scope(depth, work).await
+pub fn at<F: Future>(depth: u32, work: F) -> impl Future<Output = F::Output> {
+    // No async function: that would hold the work twice.
+    DEPTH.scope(depth, work)
 }
 
 #[cfg(test)]

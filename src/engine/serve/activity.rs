@@ -4,6 +4,7 @@
 //! it knows which of the two a client speaks, and does not tell a late head from a kept connection that rests.
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 use super::ServeOptions;
@@ -188,16 +189,30 @@ impl HttpBody for Answering {
     }
 }
 
-/// A socket that reports what passes through it.
+/// What a client of HTTP/2 begins with.
+const HTTP_2_PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A socket that reports what passes through it, and knows by its first bytes which version of HTTP a client speaks.
+///
+/// hyper-util looks for that too, and gives hyper the bytes that it has looked at in a read of their own: every
+/// connection then holds a buffer of twice the size.
 #[derive(Debug)]
 pub(super) struct Watched<S> {
     socket: S,
     activity: Arc<Activity>,
+    /// What has been looked at, and not been read yet.
+    first: [u8; HTTP_2_PREFACE.len()],
+    unread: Range<usize>,
 }
 
 impl<S> Watched<S> {
     pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
-        Self { socket, activity }
+        Self {
+            socket,
+            activity,
+            first: [0; HTTP_2_PREFACE.len()],
+            unread: 0..0,
+        }
     }
 
     fn written(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -208,6 +223,28 @@ impl<S> Watched<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Watched<S> {
+    /// Whether the client speaks HTTP/2. To be asked before anything is read.
+    ///
+    /// # Errors
+    /// Where the socket cannot be read.
+    pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
+        loop {
+            let (seen, rest) = self.first.split_at_mut(self.unread.end);
+            if !HTTP_2_PREFACE.starts_with(seen) {
+                return Ok(false);
+            }
+            if rest.is_empty() {
+                return Ok(true);
+            }
+            match self.socket.read(rest).await? {
+                0 => return Ok(false),
+                read => self.unread.end += read,
+            }
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -215,9 +252,22 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let outcome = Pin::new(&mut self.socket).poll_read(context, buffer);
+        let this = &mut *self;
+        if let Some(unread) = this
+            .first
+            .get(this.unread.clone())
+            .filter(|unread| !unread.is_empty())
+        {
+            let fitting = unread.len().min(buffer.remaining());
+            let (now, _) = unread.split_at(fitting);
+            buffer.put_slice(now);
+            this.unread.start += fitting;
+        }
+        // With what follows, in one read.
+        let outcome = Pin::new(&mut this.socket).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.activity.received();
+            this.activity.received();
+            return Poll::Ready(Ok(()));
         }
         outcome
     }

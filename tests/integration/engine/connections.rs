@@ -1,6 +1,6 @@
 //! Connections: who is cut off, who is kept, and what is in the log about calls that nobody waits for any more.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use paylog::engine::{App, FunctionOptions, Meta, ServeOptions};
@@ -116,6 +116,28 @@ async fn a_kept_connection_rests_longer_than_a_head_may_take() {
     );
 }
 
+#[tokio::test]
+async fn what_looks_like_another_version_at_first_is_read_whole() {
+    let engine = start(config(), ServeOptions::default()).await;
+    for request in [
+        &b"PRINT /__engine/1/ping HTTP/1.1\r\nHost: x\r\n\r\n"[..],
+        b"GET /__engine/1/ping HTTP/1.1\r\nHost: x\r\n\r\n",
+    ] {
+        let mut stream = connect(&engine).await;
+        stream.set_nodelay(true).unwrap();
+        let (first, rest) = request.split_at(3);
+        for byte in first {
+            stream.write_all(&[*byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        stream.write_all(rest).await.unwrap();
+        let mut answer = vec![0; 4096];
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+        let length = read.expect("no answer").unwrap();
+        assert!(answer[..length].starts_with(b"HTTP/1.1 200"), "{request:?}");
+    }
+}
+
 /// Log lines of this thread.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -130,8 +152,16 @@ impl std::io::Write for Lines {
     }
 }
 
+/// Where there is one subscriber alone, tracing asks the thread that is first at a place in the code whether it wants
+/// to know, for all threads and for good: and that may be another test's. So there are two.
+fn be_one_of_several() {
+    static OTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
+    OTHER.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
+}
+
 impl Lines {
     fn collect(&self) -> tracing::subscriber::DefaultGuard {
+        be_one_of_several();
         let lines = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -148,6 +178,7 @@ impl Lines {
 async fn a_call_has_one_span_with_what_an_operator_asks_for() {
     let lines = Lines::default();
     let for_writer = lines.clone();
+    be_one_of_several();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_max_level(tracing::Level::DEBUG)
