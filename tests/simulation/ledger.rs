@@ -104,17 +104,16 @@ impl Entry {
                     call.told()
                 ));
             }
-            // Somebody was told before what was certain then: of two who ask at once, the second may be told less.
-            Some((_, before)) if before.is_decided() && !told.is_decided() => {}
-            Some((_, before)) if before.is_decided() || !told.is_decided() => {
-                if *before != lasting {
+            Some((_, before)) if before.is_decided() => {
+                // Of two who ask at once, the second may be told less: what was certain a moment before.
+                if told.is_decided() && *before != lasting {
                     return Err(format!(
                         "{} is answered {lasting:?}, and before {before:?}",
                         call.told()
                     ));
                 }
             }
-            // A recharge that waited has been paid.
+            // A recharge that waited has been paid, perhaps.
             Some(_) => self.success = Some((call.clone(), lasting)),
         }
         Ok(replayed.then_some(Seen::Replayed))
