@@ -155,7 +155,10 @@ async fn broken_files_leave_the_others() {
     let report = place.report();
     assert_told(&told(&report, "problem", "Post.json"), &[(4, "breaks off")]);
     assert_told(&told(&report, "problem", "Wide.jsonl"), &[(1, "UTF-16")]);
-    assert_told(&told(&report, "problem", "Odd.csv"), &[(2, "'novel' over the column 'n'")]);
+    assert_told(
+        &told(&report, "problem", "Odd.csv"),
+        &[(2, "'novel' over the column 'n'")],
+    );
     let cut = told(&report, "problem", "Cut.jsonl.gz");
     assert!(
         cut.iter()
