@@ -9,7 +9,7 @@
 //! 3. Then list the logs and [`fence`] the open ones: a log that moved money is there by now, since none has moved
 //!    after step 2. A listing may be stale; the marks on the fenced documents ([`prune::logs`](crate::payment::prune::logs))
 //!    name logs that must be among those found.
-//! 4. [`Copy`] all of it, each from a read that shows the fence; closed logs too, which never change.
+//! 4. [Copy](struct@Copy) all of it, each from a read that shows the fence; closed logs too, which never change.
 //! 5. When every copy [stands](Placing::Stands): [`Decision::decide`], *final* or *rolled back*, once.
 //! 6. After *final* [`open`] the copies, logs and documents alike; after *rolled back*, [`roll_back`] at the old home.
 //!

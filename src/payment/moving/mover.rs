@@ -1,4 +1,4 @@
-//! The mover: carries out a whole move in the order of [`moving`](crate::payment::moving).
+//! The mover: carries out a whole move in the order of [`moving`].
 //!
 //! Everything that a mover knows it has read from the documents of the two homes. So it may die at any moment, and any
 //! other process goes on by calling the same again; two at once do no harm.
