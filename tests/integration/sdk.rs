@@ -21,7 +21,7 @@ use paylog::store::Database;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::support::skip::say_skipped;
+use crate::support::skip::is_installed;
 
 /// How long all cases of one SDK may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -163,22 +163,6 @@ fn cases(language: &str) -> PathBuf {
         .join(language)
 }
 
-/// Whether the SDK is there. Where it must be and is not, the test fails; where it may be absent, that is said.
-fn is_there(sdk: &str, file: &Path) -> bool {
-    if file.exists() {
-        return true;
-    }
-    assert!(
-        std::env::var_os("PAYLOG_SDK_REQUIRED").is_none(),
-        "the {sdk} SDK must be installed (.ci/sdk): {} is absent",
-        file.display()
-    );
-    say_skipped(format_args!(
-        "the {sdk} SDK is not installed; .ci/sdk installs it"
-    ));
-    false
-}
-
 async fn drive(mut command: Command) {
     let server = start().await;
     command
@@ -201,7 +185,7 @@ async fn drive(mut command: Command) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_javascript_sdk_works_unchanged() {
     let modules = installed().join("javascript/node_modules");
-    if !is_there("JavaScript", &modules.join("leancloud-storage/package.json")) {
+    if !is_installed("JavaScript SDK", &modules.join("leancloud-storage/package.json")) {
         return;
     }
     let mut command = Command::new("node");
@@ -214,7 +198,7 @@ async fn the_javascript_sdk_works_unchanged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_sdk_works_unchanged() {
     let python = installed().join("python/bin/python");
-    if !is_there("Python", &python) {
+    if !is_installed("Python SDK", &python) {
         return;
     }
     let mut command = Command::new(python);

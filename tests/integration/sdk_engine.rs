@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::beside::forwarder;
 use crate::support::program::{As, Server, poll};
-use crate::support::skip::say_skipped;
+use crate::support::skip::is_installed;
 
 /// Where the SDKs are installed: beside what cargo builds.
 fn installed(path: &str) -> PathBuf {
@@ -19,19 +19,10 @@ fn installed(path: &str) -> PathBuf {
     target.join("sdk").join(path)
 }
 
-/// The path, where it is there. Where it must be and is not, the test fails; where it may be absent, that is said.
+/// The path, where it is there.
 fn find(sdk: &str, path: &str) -> Option<PathBuf> {
     let path = installed(path);
-    if path.exists() {
-        return Some(path);
-    }
-    assert!(
-        std::env::var_os("PAYLOG_SDK_REQUIRED").is_none(),
-        "the {sdk} must be installed: {} is absent",
-        path.display()
-    );
-    say_skipped(format_args!("the {sdk} is not installed in {}", path.display()));
-    None
+    is_installed(sdk, &path).then_some(path)
 }
 
 fn source(name: &str) -> PathBuf {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use paylog::model::{ClassName, Document, Filter, ObjectId, Query};
+use paylog::model::{ClassName, Document};
 use paylog::payment::moving::Resolution;
 use paylog::payment::moving::mover::{MoveError, Mover};
 use paylog::payment::moving::new_home::{NewHome, Over, Placed, Placement};
 use paylog::payment::{Kind, Rules, invariant};
-use paylog::store::{AtomicStore, ReadError, Store, Write, WriteOutcome};
 use tokio::sync::oneshot;
 
 use crate::auditor::{Seen, integer, is_fenced, is_live};
@@ -221,7 +220,7 @@ impl Moves {
         let class = ClassName::parse(DECISIONS).unwrap();
         let mover = Mover::new(
             Arc::new(network(OLD, reads)),
-            Arc::new(NewNetwork(network(NEW, Reads::Fresh))),
+            Arc::new(network(NEW, Reads::Fresh)),
             self.world
                 .clocks
                 .another()
@@ -250,43 +249,12 @@ impl Moves {
     }
 }
 
-/// The way to the store that takes over.
-#[derive(Debug)]
-struct NewNetwork(Network);
-
 #[async_trait]
-impl Store for NewNetwork {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.0.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.0.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.0.count(class, filter).await
-    }
-
-    async fn write(&self, write: Write) -> WriteOutcome {
-        self.0.write(write).await
-    }
-
-    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        self.0.batch(writes).await
-    }
-
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.0.atomic()
-    }
-}
-
-#[async_trait]
-impl NewHome for NewNetwork {
+impl NewHome for Network {
     async fn place(&self, placements: Vec<Placement>) -> Vec<Placed> {
         let mut placed = Vec::with_capacity(placements.len());
         for placement in placements {
-            placed.push(match self.0.send(Request::Place(placement)).await {
+            placed.push(match self.send(Request::Place(placement)).await {
                 Some(Reply::Place(placed)) => placed,
                 Some(Reply::Write(_) | Reply::Commit(_)) | None => Placed::Unknown("no answer".into()),
             });
