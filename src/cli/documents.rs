@@ -1,6 +1,6 @@
 //! All documents of a class, page after page.
 
-use crate::model::{ClassName, Document, Filter, Query, Test, Value};
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::store::{ReadError, Store};
 
 /// Documents read at once; LeanCloud's greatest page.
@@ -17,12 +17,9 @@ pub(crate) async fn each(
     mut look: impl FnMut(&Document),
 ) -> Result<u64, ReadError> {
     let mut seen = 0;
-    let mut last: Option<String> = None;
+    let mut last: Option<ObjectId> = None;
     loop {
-        let mut page = filter.clone();
-        if let Some(last) = last.take() {
-            page = page.and_key("objectId", Test::Gt(Value::from(last)));
-        }
+        let page = filter.clone().behind(last.as_ref());
         let query = Query::new(page).order_by("objectId").limit(PAGE);
         let documents = store.find(class, &query).await?;
         for document in &documents {
@@ -30,7 +27,7 @@ pub(crate) async fn each(
             seen += 1;
         }
         match documents.last().and_then(Document::object_id) {
-            Some(id) if documents.len() == PAGE as usize => last = Some(id.to_string()),
+            Some(id) if documents.len() == PAGE as usize => last = Some(id),
             _ => return Ok(seen),
         }
     }

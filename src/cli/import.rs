@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::cli::arguments::ImportArguments;
 use crate::cli::terminal;
@@ -78,13 +78,9 @@ struct Shown {
 
 impl Shown {
     fn new(environment: Environment) -> Self {
-        let bar = ProgressBar::new(0);
         let template = "{msg:>24} [{bar:40}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("=> "));
-        }
         Self {
-            bar,
+            bar: terminal::styled(ProgressBar::new(0), template),
             is_terminal: std::io::stderr().is_terminal(),
             last: environment.elapsed(),
             environment,

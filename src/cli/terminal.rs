@@ -27,11 +27,16 @@ pub(crate) fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 
 /// A bar on standard error; invisible where that is no terminal.
 pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
-    let bar = ProgressBar::new(total);
-    let style = ProgressStyle::with_template("{msg:>10} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}");
-    if let Ok(style) = style {
+    let template = "{msg:>10} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}";
+    let bar = styled(ProgressBar::new(total), template);
+    bar.set_message(what);
+    bar
+}
+
+/// The bar as all of ours look, with what `template` says beside it.
+pub(crate) fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
-    bar.set_message(what);
     bar
 }

@@ -16,6 +16,19 @@ use crate::store::load::Link;
 /// Fields of `_User` that the REST API never shows: to be left out where one side is read through it.
 pub const SECRETS: [&str; 4] = ["password", "salt", "bcryptPassword", "sessionToken"];
 
+/// The same, where third-party logins are not shown either.
+pub const SECRETS_AND_LOGINS: [&str; 5] = ["password", "salt", "bcryptPassword", "sessionToken", "authData"];
+
+/// The fields of `_User` that a source does not show, by whether it shows third-party logins.
+#[must_use]
+pub fn kept_back(shows_logins: bool) -> &'static [&'static str] {
+    if shows_logins {
+        &SECRETS
+    } else {
+        &SECRETS_AND_LOGINS
+    }
+}
+
 /// The canonical form of an object as JSON text, without the fields `left_out`.
 ///
 /// Keys are sorted by their bytes; dates are in UTC with milliseconds; pointers and files hold their class and id

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::migration::names::SCHEMA_FILE;
-use crate::model::{Class, ClassName, ColumnType, Document, Filter, Query, Schema, Test, Timestamp};
+use crate::model::{Class, ClassName, Document, Filter, ObjectId, Query, Schema, Timestamp};
 use crate::store::ReadError;
 use crate::store::load::{Link, Loader};
 
@@ -152,10 +152,8 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
             self.write_objects(class).await?;
         }
         for class in &classes {
-            for (key, column) in &class.columns {
-                if let ColumnType::Relation { class_name } = &column.column_type {
-                    self.write_links(class, key, class_name).await?;
-                }
+            for (key, target) in class.relations() {
+                self.write_links(class, key, target).await?;
             }
         }
         Ok(())
@@ -189,23 +187,16 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
     async fn write_objects(&mut self, class: &Class) -> Result<(), ExportError> {
         let mut file = self.create(&format!("{}.0.jsonl", class.name))?;
         mark(&mut file, &json!({"type": "Class", "class": class.name.as_str()}))?;
-        let mut last: Option<String> = None;
+        let mut last: Option<ObjectId> = None;
         loop {
-            let mut filter = Filter::all();
+            let mut filter = Filter::all().behind(last.as_ref());
             if let Some(since) = self.options.since {
-                let since = json!({"__type": "Date", "iso": since.to_string()});
-                filter = filter.and_key("updatedAt", Test::Gte(since));
-            }
-            if let Some(last) = last.take() {
-                filter = filter.and_key("objectId", Test::Gt(Value::from(last)));
+                filter = filter.gte("updatedAt", since.to_date());
             }
             let query = Query::new(filter).order_by("objectId").limit(PAGE);
             let documents = self.store.find(&class.name, &query).await?;
             let count = documents.len();
-            last = documents
-                .last()
-                .and_then(|document| document.text("objectId"))
-                .map(ToOwned::to_owned);
+            last = documents.last().and_then(Document::object_id);
             for document in documents {
                 serde_json::to_writer(&mut file, &shown(class, document)).map_err(io::Error::from)?;
                 file.write_all(b"\n")?;
@@ -247,11 +238,9 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
 
 /// The object as LeanCloud's export shows it: with its relation columns.
 fn shown(class: &Class, mut document: Document) -> Document {
-    for (name, column) in &class.columns {
-        if let ColumnType::Relation { class_name } = &column.column_type {
-            let relation = json!({"__type": "Relation", "className": class_name.as_str()});
-            document.insert(name.clone(), relation);
-        }
+    for (name, target) in class.relations() {
+        let relation = json!({"__type": "Relation", "className": target.as_str()});
+        document.insert(name.to_owned(), relation);
     }
     document
 }

@@ -10,7 +10,7 @@ mod write;
 pub use geo::Area;
 pub use pattern::Pattern;
 
-use crate::model::{KeyPath, Pointer, Query, Value};
+use crate::model::{KeyPath, ObjectId, Pointer, Query, Value};
 
 pub(in crate::model) use path::{Place, index_of, visit};
 
@@ -126,6 +126,15 @@ impl Filter {
     #[must_use]
     pub fn and_key(self, key: &str, test: Test) -> Self {
         self.and(Self::Key(KeyPath::new(key), test))
+    }
+
+    /// This, of the objects whose ids come after `last`: the next page in the order of `objectId`.
+    #[must_use]
+    pub fn behind(self, last: Option<&ObjectId>) -> Self {
+        match last {
+            Some(last) => self.and_key("objectId", Test::Gt(last.as_str().into())),
+            None => self,
+        }
     }
 
     /// This, and `key` equal to `value`.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{CloudError, ErrorCode};
+use crate::model::{CloudError, ErrorCode, Value};
 
 /// A point in time: milliseconds since 1970-01-01T00:00:00Z, written `YYYY-MM-DDTHH:MM:SS.mmmZ`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,12 @@ impl Timestamp {
     #[must_use]
     pub fn plus_millis(self, millis: i64) -> Self {
         Self::from_millis(self.0.saturating_add(millis))
+    }
+
+    /// The typed value, as objects and filters hold a date.
+    #[must_use]
+    pub fn to_date(self) -> Value {
+        serde_json::json!({"__type": "Date", "iso": self.to_string()})
     }
 
     /// Reads an ISO 8601 time with an offset or `Z`; finer digits than milliseconds are cut off.

@@ -422,7 +422,8 @@ impl Driver {
     }
 }
 
-fn to_store(write: Write) -> store::Write {
+/// The write as a store takes it.
+pub(super) fn to_store(write: Write) -> store::Write {
     match write {
         Write::Create { class, fields } => store::Write::create(&class, fields),
         Write::Update {

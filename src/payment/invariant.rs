@@ -112,7 +112,7 @@ pub fn read_log(document: &Document, rules: &Rules) -> Result<Log, Option<Box<Di
         Err(ProtocolError::Moved(_)) => {
             let mut before = document.clone();
             let state = document.integer("state").unwrap_or_default();
-            before.insert("state".into(), state.saturating_sub(LogState::FENCE).into());
+            before.insert("state".into(), LogState::without_fence(state).into());
             Log::from_document(&before, rules)
         }
         read => read,

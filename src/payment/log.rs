@@ -46,6 +46,15 @@ impl LogState {
     pub fn number(self) -> u8 {
         self as u8
     }
+
+    /// The number in a log as it was before a move has fenced it, if one has.
+    #[must_use]
+    pub fn without_fence(number: i64) -> i64 {
+        if number < Self::FENCE {
+            return number;
+        }
+        number.saturating_sub(Self::FENCE)
+    }
 }
 
 impl TryFrom<i64> for LogState {

@@ -1,8 +1,6 @@
 //! What recovery writes on a log, and which logs it looks for.
 
-use serde_json::json;
-
-use crate::model::{Filter, Test, Timestamp, Update, Value};
+use crate::model::{Filter, Test, Timestamp, Update};
 use crate::payment::effect::Write;
 use crate::payment::kind::Kind;
 use crate::payment::leg::Target;
@@ -24,12 +22,6 @@ pub struct Worker {
 /// customer whose money hangs is not left alone for much longer. A run that failed only because marks were pruned
 /// meanwhile leaves nothing to an operator.
 pub const CLAIMS_MAX: i64 = 20;
-
-/// The wire form of a time.
-#[must_use]
-pub fn date(time: Timestamp) -> Value {
-    json!({"__type": "Date", "iso": time.to_string()})
-}
 
 /// Which claim of a run this is. A run is one worker's work on one payment; it claims again with every restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,7 +58,7 @@ pub fn claim(rules: &Rules, log: &Log, worker: &Worker, claim: Claim, wish: &Wis
     update = update
         .increment("state", 0)
         .set("claimedBy", worker.name.as_str())
-        .set("claimedUntil", date(worker.until));
+        .set("claimedUntil", worker.until.to_date());
     let mut below = LogState::Closed;
     match wish {
         Wish::Recovered => {}
@@ -118,11 +110,11 @@ fn workable() -> Filter {
 #[must_use]
 pub fn due(now: Timestamp, untouched: Timestamp, longest: Timestamp) -> Filter {
     let unclaimed = || Filter::all().exists("claimedUntil", false);
-    let beyond = || Test::Gt(date(longest));
+    let beyond = || Test::Gt(longest.to_date());
     workable().and_any(vec![
-        Filter::all().lte("claimedUntil", date(now)),
+        Filter::all().lte("claimedUntil", now.to_date()),
         Filter::all().and_key("claimedUntil", beyond()),
-        unclaimed().lte("createdAt", date(untouched)),
+        unclaimed().lte("createdAt", untouched.to_date()),
         unclaimed().and_key("createdAt", beyond()),
     ])
 }
@@ -131,7 +123,7 @@ pub fn due(now: Timestamp, untouched: Timestamp, longest: Timestamp) -> Filter {
 /// operator, nor a recharge that waits for its gateway.
 #[must_use]
 pub fn open(created: Timestamp) -> Filter {
-    workable().lte("createdAt", date(created))
+    workable().lte("createdAt", created.to_date())
 }
 
 /// Which logs wait for an operator.
@@ -152,7 +144,7 @@ pub fn left_stuck() -> Filter {
 pub fn unpaid_orders(now: Timestamp) -> Filter {
     Filter::all()
         .eq("status", OrderStatus::Pending.name())
-        .lte("expiresAt", date(now))
+        .lte("expiresAt", now.to_date())
 }
 
 /// Which recharges, made by `before`, nobody has paid. Money that has arrived is never given up, whatever else.
@@ -163,14 +155,14 @@ pub fn unpaid_recharges(before: Timestamp) -> Filter {
         .eq("kind", Kind::Recharge.name())
         .exists("stuck", false)
         .exists("tradeNo", false)
-        .lte("createdAt", date(before))
+        .lte("createdAt", before.to_date())
 }
 
 /// Which holds are to be ended: not those that move to another store.
 #[must_use]
 pub fn expired_holds(now: Timestamp) -> Filter {
     Filter::all()
-        .lte(EXPIRES_AT, date(now))
+        .lte(EXPIRES_AT, now.to_date())
         .lte("state", LogState::Closed.number())
 }
 
@@ -189,6 +181,8 @@ pub fn close_unpaid(rules: &Rules, log: &Log, reason: &str) -> Write {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::model::Document;
 

@@ -18,6 +18,12 @@ pub struct Rules {
 }
 
 impl Rules {
+    /// The classes of the documents that hold money, and that say what becomes of it: accounts, orders, logs.
+    #[must_use]
+    pub fn classes(&self) -> [&ClassName; 3] {
+        [&self.user_class, &self.order_class, &self.log_class]
+    }
+
     /// The wire form of a pointer.
     #[must_use]
     pub fn pointer(class: &ClassName, id: &ObjectId) -> Value {

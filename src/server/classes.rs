@@ -90,8 +90,7 @@ pub(super) fn change_request(class: ClassName, ids: &str, call: Call) -> Result<
 
 /// `GET /date`.
 pub(super) fn date(environment: &Environment) -> Reply {
-    let now = environment.now().to_string();
-    Reply::ok(serde_json::json!({"__type": "Date", "iso": now}))
+    Reply::ok(environment.now().to_date())
 }
 
 /// `?session_token=`, or the header.

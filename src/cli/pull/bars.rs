@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
 use crate::cli::terminal;
 use crate::environment::Environment;
@@ -102,9 +102,7 @@ fn bar(class: &str, total: Option<u64>) -> ProgressBar {
         ),
         None => (ProgressBar::new_spinner(), "{msg:>20} {human_pos} {per_sec}"),
     };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
+    let bar = terminal::styled(bar, template);
     bar.set_message(class.to_owned());
     bar
 }

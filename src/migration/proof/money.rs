@@ -40,15 +40,7 @@ impl Money {
             }
         }
         if *class == rules.log_class {
-            let state = document.integer("state");
-            let state = state.map(|state| {
-                if state >= LogState::FENCE {
-                    state - LogState::FENCE
-                } else {
-                    state
-                }
-            });
-            match state {
+            match document.integer("state").map(LogState::without_fence) {
                 Some(5) => {}
                 Some(state @ 0..5) => {
                     *self.open.entry(state).or_default() += 1;

@@ -13,7 +13,7 @@ use crate::migration::pull::gone::between;
 use crate::migration::pull::observer::Silent;
 use crate::migration::pull::source::InOrder;
 use crate::migration::pull::{Event, Observer, PullError, Source};
-use crate::model::{ClassName, ColumnType, Document, Filter, ObjectId, Pointer, Query, Test, Timestamp};
+use crate::model::{ClassName, Document, Filter, ObjectId, Pointer, Query, Timestamp};
 use crate::payment::Rules;
 use crate::store::load::{Link, Loader};
 
@@ -169,11 +169,7 @@ impl Prover {
             let here = match (&upto, is_end) {
                 // What is behind the last object of the source, or all of it, a page at a time.
                 (None, _) | (_, true) => {
-                    let behind = last.as_ref();
-                    let filter = match behind {
-                        Some(last) => Filter::all().and_key("objectId", Test::Gt(last.as_str().into())),
-                        None => Filter::all(),
-                    };
+                    let filter = Filter::all().behind(last.as_ref());
                     let query = Query::new(filter).order_by("objectId").limit(Query::LIMIT_MAX);
                     self.store.find(name, &query).await?
                 }
@@ -194,20 +190,17 @@ impl Prover {
         both.finish().await
     }
 
+    /// Whether an object here was written after the app has moved.
+    fn is_written_since(&self, here: &Document) -> bool {
+        self.moved && self.moved_at.is_some() && here.updated_at() > self.moved_at
+    }
+
     fn relation_columns(&self, name: &ClassName) -> Vec<(String, ClassName, Relation)> {
         let schema = self.store.schema();
-        let columns = schema
-            .classes
-            .get(name)
-            .into_iter()
-            .flat_map(|class| &class.columns);
-        columns
-            .filter_map(|(key, column)| match &column.column_type {
-                ColumnType::Relation { class_name } => {
-                    Some((key.clone(), class_name.clone(), Relation::default()))
-                }
-                _ => None,
-            })
+        let class = schema.classes.get(name).into_iter();
+        let relations = class.flat_map(|class| class.relations());
+        relations
+            .map(|(key, target)| (key.to_owned(), target.clone(), Relation::default()))
             .collect()
     }
 }
@@ -281,7 +274,7 @@ impl Both<'_> {
     fn object(&mut self, id: &ObjectId, here: Option<Document>, there: Option<Document>) {
         let is_since = here
             .as_ref()
-            .is_some_and(|document| self.is_written_since(document));
+            .is_some_and(|document| self.prover.is_written_since(document));
         let seen = |document: Option<Document>| {
             document.map(|document| {
                 let opened = self.view.opened(self.name, document);
@@ -309,11 +302,6 @@ impl Both<'_> {
             (None, Some(_)) => self.found.add(id, What::OnlyThere, Vec::new()),
             (None, None) => {}
         }
-    }
-
-    fn is_written_since(&self, here: &Document) -> bool {
-        let moved_at = self.prover.moved_at;
-        self.prover.moved && moved_at.is_some() && here.updated_at() > moved_at
     }
 
     /// Compares the relations of a page of objects.
@@ -360,10 +348,9 @@ impl Both<'_> {
                 here_links
                     .iter()
                     .for_each(|target| self.here_links.add_link(&link(target)));
-                let is_since = here.get(id).is_some_and(|document| {
-                    let moved_at = self.prover.moved_at;
-                    self.prover.moved && moved_at.is_some() && document.updated_at() > moved_at
-                });
+                let is_since = here
+                    .get(id)
+                    .is_some_and(|here| self.prover.is_written_since(here));
                 if here_links != there && !is_since {
                     self.found.add(id, What::Relation, vec![key.clone()]);
                 }

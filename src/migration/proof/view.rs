@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::migration::canonical;
-use crate::migration::pull::row::{SECRETS, SECRETS_AND_LOGINS};
 use crate::model::{ClassName, Document, Value};
 use crate::payment::Rules;
 use crate::payment::log::LogState;
@@ -26,11 +25,7 @@ pub(super) type Hash = [u8; 32];
 impl View<'_> {
     /// What is not compared, in words.
     pub(super) fn left_out(&self) -> Vec<String> {
-        let secrets = if self.shows_logins {
-            SECRETS
-        } else {
-            SECRETS_AND_LOGINS
-        };
+        let secrets = canonical::kept_back(self.shows_logins);
         let mut left_out = vec![
             format!("{} of _User: the REST API does not show them", secrets.join(", ")),
             "url of _File: each server names its own".to_owned(),
@@ -53,16 +48,12 @@ impl View<'_> {
         let rules = self.rules;
         let mut left_out = Vec::new();
         if *class == ClassName::user() {
-            left_out.extend(if self.shows_logins {
-                SECRETS
-            } else {
-                SECRETS_AND_LOGINS
-            });
+            left_out.extend(canonical::kept_back(self.shows_logins));
         }
         if *class == ClassName::file() {
             left_out.push("url");
         }
-        if self.moved && [&rules.user_class, &rules.order_class, &rules.log_class].contains(&class) {
+        if self.moved && rules.classes().contains(&class) {
             left_out.push("updatedAt");
         }
         left_out
@@ -114,11 +105,8 @@ fn open_account(document: &mut Document) {
 
 fn open_log(document: &mut Document) {
     document.shift_remove(LOG_MOVE);
-    if let Some(state) = document
-        .integer("state")
-        .filter(|state| *state >= LogState::FENCE)
-    {
-        document.insert("state".to_owned(), state.saturating_sub(LogState::FENCE).into());
+    if let Some(state) = document.integer("state") {
+        document.insert("state".to_owned(), LogState::without_fence(state).into());
     }
 }
 
@@ -130,10 +118,7 @@ mod tests {
     use crate::payment::PaymentConfig;
 
     fn document(value: Value) -> Document {
-        match value {
-            Value::Object(fields) => Document(fields),
-            other => panic!("{other}"),
-        }
+        serde_json::from_value(value).unwrap()
     }
 
     #[test]

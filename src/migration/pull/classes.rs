@@ -6,7 +6,7 @@ use serde_json::{Map, json};
 
 use crate::migration::pull::{Event, Following, PullError, Puller};
 use crate::model::schema::definition::{Definition, EVERYWHERE};
-use crate::model::{Class, ClassName, ColumnType, Document, SchemaChange, Value};
+use crate::model::{Class, ClassName, Document, SchemaChange, Value};
 
 /// The classes of the source, each with its relation columns and their targets.
 #[derive(Clone, Debug, Default)]
@@ -49,12 +49,10 @@ impl Puller {
             }
             self.adopt(&name, &shown, definition).await?;
             let class = self.store.schema().classes.get(&name).cloned();
-            let columns = class.iter().flat_map(|class| &class.columns);
-            let relations = columns.filter_map(|(key, column)| match &column.column_type {
-                ColumnType::Relation { class_name } => Some((key.clone(), class_name.clone())),
-                _ => None,
-            });
-            classes.relations.insert(name, relations.collect());
+            let relations = class.iter().flat_map(|class| class.relations());
+            let relations = relations.map(|(key, target)| (key.to_owned(), target.clone()));
+            let relations = relations.collect();
+            classes.relations.insert(name, relations);
         }
         if before.is_none() {
             following.write(&*self.store).await?;

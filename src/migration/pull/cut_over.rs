@@ -231,12 +231,7 @@ impl CutOver {
     }
 
     fn holds_money(&self, class: &ClassName) -> bool {
-        [
-            &self.rules.user_class,
-            &self.rules.order_class,
-            &self.rules.log_class,
-        ]
-        .contains(&class)
+        self.rules.classes().contains(&class)
     }
 
     /// Whether a row may be loaded while the source is fenced: of what holds money, only what shows the fence.

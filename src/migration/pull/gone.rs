@@ -6,7 +6,7 @@ use crate::migration::pull::classes::Classes;
 use crate::migration::pull::round::{Admit, Rows};
 use crate::migration::pull::source::only_ids;
 use crate::migration::pull::{PullError, Puller, Round};
-use crate::model::{ClassName, Document, Filter, ObjectId, Query, Test};
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::store::Store;
 use crate::store::load::Load;
 
@@ -30,18 +30,13 @@ pub(in crate::migration) async fn between(
     upto: Option<&ObjectId>,
 ) -> Result<Vec<Document>, PullError> {
     let mut filter = Filter::all();
-    if let Some(after) = after {
-        filter = filter.and_key("objectId", Test::Gt(after.as_str().into()));
-    }
     if let Some(upto) = upto {
         filter = filter.lte("objectId", upto.as_str());
     }
     let mut found: Vec<Document> = Vec::new();
     loop {
-        let behind = match found.last().and_then(Document::object_id) {
-            Some(last) => filter.clone().and_key("objectId", Test::Gt(last.as_str().into())),
-            None => filter.clone(),
-        };
+        let last = found.last().and_then(Document::object_id);
+        let behind = filter.clone().behind(last.as_ref().or(after));
         let query = Query::new(behind).order_by("objectId").limit(Query::LIMIT_MAX);
         let page = store.find(class, &query).await?;
         let is_last = page.len() < Query::LIMIT_MAX as usize;

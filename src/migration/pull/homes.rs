@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::client::Client;
-use crate::migration::pull::row::{self, SECRETS_AND_LOGINS};
+use crate::migration::canonical::SECRETS_AND_LOGINS;
+use crate::migration::pull::row;
 use crate::migration::pull::source::Source;
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::payment::Rules;
@@ -146,7 +147,7 @@ fn placed(loaded: Loaded) -> Placed {
 fn step(placement: &Placement, over: load::Over) -> Load {
     let class = placement.class.clone();
     let complete: &[&str] = if class == ClassName::user() {
-        SECRETS_AND_LOGINS
+        &SECRETS_AND_LOGINS
     } else {
         &[]
     };

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
+use crate::migration::canonical::kept_back;
 use crate::migration::pull::classes::Classes;
 use crate::migration::pull::kept_files::Fetched;
 use crate::migration::pull::puller::position_note;
@@ -158,10 +159,10 @@ impl Puller {
             .filter_map(|row| Some((row.object_id()?, row.updated_at())))
             .collect();
         let kept = self.fetch(class, &rows, &mut round).await;
-        let complete = match (*class == ClassName::user(), shows_logins) {
-            (false, _) => &[],
-            (true, true) => row::SECRETS,
-            (true, false) => row::SECRETS_AND_LOGINS,
+        let complete = if *class == ClassName::user() {
+            kept_back(shows_logins)
+        } else {
+            &[]
         };
         let steps = rows.into_iter().map(|row| {
             let keeps = row.object_id().is_some_and(|id| kept.contains(&id));

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::model::{Document, Filter, ObjectId, Query, Test, Timestamp, Value};
+use crate::model::{Document, Filter, ObjectId, Query, Test, Timestamp};
 
 /// How far a walk begins before the end of the one before it: what is stamped earlier than what was read may become
 /// visible later, since a server has several machines, and they have clocks.
@@ -65,8 +65,8 @@ impl Walk {
         let filter = match self.from {
             None => Filter::all(),
             Some(from) if self.crowded => return Some(Ask::Moment(moment(from))),
-            Some(from) if self.behind => Filter::all().and_key("updatedAt", Test::Gt(date(from))),
-            Some(from) => Filter::all().gte("updatedAt", date(from)),
+            Some(from) if self.behind => Filter::all().and_key("updatedAt", Test::Gt(from.to_date())),
+            Some(from) => Filter::all().gte("updatedAt", from.to_date()),
         };
         let query = Query {
             return_acl: true,
@@ -153,17 +153,13 @@ fn identity(row: &Document) -> Result<(ObjectId, Timestamp), String> {
 }
 
 fn moment(at: Timestamp) -> Filter {
-    Filter::all().eq("updatedAt", date(at))
-}
-
-/// A time as a filter holds it.
-fn date(at: Timestamp) -> Value {
-    json!({"__type": "Date", "iso": at.to_string()})
+    Filter::all().eq("updatedAt", at.to_date())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Value;
 
     fn row(id: usize, at: i64) -> Document {
         let at = Timestamp::from_millis(at).to_string();

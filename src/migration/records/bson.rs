@@ -227,10 +227,7 @@ fn field(key: &str, value: Bson) -> Result<Value, String> {
         Bson::Double(double) => return Err(format!("'{key}' is {double}, which JSON cannot hold")),
         Bson::String(text) | Bson::Symbol(text) => text.into(),
         Bson::ObjectId(id) => id.to_hex().into(),
-        Bson::DateTime(time) => {
-            let iso = Timestamp::from_millis(time.timestamp_millis()).to_string();
-            json!({"__type": "Date", "iso": iso})
-        }
+        Bson::DateTime(time) => Timestamp::from_millis(time.timestamp_millis()).to_date(),
         Bson::Binary(binary) => json!({"__type": "Bytes", "base64": BASE64_STANDARD.encode(binary.bytes)}),
         Bson::Array(elements) => {
             let elements = elements.into_iter().map(|element| field(key, element));

@@ -70,7 +70,7 @@ impl Type {
             Self::Date => {
                 let time =
                     Timestamp::parse(text.trim()).map_err(|_| format!("'{text}' is no time in ISO 8601"))?;
-                json!({"__type": "Date", "iso": time.to_string()})
+                time.to_date()
             }
             Self::Json => {
                 serde_json::from_str(text).map_err(|error| format!("'{text}' is no JSON: {error}"))?

@@ -2,9 +2,19 @@
 
 use serde_json::json;
 
-use crate::model::{Class, ColumnType, Document};
+use crate::model::{Class, ClassName, ColumnType, Document};
 
 impl Class {
+    /// The relation columns, each with the class that it leads to.
+    pub fn relations(&self) -> impl Iterator<Item = (&str, &ClassName)> {
+        self.columns
+            .iter()
+            .filter_map(|(key, column)| match &column.column_type {
+                ColumnType::Relation { class_name } => Some((key.as_str(), class_name)),
+                _ => None,
+            })
+    }
+
     /// `document` as a client sees it: hidden columns removed, defaults and relation columns filled in.
     #[must_use]
     pub fn present(&self, mut document: Document) -> Document {

@@ -1,6 +1,6 @@
 //! A class, page by page in the order of ids.
 
-use crate::model::{ClassName, Document, Filter, ObjectId, Query, Test};
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::payment::audit::AuditError;
 use crate::store::{ReadError, Store};
 
@@ -27,10 +27,7 @@ impl<'a> Pages<'a> {
         if self.done {
             return Ok(Vec::new());
         }
-        let filter = match &self.after {
-            None => Filter::all(),
-            Some(id) => Filter::all().and_key("objectId", Test::Gt(id.as_str().into())),
-        };
+        let filter = Filter::all().behind(self.after.as_ref());
         let query = Query::new(filter).order_by("objectId").limit(Query::LIMIT_MAX);
         let found = self.store.find(&self.class, &query).await?;
         self.done = found.len() < usize::try_from(Query::LIMIT_MAX).unwrap_or(usize::MAX);

@@ -112,7 +112,7 @@ impl Payment {
             fields = fields.set("stuck", stuck.as_str());
         }
         if let Some(time) = draft.expires_at {
-            fields = fields.set(EXPIRES_AT, recovery::date(time));
+            fields = fields.set(EXPIRES_AT, time.to_date());
         }
         self.phase = Phase::Creating;
         Ok(Effect::Write(self.create_log(fields)))
@@ -334,7 +334,7 @@ impl Payment {
                         fields = fields.set("tradeNo", trade_no.as_str());
                     }
                     if let Some(time) = draft.expires_at {
-                        fields = fields.set(EXPIRES_AT, recovery::date(time));
+                        fields = fields.set(EXPIRES_AT, time.to_date());
                     }
                     Ok(self.create_log(fields))
                 }

@@ -20,14 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::environment::Environment;
-use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Test, Timestamp, Value};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Timestamp};
 use crate::payment::effect::Write as ProtocolWrite;
 use crate::payment::leg::Target;
 use crate::payment::log::LogState;
 use crate::payment::mark::PAY_EPOCH;
 use crate::payment::moving::new_home::NewHome;
 use crate::payment::moving::{self, Attempt, Decision, Resolution};
-use crate::payment::recovery::date;
 use crate::payment::service::Payments;
 use crate::payment::{Kind, PaymentConfig, ProtocolError, Rules, invariant, prune};
 use crate::store::{Store, Write, WriteOutcome};
@@ -312,8 +311,8 @@ impl Mover {
                 // Closed logs that were created since, too: somebody may have been told what they say.
                 Some(prepared) => {
                     let margin = i64::try_from(MARGIN.as_millis()).unwrap_or(0);
-                    let since = date(prepared.plus_millis(margin.saturating_neg()));
-                    let since = Filter::all().gte("createdAt", since);
+                    let since = prepared.plus_millis(margin.saturating_neg());
+                    let since = Filter::all().gte("createdAt", since.to_date());
                     let logs = &self.rules.log_class;
                     hands.bring_all(logs, &since, decision.attempt).await?;
                 }
@@ -367,9 +366,8 @@ impl Mover {
     }
 
     fn classes(&self) -> [&ClassName; 3] {
-        let rules = &self.rules;
         // The logs last: none moves money once the others are fenced.
-        [&rules.user_class, &rules.order_class, &rules.log_class]
+        self.rules.classes()
     }
 
     /// Which documents of a class are fenced.
@@ -650,16 +648,6 @@ fn malformed(target: &Target, error: ProtocolError) -> MoveError {
     MoveError::Malformed {
         target: target.clone(),
         error,
-    }
-}
-
-/// Everything after `last`.
-fn after(filter: &Filter, last: Option<&ObjectId>) -> Filter {
-    match last {
-        Some(last) => filter
-            .clone()
-            .and_key("objectId", Test::Gt(Value::from(last.as_str()))),
-        None => filter.clone(),
     }
 }
 

@@ -11,7 +11,7 @@ mod sweep;
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{ClassName, Document, Filter, ObjectId, Query, Test};
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::payment::service::{Payments, lock};
 
 pub(super) use closing::Telling;
@@ -51,10 +51,7 @@ impl Payments {
         filter: &Filter,
         last: Option<&ObjectId>,
     ) -> Option<Vec<Document>> {
-        let filter = match last {
-            Some(last) => filter.clone().and_key("objectId", Test::Gt(last.as_str().into())),
-            None => filter.clone(),
-        };
+        let filter = filter.clone().behind(last);
         let query = Query::new(filter).order_by("objectId").limit(PAGE);
         self.0.driver.find(class, &query, self.deadline()).await
     }

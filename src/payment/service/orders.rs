@@ -11,7 +11,6 @@ use crate::payment::leg::{Bound, Leg, Legs, Target};
 use crate::payment::log::{Intent, Log};
 use crate::payment::machine::Draft;
 use crate::payment::order::{self, Order, OrderMark, OrderStatus, Payee};
-use crate::payment::recovery::date;
 use crate::payment::service::{CallerKey, Done, OrderReceipt, Payments, Receipt, keys, undecided};
 use crate::payment::{Amount, Kind, ProtocolError, Refusal, Rules};
 
@@ -66,7 +65,7 @@ impl Payments {
             .set("product", Rules::pointer(&target.class, product))
             .set("quantity", quantity)
             .set("amount", amount)
-            .set("expiresAt", date(self.expiry()));
+            .set("expiresAt", self.expiry().to_date());
         let order = self.store_order(fields, &key, deadline).await?;
         repeated_order(&order, product, quantity)
     }

@@ -4,7 +4,6 @@ use serde::Serialize;
 
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Test, Timestamp};
 use crate::payment::log::Log;
-use crate::payment::recovery::date;
 use crate::payment::service::orders::no_such;
 use crate::payment::service::{CallerKey, Payments, Receipt, undecided};
 use crate::payment::{Balance, Kind};
@@ -68,7 +67,7 @@ impl Payments {
         let deadline = self.deadline();
         let mut filter = Filter::all().eq("user", self.0.rules.user_pointer(user));
         if let Some(before) = before {
-            let time = date(self.time_of(user, before).await?);
+            let time = self.time_of(user, before).await?.to_date();
             let same_time = Filter::all()
                 .eq("createdAt", time.clone())
                 .lt("objectId", before.as_str());

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query, Value};
+use crate::payment::driver::to_store;
 use crate::payment::effect::Write as ProtocolWrite;
 use crate::payment::leg::Target;
 use crate::payment::log::Log;
-use crate::payment::moving::mover::{Home, MoveError, Mover, Progress, Report, Stage, after, malformed};
+use crate::payment::moving::mover::{Home, MoveError, Mover, Progress, Report, Stage, malformed};
 use crate::payment::moving::new_home::{Over, Placed, Placement};
 use crate::payment::moving::{self, Attempt, Copy, Placing, Todo};
 use crate::payment::{ProtocolError, invariant};
@@ -134,7 +135,9 @@ impl<'a> Hands<'a> {
         filter: &Filter,
         last: Option<&ObjectId>,
     ) -> Result<Vec<Document>, MoveError> {
-        let query = Query::new(after(filter, last)).order_by("objectId").limit(PAGE);
+        let query = Query::new(filter.clone().behind(last))
+            .order_by("objectId")
+            .limit(PAGE);
         let mut waits = self.patience();
         loop {
             let found = self.store(home).find(class, &query);
@@ -473,15 +476,4 @@ impl Copy {
 
 fn no_answer() -> String {
     "no answer in time".to_owned()
-}
-
-pub(super) fn to_store(write: ProtocolWrite) -> Write {
-    match write {
-        ProtocolWrite::Create { class, fields } => Write::create(&class, fields),
-        ProtocolWrite::Update {
-            target,
-            guard,
-            update,
-        } => Write::update(&target.class, &target.id, guard, update),
-    }
 }
