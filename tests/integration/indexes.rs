@@ -100,6 +100,17 @@ async fn a_query_by_an_indexed_column_searches_the_index() {
     };
     for (filter, order, expected) in [
         (json!({"objectId": "a"}), "", "autoindex_c1_1 (id=?)"),
+        // Whose ids are known is found by them, whatever else is asked: all objects may have the name.
+        (
+            json!({"objectId": {"$in": ["a", "b"]}, "name": "a"}),
+            "",
+            "autoindex_c1_1 (id=?)",
+        ),
+        (
+            json!({"name": {"$in": ["a", "b"]}, "objectId": {"$in": (0..50).map(|n| n.to_string()).collect::<Vec<_>>()}}),
+            "name",
+            "autoindex_c1_1 (id=?)",
+        ),
         (json!({"createdAt": {"$gt": time}}), "", "c1_created (created>?)"),
         (
             json!({"updatedAt": {"$lte": time}}),

@@ -15,6 +15,8 @@ pub(in crate::storage) struct Condition {
     pub(in crate::storage) uses_index: bool,
     /// Whether a sparse index can, which holds few of them.
     pub(in crate::storage) is_selective: bool,
+    /// Whether it names the ids of the rows.
+    names_ids: bool,
 }
 
 impl Condition {
@@ -26,6 +28,7 @@ impl Condition {
             exact: true,
             uses_index: false,
             is_selective: false,
+            names_ids: false,
         }
     }
 
@@ -42,7 +45,14 @@ impl Condition {
             exact: true,
             uses_index: false,
             is_selective: false,
+            names_ids: false,
         }
+    }
+
+    /// The same, of ids.
+    pub(super) fn of_ids(mut self) -> Self {
+        self.names_ids = true;
+        self
     }
 
     /// The same, of a column with an index.
@@ -81,15 +91,37 @@ impl Condition {
                 sql: format!("({}) IS NOT TRUE", self.sql),
                 uses_index: false,
                 is_selective: false,
+                names_ids: false,
                 ..self
             },
         }
     }
 
+    /// The same, kept from SQLite's indexes.
+    fn without_index(self) -> Self {
+        Self {
+            sql: format!("+({})", self.sql),
+            uses_index: false,
+            is_selective: false,
+            ..self
+        }
+    }
+
     /// All of them.
+    ///
+    /// Rows whose ids are named are found by these. SQLite, which knows nothing of the values, takes an equality on
+    /// another column for the better one of the two, and goes through all rows that have it.
     pub(in crate::storage) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
+        let parts: Vec<Self> = parts.into_iter().collect();
+        let names_ids = parts.iter().any(|part| part.names_ids);
         let mut joined = Self::constant(true);
+        joined.names_ids = names_ids;
         for part in parts {
+            let part = if names_ids && !part.names_ids && part.uses_index {
+                part.without_index()
+            } else {
+                part
+            };
             joined.exact &= part.exact;
             joined.uses_index |= part.uses_index;
             joined.is_selective |= part.is_selective;
@@ -113,6 +145,7 @@ impl Condition {
         let mut joined = Self::constant(false);
         joined.uses_index = true;
         joined.is_selective = true;
+        joined.names_ids = true;
         for part in parts {
             if part.is_open() {
                 return if part.exact { part } else { Self::unknown() };
@@ -121,6 +154,7 @@ impl Condition {
             if part.sql != "0" {
                 joined.uses_index &= part.uses_index;
                 joined.is_selective &= part.is_selective;
+                joined.names_ids &= part.names_ids;
                 terms.push(part.sql);
                 joined.parameters.extend(part.parameters);
             }

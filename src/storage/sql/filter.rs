@@ -133,10 +133,10 @@ fn of_id(test: &Test) -> Condition {
     let text = |value: &Value| value.as_str().map(|text| SqlValue::Text(text.to_owned()));
     match test {
         Test::Eq(value) => match text(value) {
-            Some(id) => Condition::new("id = ?", [id]),
+            Some(id) => Condition::new("id = ?", [id]).of_ids(),
             None => Condition::constant(false),
         },
-        Test::In(values) => is_one_of("id", values.iter().filter_map(text).collect()),
+        Test::In(values) => is_one_of("id", values.iter().filter_map(text).collect()).of_ids(),
         Test::Exists(there) => Condition::constant(*there),
         _ => match range(test) {
             Some((comparison, value)) => match text(value) {
