@@ -3,6 +3,7 @@
 //! Shared by the client (which signs), the server and the engine (which check). Sources: LeanCloud's REST guide on
 //! `X-LC-Sign`; the header names that the official Node.js engine SDK accepts.
 
+use http::HeaderMap;
 use md5::{Digest, Md5};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -60,29 +61,47 @@ pub struct Presented {
 
 impl Presented {
     /// Reads the headers, each name in the order of preference of the Node.js engine SDK.
-    pub fn from_headers<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Self {
-        let first = |names: &[&str]| names.iter().find_map(|name| header(name)).map(ToOwned::to_owned);
-        Self {
-            id: first(&["x-lc-id", "x-avoscloud-application-id", "x-uluru-application-id"]),
-            key: first(&[
-                "x-lc-key",
-                "x-avoscloud-application-key",
-                "x-uluru-application-key",
-            ]),
-            master: first(&["x-avoscloud-master-key", "x-uluru-master-key"]),
-            sign: first(&["x-lc-sign", "x-avoscloud-request-sign"]),
-            session: first(&[
-                "x-lc-session",
-                "x-uluru-session-token",
-                "x-avoscloud-session-token",
-            ]),
-            production: first(&[
-                "x-lc-prod",
-                "x-avoscloud-application-production",
-                "x-uluru-application-production",
-            ]),
-            hook_key: first(&["x-lc-hook-key"]),
+    ///
+    /// In one pass: to look for every name that there may be takes longer than all else of an authentication.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Self {
+        let mut shown = Self::default();
+        // How preferred the name is under which each was found; lower is better.
+        let mut ranks = [u8::MAX; 7];
+        for (name, value) in headers {
+            let Some(name) = name.as_str().strip_prefix("x-") else {
+                continue;
+            };
+            let (kind, rank, field) = match name {
+                "lc-id" => (0, 0, &mut shown.id),
+                "avoscloud-application-id" => (0, 1, &mut shown.id),
+                "uluru-application-id" => (0, 2, &mut shown.id),
+                "lc-key" => (1, 0, &mut shown.key),
+                "avoscloud-application-key" => (1, 1, &mut shown.key),
+                "uluru-application-key" => (1, 2, &mut shown.key),
+                "avoscloud-master-key" => (2, 0, &mut shown.master),
+                "uluru-master-key" => (2, 1, &mut shown.master),
+                "lc-sign" => (3, 0, &mut shown.sign),
+                "avoscloud-request-sign" => (3, 1, &mut shown.sign),
+                "lc-session" => (4, 0, &mut shown.session),
+                "uluru-session-token" => (4, 1, &mut shown.session),
+                "avoscloud-session-token" => (4, 2, &mut shown.session),
+                "lc-prod" => (5, 0, &mut shown.production),
+                "avoscloud-application-production" => (5, 1, &mut shown.production),
+                "uluru-application-production" => (5, 2, &mut shown.production),
+                "lc-hook-key" => (6, 0, &mut shown.hook_key),
+                _ => continue,
+            };
+            let (Some(best), Ok(value)) = (ranks.get_mut::<usize>(kind), value.to_str()) else {
+                continue;
+            };
+            // Of a header that comes twice, the first counts.
+            if rank < *best {
+                *best = rank;
+                *field = Some(value.to_owned());
+            }
         }
+        shown
     }
 }
 
@@ -105,17 +124,20 @@ impl Credentials {
             None => (presented.key.as_deref(), presented.master.as_deref()),
         };
         let by_master = matches_key(master_key, master);
-        let by_key = by_master || matches_key(Some(&self.app_key), key) || matches_key(master_key, key);
-        let master = if same(id, &self.app_id) && by_key {
+        let by_app_key = matches_key(Some(&self.app_key), key);
+        let by_silent_master = matches_key(master_key, key);
+        // The id is public.
+        let is_this_app = *id == *self.app_id;
+        let master = if is_this_app && (by_master || by_app_key || by_silent_master) {
             by_master
         } else {
             // As in the Node.js SDK, the id must be there; here it must be the right one too.
-            let sign = presented.sign.as_deref().filter(|_| same(id, &self.app_id));
+            let sign = presented.sign.as_deref().filter(|_| is_this_app);
             self.check_sign(sign.ok_or_else(CloudError::unauthorized)?)?
         };
         Ok(Caller {
             master,
-            holds_master_key: master || matches_key(master_key, key),
+            holds_master_key: master || by_silent_master,
             hook: matches_key(self.hook_key.as_ref(), presented.hook_key.as_deref()),
             session_token: presented.session.clone().filter(|token| !token.is_empty()),
             production: !matches!(presented.production.as_deref(), Some("0" | "false")),
@@ -181,6 +203,8 @@ fn same(a: &str, b: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
+
     use super::*;
 
     fn credentials() -> Credentials {
@@ -259,6 +283,46 @@ mod tests {
                 .is_err()
         );
         assert!(keys.authenticate(&with_key("")).is_err());
+    }
+
+    #[test]
+    fn headers_have_older_names_that_count_where_the_newer_are_absent() {
+        let headers: [(HeaderName, &str); 10] = [
+            ("x-uluru-application-id", "oldest"),
+            ("x-lc-id", "app"),
+            ("x-avoscloud-application-id", "older"),
+            ("x-uluru-application-key", "a key"),
+            ("x-avoscloud-master-key", "a master key"),
+            ("x-avoscloud-request-sign", "a sign"),
+            ("x-uluru-session-token", "a session"),
+            ("x-avoscloud-session-token", "another session"),
+            ("x-uluru-application-production", "0"),
+            ("x-lc-hook-key", "a hook key"),
+        ]
+        .map(|(name, value)| (HeaderName::from_static(name), value));
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let shown = Presented::from_headers(&headers.collect());
+        let fields = [
+            shown.id,
+            shown.key,
+            shown.master,
+            shown.sign,
+            shown.session,
+            shown.production,
+            shown.hook_key,
+        ];
+        let expected = [
+            "app",
+            "a key",
+            "a master key",
+            "a sign",
+            "a session",
+            "0",
+            "a hook key",
+        ];
+        assert_eq!(fields.map(Option::unwrap), expected);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod request_id;
 
 pub use body::read_body;
 pub use cors::{CorsLayer, cors_layer};
-pub use remote_address::{base_url, remote_address};
+pub use remote_address::{RemoteAddress, base_url, remote_address};
 pub use request_id::{REQUEST_ID, new_request_id, request_id};
 
 use crate::credentials::{Caller, Credentials, Presented};
@@ -73,8 +73,7 @@ impl Incoming {
             .and_then(|value| value.to_str().ok())
             .is_some_and(|value| value.starts_with("text/plain"));
         if !text_plain {
-            let shown =
-                Presented::from_headers(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+            let shown = Presented::from_headers(headers);
             // Credentials first: a stranger learns nothing from how a body fails to parse.
             let caller = credentials.authenticate(&shown)?;
             return Ok(Self {

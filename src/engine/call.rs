@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use crate::engine::encode::Encoding;
 use crate::engine::router::Engine;
 use crate::environment::Environment;
+use crate::http::RemoteAddress;
 use crate::model::{ClassName, Document};
 
 /// One call of a function or a hook: what the extractors take their values from.
@@ -47,7 +48,7 @@ pub struct Meta {
     /// Stands in every log line about the call, in the answer's `X-Request-Id`, and in the text of an internal error.
     pub request_id: Arc<str>,
     /// The client's address, where it is known.
-    pub remote_address: Option<String>,
+    pub remote_address: Option<RemoteAddress>,
     /// The raw session token, also where the user is not fetched. In hooks, that of the user who made the request.
     pub session_token: Option<SecretString>,
     /// The caller holds the master key.

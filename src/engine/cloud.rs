@@ -15,6 +15,7 @@ use crate::engine::extract::{CurrentUser, FromCall};
 use crate::engine::handler::Answer;
 use crate::engine::queue::{TaskInfo, TaskOptions};
 use crate::engine::router::{Engine, Shared};
+use crate::http::RemoteAddress;
 use crate::model::{CloudError, Document, ErrorCode, Value};
 
 /// A call of a function of somebody else's.
@@ -82,7 +83,7 @@ pub struct Cloud {
     pub(crate) engine: Engine,
     /// That of the call that this was taken from.
     deadline: Option<Duration>,
-    remote_address: Option<String>,
+    remote_address: Option<RemoteAddress>,
     user: Option<Arc<Document>>,
     session_token: Option<SecretString>,
 }

@@ -20,7 +20,7 @@ use crate::engine::hook::{no_hook, object_of_hook, session_token};
 use crate::engine::registry::{Access, Function, OtherHook};
 use crate::engine::remote_app::RemoteApp;
 use crate::engine::router::{Engine, PREFIXES, Shared};
-use crate::http::{Incoming, json_response, percent_decode, read_body, remote_address};
+use crate::http::{Incoming, RemoteAddress, json_response, percent_decode, read_body, remote_address};
 use crate::model::{ClassName, CloudError, Document, ErrorCode, HookKind, UserHook, Value};
 
 /// One HTTP request to the engine.
@@ -38,7 +38,7 @@ struct Authenticated {
     /// As it came.
     raw: Bytes,
     body: Document,
-    remote_address: Option<String>,
+    remote_address: Option<RemoteAddress>,
 }
 
 impl Exchange<'_> {
@@ -155,9 +155,9 @@ impl Exchange<'_> {
         let beside = beside.ok_or_else(|| no_function(name))?;
         let until = self.arrived.saturating_add(config.limits.function);
         let left = until.saturating_sub(config.environment.elapsed());
-        let from = request.remote_address.as_deref();
+        let from = request.remote_address.map(|address| address.to_string());
         beside
-            .pass(self.parts, request.raw, from, self.request_id, left)
+            .pass(self.parts, request.raw, from.as_deref(), self.request_id, left)
             .await
     }
 
@@ -317,7 +317,8 @@ fn check_hook_key(request: &Authenticated) -> Result<(), CloudError> {
 }
 
 fn refused(why: &str, request: &Authenticated) -> CloudError {
-    let from = request.remote_address.as_deref().unwrap_or("an unknown address");
+    let from = request.remote_address.as_ref().map(RemoteAddress::to_string);
+    let from = from.as_deref().unwrap_or("an unknown address");
     CloudError::new(ErrorCode::UNAUTHORIZED, format!("{why}, request from {from}"))
 }
 

@@ -11,6 +11,7 @@ use crate::engine::handler::Answer;
 use crate::engine::registry::OtherHook;
 use crate::engine::remote_app::BothHooks;
 use crate::engine::router::Engine;
+use crate::http::RemoteAddress;
 use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
 };
@@ -56,7 +57,7 @@ impl Hooks for LocalHooks {
             .elapsed()
             .saturating_add(shared.config.limits.of_hook(call.kind));
         let meta = Meta {
-            remote_address: call.remote_address,
+            remote_address: call.remote_address.map(RemoteAddress::Told),
             session_token: session_token(call.user.as_ref()),
             ..shared.meta(&hook.name, &shared.new_request_id(), deadline)
         };
@@ -95,7 +96,7 @@ impl Hooks for LocalHooks {
             .elapsed()
             .saturating_add(config.limits.other_hook);
         let meta = Meta {
-            remote_address: call.remote_address,
+            remote_address: call.remote_address.map(RemoteAddress::Told),
             session_token: session_token(call.user.as_ref()),
             ..shared.meta(&hook.name, &shared.new_request_id(), deadline)
         };

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::handler::Handler;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -14,6 +15,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::Layer;
 
 use crate::credentials::Presented;
 use crate::engine::call::{Call, Meta};
@@ -100,17 +102,23 @@ impl Engine {
         for path in ["/__engine/1/ping", "/__engine/1.1/ping", "/__engine/1.1/ping/"] {
             router = router.route(path, any(ping));
         }
-        for prefix in PREFIXES {
-            router = router
-                .route(prefix, any(handle))
-                .route(&format!("{prefix}/"), any(handle))
-                .route(&format!("{prefix}/{{*path}}"), any(handle));
-        }
         if self.shared.queue.is_some() {
             let named = middleware::from_fn_with_state(self.clone(), with_request_id);
             router = router.merge(queue_routes().layer(named));
         }
-        router.layer(cors_layer()).with_state(self.clone())
+        router = router.layer(cors_layer());
+        // Wrapped once, not by the router, which would box and copy what it wraps for every call.
+        let call = cors_layer().layer(handle.with_state(self.clone()));
+        for prefix in PREFIXES {
+            for path in [
+                prefix.to_owned(),
+                format!("{prefix}/"),
+                format!("{prefix}/{{*path}}"),
+            ] {
+                router = router.route_service(&path, call.clone());
+            }
+        }
+        router.with_state(self.clone())
     }
 
     /// Runs the tasks of the queue, and the jobs of its clock, until `stop`; what is running then is finished first.
@@ -200,7 +208,7 @@ async fn ping() -> Response {
 }
 
 async fn metrics_page(State(engine): State<Engine>, headers: HeaderMap) -> Response {
-    let shown = Presented::from_headers(|name| headers.get(name).and_then(|value| value.to_str().ok()));
+    let shown = Presented::from_headers(&headers);
     match engine.shared.config.credentials.authenticate(&shown) {
         Ok(caller) if caller.holds_master_key => match engine.shared.metrics.render() {
             Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
@@ -220,6 +228,8 @@ async fn with_request_id(State(engine): State<Engine>, request: Request, next: N
     response
 }
 
+const HOOK_DEPTH: HeaderName = HeaderName::from_static(hook_depth::HEADER);
+
 async fn handle(State(engine): State<Engine>, request: Request) -> Response {
     let shared = &engine.shared;
     let arrived = shared.config.environment.elapsed();
@@ -232,7 +242,7 @@ async fn handle(State(engine): State<Engine>, request: Request) -> Response {
         arrived,
     };
     // Whoever calls from inside of a hook says so, and is believed: it can only be refused sooner.
-    let depth = parts.headers.get(hook_depth::HEADER);
+    let depth = parts.headers.get(HOOK_DEPTH);
     let depth = depth.and_then(|depth| depth.to_str().ok()?.parse().ok());
     // The clock covers everything from here: a slow body and a slow session store count too.
     let limit = shared.config.limits.function;

@@ -1,10 +1,36 @@
 //! Where a request comes from.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use axum::http::uri::Authority;
 use axum::http::{Extensions, HeaderMap, Uri};
+use serde::{Serialize, Serializer};
+
+/// A client's address. Shown as text only where somebody looks at it: most requests end without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteAddress {
+    /// That of the socket, or of a trusted proxy's `Forwarded`.
+    Ip(IpAddr),
+    /// What a trusted proxy or the storage service says otherwise, as it says it.
+    Told(String),
+}
+
+impl fmt::Display for RemoteAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Told(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Serialize for RemoteAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 /// The client's address: what a trusted proxy says (`Forwarded`, `X-Real-IP`, `X-Forwarded-For`), else the socket's.
 ///
@@ -12,21 +38,25 @@ use axum::http::{Extensions, HeaderMap, Uri};
 /// stands before it was written by the client itself. Without a trusted proxy the headers are ignored. `None` where
 /// the listener did not tell.
 #[must_use]
-pub fn remote_address(headers: &HeaderMap, extensions: &Extensions, trust_proxy: bool) -> Option<String> {
+pub fn remote_address(
+    headers: &HeaderMap,
+    extensions: &Extensions,
+    trust_proxy: bool,
+) -> Option<RemoteAddress> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let told = || {
         let forwarded = header("forwarded").and_then(forwarded);
-        forwarded.map(|hop| hop.address.to_string()).or_else(|| {
+        forwarded.map(|hop| RemoteAddress::Ip(hop.address)).or_else(|| {
             let plain = header("x-real-ip").or_else(|| header("x-forwarded-for"));
             plain
                 .map(str::trim)
                 .filter(|text| !text.is_empty())
-                .map(ToOwned::to_owned)
+                .map(|text| RemoteAddress::Told(text.to_owned()))
         })
     };
     trust_proxy.then(told).flatten().or_else(|| {
         let ConnectInfo(socket) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-        Some(socket.ip().to_canonical().to_string())
+        Some(RemoteAddress::Ip(socket.ip().to_canonical()))
     })
 }
 
@@ -158,7 +188,7 @@ mod tests {
             .collect();
         let mut extensions = Extensions::new();
         extensions.insert(ConnectInfo(SocketAddr::from(([10, 0, 0, 9], 1))));
-        remote_address(&headers, &extensions, trust_proxy)
+        remote_address(&headers, &extensions, trust_proxy).map(|address| address.to_string())
     }
 
     #[test]

@@ -4,13 +4,16 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use axum::http::HeaderName;
+use axum::http::request::Parts;
 use tokio::sync::OnceCell;
 
 use super::error::read_failed;
 use super::service::Shared;
-use super::sessions;
+use super::{explain, sessions};
 use crate::credentials::Caller;
-use crate::environment::Environment;
+use crate::environment::{Environment, hook_depth};
+use crate::http::{RemoteAddress, base_url, remote_address};
 use crate::model::{Class, ClassName, CloudError, Document, ObjectId, Permission, Principal, Schema};
 use crate::store::Database;
 
@@ -18,48 +21,23 @@ use crate::store::Database;
 pub(super) struct Context {
     shared: Arc<Shared>,
     caller: Caller,
-    /// The client's address, where it is known.
-    pub(super) remote_address: Option<String>,
-    /// How the client addresses the server, without a slash at the end.
-    base_url: String,
-    /// How many hooks the caller is inside of, as far as it says so.
-    pub(super) hook_depth: u32,
-    /// Whether it says so.
-    tells_hook_depth: bool,
-    /// Whether a 305 is to say why.
-    explains: bool,
+    /// The head of the request. What few requests need of it is read when it is needed.
+    head: Arc<Parts>,
     /// Why the last write of the request had no effect.
     reason: Mutex<Option<String>>,
     session: OnceCell<Option<Document>>,
     principal: OnceCell<Principal>,
 }
 
-/// What a request says beside who it comes from.
-#[derive(Debug)]
-pub(super) struct Asked {
-    /// How the client addresses the server, without a slash at the end.
-    pub(super) base_url: String,
-    /// How many hooks the caller is inside of, where it says so.
-    pub(super) hook_depth: Option<u32>,
-    /// Whether a 305 is to say why.
-    pub(super) explains: bool,
-}
+const EXPLAINED: HeaderName = HeaderName::from_static(explain::ASKED);
+const HOOK_DEPTH: HeaderName = HeaderName::from_static(hook_depth::HEADER);
 
 impl Context {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        caller: Caller,
-        remote_address: Option<String>,
-        asked: Asked,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, caller: Caller, head: Arc<Parts>) -> Self {
         Self {
             shared,
             caller,
-            remote_address,
-            base_url: asked.base_url,
-            hook_depth: asked.hook_depth.unwrap_or(0),
-            tells_hook_depth: asked.hook_depth.is_some(),
-            explains: asked.explains,
+            head,
             reason: Mutex::default(),
             session: OnceCell::new(),
             principal: OnceCell::new(),
@@ -78,14 +56,37 @@ impl Context {
         &self.shared.config.environment
     }
 
+    fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.head.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The client's address, where it is known.
+    pub(super) fn remote_address(&self) -> Option<RemoteAddress> {
+        let trust_proxy = self.shared.config.trust_proxy;
+        remote_address(&self.head.headers, &self.head.extensions, trust_proxy)
+    }
+
     /// How the client addresses the server, without a slash at the end.
-    pub(super) fn base_url(&self) -> &str {
-        &self.base_url
+    pub(super) fn base_url(&self) -> String {
+        let config = &self.shared.config;
+        match &config.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => base_url(&self.head.uri, &self.head.headers, config.trust_proxy),
+        }
+    }
+
+    /// How many hooks the caller is inside of, as far as it says so. What is no number is too many.
+    pub(super) fn hook_depth(&self) -> u32 {
+        let depth = self.header(&HOOK_DEPTH);
+        depth.map_or(0, |depth| depth.parse().unwrap_or(u32::MAX))
     }
 
     /// Whether a 305 is to say why: the master key asks for it.
     pub(super) fn wants_reason(&self) -> bool {
-        self.explains && self.caller.master
+        self.caller.master
+            && self
+                .header(&EXPLAINED)
+                .is_some_and(|asked| asked != "0" && asked != "false")
     }
 
     /// Takes note of why a write had no effect.
@@ -120,7 +121,7 @@ impl Context {
 
     /// Whether the caller may be inside of hooks without saying so: another app's engine.
     pub(super) fn may_be_inside_a_hook(&self) -> bool {
-        self.caller.hook && !self.tells_hook_depth
+        self.caller.hook && self.header(&HOOK_DEPTH).is_none()
     }
 
     /// The token that the request shows, valid or not.

@@ -102,7 +102,7 @@ impl WriteHooks {
     /// # Errors
     /// 142 where the request comes from too many hooks inside of each other.
     pub(super) fn check_depth(&self, context: &Context, kinds: [HookKind; 2]) -> Result<(), CloudError> {
-        if context.hook_depth < DEPTH_MAX || !kinds.iter().any(|kind| self.runs(context, *kind)) {
+        if context.hook_depth() < DEPTH_MAX || !kinds.iter().any(|kind| self.runs(context, *kind)) {
             return Ok(());
         }
         let text = format!(
@@ -167,7 +167,7 @@ impl WriteHooks {
             return;
         };
         let class = self.class.clone();
-        let depth = context.hook_depth.saturating_add(1);
+        let depth = context.hook_depth().saturating_add(1);
         under_way.tasks.spawn(async move {
             let _place = place;
             if let Err(error) = hook_depth::at(depth, hooks.call(call)).await {
@@ -202,14 +202,14 @@ impl WriteHooks {
             object: for_hook(&self.class, object),
             updated_keys,
             user,
-            remote_address: context.remote_address.clone(),
+            remote_address: context.remote_address().map(|address| address.to_string()),
         })
     }
 }
 
 /// Runs a hook as one level deeper than the request that calls it.
 async fn deeper<F: Future>(context: &Context, hook: F) -> F::Output {
-    hook_depth::at(context.hook_depth.saturating_add(1), hook).await
+    hook_depth::at(context.hook_depth().saturating_add(1), hook).await
 }
 
 /// Asks a hook of users: its answer, or `None` where there is no such hook.
@@ -241,7 +241,7 @@ pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document)
         return;
     };
     let call = user_hook_call(context, hook, Some(user), None);
-    let depth = context.hook_depth.saturating_add(1);
+    let depth = context.hook_depth().saturating_add(1);
     context.shared().hooks_under_way.tasks.spawn(async move {
         if let Err(error) = hook_depth::at(depth, hooks.call_user_hook(call)).await {
             tracing::warn!(%error, hook = hook.path(), "a hook of users failed");
@@ -264,7 +264,7 @@ fn user_hook_call(
         hook,
         user: user.map(|user| for_hook(&ClassName::user(), user.clone())),
         auth_data,
-        remote_address: context.remote_address.clone(),
+        remote_address: context.remote_address().map(|address| address.to_string()),
     }
 }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::handler::Handler;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use tower::ServiceBuilder;
 use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -17,18 +19,15 @@ use tower_http::compression::predicate::SizeAbove;
 use tracing::Instrument;
 
 use super::config::ServerConfig;
-use super::context::{Asked, Context};
+use super::context::Context;
 use super::error::not_built_yet;
 use super::parameters::parse_query;
 use super::reply::Reply;
 use super::service::{Server, Shared};
 use super::write_path::WriteRequest;
 use super::{batch, batch_save, classes, cloud_query, explain, files, scan, schemas, users, validate};
-use crate::environment::hook_depth;
 use crate::http::body::BODY_TIMEOUT;
-use crate::http::{
-    Incoming, REQUEST_ID, base_url, cors_layer, percent_decode, read_body, remote_address, request_id,
-};
+use crate::http::{Incoming, REQUEST_ID, cors_layer, percent_decode, read_body, remote_address, request_id};
 use crate::model::limits::BODY_BYTES_MAX;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId};
 
@@ -39,13 +38,17 @@ impl Server {
     /// The routes of the storage API, on `/1.1`, and of the files, on `/files` and `/uploads`. Everything else is for
     /// the caller to answer.
     pub fn router(&self) -> Router {
-        Router::new()
-            .route("/1.1/{*path}", any(handle))
-            .layer(compression())
+        // One service of all that every request goes through: each layer of a router boxes and copies what it wraps.
+        let api = ServiceBuilder::new()
+            .layer(CatchPanicLayer::custom(panicked))
             .layer(cors_layer())
+            .layer(compression())
+            .service(handle.with_state(self.clone()));
+        Router::new()
             .route("/files/{*key}", any(files::download))
             .route("/uploads/{token}", any(files::upload))
             .layer(CatchPanicLayer::custom(panicked))
+            .route_service("/1.1/{*path}", api)
             .with_state(self.clone())
     }
 }
@@ -243,6 +246,7 @@ fn segments(path: &str) -> Result<Vec<&str>, CloudError> {
 /// Answers one HTTP request.
 async fn handle(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
+    let parts = Arc::new(parts);
     let environment = &server.shared.config.environment;
     let request_id = request_id(&parts.headers, environment);
     let started = environment.elapsed();
@@ -287,30 +291,17 @@ fn log(config: &ServerConfig, request_id: &str, parts: &Parts, status: StatusCod
     if config.request_log {
         let client = remote_address(&parts.headers, &parts.extensions, config.trust_proxy);
         tracing::info!(request.id = %request_id, http.method = %method, http.path = path, http.status = status,
-            client.address = client, duration_ms, "answered a request");
+            client.address = client.map(tracing::field::display), duration_ms, "answered a request");
     } else {
         tracing::debug!(request.id = %request_id, http.method = %method, http.path = path, http.status = status,
             duration_ms, "answered a request");
     }
 }
 
-/// What the head of a request says, beside its keys.
-fn asked(config: &ServerConfig, parts: &Parts) -> Asked {
-    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-    Asked {
-        base_url: match &config.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => base_url(&parts.uri, &parts.headers, config.trust_proxy),
-        },
-        hook_depth: header(hook_depth::HEADER).map(|depth| depth.parse().unwrap_or(u32::MAX)),
-        explains: header(explain::ASKED).is_some_and(|asked| asked != "0" && asked != "false"),
-    }
-}
-
 /// The reply, and why a write had no effect where that is asked for. An error here is one of the request as a whole.
 async fn answer(
     shared: &Arc<Shared>,
-    parts: &Parts,
+    parts: &Arc<Parts>,
     body: Body,
 ) -> Result<(Result<Reply, CloudError>, Option<String>), CloudError> {
     let path = parts.uri.path();
@@ -333,9 +324,8 @@ async fn answer(
         // A GET in the clothes of a POST brings its parameters in the body.
         call.parameters.extend(std::mem::take(&mut call.body.0));
     }
-    let address = remote_address(&parts.headers, &parts.extensions, shared.config.trust_proxy);
-    let asked = asked(&shared.config, parts);
-    let context = Arc::new(Context::new(Arc::clone(shared), incoming.caller, address, asked));
+    let context = Context::new(Arc::clone(shared), incoming.caller, Arc::clone(parts));
+    let context = Arc::new(context);
     let reply = match (method, path.trim_end_matches('/')) {
         (Method::Post, "/1.1/batch") => batch::perform(&context, call.body).await,
         (Method::Post, "/1.1/batch/save") => batch_save::perform(&context, call.body).await,

@@ -6,6 +6,7 @@
 
 mod backup;
 mod catalogue;
+mod checkpoint;
 mod draft;
 mod failure;
 mod folder;
@@ -34,6 +35,7 @@ use crate::model::{
 };
 use crate::storage::change::check_resolved;
 use crate::storage::sqlite::catalogue::{Catalogue, Table};
+use crate::storage::sqlite::checkpoint::Checkpointer;
 use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::{DATABASE, FolderLock};
@@ -124,7 +126,8 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);
-        let connection = folder::open_writer(&path, bytes_max)?;
+        let mut connection = folder::open_writer(&path, bytes_max)?;
+        let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let catalogue = loaded(Catalogue::load_and_complete(&connection), &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
@@ -132,6 +135,7 @@ impl SqliteStore {
         let (sender, requests) = mpsc::channel(QUEUE_MAX);
         let writer = Writer {
             connection,
+            checkpointer,
             environment: environment.clone(),
             catalogue,
             published: Arc::clone(&published),

@@ -10,6 +10,7 @@ use paylog::engine::{
     App, BuildError, CurrentUser, Engine, EngineConfig, FunctionOptions, HookObject, Meta, Object, Params,
     ServeOptions, Sessions, State, serve_with,
 };
+use paylog::http::RemoteAddress;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, HookCall, HookKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ async fn panics() -> Result<(), CloudError> {
     panic!("a secret of the server")
 }
 
-async fn address(meta: Meta) -> Result<Option<String>, CloudError> {
+async fn address(meta: Meta) -> Result<Option<RemoteAddress>, CloudError> {
     Ok(meta.remote_address)
 }
 

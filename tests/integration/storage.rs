@@ -72,6 +72,34 @@ async fn what_is_acknowledged_is_there_after_reopening() {
     assert_eq!(open(folder.path()).get(&things, &id).await.unwrap(), before);
 }
 
+/// A log that is written to without a pause is never folded whole by somebody else, and then never begins anew.
+#[tokio::test]
+async fn the_log_stays_short_however_much_is_written_without_a_pause() {
+    const LOG_BYTES_MAX: u64 = 80 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let things = class("Thing");
+    let store = open(folder.path());
+    let text = "x".repeat(1 << 20);
+    let mut written = 0;
+    let mut longest = 0;
+    while written < 3 * LOG_BYTES_MAX {
+        let writes = (0..8).map(|_| store.write(Write::create(&things, Update::new().set("text", &*text))));
+        for outcome in futures_util::future::join_all(writes).await {
+            applied(outcome);
+            written += text.len() as u64;
+        }
+        let log = std::fs::metadata(folder.path().join("paylog.sqlite3-wal")).unwrap();
+        longest = longest.max(log.len());
+    }
+    assert!(longest < LOG_BYTES_MAX, "{longest} bytes");
+    store.close().await;
+    drop(store);
+    assert_eq!(
+        open(folder.path()).count(&things, &Filter::all()).await.unwrap(),
+        written >> 20
+    );
+}
+
 /// Class names and keys that SQLite would take for one are kept apart.
 #[tokio::test]
 async fn names_are_case_sensitive() {

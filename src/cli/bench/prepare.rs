@@ -6,11 +6,10 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use hyper::Method;
-use hyper::header::HeaderMap;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::connection::{As, Connection, Target};
+use super::connection::{As, Connection, Headers, Target};
 use crate::cli::terminal;
 use crate::environment::Environment;
 
@@ -32,7 +31,7 @@ pub(super) struct Prepared {
 /// A user with a session.
 #[derive(Debug)]
 pub(super) struct BenchUser {
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Headers,
     recharged: u64,
     orders: u64,
 }

@@ -179,7 +179,6 @@ pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connect
         .execute_batch(
             "PRAGMA journal_mode = WAL;
              PRAGMA synchronous = FULL;
-             PRAGMA wal_autocheckpoint = 4000;
              PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -65536;
              PRAGMA temp_store = MEMORY;",

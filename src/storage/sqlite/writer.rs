@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, ErrorCode, Principal, Schema, SchemaChange};
 use crate::storage::sqlite::catalogue::Catalogue;
+use crate::storage::sqlite::checkpoint::Checkpointer;
 use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::folder::{FolderLock, is_full};
@@ -100,6 +101,7 @@ pub(super) struct Counters {
 #[derive(Debug)]
 pub(super) struct Writer {
     pub(super) connection: Connection,
+    pub(super) checkpointer: Checkpointer,
     pub(super) environment: Environment,
     /// The classes as they are committed.
     pub(super) catalogue: Arc<Catalogue>,
@@ -122,6 +124,7 @@ impl Writer {
                 self.group(request, false);
             }
         }
+        drop(self.checkpointer);
         // The log is folded into the database, so that one file holds everything.
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
             tracing::warn!(error = %error, "the write-ahead log stays beside the database");
@@ -237,6 +240,7 @@ impl Writer {
         for (request, outcome) in done {
             request.answer(outcome, &self.catalogue);
         }
+        self.checkpointer.after_commit(&self.connection);
     }
 
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
