@@ -666,3 +666,91 @@ fn accounts_that_no_payment_has_touched() {
         assert_eq!(unopened(false, touched.clone()), None, "{touched}");
     }
 }
+
+#[test]
+fn how_many_logs_there_are() {
+    let mut stuck = at(LogState::Ordered, purchase("d", 5));
+    stuck.stuck = Some("why".to_owned());
+    let mut closed = purchase("e", 5);
+    closed.stuck = Some("why, before".to_owned());
+    let mut ledger = Ledger::new(&rules());
+    for log in [
+        recharge("a", 100),
+        at(LogState::Ordered, recharge("b", 7)),
+        at(LogState::Funded, recharge("c", 30)),
+        at(LogState::Funded, log("f", Kind::Transfer, 9, vec![])),
+        stuck,
+        closed,
+    ] {
+        ledger.take(&log);
+    }
+    let expected = Totals {
+        logs: 6,
+        open: 4,
+        stuck: 1,
+        arrived: 30,
+    };
+    assert_eq!(ledger.totals(), &expected);
+}
+
+#[test]
+fn legs_that_add_up() {
+    let on_order = |units: i64| add(order("o"), "refunded", units);
+    let account = |user_id: &str, units: i64| add(user(user_id), "account", units);
+    let both = |account: i64, frozen: i64| {
+        add(user("u"), "account", account).adding("frozen", Delta::new(frozen).unwrap())
+    };
+    let adds_up = |kind: Kind, legs: Vec<Leg>| {
+        let mut log = log("a", kind, 5, legs);
+        log.intent.order = Some(id("o"));
+        legs_add_up(&log.intent, &rules())
+    };
+    for (kind, legs) in [
+        (Kind::Recharge, vec![account("u", 5)]),
+        (Kind::Purchase, vec![take("u", 5)]),
+        // Payees get a part of it, or all.
+        (Kind::Purchase, vec![take("u", 5), account("v", 3)]),
+        (Kind::Purchase, vec![take("u", 5), account("v", 5)]),
+        (Kind::Cancel, vec![Leg::new(order("o"))]),
+        (Kind::Cancel, vec![]),
+        (Kind::Transfer, vec![take("u", 5), account("v", 5)]),
+        (Kind::Transfer, vec![take("u", 5), account("u", 5)]),
+        (Kind::Refund, vec![on_order(5), account("u", 5)]),
+        (Kind::Refund, vec![on_order(5), account("u", 5), take("v", 5)]),
+        (Kind::Hold, vec![both(-5, 5)]),
+        (Kind::Withdraw, vec![both(-5, 5)]),
+        (Kind::Settle, vec![both(5, -5)]),
+        (Kind::Settle, vec![both(0, -5), account("v", 5)]),
+        (Kind::Settle, vec![both(0, -5)]),
+        (Kind::Adjust, vec![account("u", 5)]),
+        (Kind::Adjust, vec![account("u", -5)]),
+    ] {
+        assert!(adds_up(kind, legs.clone()), "{kind} {legs:?}");
+    }
+    for (kind, legs) in [
+        // From one account to another is no cancelling, and neither is what was held.
+        (Kind::Cancel, vec![account("u", -5), account("v", 5)]),
+        (Kind::Cancel, vec![add(user("u"), "frozen", 5)]),
+        (
+            Kind::Transfer,
+            vec![take("u", 5), account("v", 5), add(user("v"), "frozen", 5)],
+        ),
+        (Kind::Refund, vec![on_order(5), account("u", 6)]),
+        (Kind::Refund, vec![on_order(5), take("u", 5)]),
+        (Kind::Refund, vec![on_order(5), add(user("u"), "frozen", 5)]),
+        (Kind::Refund, vec![account("u", 5)]),
+        (Kind::Settle, vec![both(-1, -5)]),
+        (Kind::Purchase, vec![take("u", 5), add(user("u"), "frozen", 5)]),
+        // A field of the wrong document, or one that is nobody's business.
+        (Kind::Refund, vec![add(order("o"), "score", 5), account("u", 5)]),
+        (Kind::Refund, vec![add(user("u"), "refunded", 5)]),
+        (Kind::Recharge, vec![add(order("o"), "account", 5)]),
+        (Kind::Settle, vec![both(5, -5), add(order("o"), "frozen", 0)]),
+        (
+            Kind::Settle,
+            vec![add(user("u"), "frozen", -5).adding("score", Delta::new(-1).unwrap())],
+        ),
+    ] {
+        assert!(!adds_up(kind, legs.clone()), "{kind} {legs:?}");
+    }
+}
