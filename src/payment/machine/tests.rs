@@ -1,7 +1,9 @@
 //! Protocol scripts: inputs are fed, and the effects asked for must be exactly these.
 
+mod commit;
 mod ending;
 mod stuck;
+mod taking_up;
 
 use serde_json::{Map, Value, json};
 
