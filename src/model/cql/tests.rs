@@ -226,3 +226,41 @@ fn nonsense_is_refused() {
         ErrorCode::INVALID_CLASS_NAME
     );
 }
+
+#[test]
+fn what_stands_beside_each_other_is_not_nested() {
+    let groups = vec!["(a = 1 and b = 2)"; 50].join(" or ");
+    assert!(Selection::parse(&format!("select * from A where {groups}"), &[]).is_ok());
+}
+
+#[test]
+fn a_statement_has_an_end() {
+    let text = |length: usize| {
+        let text = "select * from A where a = ''";
+        text.replace("''", &format!("'{}'", "x".repeat(length - text.len())))
+    };
+    assert!(Selection::parse(&text(LENGTH_MAX), &[]).is_ok());
+    let error = Selection::parse(&text(LENGTH_MAX + 1), &[]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
+}
+
+#[test]
+fn units_of_distance() {
+    let operators = |unit: &str| {
+        let text = format!("select * from A where p near geopoint(1, 2) max 2 {unit} min 1 {unit}");
+        let filter = select(&text, &[]).query.filter.to_value();
+        let operators = filter["p"].as_object().unwrap();
+        operators.keys().skip(1).cloned().collect::<Vec<_>>()
+    };
+    for (units, expected) in [
+        (["miles", "mile"], "InMiles"),
+        (["km", "kilometers"], "InKilometers"),
+    ] {
+        for unit in units {
+            let expected = ["$maxDistance", "$minDistance"].map(|bound| format!("{bound}{expected}"));
+            assert_eq!(operators(unit), expected, "{unit}");
+        }
+    }
+    assert_eq!(operators("radians"), operators("radian"));
+    assert_eq!(operators("radians"), operators(""));
+}

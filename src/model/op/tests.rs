@@ -538,3 +538,27 @@ fn many_columns_are_written_in_order() {
         .fold(Update::new(), |update, name| update.set(name, 1));
     assert_eq!(update.apply(&mut changed).unwrap().columns, names);
 }
+
+/// A relative update that nobody has answered must not be sent again.
+#[test]
+fn which_updates_have_an_effect_each_time() {
+    let relative = |op: Value| parse(json!({"n": 1, "a": op})).unwrap().is_relative();
+    for op in [
+        json!({"__op": "Increment", "amount": 1}),
+        json!({"__op": "Decrement", "amount": 1}),
+        json!({"__op": "Add", "objects": [1]}),
+        json!({"__op": "BitXor", "value": 1}),
+    ] {
+        assert!(relative(op.clone()), "{op}");
+    }
+    for op in [
+        json!(7),
+        json!({"__op": "Delete"}),
+        json!({"__op": "AddUnique", "objects": [1]}),
+        json!({"__op": "Remove", "objects": [1]}),
+        json!({"__op": "BitAnd", "value": 1}),
+        json!({"__op": "BitOr", "value": 1}),
+    ] {
+        assert!(!relative(op.clone()), "{op}");
+    }
+}

@@ -202,3 +202,10 @@ fn keys_reduce_a_document() {
         );
     }
 }
+
+#[test]
+fn a_query_as_a_program_writes_it() {
+    let query = Query::new(Filter::all().eq("a", 1)).order_by("-n").limit(7);
+    assert_eq!((query.limit, query.order.len()), (7, 1));
+    assert_eq!(query.filter, Filter::all().eq("a", 1));
+}

@@ -269,3 +269,27 @@ fn built_in_classes_have_their_columns_and_permissions() {
     );
     assert_eq!(initial("Post"), Class::new(ClassName::parse("Post").unwrap()));
 }
+
+#[test]
+fn who_holds_a_permission() {
+    let client = |user: Option<&str>, roles: &[&str]| Principal::Client {
+        user: user.map(|user| ObjectId::parse(user).unwrap()),
+        roles: roles.iter().map(ToString::to_string).collect(),
+    };
+    let named = Permission::Named {
+        users: vec![ObjectId::parse("u").unwrap()],
+        roles: vec!["r".to_owned()],
+    };
+    for (permission, anyone, somebody, user, member) in [
+        (Permission::Public, true, true, true, true),
+        (Permission::LoggedIn, false, true, true, true),
+        (named, false, false, true, true),
+        (Permission::MasterOnly, false, false, false, false),
+    ] {
+        assert!(permission.allows(&Principal::Master));
+        assert_eq!(permission.allows(&Principal::anonymous()), anyone);
+        assert_eq!(permission.allows(&client(Some("v"), &["q"])), somebody);
+        assert_eq!(permission.allows(&client(Some("u"), &[])), user);
+        assert_eq!(permission.allows(&client(Some("v"), &["q", "r"])), member);
+    }
+}

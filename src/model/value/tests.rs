@@ -198,3 +198,26 @@ fn distances_are_great_circles() {
     assert!((point(0.0, 179.5).radians_to(point(0.0, -179.5)).to_degrees() - 1.0).abs() < 1e-9);
     assert!((point(90.0, 0.0).radians_to(point(-90.0, 50.0)).to_degrees() - 180.0).abs() < 1e-9);
 }
+
+#[test]
+fn integers_that_a_client_holds_exactly() {
+    let most = INTEGER_MAX;
+    #[expect(clippy::cast_precision_loss, reason = "2^53 − 1 is exact in a double")]
+    let double = most as f64;
+    for (value, expected) in [
+        (json!(most), Some(most)),
+        (json!(-most), Some(-most)),
+        (json!(most + 1), None),
+        (json!(double), Some(most)),
+        (json!(-double), Some(-most)),
+        (json!(double + 1.0), None),
+        (json!(u64::MAX), None),
+        (json!(-0.0), Some(0)),
+        (json!(7.5), None),
+        (json!(1e300), None),
+        (json!("7"), None),
+        (json!(null), None),
+    ] {
+        assert_eq!(as_integer(&value), expected, "{value}");
+    }
+}

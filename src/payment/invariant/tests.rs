@@ -285,6 +285,14 @@ fn marks_that_no_log_accounts_for() {
         let expected = format!("u paylogs: {found}, not marks of logs with a leg here");
         assert!(only.starts_with(&expected), "{only}");
     }
+    // The first ones are named.
+    for (marks, more) in [(10, ""), (12, "; and 2 more")] {
+        let marks: Vec<_> = (0..marks).map(|n| format!("log{n:02}")).collect();
+        let found = differences(&[], &[(user("u"), json!({"paylogs": marks}))]);
+        let last =
+            format!("a mark of log09, which has no leg here{more}, not marks of logs with a leg here []");
+        assert!(found[0].ends_with(&last), "{found:?}");
+    }
     assert_eq!(
         differences(&[], &[(user("u"), json!({"paylogs": "x"}))]),
         ["u paylogs: something else, not an array of marks []"]
@@ -584,6 +592,8 @@ fn a_hold_is_ended_once_by_what_it_holds() {
     let mut elsewhere = end("b", "a", 20);
     elsewhere.intent.key = "u:settle:k".into();
     assert_eq!(examine(&elsewhere, &rules()).unwrap().field, "key");
+    // What was refused ends nothing, whatever its key.
+    assert_eq!(examine(&failed(elsewhere), &rules()), None);
 }
 
 #[test]
