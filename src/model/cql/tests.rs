@@ -264,3 +264,36 @@ fn units_of_distance() {
     assert_eq!(operators("radians"), operators("radian"));
     assert_eq!(operators("radians"), operators(""));
 }
+
+#[test]
+fn values_of_every_kind() {
+    let values = select(
+        "select * from A where a = false and b = true and c = null and d = +2 and e = -2.5
+            and f = file('x') and g = bytes('AQ==')",
+        &[],
+    );
+    let expected = json!({"$and": [{"a": {"$eq": false}}, {"b": {"$eq": true}}, {"c": {"$eq": null}},
+        {"d": {"$eq": 2}}, {"e": {"$eq": -2.5}}, {"f": {"$eq": {"__type": "File", "id": "x"}}},
+        {"g": {"$eq": {"__type": "Bytes", "base64": "AQ=="}}}]});
+    assert_eq!(
+        values.query.filter,
+        crate::model::Filter::parse(&expected).unwrap()
+    );
+    let subquery = select("select * from A where name = (select name from Player)", &[]);
+    let same = select("select * from A where name in (select name from Player)", &[]);
+    assert_eq!(subquery, same);
+    // All keys are all keys, whatever else is named.
+    assert_eq!(select("select *, a from A", &[]).query.keys, None);
+}
+
+#[test]
+fn an_error_shows_what_is_wrong_and_not_what_follows() {
+    for (text, column) in [
+        ("select * from A where a = - b", 29),
+        ("select * from A where a = ) b", 27),
+        ("select * from A where a = word b", 27),
+    ] {
+        let error = Selection::parse(text, &[]).unwrap_err().message;
+        assert!(error.contains(&format!("line 1, column {column}:")), "{error}");
+    }
+}

@@ -209,3 +209,23 @@ fn a_query_as_a_program_writes_it() {
     assert_eq!((query.limit, query.order.len()), (7, 1));
     assert_eq!(query.filter, Filter::all().eq("a", 1));
 }
+
+#[test]
+fn an_array_inside_an_array_is_ordered_as_one_value() {
+    let compare = |order: &str, a: Value, b: Value| {
+        OrderKey::compare(&OrderKey::parse_list(order), &document(a), &document(b))
+    };
+    use std::cmp::Ordering::{Greater, Less};
+    assert_eq!(compare("l.0", json!({"l": [[1]]}), json!({"l": [null]})), Greater);
+    assert_eq!(compare("l.0", json!({"l": [[1]]}), json!({"l": [[2]]})), Less);
+    assert_eq!(compare("l", json!({"l": [3, 1]}), json!({"l": [2]})), Less);
+    assert_eq!(compare("-l", json!({"l": [3, 1]}), json!({"l": [2]})), Less);
+}
+
+#[test]
+fn parameters_that_say_nothing() {
+    let nothing = json!({"order": null, "keys": null, "include": null, "where": null});
+    assert_eq!(parse(nothing), Query::default());
+    let bad = document(json!({"order": 7}));
+    assert_eq!(Query::parse(&bad).unwrap_err().code.0, 107);
+}
