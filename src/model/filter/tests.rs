@@ -211,6 +211,22 @@ fn bounds_stay_within_a_type() {
 }
 
 #[test]
+fn a_typed_object_has_bounds_among_its_like() {
+    let place = json!({"__type": "GeoPoint", "latitude": 1, "longitude": 2});
+    let others = [
+        json!({"a": {"x": 1}}),
+        json!({"a": place}),
+        json!({"a": {"__type": "Pointer", "className": "A", "objectId": "x"}}),
+    ];
+    let earlier = json!({"a": date("2026-01-01T00:00:00.000Z")});
+    check(
+        json!({"a": {"$lt": date("2026-01-02T00:00:00.000Z")}}),
+        &[earlier],
+        &others,
+    );
+}
+
+#[test]
 fn operators_of_an_array_are_met_each_on_its_own() {
     // No element lies between 5 and 6, but one is above 5 and one below 6.
     check(

@@ -229,3 +229,19 @@ fn parameters_that_say_nothing() {
     let bad = document(json!({"order": 7}));
     assert_eq!(Query::parse(&bad).unwrap_err().code.0, 107);
 }
+
+#[test]
+fn keys_of_a_plain_object_are_those_that_were_asked_for() {
+    let query = parse(json!({"keys": "a.b,p.b"}));
+    let pointer = json!({"__type": "Pointer", "className": "X", "objectId": "y", "b": 1, "c": 2});
+    let plain = json!({"className": "X", "objectId": "y", "b": 1, "c": 2});
+    let kept = query
+        .keys
+        .unwrap()
+        .project(document(json!({"a": plain, "p": pointer})));
+    assert_eq!(kept.get("a"), Some(&json!({"b": 1})));
+    assert_eq!(
+        kept.get("p"),
+        Some(&json!({"__type": "Pointer", "className": "X", "objectId": "y", "b": 1}))
+    );
+}
