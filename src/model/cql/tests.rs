@@ -291,6 +291,7 @@ fn an_error_shows_what_is_wrong_and_not_what_follows() {
     for (text, column) in [
         ("select * from A where a = - b", 29),
         ("select * from A where a = ) b", 27),
+        ("select * from A limit 1-2", 24),
         ("select * from A where a = word b", 27),
     ] {
         let error = Selection::parse(text, &[]).unwrap_err().message;
