@@ -120,3 +120,113 @@ impl Acl {
         Value::Object(self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn client(user: Option<&str>, roles: &[&str]) -> Principal {
+        Principal::Client {
+            user: user.map(|user| ObjectId::parse(user).unwrap()),
+            roles: roles.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn who_may_read_and_who_may_write() {
+        let open = || (true, true);
+        let closed = || (false, false);
+        for (acl, everyone, user, role) in [
+            // An object without an ACL is public.
+            (None, open(), open(), open()),
+            (
+                Some(json!({"*": {"read": true, "write": true}})),
+                open(),
+                open(),
+                open(),
+            ),
+            (
+                Some(json!({"*": {"read": true}})),
+                (true, false),
+                (true, false),
+                (true, false),
+            ),
+            (
+                Some(json!({"u": {"read": true, "write": true}})),
+                closed(),
+                open(),
+                closed(),
+            ),
+            (
+                Some(json!({"u": {"write": true}})),
+                closed(),
+                (false, true),
+                closed(),
+            ),
+            (
+                Some(json!({"role:r": {"read": true}})),
+                closed(),
+                closed(),
+                (true, false),
+            ),
+            (
+                Some(json!({"r": {"read": true}, "role:u": {"read": true}})),
+                closed(),
+                closed(),
+                closed(),
+            ),
+            (
+                Some(json!({"*": {"read": false, "write": "yes"}})),
+                closed(),
+                closed(),
+                closed(),
+            ),
+            (Some(json!({})), closed(), closed(), closed()),
+            (Some(json!(null)), closed(), closed(), closed()),
+        ] {
+            let document = Document::from_iter(acl.map(|acl| ("ACL".to_owned(), acl)));
+            let rights =
+                |principal: Principal| (principal.may_read(&document), principal.may_write(&document));
+            assert_eq!(rights(Principal::Master), open(), "{document:?}");
+            assert_eq!(rights(Principal::anonymous()), everyone, "{document:?}");
+            assert_eq!(rights(client(Some("u"), &[])), user, "{document:?}");
+            assert_eq!(rights(client(Some("v"), &["q", "r"])), role, "{document:?}");
+        }
+    }
+
+    #[test]
+    fn whom_an_acl_names() {
+        let user = ObjectId::parse("u").unwrap();
+        let member = client(Some("u"), &["r", "s"]);
+        assert_eq!(member.acl_keys(), ["*", "u", "role:r", "role:s"]);
+        assert_eq!((member.user(), member.is_master()), (Some(&user), false));
+        let nobody = Principal::anonymous();
+        assert_eq!(nobody.acl_keys(), ["*"]);
+        assert_eq!((nobody.user(), nobody.is_master()), (None, false));
+        let master = Principal::Master;
+        assert!(master.acl_keys().is_empty());
+        assert_eq!((master.user(), master.is_master()), (None, true));
+    }
+
+    #[test]
+    fn the_wire_form_of_an_acl() {
+        let owner = Acl::owner_reads(&ObjectId::parse("u").unwrap());
+        assert_eq!(owner.into_value(), json!({"u": {"read": true}}));
+        assert_eq!(
+            Acl::public().into_value(),
+            json!({"*": {"read": true, "write": true}})
+        );
+        let unknown = json!({"group:x": {"read": true, "own": false}});
+        assert_eq!(Acl::parse(&unknown).unwrap().into_value(), unknown);
+        for bad in [
+            json!(null),
+            json!([]),
+            json!({"*": true}),
+            json!({"*": {"read": 1}}),
+        ] {
+            assert_eq!(Acl::parse(&bad).unwrap_err().code.0, 123, "{bad}");
+        }
+    }
+}

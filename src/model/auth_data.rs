@@ -345,4 +345,52 @@ mod tests {
             assert_eq!(take(bad.clone()).unwrap_err().code.0, code, "{bad}");
         }
     }
+
+    #[test]
+    fn a_platform_that_is_set_to_null_goes() {
+        let take = |body: Value| {
+            let body: crate::model::Document = serde_json::from_value(body).unwrap();
+            let taken = AuthData::take(&mut Update::parse(&body).unwrap());
+            let (links, unlinks) = taken.unwrap().unwrap();
+            (links.to_value(), unlinks)
+        };
+        let gone = vec![Unlink::Platform("w".into())];
+        assert_eq!(take(json!({"authData.w": null})), (json!({}), gone));
+        let linked = json!({"w": {"uid": "1"}});
+        assert_eq!(take(json!({"authData.w": {"uid": "1"}})), (linked, vec![]));
+        assert_eq!(take(json!({"authData": null})), (json!({}), vec![Unlink::All]));
+    }
+
+    #[test]
+    fn who_has_a_name() {
+        let says = |data: Value| {
+            let data = parse(data).unwrap();
+            (data.is_empty(), data.is_named())
+        };
+        assert_eq!(says(json!({})), (true, false));
+        assert_eq!(says(json!({"anonymous": {"id": "a"}})), (false, false));
+        assert_eq!(says(json!({"w": {"uid": "1"}})), (false, true));
+        assert_eq!(
+            says(json!({"anonymous": {"id": "a"}, "w": {"uid": "1"}})),
+            (false, true)
+        );
+    }
+
+    #[test]
+    fn what_is_too_much_for_an_index() {
+        let platforms = |count: usize| {
+            let platforms = (0..count).map(|n| (format!("p{n}"), json!({"uid": "1"})));
+            parse(Value::Object(platforms.collect()))
+        };
+        assert!(platforms(PLATFORMS_MAX).is_ok());
+        assert_eq!(platforms(PLATFORMS_MAX + 1).unwrap_err().code.0, 107);
+        let union = |platform: &str, id: &str| {
+            let account = json!({"uid": "1", "platform": platform, "unionid": id, "main_account": true});
+            parse(json!({"w": account})).unwrap().identities().len() == 2
+        };
+        assert!(union("weixin", &"u".repeat(IDENTITY_BYTES_MAX)));
+        assert!(!union("weixin", &"u".repeat(IDENTITY_BYTES_MAX + 1)));
+        assert!(!union("wei.xin", "u"));
+        assert!(!union("weixin", ""));
+    }
 }

@@ -111,3 +111,40 @@ impl TryFrom<String> for ClassName {
         Self::parse(&text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_classes() {
+        let longest = "A".repeat(ClassName::LENGTH_MAX - 1);
+        for text in ["A", "a1_b", "_User", "_Own", &longest] {
+            let class = ClassName::parse(text).unwrap();
+            assert_eq!((class.as_str(), class.as_ref()), (text, text));
+        }
+        let too_long = format!("{longest}A");
+        for text in ["", "_", "1A", "__A", "A.b", "A-b", "A b", "文", &too_long] {
+            let error = ClassName::parse(text).unwrap_err();
+            assert_eq!(error.code, ErrorCode::INVALID_CLASS_NAME, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_program_keeps_for_itself_is_out_of_reach() {
+        for (text, is_built_in, is_reachable) in [
+            ("Post", false, true),
+            ("User", false, true),
+            ("_User", true, true),
+            ("_Status", true, true),
+            ("_Own", true, false),
+        ] {
+            let class = ClassName::parse(text).unwrap();
+            assert_eq!(
+                (class.is_built_in(), class.is_reachable()),
+                (is_built_in, is_reachable),
+                "{text}"
+            );
+        }
+    }
+}

@@ -72,3 +72,30 @@ impl CloudError {
         Self::new(ErrorCode::UNAUTHORIZED, "Unauthorized.")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_error_as_it_travels() {
+        let error = CloudError::new(ErrorCode::UNAVAILABLE, "Full.").with_status(507);
+        let body = serde_json::to_value(&error).unwrap();
+        assert_eq!(body, json!({"code": 503, "error": "Full."}));
+        // The status travels beside the body; a body alone is a refusal.
+        let read: CloudError = serde_json::from_value(body).unwrap();
+        assert_eq!((read.code, read.status), (ErrorCode::UNAVAILABLE, 400));
+    }
+
+    #[test]
+    fn a_stranger_is_not_told_what_went_wrong_inside() {
+        let error = CloudError::internal("no such table: Secret");
+        assert_eq!(error.cause(), Some("no such table: Secret"));
+        assert_eq!((error.code, error.status), (ErrorCode::OTHER, 500));
+        let told = serde_json::to_string(&error).unwrap();
+        assert!(!told.contains("Secret") && !error.to_string().contains("Secret"));
+        assert_eq!(CloudError::other("x").cause(), None);
+    }
+}

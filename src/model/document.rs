@@ -83,3 +83,37 @@ impl FromIterator<(String, Value)> for Document {
         Self(fields.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_every_object_says() {
+        let fields = json!({
+            "objectId": "x",
+            "createdAt": "2026-01-01T00:00:00.000Z",
+            "updatedAt": "2026-01-02T00:00:00.000Z",
+            "name": "n",
+            "count": 7.0,
+        });
+        let document: Document = fields.as_object().cloned().unwrap().into();
+        let time = |text: &str| Timestamp::parse(text).ok();
+        assert_eq!(document.object_id(), ObjectId::parse("x").ok());
+        assert_eq!(document.created_at(), time("2026-01-01T00:00:00Z"));
+        assert_eq!(document.updated_at(), time("2026-01-02T00:00:00Z"));
+        assert_eq!((document.text("name"), document.text("count")), (Some("n"), None));
+        assert_eq!(
+            (document.integer("count"), document.integer("name")),
+            (Some(7), None)
+        );
+        assert_eq!(document.into_value(), fields);
+        let empty = Document::new();
+        assert_eq!(
+            (empty.object_id(), empty.created_at(), empty.updated_at()),
+            (None, None, None)
+        );
+    }
+}

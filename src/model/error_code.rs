@@ -167,3 +167,19 @@ impl fmt::Display for ErrorCode {
         write!(f, "{}", self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Such a write is never taken for one that had no effect.
+    #[test]
+    fn answers_after_which_nobody_knows() {
+        for code in [124, 301, 303, 304, 511, 524] {
+            assert!(ErrorCode(code).leaves_outcome_unknown(), "{code}");
+        }
+        for code in [1, 101, 137, 142, 305, 401, 403, 429, 503, 9002] {
+            assert!(!ErrorCode(code).leaves_outcome_unknown(), "{code}");
+        }
+    }
+}

@@ -137,3 +137,71 @@ pub trait Hooks: Send + Sync {
         Err(CloudError::other(text).with_status(404))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hooks_by_name() {
+        let names = HookKind::ALL.map(HookKind::name);
+        assert_eq!(
+            names,
+            [
+                "beforeSave",
+                "afterSave",
+                "beforeUpdate",
+                "afterUpdate",
+                "beforeDelete",
+                "afterDelete"
+            ]
+        );
+        for kind in HookKind::ALL {
+            assert_eq!(HookKind::from_name(kind.name()), Some(kind));
+            // A write waits for what comes before it.
+            assert_eq!(kind.is_before(), kind.name().starts_with("before"));
+        }
+        assert_eq!(HookKind::from_name("BeforeSave"), None);
+    }
+
+    struct ClassHooks;
+
+    #[async_trait]
+    impl Hooks for ClassHooks {
+        fn defined(&self, _: &ClassName, _: HookKind) -> bool {
+            true
+        }
+
+        async fn call(&self, call: HookCall) -> Result<Document, CloudError> {
+            Ok(call.object)
+        }
+    }
+
+    #[test]
+    fn who_has_class_hooks_alone_has_none_of_users() {
+        for (hook, path) in [
+            (UserHook::VerifiedSms, "onVerified/sms"),
+            (UserHook::VerifiedEmail, "onVerified/email"),
+            (UserHook::Login, "_User/onLogin"),
+            (UserHook::AuthData, "_User/onAuthData"),
+        ] {
+            assert_eq!(hook.path(), path);
+            assert!(!ClassHooks.user_hook_defined(hook));
+            let call = UserHookCall {
+                hook,
+                user: None,
+                auth_data: None,
+                remote_address: None,
+            };
+            let mut waits = std::task::Context::from_waker(std::task::Waker::noop());
+            let answer = ClassHooks.call_user_hook(call).as_mut().poll(&mut waits);
+            let std::task::Poll::Ready(Err(error)) = answer else {
+                panic!("{answer:?}")
+            };
+            assert_eq!(
+                (error.status, error.message),
+                (404, format!("No such hook: {path}"))
+            );
+        }
+    }
+}

@@ -70,3 +70,31 @@ impl TryFrom<String> for ObjectId {
         Self::parse(&text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_says_in_which_second_it_was_made() {
+        let id =
+            |millis: i64| ObjectId::from_parts(Timestamp::from_millis(millis), [1, 2, 3, 4, 5, 6, 7, 255]);
+        assert_eq!(id(0x5f00_0000 * 1000 + 999).as_str(), "5f00000001020304050607ff");
+        assert_eq!(id(0).as_str(), "0000000001020304050607ff");
+        assert_eq!(ObjectId::parse(id(0).as_str()), Ok(id(0)));
+    }
+
+    #[test]
+    fn ids_from_outside() {
+        let longest = "a".repeat(ObjectId::LENGTH_MAX);
+        for text in ["a", "A_b-9", &longest] {
+            let id = ObjectId::parse(text).unwrap();
+            assert_eq!((id.as_str(), id.as_ref()), (text, text));
+        }
+        let too_long = format!("{longest}a");
+        for text in ["", "a b", "a.b", "a/b", "文", &too_long] {
+            let error = ObjectId::parse(text).unwrap_err();
+            assert_eq!(error.code, ErrorCode::MISSING_OBJECT_ID, "{text}");
+        }
+    }
+}

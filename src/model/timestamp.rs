@@ -18,10 +18,9 @@ impl Timestamp {
     /// From milliseconds since 1970, clamped to the years that can be written (−9999 to 9999).
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
-        Self(millis.clamp(
-            jiff::Timestamp::MIN.as_millisecond(),
-            jiff::Timestamp::MAX.as_millisecond(),
-        ))
+        // Of its last second, jiff takes no milliseconds but the first.
+        let last = jiff::Timestamp::MAX.as_second().saturating_mul(1000);
+        Self(millis.clamp(jiff::Timestamp::MIN.as_millisecond(), last))
     }
 
     /// Milliseconds since 1970.
@@ -48,7 +47,7 @@ impl Timestamp {
     /// [`ErrorCode::INVALID_JSON`] (107) where the text is no time.
     pub fn parse(text: &str) -> Result<Self, CloudError> {
         text.parse::<jiff::Timestamp>()
-            .map(|time| Self(time.as_millisecond()))
+            .map(|time| Self::from_millis(time.as_millisecond()))
             .map_err(|_| CloudError::new(ErrorCode::INVALID_JSON, format!("Invalid date '{text}'.")))
     }
 }
@@ -129,7 +128,57 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn times_as_text_and_as_numbers() {
+        let time = Timestamp::parse("2015-06-21T20:02:52.249+02:00").unwrap();
+        assert_eq!(time.as_millis(), 1_434_909_772_249);
+        assert_eq!(time.to_string(), "2015-06-21T18:02:52.249Z");
+        assert_eq!(Timestamp::from_millis(time.as_millis()), time);
+        assert_eq!(time.plus_millis(-1_434_909_772_249), Timestamp::EPOCH);
+        assert_eq!(time.plus_millis(i64::MAX), Timestamp::from_millis(i64::MAX));
+        assert_eq!(
+            Timestamp::parse("yesterday").unwrap_err().code,
+            ErrorCode::INVALID_JSON
+        );
+    }
+
+    /// What is never to happen must not become something of 1970.
+    #[test]
+    fn the_first_and_the_last_time_can_be_written() {
+        let last = "9999-12-30T22:00:00.000Z";
+        assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), last);
+        let within = Timestamp::parse("9999-12-30T22:00:00.999Z").unwrap();
+        assert_eq!(within.to_string(), last);
+        let first = Timestamp::from_millis(i64::MIN);
+        assert_eq!(Timestamp::parse(&first.to_string()), Ok(first));
+        assert!(first < Timestamp::EPOCH);
+    }
+
+    #[test]
+    fn times_in_both_wire_forms() {
+        let time = Timestamp::from_millis(1_434_909_772_249);
+        assert_eq!(
+            serde_json::to_value(time).unwrap(),
+            json!("2015-06-21T18:02:52.249Z")
+        );
+        let read = |value: Value| serde_json::from_value::<Timestamp>(value);
+        assert_eq!(read(json!("2015-06-21T18:02:52.249Z")).unwrap(), time);
+        assert_eq!(read(time.to_date()).unwrap(), time);
+        let error = read(json!(7)).unwrap_err().to_string();
+        assert!(error.contains("a time such as"), "{error}");
+        for bad in [
+            json!({"iso": "2015-06-21T18:02:52.249Z"}),
+            json!({"__type": "File", "iso": "2015-06-21T18:02:52.249Z"}),
+            json!({"__type": "Date"}),
+            json!("yesterday"),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn times_are_written_as_iso_8601_says() {

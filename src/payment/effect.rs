@@ -164,3 +164,35 @@ impl Input {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_asked_for_is_named() {
+        for (input, given) in [
+            (Input::Begin, "the beginning"),
+            (Input::Documents(vec![]), "documents"),
+            (Input::Found(vec![]), "logs"),
+            (Input::Outcomes(vec![]), "outcomes"),
+            (Input::Committed(Commit::Unknown), "the outcome of a commit"),
+            (Input::Told, "that the world was told"),
+        ] {
+            assert_eq!(
+                input.unexpected("something else").to_string(),
+                format!("the machine asked for something else, and was given {given}")
+            );
+        }
+    }
+
+    #[test]
+    fn there_are_as_many_answers_as_questions() {
+        let outcomes = |count| Input::Outcomes(vec![Outcome::Unknown; count]).outcomes(2);
+        assert_eq!(outcomes(2), Ok(vec![Outcome::Unknown; 2]));
+        assert!(outcomes(1).is_err() && outcomes(3).is_err());
+        let documents = |count| Input::Documents(vec![None; count]).documents(2);
+        assert_eq!(documents(2), Ok(vec![None; 2]));
+        assert!(documents(1).is_err() && documents(3).is_err());
+    }
+}

@@ -115,3 +115,30 @@ impl From<Refusal> for CloudError {
         Self::new(refusal.code, refusal.text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_read_as_it_was_written() {
+        let refusal = Refusal::new(ErrorCode::AMOUNT_EXCEEDS_REST, "More than what is held: 1.");
+        assert_eq!(Refusal::from_reason(&refusal.to_reason()), refusal);
+        // Another program's text, even one that begins with a number.
+        for text in ["", "9006", "because", "12 monkeys", "9000 x", "9012 x", "x 9006"] {
+            let expected = Refusal::new(ErrorCode::NOT_PAYABLE, text);
+            assert_eq!(Refusal::from_reason(text), expected);
+        }
+    }
+
+    #[test]
+    fn what_cannot_go_on_is_no_refusal() {
+        let code = |error: ProtocolError| error.to_cloud_error().code;
+        assert_eq!(code(ProtocolError::Moved("x".into())), ErrorCode::ACCOUNT_MOVED);
+        assert_eq!(code(ProtocolError::Overflow), ErrorCode::OUTCOME_UNKNOWN);
+        assert_eq!(
+            code(ProtocolError::malformed("x", "y")),
+            ErrorCode::OUTCOME_UNKNOWN
+        );
+    }
+}

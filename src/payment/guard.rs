@@ -95,4 +95,15 @@ mod tests {
         assert!(config.guard_new_user(&user).is_ok());
         assert!(config.guard_user_update(&["accounts".into()]).is_ok());
     }
+
+    #[test]
+    fn accounts_are_kept_and_records_are_written_by_the_payment_flow_alone() {
+        let config = PaymentConfig::new();
+        let code = |answer: Result<(), CloudError>| answer.map_err(|error| error.code);
+        let forbidden = Err(ErrorCode::OPERATION_FORBIDDEN);
+        assert_eq!(code(config.guard_user_delete()), forbidden);
+        assert_eq!(code(config.guard_record(&config.log_class)), forbidden);
+        assert_eq!(code(config.guard_record(&config.order_class)), forbidden);
+        assert_eq!(config.guard_record(&config.product_class), Ok(()));
+    }
 }

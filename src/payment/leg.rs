@@ -540,4 +540,80 @@ mod tests {
                 .add_unique("paylogs", vec!["undo:G".into()])
         );
     }
+
+    /// A condition decides, and a read says why it was not met: both must mean the same.
+    #[test]
+    fn a_bound_asks_in_a_condition_what_it_asks_of_a_balance() {
+        let document = |balance: Option<i64>| {
+            let account = balance.map(|units| ("account".to_owned(), json!(units)));
+            Document::from_iter(account)
+        };
+        let bounds = (-2..=2).flat_map(|units| {
+            let at_least = Bound::at_least(units);
+            let at_most = Bound::at_most(units);
+            let between = Bound {
+                at_most: Some(1),
+                ..at_least
+            };
+            [at_least, at_most, between]
+        });
+        for bound in bounds {
+            let leg = Leg::new(user("a")).requiring("account", bound);
+            for balance in [
+                None,
+                Some(-3),
+                Some(-2),
+                Some(-1),
+                Some(0),
+                Some(1),
+                Some(2),
+                Some(3),
+            ] {
+                let units = balance.unwrap_or(0);
+                let meant = bound.at_least.is_none_or(|least| units >= least)
+                    && bound.at_most.is_none_or(|most| units <= most);
+                let document = document(balance);
+                let epoch = Epoch::default();
+                let expected = if meant { Standing::Retry } else { Standing::Unmet };
+                assert_eq!(
+                    leg.requirements().matches(&document),
+                    Ok(meant),
+                    "{bound:?} {balance:?}"
+                );
+                assert_eq!(
+                    leg.standing_unmarked(&document, epoch),
+                    Ok(expected),
+                    "{bound:?} {balance:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_was_too_little() {
+        let rules = crate::payment::PaymentConfig::new().rules();
+        let order = Target::new(&rules.order_class, &ObjectId::parse("o").unwrap());
+        let code = |leg: Leg| leg.refusal(&rules).code;
+        assert_eq!(code(take("a", 5)), ErrorCode::INSUFFICIENT_BALANCE);
+        assert_eq!(
+            code(Leg::new(order).requiring("refunded", Bound::at_most(5))),
+            ErrorCode::AMOUNT_EXCEEDS_REST
+        );
+        assert_eq!(
+            code(Leg::new(user("a")).requiring("frozen", Bound::at_least(5))),
+            ErrorCode::NOT_PAYABLE
+        );
+    }
+
+    #[test]
+    fn no_payment_has_more_legs_than_a_log_can_hold() {
+        let legs = |count: usize| Legs::new((0..count).map(|n| add(&format!("u{n}"), 1)).collect());
+        assert_eq!(legs(Legs::COUNT_MAX).unwrap().as_slice().len(), Legs::COUNT_MAX);
+        assert_eq!(legs(Legs::COUNT_MAX + 1), Err(ProtocolError::Overflow));
+        let most = 9_007_199_254_740_991;
+        assert_eq!(
+            Legs::new(vec![add("a", most), add("a", 1)]),
+            Err(ProtocolError::Overflow)
+        );
+    }
 }

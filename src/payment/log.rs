@@ -394,3 +394,204 @@ fn same_value(a: &Value, b: &Value) -> bool {
         ) => a == b,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::payment::PaymentConfig;
+
+    fn object(value: Value) -> Map<String, Value> {
+        let Value::Object(map) = value else {
+            panic!("{value}")
+        };
+        map
+    }
+
+    fn id(text: &str) -> ObjectId {
+        ObjectId::parse(text).unwrap()
+    }
+
+    fn intent(kind: Kind, request_key: Option<&str>) -> Intent {
+        Intent {
+            key: "fixed".into(),
+            request_key: request_key.map(ToOwned::to_owned),
+            number: None,
+            kind,
+            user: id("u"),
+            order: None,
+            amount: Amount::new(5),
+            params: object(json!({"amount": 5})),
+            legs: Legs::default(),
+        }
+    }
+
+    fn stored(fields: Value) -> Document {
+        let rules = PaymentConfig::new().rules();
+        let mut document = Document::from_iter([("objectId".to_owned(), json!("G"))]);
+        let update = intent(Kind::Recharge, None).to_update(&rules, LogState::Ordered);
+        update.apply(&mut document).unwrap();
+        document.0.extend(object(fields));
+        document
+    }
+
+    fn read(fields: Value) -> Log {
+        Log::from_document(&stored(fields), &PaymentConfig::new().rules()).unwrap()
+    }
+
+    #[test]
+    fn a_repetition_asks_for_the_same() {
+        let asked = intent(Kind::Transfer, Some("k"));
+        assert!(asked.repeats(&asked));
+        let keyless = intent(Kind::Transfer, None);
+        // Whoever gives no key repeats what holds the fixed one, whosever key stands beside it.
+        assert!(keyless.repeats(&keyless) && keyless.repeats(&asked));
+        let others = [
+            Intent {
+                request_key: None,
+                ..asked.clone()
+            },
+            Intent {
+                request_key: Some("l".into()),
+                ..asked.clone()
+            },
+            Intent {
+                kind: Kind::Hold,
+                ..asked.clone()
+            },
+            Intent {
+                user: id("v"),
+                ..asked.clone()
+            },
+            Intent {
+                params: object(json!({"amount": 6})),
+                ..asked.clone()
+            },
+        ];
+        for stored in others {
+            assert!(!asked.repeats(&stored), "{stored:?}");
+        }
+        assert!(!keyless.repeats(&Intent {
+            key: "other".into(),
+            ..keyless.clone()
+        }));
+    }
+
+    #[test]
+    fn parameters_are_the_same_in_whatever_form_a_store_answers_them() {
+        let same = |a: Value, b: Value| same_params(&object(json!({"p": a})), &object(json!({"p": b})));
+        for (a, b) in [
+            (json!(7), json!(7.0)),
+            (json!(0.5), json!(0.5)),
+            (json!("x"), json!("x")),
+            (json!(null), json!(null)),
+            (
+                json!({"a": 1, "b": [1, {"c": 2}]}),
+                json!({"b": [1.0, {"c": 2.0}], "a": 1.0}),
+            ),
+        ] {
+            assert!(same(a.clone(), b.clone()), "{a} {b}");
+        }
+        for (a, b) in [
+            (json!(7), json!(8)),
+            (json!(0.5), json!(0.25)),
+            (json!(7), json!(7.5)),
+            (json!(7), json!("7")),
+            (json!("x"), json!("y")),
+            (json!(null), json!(false)),
+            (json!([1]), json!([2])),
+            (json!([1]), json!([1, 1])),
+            (json!({"a": 1}), json!({"a": 2})),
+            (json!({"a": 1}), json!({"b": 1})),
+            (json!({"a": 1}), json!({"a": 1, "b": 1})),
+        ] {
+            assert!(!same(a.clone(), b.clone()), "{a} {b}");
+            assert!(!same(b.clone(), a.clone()), "{b} {a}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_stands_under_a_key_that_nobody_else_needs() {
+        for kind in Kind::ALL {
+            let (keyed, keyless) = match kind {
+                // The end of a hold, and the refund of an order, are for whoever asks next.
+                Kind::Settle => (Some("k"), None),
+                Kind::Refund => (Some("k"), Some("fixed")),
+                _ => (Some("fixed"), Some("fixed")),
+            };
+            assert_eq!(intent(kind, Some("k")).refusal_key(), keyed, "{kind}");
+            assert_eq!(intent(kind, None).refusal_key(), keyless, "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_stored_log_says_what_it_was_told() {
+        let until = Timestamp::from_millis(1_000_000_000_000);
+        let log = read(json!({
+            "claims": 3,
+            "claimedUntil": until.to_date(),
+            "stuck": "why",
+            "tradeNo": "T",
+            "createdAt": until.to_string(),
+        }));
+        assert_eq!((log.id.as_str(), log.state), ("G", LogState::Ordered));
+        assert_eq!(log.intent, intent(Kind::Recharge, None));
+        assert_eq!((log.claims, log.claimed_until), (3, Some(until)));
+        assert_eq!(
+            (log.stuck.as_deref(), log.trade_no.as_deref()),
+            (Some("why"), Some("T"))
+        );
+        assert_eq!(log.created_at, Some(until));
+        let bare = read(json!({}));
+        assert_eq!(
+            (bare.claims, bare.claimed_until, bare.created_at),
+            (0, None, None)
+        );
+        let rules = PaymentConfig::new().rules();
+        for (state, outcome) in [
+            (json!(1), json!("succeeded")),
+            (json!(2), json!("failed")),
+            (json!(3), json!("failed")),
+            (json!(4), Value::Null),
+            (json!(5), Value::Null),
+            (json!(5), json!("perhaps")),
+        ] {
+            let document = stored(json!({"state": state, "outcome": outcome}));
+            let read = Log::from_document(&document, &rules);
+            assert!(matches!(read, Err(ProtocolError::Malformed { .. })), "{read:?}");
+        }
+        for state in 10..=15 {
+            let fenced = Log::from_document(&stored(json!({"state": state})), &rules);
+            assert_eq!(fenced, Err(ProtocolError::Moved("the log".into())));
+            assert_eq!(LogState::without_fence(state), state - 10);
+            assert_eq!(LogState::without_fence(state - 10), state - 10);
+        }
+    }
+
+    #[test]
+    fn money_has_arrived_once_its_gateway_has_given_a_number() {
+        for (fields, waits, has_arrived) in [
+            (json!({"state": 0}), true, false),
+            (json!({"state": 1}), true, false),
+            (json!({"state": 1, "tradeNo": "T"}), true, false),
+            (json!({"state": 2}), false, false),
+            (json!({"state": 2, "tradeNo": "T"}), false, true),
+            (
+                json!({"state": 2, "tradeNo": "T", "kind": "transfer"}),
+                false,
+                false,
+            ),
+            (json!({"state": 1, "kind": "transfer"}), false, false),
+            (
+                json!({"state": 3, "outcome": "succeeded", "tradeNo": "T"}),
+                false,
+                false,
+            ),
+        ] {
+            let log = read(fields);
+            assert_eq!(log.waits_for_gateway(), waits, "{log:?}");
+            assert_eq!(log.has_arrived(), has_arrived, "{log:?}");
+        }
+    }
+}

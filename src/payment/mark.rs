@@ -71,12 +71,6 @@ impl Epoch {
     pub fn guard(self) -> Filter {
         epoch_guard(self.0)
     }
-
-    /// As a number.
-    #[must_use]
-    pub fn get(self) -> i64 {
-        self.0
-    }
 }
 
 /// The epoch as it stands, negative where the document has moved; absent counts as 0.

@@ -207,4 +207,23 @@ mod tests {
             assert!(Balance::of(&document(bad), "account").is_err());
         }
     }
+
+    #[test]
+    fn sums_stay_exact_or_are_none() {
+        let most = INTEGER_MAX;
+        assert_eq!(Delta::new(most).map(Delta::units), Some(most));
+        assert_eq!(Delta::new(-most).map(Delta::units), Some(-most));
+        assert_eq!(Delta::new(most + 1), None);
+        assert_eq!(Delta::new(-most - 1), None);
+        assert_eq!(Delta::new(i64::MIN), None);
+        let sum = |balance: i64, delta: i64| {
+            let sum = Balance(balance).checked_add(Delta::new(delta).unwrap());
+            sum.map(Balance::units)
+        };
+        assert_eq!(sum(5, -7), Some(-2));
+        assert_eq!(sum(most - 1, 1), Some(most));
+        assert_eq!(sum(most, 1), None);
+        assert_eq!(sum(-most, -1), None);
+        assert_eq!(sum(most, -most), Some(0));
+    }
 }

@@ -351,3 +351,160 @@ impl OrderMark {
         Ok(MarkStanding::Disagrees)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Map;
+
+    use super::*;
+    use crate::payment::leg::{Bound, Leg, Legs};
+    use crate::payment::{Delta, PaymentConfig};
+
+    fn id(text: &str) -> ObjectId {
+        ObjectId::parse(text).unwrap()
+    }
+
+    fn document(value: Value) -> Document {
+        let Value::Object(fields) = value else {
+            panic!("{value}")
+        };
+        Document(fields)
+    }
+
+    fn intent(kind: Kind, params: Value, legs: Vec<Leg>) -> Intent {
+        Intent {
+            key: "k".into(),
+            request_key: None,
+            number: None,
+            kind,
+            user: id("u"),
+            order: Some(id("o")),
+            amount: Amount::new(40),
+            params: document(params).0,
+            legs: Legs::new(legs).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_order_as_it_is_made_is_read_again() {
+        let rules = PaymentConfig::new().rules();
+        let payee = Payee {
+            user: id("v"),
+            amount: Amount::new(7).unwrap(),
+        };
+        let update = Update::new().set("number", "N").set("amount", 100);
+        let update = Order::fresh_fields(update, &rules, &id("u"), std::slice::from_ref(&payee));
+        let mut stored = document(json!({"objectId": "o"}));
+        update.apply(&mut stored).unwrap();
+        let order = Order::from_document(&stored, &rules).unwrap();
+        assert_eq!((order.id.as_str(), order.user.as_str()), ("o", "u"));
+        assert_eq!(
+            (order.status, order.payees.as_slice()),
+            (OrderStatus::Pending, [payee].as_slice())
+        );
+        assert_eq!(stored.integer("refunded"), Some(0));
+        // Its owner reads it, and nobody writes it.
+        assert_eq!(stored.get("ACL"), Some(&json!({"u": {"read": true}})));
+        let keys = (order.attempt_key(1), order.attempt_key(2));
+        assert_eq!(keys, ("order:N:1".into(), "order:N:2".into()));
+        let alone = Order::fresh_fields(Update::new(), &rules, &id("u"), &[]);
+        assert_eq!(alone.to_value().get("payees"), None);
+    }
+
+    #[test]
+    fn payees_as_they_are_written() {
+        let read = |value: Value| payees(Some(&value));
+        assert_eq!(payees(None), Ok(vec![]));
+        assert_eq!(read(json!(null)), Ok(vec![]));
+        let expected = Ok(vec![Payee {
+            user: id("v"),
+            amount: Amount::new(7).unwrap(),
+        }]);
+        assert_eq!(read(json!([{"user": "v", "amount": 7.0}])), expected);
+        let pointer = json!({"__type": "Pointer", "className": "_User", "objectId": "v"});
+        assert_eq!(read(json!([{"user": pointer, "amount": 7}])), expected);
+        for bad in [
+            json!({}),
+            json!(["v"]),
+            json!([{"user": "v"}]),
+            json!([{"amount": 7}]),
+            json!([{"user": "v", "amount": 0}]),
+            json!([{"user": "v", "amount": 0.5}]),
+            json!([{"user": "v", "amount": 7}, {"user": "a b", "amount": 7}]),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_payment_makes_of_its_order() {
+        let rules = PaymentConfig::new().rules();
+        let mark = |intent: &Intent| intent.order_mark(&rules);
+        let cancel = |params| mark(&intent(Kind::Cancel, params, vec![]));
+        assert_eq!(cancel(json!({})), Ok(Some(OrderMark::Cancelled)));
+        assert_eq!(cancel(json!({"to": "cancelled"})), Ok(Some(OrderMark::Cancelled)));
+        assert_eq!(cancel(json!({"to": "expired"})), Ok(Some(OrderMark::Expired)));
+        assert_eq!(
+            mark(&intent(Kind::Purchase, json!({}), vec![])),
+            Ok(Some(OrderMark::Paid))
+        );
+        assert_eq!(mark(&intent(Kind::Transfer, json!({}), vec![])), Ok(None));
+        let without = Intent {
+            order: None,
+            ..intent(Kind::Purchase, json!({}), vec![])
+        };
+        assert_eq!(mark(&without), Ok(None));
+        let refund = |class: &crate::model::ClassName, order: &str| {
+            let leg = Leg::new(Target::new(class, &id(order)))
+                .adding("refunded", Delta::new(40).unwrap())
+                .requiring("refunded", Bound::at_most(60));
+            mark(&Intent {
+                params: Map::new(),
+                ..intent(Kind::Refund, json!({}), vec![leg])
+            })
+        };
+        assert_eq!(
+            refund(&rules.order_class, "o"),
+            Ok(Some(OrderMark::Refunded { total: 100 }))
+        );
+        // Only its own order says what can be refunded.
+        assert!(refund(&rules.order_class, "other").is_err());
+        assert!(refund(&rules.user_class, "o").is_err());
+    }
+
+    #[test]
+    fn what_an_order_says_to_a_mark_without_effect() {
+        use MarkStanding::{Disagrees, Done, Retry};
+        let target = Target::new(&PaymentConfig::new().order_class, &id("o"));
+        let refunded = OrderMark::Refunded { total: 100 };
+        for (mark, status, epoch, expected) in [
+            (OrderMark::Paid, "paid", 0, Done),
+            (OrderMark::Paid, "refunded", 1, Done),
+            (OrderMark::Cancelled, "cancelled", 0, Done),
+            (OrderMark::Expired, "expired", 0, Done),
+            (refunded, "refunded", 0, Done),
+            // Nothing stands in its way any more, or it was pruned.
+            (OrderMark::Paid, "pending", 0, Retry),
+            (OrderMark::Paid, "cancelled", 1, Retry),
+            (refunded, "paid", 0, Retry),
+            (refunded, "pending", 0, Retry),
+            (OrderMark::Paid, "cancelled", 0, Disagrees),
+            (OrderMark::Cancelled, "paid", 0, Disagrees),
+            (OrderMark::Expired, "cancelled", 0, Disagrees),
+            (refunded, "expired", 0, Disagrees),
+        ] {
+            let order = document(json!({"status": status, "payEpoch": epoch}));
+            assert_eq!(
+                mark.standing(&order, &target, Epoch::default()),
+                Ok(expected),
+                "{mark:?} {status} {epoch}"
+            );
+        }
+        let strange = document(json!({"status": "lost"}));
+        assert!(
+            OrderMark::Paid
+                .standing(&strange, &target, Epoch::default())
+                .is_err()
+        );
+    }
+}

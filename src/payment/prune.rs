@@ -54,3 +54,45 @@ pub fn prune(
         update: Update::new().remove(PAYLOGS, forgotten).increment(PAY_EPOCH, 1),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::ClassName;
+
+    fn ids(names: &[&str]) -> BTreeSet<ObjectId> {
+        names.iter().map(|name| ObjectId::parse(name).unwrap()).collect()
+    }
+
+    fn account(epoch: i64, marks: Value) -> Document {
+        Document::from_iter([
+            ("payEpoch".to_owned(), json!(epoch)),
+            ("paylogs".to_owned(), marks),
+        ])
+    }
+
+    #[test]
+    fn the_marks_of_closed_logs_go_and_the_epoch_rises() {
+        let target = Target::new(&ClassName::user(), &ObjectId::parse("u").unwrap());
+        let before = account(3, json!(["a", "b", "void:b", "c", "undo:c", "move:1", 7]));
+        assert_eq!(logs(&before).unwrap(), ids(&["a", "b", "c"]));
+        let write = prune(&target, &before, &ids(&["a", "b", "x"])).unwrap();
+        let Some(Write::Update { guard, update, .. }) = write else {
+            panic!("{write:?}")
+        };
+        // A document that was pruned meanwhile is left alone.
+        assert_eq!(guard.matches(&before), Ok(true));
+        assert_eq!(guard.matches(&account(4, json!([]))), Ok(false));
+        let mut after = before;
+        update.apply(&mut after).unwrap();
+        assert_eq!(after, account(4, json!(["c", "undo:c", "move:1", 7])));
+        assert_eq!(prune(&target, &after, &ids(&["a", "b"])), Ok(None));
+        let moved = account(-4, json!(["a"]));
+        assert_eq!(
+            prune(&target, &moved, &ids(&["a"])),
+            Err(ProtocolError::Moved("_User/u".into()))
+        );
+    }
+}

@@ -207,4 +207,128 @@ mod tests {
             );
         }
     }
+
+    fn time(minutes: i64) -> Timestamp {
+        Timestamp::from_millis(1_000_000_000_000).plus_millis(minutes * 60_000)
+    }
+
+    /// A log of a minute, with what else it shows.
+    fn log_of(minute: i64, fields: serde_json::Value) -> Document {
+        let serde_json::Value::Object(fields) = fields else {
+            panic!("{fields}")
+        };
+        let mut log = Document(fields);
+        log.insert("createdAt".to_owned(), json!(time(minute).to_string()));
+        log
+    }
+
+    #[test]
+    fn what_recovery_takes_up() {
+        let date = |minute| time(minute).to_date();
+        let due = due(time(10), time(9), time(11));
+        let open = open(time(9));
+        let left = left_stuck();
+        for (fields, is_due, is_open, is_left) in [
+            (json!({"state": 0, "kind": "purchase"}), true, true, false),
+            (json!({"state": 1, "kind": "purchase"}), true, true, false),
+            (json!({"state": 2, "kind": "recharge"}), true, true, false),
+            (json!({"state": 3, "kind": "purchase"}), true, true, false),
+            (json!({"state": 4, "kind": "purchase"}), true, true, false),
+            (json!({"state": 5, "kind": "purchase"}), false, false, false),
+            // It has moved to another store.
+            (json!({"state": 11, "kind": "purchase"}), false, false, false),
+            // It waits for its gateway.
+            (json!({"state": 1, "kind": "recharge"}), false, false, false),
+            // An operator has it.
+            (
+                json!({"state": 1, "kind": "purchase", "stuck": "why"}),
+                false,
+                false,
+                true,
+            ),
+            (
+                json!({"state": 2, "kind": "recharge", "stuck": "why"}),
+                false,
+                false,
+                true,
+            ),
+            (
+                json!({"state": 5, "kind": "purchase", "stuck": "why"}),
+                false,
+                false,
+                false,
+            ),
+            // A worker has it, or has had it.
+            (
+                json!({"state": 1, "kind": "transfer", "claimedUntil": date(11)}),
+                false,
+                true,
+                false,
+            ),
+            (
+                json!({"state": 1, "kind": "transfer", "claimedUntil": date(10)}),
+                true,
+                true,
+                false,
+            ),
+            (
+                json!({"state": 1, "kind": "transfer", "claimedUntil": date(12)}),
+                true,
+                true,
+                false,
+            ),
+        ] {
+            let log = log_of(5, fields);
+            assert_eq!(due.matches(&log), Ok(is_due), "{log:?}");
+            assert_eq!(open.matches(&log), Ok(is_open), "{log:?}");
+            assert_eq!(left.matches(&log), Ok(is_left), "{log:?}");
+        }
+        let young = log_of(10, json!({"state": 1, "kind": "purchase"}));
+        assert_eq!(open.matches(&young), Ok(false));
+    }
+
+    #[test]
+    fn what_is_given_up_in_time() {
+        let date = |minute| time(minute).to_date();
+        for (order, is_unpaid) in [
+            (json!({"status": "pending", "expiresAt": date(9)}), true),
+            (json!({"status": "pending", "expiresAt": date(11)}), false),
+            (json!({"status": "pending"}), false),
+            (json!({"status": "paid", "expiresAt": date(9)}), false),
+        ] {
+            let order = log_of(0, order);
+            assert_eq!(
+                unpaid_orders(time(10)).matches(&order),
+                Ok(is_unpaid),
+                "{order:?}"
+            );
+        }
+        for (made, recharge, is_unpaid) in [
+            (9, json!({"state": 1, "kind": "recharge"}), true),
+            (11, json!({"state": 1, "kind": "recharge"}), false),
+            (9, json!({"state": 2, "kind": "recharge"}), false),
+            (9, json!({"state": 1, "kind": "purchase"}), false),
+            // Money that has arrived.
+            (9, json!({"state": 1, "kind": "recharge", "tradeNo": "T"}), false),
+            (9, json!({"state": 1, "kind": "recharge", "stuck": "why"}), false),
+        ] {
+            let recharge = log_of(made, recharge);
+            assert_eq!(
+                unpaid_recharges(time(10)).matches(&recharge),
+                Ok(is_unpaid),
+                "{recharge:?}"
+            );
+        }
+        for (hold, is_expired) in [
+            (json!({"state": 5, "expiresAt": date(9)}), true),
+            (json!({"state": 3, "expiresAt": date(10)}), true),
+            (json!({"state": 5, "expiresAt": date(11)}), false),
+            (json!({"state": 5}), false),
+            // It moves to another store.
+            (json!({"state": 13, "expiresAt": date(9)}), false),
+        ] {
+            let hold = log_of(0, hold);
+            assert_eq!(expired_holds(time(10)).matches(&hold), Ok(is_expired), "{hold:?}");
+        }
+    }
 }

@@ -226,3 +226,75 @@ fn nonsense_is_refused() {
         ErrorCode::INVALID_CLASS_NAME
     );
 }
+
+#[test]
+fn what_stands_beside_each_other_is_not_nested() {
+    let groups = vec!["(a = 1 and b = 2)"; 50].join(" or ");
+    assert!(Selection::parse(&format!("select * from A where {groups}"), &[]).is_ok());
+}
+
+#[test]
+fn a_statement_has_an_end() {
+    let text = |length: usize| {
+        let text = "select * from A where a = ''";
+        text.replace("''", &format!("'{}'", "x".repeat(length - text.len())))
+    };
+    assert!(Selection::parse(&text(LENGTH_MAX), &[]).is_ok());
+    let error = Selection::parse(&text(LENGTH_MAX + 1), &[]).unwrap_err();
+    assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
+}
+
+#[test]
+fn units_of_distance() {
+    let operators = |unit: &str| {
+        let text = format!("select * from A where p near geopoint(1, 2) max 2 {unit} min 1 {unit}");
+        let filter = select(&text, &[]).query.filter.to_value();
+        let operators = filter["p"].as_object().unwrap();
+        operators.keys().skip(1).cloned().collect::<Vec<_>>()
+    };
+    for (units, expected) in [
+        (["miles", "mile"], "InMiles"),
+        (["km", "kilometers"], "InKilometers"),
+    ] {
+        for unit in units {
+            let expected = ["$maxDistance", "$minDistance"].map(|bound| format!("{bound}{expected}"));
+            assert_eq!(operators(unit), expected, "{unit}");
+        }
+    }
+    assert_eq!(operators("radians"), operators("radian"));
+    assert_eq!(operators("radians"), operators(""));
+}
+
+#[test]
+fn values_of_every_kind() {
+    let values = select(
+        "select * from A where a = false and b = true and c = null and d = +2 and e = -2.5
+            and f = file('x') and g = bytes('AQ==')",
+        &[],
+    );
+    let expected = json!({"$and": [{"a": {"$eq": false}}, {"b": {"$eq": true}}, {"c": {"$eq": null}},
+        {"d": {"$eq": 2}}, {"e": {"$eq": -2.5}}, {"f": {"$eq": {"__type": "File", "id": "x"}}},
+        {"g": {"$eq": {"__type": "Bytes", "base64": "AQ=="}}}]});
+    assert_eq!(
+        values.query.filter,
+        crate::model::Filter::parse(&expected).unwrap()
+    );
+    let subquery = select("select * from A where name = (select name from Player)", &[]);
+    let same = select("select * from A where name in (select name from Player)", &[]);
+    assert_eq!(subquery, same);
+    // All keys are all keys, whatever else is named.
+    assert_eq!(select("select *, a from A", &[]).query.keys, None);
+}
+
+#[test]
+fn an_error_shows_what_is_wrong_and_not_what_follows() {
+    for (text, column) in [
+        ("select * from A where a = - b", 29),
+        ("select * from A where a = ) b", 27),
+        ("select * from A limit 1-2", 24),
+        ("select * from A where a = word b", 27),
+    ] {
+        let error = Selection::parse(text, &[]).unwrap_err().message;
+        assert!(error.contains(&format!("line 1, column {column}:")), "{error}");
+    }
+}

@@ -538,3 +538,76 @@ fn many_columns_are_written_in_order() {
         .fold(Update::new(), |update, name| update.set(name, 1));
     assert_eq!(update.apply(&mut changed).unwrap().columns, names);
 }
+
+/// A relative update that nobody has answered must not be sent again.
+#[test]
+fn which_updates_have_an_effect_each_time() {
+    let relative = |op: Value| parse(json!({"n": 1, "a": op})).unwrap().is_relative();
+    for op in [
+        json!({"__op": "Increment", "amount": 1}),
+        json!({"__op": "Decrement", "amount": 1}),
+        json!({"__op": "Add", "objects": [1]}),
+        json!({"__op": "BitXor", "value": 1}),
+    ] {
+        assert!(relative(op.clone()), "{op}");
+    }
+    for op in [
+        json!(7),
+        json!({"__op": "Delete"}),
+        json!({"__op": "AddUnique", "objects": [1]}),
+        json!({"__op": "Remove", "objects": [1]}),
+        json!({"__op": "BitAnd", "value": 1}),
+        json!({"__op": "BitOr", "value": 1}),
+    ] {
+        assert!(!relative(op.clone()), "{op}");
+    }
+}
+
+#[test]
+fn two_operations_of_one_key_see_each_other() {
+    let mut changed = document(json!({"n": 1}));
+    Update::new()
+        .set("n", 5)
+        .increment("n", 2)
+        .apply(&mut changed)
+        .unwrap();
+    assert_eq!(changed.into_value(), json!({"n": 7}));
+    // Only relation operations go together into a batch.
+    let target = Pointer {
+        class_name: ClassName::parse("Post").unwrap(),
+        object_id: ObjectId::parse("a").unwrap(),
+    };
+    let relation = Op::AddRelation(vec![target]);
+    let add = Op::Add(vec![1.into()]);
+    assert_eq!(
+        Update::new()
+            .with("r", relation.clone())
+            .with("r", add.clone())
+            .ops
+            .len(),
+        2
+    );
+    assert_eq!(
+        Update::new()
+            .with("r", add.clone())
+            .with("r", relation.clone())
+            .ops
+            .len(),
+        2
+    );
+    let mixed = Update::new().with("r", Op::Batch(vec![relation, add]));
+    assert_eq!(mixed.apply(&mut Document::new()).unwrap_err().code.0, 304);
+}
+
+#[test]
+fn how_far_behind_its_end_an_array_grows() {
+    let write = |index: usize| {
+        let mut grown = document(json!({"l": [1, 2]}));
+        let written = Update::new().set(&format!("l.{index}"), 3).apply(&mut grown);
+        written.map(|_| grown["l"].as_array().unwrap().len())
+    };
+    let last = 2 + crate::model::limits::ARRAY_PADDING_MAX;
+    assert_eq!(write(2), Ok(3));
+    assert_eq!(write(last), Ok(last + 1));
+    assert_eq!(write(last + 1).unwrap_err().code.0, 107);
+}

@@ -202,3 +202,46 @@ fn keys_reduce_a_document() {
         );
     }
 }
+
+#[test]
+fn a_query_as_a_program_writes_it() {
+    let query = Query::new(Filter::all().eq("a", 1)).order_by("-n").limit(7);
+    assert_eq!((query.limit, query.order.len()), (7, 1));
+    assert_eq!(query.filter, Filter::all().eq("a", 1));
+}
+
+#[test]
+fn an_array_inside_an_array_is_ordered_as_one_value() {
+    let compare = |order: &str, a: Value, b: Value| {
+        OrderKey::compare(&OrderKey::parse_list(order), &document(a), &document(b))
+    };
+    use std::cmp::Ordering::{Greater, Less};
+    assert_eq!(compare("l.0", json!({"l": [[1]]}), json!({"l": [null]})), Greater);
+    assert_eq!(compare("l.0", json!({"l": [[1]]}), json!({"l": [[2]]})), Less);
+    assert_eq!(compare("l", json!({"l": [3, 1]}), json!({"l": [2]})), Less);
+    assert_eq!(compare("-l", json!({"l": [3, 1]}), json!({"l": [2]})), Less);
+}
+
+#[test]
+fn parameters_that_say_nothing() {
+    let nothing = json!({"order": null, "keys": null, "include": null, "where": null});
+    assert_eq!(parse(nothing), Query::default());
+    let bad = document(json!({"order": 7}));
+    assert_eq!(Query::parse(&bad).unwrap_err().code.0, 107);
+}
+
+#[test]
+fn keys_of_a_plain_object_are_those_that_were_asked_for() {
+    let query = parse(json!({"keys": "a.b,p.b"}));
+    let pointer = json!({"__type": "Pointer", "className": "X", "objectId": "y", "b": 1, "c": 2});
+    let plain = json!({"className": "X", "objectId": "y", "b": 1, "c": 2});
+    let kept = query
+        .keys
+        .unwrap()
+        .project(document(json!({"a": plain, "p": pointer})));
+    assert_eq!(kept.get("a"), Some(&json!({"b": 1})));
+    assert_eq!(
+        kept.get("p"),
+        Some(&json!({"__type": "Pointer", "className": "X", "objectId": "y", "b": 1}))
+    );
+}

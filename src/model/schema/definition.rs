@@ -368,3 +368,6 @@ fn show_permission(permission: &Permission) -> Value {
 fn malformed(text: String) -> CloudError {
     CloudError::new(ErrorCode::INVALID_JSON, text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -269,3 +269,90 @@ fn built_in_classes_have_their_columns_and_permissions() {
     );
     assert_eq!(initial("Post"), Class::new(ClassName::parse("Post").unwrap()));
 }
+
+#[test]
+fn who_holds_a_permission() {
+    let client = |user: Option<&str>, roles: &[&str]| Principal::Client {
+        user: user.map(|user| ObjectId::parse(user).unwrap()),
+        roles: roles.iter().map(ToString::to_string).collect(),
+    };
+    let named = Permission::Named {
+        users: vec![ObjectId::parse("u").unwrap()],
+        roles: vec!["r".to_owned()],
+    };
+    for (permission, anyone, somebody, user, member) in [
+        (Permission::Public, true, true, true, true),
+        (Permission::LoggedIn, false, true, true, true),
+        (named, false, false, true, true),
+        (Permission::MasterOnly, false, false, false, false),
+    ] {
+        assert!(permission.allows(&Principal::Master));
+        assert_eq!(permission.allows(&Principal::anonymous()), anyone);
+        assert_eq!(permission.allows(&client(Some("v"), &["q"])), somebody);
+        assert_eq!(permission.allows(&client(Some("u"), &[])), user);
+        assert_eq!(permission.allows(&client(Some("v"), &["q", "r"])), member);
+    }
+}
+
+#[test]
+fn objects_that_are_brought_in_fit_their_class() {
+    let class = class(json!({"n": {"type": "Number"}, "p": {"type": "Pointer", "className": "A"}}));
+    let admit = |fields: Value| {
+        let Value::Object(fields) = fields else { panic!() };
+        let added = class.admit_fields(fields.iter())?;
+        let added = added.into_iter().map(|(name, column)| (name, json!(column)));
+        Ok::<Value, CloudError>(Value::Object(added.collect()))
+    };
+    let fits = json!({
+        "objectId": 7, "createdAt": 7, "updatedAt": 7, "ACL": {"*": {"read": true}},
+        "n": 1.5, "p": pointer("A"), "gone": null, "s": "x", "at": {"__type": "GeoPoint", "latitude": 1, "longitude": 2},
+    });
+    assert_eq!(
+        admit(fits),
+        Ok(json!({"s": {"type": "String"}, "at": {"type": "GeoPoint"}}))
+    );
+    for (fields, code) in [
+        (json!({"n": "x"}), 111),
+        (json!({"p": pointer("B")}), 111),
+        (json!({"ACL": {"*": true}}), 123),
+        (json!({"$a": 1}), 105),
+        (json!({"q": pointer("1")}), 103),
+    ] {
+        assert_eq!(admit(fields.clone()).unwrap_err().code.0, code, "{fields}");
+    }
+}
+
+#[test]
+fn an_acl_is_written_as_a_whole() {
+    let class = class(json!({}));
+    for (body, fits) in [
+        (json!({"ACL": {"*": {"read": true}}}), true),
+        (json!({"ACL": {"__op": "Delete"}}), true),
+        (json!({"ACL.u": {}}), false),
+        (json!({"ACL.u": {"*": {"read": true}}}), false),
+        (json!({"ACL.u": {"__op": "Delete"}}), false),
+        (json!({"ACL": {"__op": "Increment", "amount": 1}}), false),
+    ] {
+        let admitted = admit(&class, body.clone()).map_err(|error| error.code.0);
+        let expected = if fits { Ok(json!({})) } else { Err(123) };
+        assert_eq!(admitted, expected, "{body}");
+    }
+}
+
+#[test]
+fn a_refusal_shows_the_value_that_was_sent() {
+    let class = class(json!({"s": {"type": "String"}}));
+    let message = |body: Value| admit(&class, body).unwrap_err().message;
+    assert!(message(json!({"s": {"amount": 7}})).contains(r#"value '{"amount":7}'"#));
+    assert!(message(json!({"s": {"__op": "Increment", "amount": 7}})).contains("value '7'"));
+}
+
+#[test]
+fn relations_lead_to_a_class() {
+    let class = class(json!({
+        "likes": {"type": "Relation", "className": "Tag"}, "n": {"type": "Number"},
+        "author": {"type": "Pointer", "className": "_User"},
+    }));
+    let relations: Vec<_> = class.relations().collect();
+    assert_eq!(relations, [("likes", &ClassName::parse("Tag").unwrap())]);
+}

@@ -31,11 +31,7 @@ pub fn equal(a: &Value, b: &Value) -> bool {
 /// Equal exactly where [`equal`].
 #[must_use]
 pub fn compare(a: &Value, b: &Value) -> Ordering {
-    match (a, b) {
-        (Value::Number(a), Value::Number(b)) => compare_numbers(a, b),
-        (Value::String(a), Value::String(b)) => a.cmp(b),
-        _ => compare_kinds(Kind::of(a), Kind::of(b)),
-    }
+    compare_kinds(Kind::of(a), Kind::of(b))
 }
 
 /// Compares two numbers exactly, without turning an integer into a double.

@@ -198,3 +198,56 @@ fn distances_are_great_circles() {
     assert!((point(0.0, 179.5).radians_to(point(0.0, -179.5)).to_degrees() - 1.0).abs() < 1e-9);
     assert!((point(90.0, 0.0).radians_to(point(-90.0, 50.0)).to_degrees() - 180.0).abs() < 1e-9);
 }
+
+#[test]
+fn integers_that_a_client_holds_exactly() {
+    let most = INTEGER_MAX;
+    #[expect(clippy::cast_precision_loss, reason = "2^53 − 1 is exact in a double")]
+    let double = most as f64;
+    for (value, expected) in [
+        (json!(most), Some(most)),
+        (json!(-most), Some(-most)),
+        (json!(most + 1), None),
+        (json!(double), Some(most)),
+        (json!(-double), Some(-most)),
+        (json!(double + 1.0), None),
+        (json!(u64::MAX), None),
+        (json!(-0.0), Some(0)),
+        (json!(7.5), None),
+        (json!(1e300), None),
+        (json!("7"), None),
+        (json!(null), None),
+    ] {
+        assert_eq!(as_integer(&value), expected, "{value}");
+    }
+}
+
+#[test]
+fn values_of_one_type_have_an_order_of_their_own() {
+    let place = |latitude: i64, longitude: i64| json!({"__type": "GeoPoint", "latitude": latitude, "longitude": longitude});
+    let file = |id: &str| json!({"__type": "File", "id": id});
+    let relation = |class: &str| json!({"__type": "Relation", "className": class});
+    for (less, more) in [
+        (json!(1), json!(2)),
+        (json!("a"), json!("b")),
+        (file("a"), file("b")),
+        (relation("A"), relation("B")),
+        (place(1, 9), place(2, 0)),
+        (place(1, 2), place(1, 3)),
+    ] {
+        assert_eq!(compare(&less, &more), Ordering::Less, "{less} {more}");
+        assert_eq!(compare(&more, &less), Ordering::Greater, "{less} {more}");
+        assert_eq!(compare(&less, &less), Ordering::Equal, "{less}");
+    }
+}
+
+#[test]
+fn objects_inside_objects_end_somewhere() {
+    let nested = |levels: usize| {
+        let mut value = (0..levels).fold(json!(1), |inner, _| json!({"a": inner}));
+        normalize(&mut value).is_ok()
+    };
+    let most = crate::model::limits::VALUE_DEPTH_MAX;
+    assert!(nested(most));
+    assert!(!nested(most + 1));
+}

@@ -140,4 +140,19 @@ mod tests {
             assert_eq!(back, value);
         }
     }
+
+    #[test]
+    fn a_file_is_its_fields() {
+        let fields = Document::from_iter([
+            ("__type".to_owned(), json!("File")),
+            ("name".to_owned(), json!("a.txt")),
+            ("size".to_owned(), json!(7)),
+        ]);
+        let file = File::from(fields);
+        assert_eq!((file.name(), file.integer("size")), (Some("a.txt"), Some(7)));
+        assert!(!file.contains_key("__type"));
+        assert_eq!(json!(file), json!({"name": "a.txt", "size": 7, "__type": "File"}));
+        let other = json!({"__type": "Bytes", "name": "a.txt"});
+        assert!(serde_json::from_value::<File>(other).is_err());
+    }
 }

@@ -1,7 +1,9 @@
 //! Protocol scripts: inputs are fed, and the effects asked for must be exactly these.
 
+mod commit;
 mod ending;
 mod stuck;
+mod taking_up;
 
 use serde_json::{Map, Value, json};
 
@@ -615,6 +617,7 @@ fn a_confirmation_writes_the_number_with_the_state() {
     assert_eq!(late("T", LogState::Applied, "succeeded"), "read Epochs _User/u");
     assert_eq!(late("T0", LogState::Closed, "succeeded"), "Unconfirmable");
     assert_eq!(late("T0", LogState::Closed, "failed"), "Unconfirmable");
+    assert_eq!(late("T", LogState::Closed, "failed"), "Unconfirmable");
     // A stale read, older than the log.
     begin(Manner::Stepwise)
         .not_matched()

@@ -160,6 +160,8 @@ fn only_what_is_seen_fenced_is_copied() {
         assert_eq!(Copy::of(&rules(), &target, &before, first()).unwrap(), None);
         let by_first = fenced(&target, &before, first());
         assert_eq!(Copy::of(&rules(), &target, &by_first, second()).unwrap(), None);
+        let copied = copy(&target, &by_first, first());
+        assert_eq!((copied.target(), copied.document()), (&target, &by_first));
     }
 }
 
@@ -403,4 +405,43 @@ fn numbers_end_somewhere() {
         Err(ProtocolError::Overflow)
     );
     assert!(Attempt(INTEGER_MAX).next().is_err());
+}
+
+#[test]
+fn what_is_prepared_is_so_for_one_attempt() {
+    let target = user();
+    let mut stored = Document::new();
+    Decision::begin().apply(&mut stored).unwrap();
+    let open = Decision::of(&stored).unwrap();
+    assert!(!open.is_prepared(&stored));
+    let prepared = open.prepared(&target).unwrap();
+    assert!(lands(&prepared, &mut stored));
+    assert!(Decision::of(&stored).unwrap().is_prepared(&stored));
+    let back = open.decide(&target, Resolution::RolledBack).unwrap();
+    assert!(lands(&back, &mut stored));
+    let over = Decision::of(&stored).unwrap();
+    assert_eq!(over.prepared(&target), None);
+    assert!(lands(&over.try_again(&target).unwrap().unwrap(), &mut stored));
+    let second = Decision::of(&stored).unwrap();
+    assert!(!second.is_prepared(&stored), "the next one begins anew");
+    assert!(
+        !lands(&prepared, &mut stored),
+        "what was sent in the first attempt"
+    );
+}
+
+#[test]
+fn a_probe_decides_nothing() {
+    let fields = |update: Update| {
+        let mut made = Document::new();
+        update.apply(&mut made).unwrap();
+        made
+    };
+    let probe = fields(Decision::probe("a"));
+    assert_eq!(Decision::find().matches(&probe), Ok(false));
+    assert_eq!(Decision::find().matches(&fields(Decision::begin())), Ok(true));
+    // Made twice it has the same key, and nothing else has it.
+    assert_eq!(probe, fields(Decision::probe("a")));
+    assert_ne!(probe.get("key"), fields(Decision::probe("b")).get("key"));
+    assert!(probe.get("key").is_some());
 }

@@ -1,0 +1,87 @@
+//! Which log a payment takes up that finds its keys taken, and what of it is certain.
+
+use super::*;
+
+fn named(key: &str, request_key: Option<&str>, number: Option<&str>) -> Draft {
+    let mut draft = recharge();
+    draft.intent.key = key.into();
+    draft.intent.request_key = request_key.map(ToOwned::to_owned);
+    draft.intent.number = number.map(ToOwned::to_owned);
+    draft
+}
+
+fn found(draft: Draft, logs: &[&Draft]) -> Script {
+    let logs = logs.iter().map(|log| stored(log, LogState::Ordered)).collect();
+    Script::fresh(Manner::Stepwise, draft)
+        .outcomes(vec![Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)])
+        .feed(Input::Found(logs))
+}
+
+#[test]
+fn of_several_logs_the_own_request_comes_first_and_then_the_own_key() {
+    let ours = named("u:recharge:1", Some("r"), Some("N"));
+    let same_key = named("u:recharge:1", Some("s"), Some("M"));
+    let same_number = named("u:recharge:2", Some("t"), Some("N"));
+    let key_of = |script: Script| script.log().intent.key.clone();
+    let attempt = named("u:recharge:0", Some("r"), None);
+    let script = found(ours.clone(), &[&same_number, &same_key, &attempt]).asks("Waiting");
+    assert_eq!(key_of(script), "u:recharge:0");
+    let script = found(ours.clone(), &[&same_number, &same_key]).asks("Taken");
+    assert_eq!(key_of(script), "u:recharge:1");
+    let script = found(ours, &[&same_number]).asks("Taken");
+    assert_eq!(key_of(script), "u:recharge:2");
+}
+
+#[test]
+fn a_refusal_is_kept_out_by_its_key_or_its_number() {
+    let refusal = Refusal::new(ErrorCode::NOT_PAYABLE, "No.");
+    let refused = |number| {
+        let intent = named("k", Some("r"), number).intent;
+        Draft::refused(intent, refusal.clone())
+    };
+    let find =
+        |keys: &str| format!(r#"NotSeenYet: find Log {{"$or":[{{"key":"k"}},{{"requestKey":"r"}}{keys}]}}"#);
+    let same_key = named("k", Some("s"), None);
+    found(refused(None), &[&same_key]).asks("Taken");
+    let same_number = named("l", Some("s"), Some("N"));
+    found(refused(Some("N")), &[&same_number]).asks("Taken");
+    // A read that is older than what kept it out.
+    let other = named("l", Some("s"), Some("M"));
+    found(refused(None), &[&other]).asks(&find(""));
+    found(refused(Some("N")), &[&other]).asks(&find(r#",{"number":"N"}"#));
+}
+
+#[test]
+fn who_was_there_before_is_known() {
+    let replayed = |script: &Script| script.payment.as_ref().unwrap().is_replayed();
+    let fresh = Script::fresh(Manner::Stepwise, recharge());
+    assert!(!replayed(&fresh));
+    assert!(!replayed(&fresh.applied(json!({"objectId": "G"}))));
+    assert!(replayed(&found(recharge(), &[&recharge()]).asks("Waiting")));
+    assert!(replayed(&Script::recovered(&recharge(), LogState::Ordered)));
+}
+
+#[test]
+fn a_log_that_is_further_on_is_read_again_before_anything_is_said() {
+    let draft = purchase(vec![take("u", 100)]);
+    for state in [LogState::Funded, LogState::Applied, LogState::Settled] {
+        Script::recovered(&draft, LogState::Ordered)
+            .documents(&[json!({"objectId": "u"}), order()])
+            .not_matched()
+            .documents(&[stored(&draft, state).into_value()])
+            .asks(&format!("NotSeenYet: {READ}"));
+    }
+}
+
+#[test]
+fn an_epoch_that_is_none_is_no_reason_to_refuse() {
+    for manner in [Manner::Stepwise, Manner::AtOnce] {
+        let script = Script::fresh(manner, purchase(vec![take("u", 100)]))
+            .documents(&[json!({"objectId": "u", "payEpoch": "x"}), order()]);
+        assert!(
+            short(&script.asked).starts_with("Stuck(Malformed"),
+            "{}",
+            short(&script.asked)
+        );
+    }
+}
