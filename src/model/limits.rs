@@ -29,3 +29,16 @@ pub const ARRAY_PADDING_MAX: usize = 10_000;
 
 /// Steps of one search with a regular expression, some tens of milliseconds, before it is given up (124).
 pub const REGEX_STEPS_MAX: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 20 MB, 6 MB, 16 MB, as LeanCloud counts them.
+    #[test]
+    fn limits_in_bytes() {
+        assert_eq!(BODY_BYTES_MAX, 20_971_520);
+        assert_eq!(LIST_BYTES_MAX, 6_291_456);
+        assert_eq!(OBJECT_BYTES_MAX, 16_777_216);
+    }
+}
