@@ -211,7 +211,7 @@ fn a_query_as_a_program_writes_it() {
 }
 
 #[test]
-fn an_array_inside_an_array_is_ordered_as_one_value() {
+fn what_a_path_leads_to_is_what_documents_are_ordered_by() {
     let compare = |order: &str, a: Value, b: Value| {
         OrderKey::compare(&OrderKey::parse_list(order), &document(a), &document(b))
     };
@@ -220,6 +220,9 @@ fn an_array_inside_an_array_is_ordered_as_one_value() {
     assert_eq!(compare("l.0", json!({"l": [[1]]}), json!({"l": [[2]]})), Less);
     assert_eq!(compare("l", json!({"l": [3, 1]}), json!({"l": [2]})), Less);
     assert_eq!(compare("-l", json!({"l": [3, 1]}), json!({"l": [2]})), Less);
+    // A dot leads into an object, whatever keys look like.
+    let dotted = json!({"a.b": 5, "a": {"b": 1}});
+    assert_eq!(compare("a.b", dotted, json!({"a": {"b": 2}})), Less);
 }
 
 #[test]
