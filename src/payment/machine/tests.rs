@@ -184,6 +184,19 @@ fn short_write(write: &Write) -> String {
     }
 }
 
+/// The fields of the log that is to be created.
+fn created(script: &Script) -> Value {
+    let created = match &script.asked {
+        Next::Ask(Effect::Write(write)) => Some(write),
+        Next::Ask(Effect::Commit(writes)) => writes.first(),
+        _ => None,
+    };
+    let Some(Write::Create { fields, .. }) = created else {
+        panic!("{:?}", script.asked)
+    };
+    fields.to_value()
+}
+
 const EPOCH_0: &str = r#""$or":[{"payEpoch":0},{"payEpoch":{"$exists":false}}]"#;
 
 fn debit_of(from: &str, units: i64) -> String {

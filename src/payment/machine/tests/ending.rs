@@ -16,19 +16,6 @@ fn capture(request_key: Option<&str>) -> Draft {
     })
 }
 
-/// The fields of the log that is to be created.
-fn created(script: &Script) -> Value {
-    let created = match &script.asked {
-        Next::Ask(Effect::Write(write)) => Some(write),
-        Next::Ask(Effect::Commit(writes)) => writes.first(),
-        _ => None,
-    };
-    let Some(Write::Create { fields, .. }) = created else {
-        panic!("{:?}", script.asked)
-    };
-    fields.to_value()
-}
-
 #[test]
 fn a_refused_end_does_not_take_the_key_of_the_end() {
     let there = [json!({"objectId": "u"}), json!({"objectId": "p"})];

@@ -85,3 +85,63 @@ fn an_epoch_that_is_none_is_no_reason_to_refuse() {
         );
     }
 }
+
+#[test]
+fn what_was_read_before_a_restart_says_nothing_after_it() {
+    // The account has gone meanwhile: nothing has begun yet, so that is a refusal.
+    for manner in [Manner::Stepwise, Manner::AtOnce] {
+        let script = Script::fresh(manner, purchase(vec![take("u", 100)]))
+            .documents(&[json!({"objectId": "u"}), order()]);
+        let script = match manner {
+            Manner::Stepwise => script.unknown(),
+            Manner::AtOnce => script.feed(Input::Committed(Commit::Unknown)),
+        };
+        script
+            .asks(&format!("NoAnswer: {READ}"))
+            .documents(&[Value::Null, order()])
+            .asks(r#"create Log 5 "failed""#);
+    }
+}
+
+#[test]
+fn a_log_is_created_with_all_that_is_known() {
+    let draft = Draft {
+        state: LogState::Funded,
+        trade_no: Some("T".into()),
+        stuck: Some("why".into()),
+        ..recharge()
+    };
+    let script = Script::fresh(Manner::Stepwise, draft.clone()).documents(&[json!({"objectId": "u"})]);
+    let fields = created(&script);
+    assert_eq!(
+        (&fields["tradeNo"], &fields["stuck"]),
+        (&json!("T"), &json!("why"))
+    );
+    let script = script.applied(json!({"objectId": "G"}));
+    assert_eq!(script.log().trade_no.as_deref(), Some("T"));
+    assert_eq!(script.log().stuck.as_deref(), Some("why"));
+    let at_once = Draft { stuck: None, ..draft };
+    let script = Script::fresh(Manner::AtOnce, at_once).documents(&[json!({"objectId": "u"})]);
+    let fields = created(&script);
+    assert_eq!((&fields["tradeNo"], &fields["state"]), (&json!("T"), &json!(3)));
+    let answers = vec![document(json!({"objectId": "G"})), Document::new()];
+    let script = script
+        .feed(Input::Committed(Commit::Applied(answers)))
+        .asks("settled");
+    assert_eq!(script.log().trade_no.as_deref(), Some("T"));
+}
+
+#[test]
+fn a_refusal_is_recorded_with_its_reason() {
+    let refusal = Refusal::new(ErrorCode::NOT_PAYABLE, "No.");
+    let refused = Draft::refused(purchase(vec![take("u", 100)]).intent, refusal.clone());
+    let script = Script::fresh(Manner::Stepwise, refused);
+    assert_eq!(created(&script)["reason"], "9006 No.");
+    let script = script.applied(json!({"objectId": "G"})).asks("Closed");
+    let log = script.log();
+    assert_eq!(
+        (log.state, log.verdict),
+        (LogState::Closed, Some(Verdict::Failed))
+    );
+    assert_eq!(log.refusal.as_ref(), Some(&refusal));
+}
