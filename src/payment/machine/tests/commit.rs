@@ -51,5 +51,9 @@ fn why_a_commit_had_no_effect() {
             .feed(Input::Committed(Commit::Refused(index, Outcome::NotMatched)))
     };
     refused(0).asks("read Reason Log/G");
-    refused(1).asks("EpochMoved: read Epochs _User/u");
+    // Money that has arrived is recorded step by step from then on, whatever stands in the way of its credit.
+    refused(1)
+        .asks("EpochMoved: read Epochs _User/u")
+        .documents(&[json!({"objectId": "u", "payEpoch": 1})])
+        .asks(r#"Log/G {"state":1} -> {"state":2,"tradeNo":"T","stuck":{"__op":"Delete"}}"#);
 }

@@ -145,3 +145,71 @@ fn a_refusal_is_recorded_with_its_reason() {
     );
     assert_eq!(log.refusal.as_ref(), Some(&refusal));
 }
+
+#[test]
+fn what_is_certain_stands_in_the_log() {
+    let stuck_log = |draft: &Draft, state| {
+        let mut found = stored(draft, state);
+        found.insert("stuck".into(), json!("why"));
+        Log::from_document(&found, &rules()).unwrap()
+    };
+    let seen = |script: &Script| {
+        let log = script.log();
+        (log.state, log.verdict, log.stuck.clone())
+    };
+    // The gateway's number, and what comes of it.
+    for manner in [Manner::Stepwise, Manner::AtOnce] {
+        let log = stuck_log(&recharge(), LogState::Ordered);
+        let script = Script::new(Payment::confirmed(&rules(), worker(), manner, log, "T"))
+            .documents(&[json!({"objectId": "u"})]);
+        let (script, expected) = match manner {
+            Manner::Stepwise => (script.applied(json!({})), (LogState::Funded, None, None)),
+            Manner::AtOnce => (
+                script.feed(Input::Committed(Commit::Applied(vec![Document::new(); 2]))),
+                (LogState::Applied, Some(Verdict::Succeeded), None),
+            ),
+        };
+        assert_eq!(seen(&script), expected);
+        assert_eq!(script.log().trade_no.as_deref(), Some("T"));
+    }
+    // A claim, success, the closing.
+    let draft = purchase(vec![take("u", 100)]);
+    let claimed = || {
+        let log = stuck_log(&draft, LogState::Ordered);
+        Script::new(Payment::recovered(&rules(), worker(), log))
+            .documents(&[json!({"objectId": "u"}), order()])
+            .applied(json!({"state": 1, "claims": 7}))
+    };
+    assert_eq!(claimed().log().claims, 7);
+    let recorded = claimed().applied(json!({})).outcomes(vec![
+        Outcome::Applied(Document::new()),
+        Outcome::Applied(Document::new()),
+    ]);
+    let succeeded = Some(Verdict::Succeeded);
+    assert_eq!(seen(&recorded), (LogState::Applied, succeeded, None));
+    let closed = recorded.feed(Input::Told).applied(json!({}));
+    assert_eq!(seen(&closed), (LogState::Closed, succeeded, None));
+    // A refusal.
+    let failed = claimed()
+        .not_matched()
+        .documents(&[json!({"objectId": "u", "paylogs": ["G", "void:G"]})])
+        .applied(json!({}))
+        .asks("Closed");
+    assert_eq!(seen(&failed), (LogState::Closed, Some(Verdict::Failed), None));
+    assert_eq!(failed.log().refusal, Some(Refusal::insufficient_balance()));
+}
+
+#[test]
+fn a_closing_without_an_answer_is_sent_again() {
+    let script = Script::recovered(&purchase(vec![take("u", 100)]), LogState::Settled)
+        .documents(&[json!({"objectId": "u"}), order()])
+        .applied(json!({"state": 4}))
+        .asks("settled")
+        .feed(Input::Told)
+        .unknown()
+        .asks(r#"NoAnswer: close Log/G {"state":4} -> {"state":5}"#)
+        .not_matched()
+        .asks("read Reason Log/G");
+    let closed = stored(&purchase(vec![take("u", 100)]), LogState::Closed);
+    script.documents(&[closed.into_value()]).asks("Closed");
+}
