@@ -213,3 +213,27 @@ fn a_closing_without_an_answer_is_sent_again() {
     let closed = stored(&purchase(vec![take("u", 100)]), LogState::Closed);
     script.documents(&[closed.into_value()]).asks("Closed");
 }
+
+#[test]
+fn a_log_is_shown_as_it_was_last_read() {
+    let draft = purchase(vec![take("u", 100)]);
+    let mut closed = stored(&draft, LogState::Closed);
+    closed.insert("claims".into(), json!(3));
+    let script = Script::recovered(&draft, LogState::Ordered)
+        .documents(&[json!({"objectId": "u"}), order()])
+        .not_matched()
+        .documents(&[closed.into_value()])
+        .asks("Closed");
+    assert_eq!((script.log().state, script.log().claims), (LogState::Closed, 3));
+    let log = Log::from_document(&stored(&recharge(), LogState::Ordered), &rules()).unwrap();
+    let mut paid = stored(&recharge(), LogState::Funded);
+    paid.insert("tradeNo".into(), json!("other"));
+    let payment = Payment::confirmed(&rules(), worker(), Manner::Stepwise, log, "T");
+    let script = Script::new(payment)
+        .documents(&[json!({"objectId": "u"})])
+        .not_matched()
+        .documents(&[paid.into_value()])
+        .asks("Unconfirmable");
+    assert_eq!(script.log().trade_no.as_deref(), Some("other"));
+    assert_eq!(script.log().state, LogState::Funded);
+}
