@@ -594,4 +594,45 @@ mod tests {
             assert_eq!(log.has_arrived(), has_arrived, "{log:?}");
         }
     }
+
+    #[test]
+    fn an_intent_is_read_as_it_was_written() {
+        let rules = PaymentConfig::new().rules();
+        let whole = Intent {
+            number: Some("N".into()),
+            order: Some(id("o")),
+            ..intent(Kind::Purchase, Some("k"))
+        };
+        let bare = Intent {
+            amount: None,
+            params: Map::new(),
+            ..intent(Kind::Cancel, None)
+        };
+        for intent in [whole, bare] {
+            let mut document = Document::from_iter([("objectId".to_owned(), json!("G"))]);
+            let update = intent.to_update(&rules, LogState::Funded);
+            update.apply(&mut document).unwrap();
+            let log = Log::from_document(&document, &rules).unwrap();
+            assert_eq!((log.state, &log.intent), (LogState::Funded, &intent));
+            // Whose it is may read it, and nobody writes it.
+            assert_eq!(document.get("ACL"), Some(&json!({"u": {"read": true}})));
+        }
+        for (field, value) in [
+            ("kind", json!("gift")),
+            ("key", json!(7)),
+            ("user", json!("u")),
+            ("user", rules.order_pointer(&id("u"))),
+            ("order", rules.user_pointer(&id("o"))),
+            ("amount", json!(0)),
+            ("params", json!([])),
+            ("legs", json!(null)),
+            ("state", json!("1")),
+        ] {
+            let read = Log::from_document(&stored(json!({ (field): value })), &rules);
+            assert!(
+                matches!(&read, Err(ProtocolError::Malformed { field: found, .. }) if found == field),
+                "{field}: {read:?}"
+            );
+        }
+    }
 }

@@ -331,4 +331,45 @@ mod tests {
             assert_eq!(expired_holds(time(10)).matches(&hold), Ok(is_expired), "{hold:?}");
         }
     }
+
+    #[test]
+    fn what_is_written_on_a_log_that_is_given_up() {
+        let rules = crate::payment::PaymentConfig::new().rules();
+        let stored = json!({
+            "objectId": "G", "state": 1, "kind": "recharge", "key": "k", "legs": [],
+            "user": rules.user_pointer(&crate::model::ObjectId::parse("u").unwrap()),
+        });
+        let stored = Document(stored.as_object().cloned().unwrap());
+        let log = Log::from_document(&stored, &rules).unwrap();
+        let written = |write: Write, before: &Document| {
+            let Write::Update {
+                target,
+                guard,
+                update,
+            } = write
+            else {
+                panic!("{write:?}")
+            };
+            assert_eq!(target, Target::new(&rules.log_class, &log.id));
+            let mut after = before.clone();
+            guard
+                .matches(before)
+                .unwrap()
+                .then(|| update.apply(&mut after).unwrap())?;
+            Some(Log::from_document(&after, &rules).unwrap())
+        };
+        let closed = written(close_unpaid(&rules, &log, "9006 Unpaid."), &stored).unwrap();
+        assert_eq!((closed.state, closed.failed()), (LogState::Closed, true));
+        assert_eq!(closed.refusal.unwrap().text, "Unpaid.");
+        let left = written(stuck(&rules, &log, "why").unwrap(), &stored).unwrap();
+        assert_eq!(
+            (left.state, left.stuck.as_deref()),
+            (LogState::Ordered, Some("why"))
+        );
+        // Its money came meanwhile: it is neither unpaid nor stuck.
+        let mut funded = stored.clone();
+        funded.insert("state".to_owned(), json!(2));
+        assert_eq!(written(close_unpaid(&rules, &log, "9006 Unpaid."), &funded), None);
+        assert_eq!(written(stuck(&rules, &log, "why").unwrap(), &funded), None);
+    }
 }
