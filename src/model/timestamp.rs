@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::Offset;
+use jiff::{SignedDuration, civil};
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -15,12 +18,13 @@ impl Timestamp {
     /// 1970-01-01T00:00:00.000Z.
     pub const EPOCH: Self = Self(0);
 
+    /// 9999-12-31T23:59:59.999Z, which programs write for "never".
+    pub const LAST: Self = Self(253_402_300_799_999);
+
     /// From milliseconds since 1970, clamped to the years that can be written (−9999 to 9999).
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
-        // Of its last second, jiff takes no milliseconds but the first.
-        let last = jiff::Timestamp::MAX.as_second().saturating_mul(1000);
-        Self(millis.clamp(jiff::Timestamp::MIN.as_millisecond(), last))
+        Self(millis.clamp(jiff::Timestamp::MIN.as_millisecond(), Self::LAST.0))
     }
 
     /// Milliseconds since 1970.
@@ -46,20 +50,39 @@ impl Timestamp {
     /// # Errors
     /// [`ErrorCode::INVALID_JSON`] (107) where the text is no time.
     pub fn parse(text: &str) -> Result<Self, CloudError> {
-        text.parse::<jiff::Timestamp>()
-            .map(|time| Self::from_millis(time.as_millisecond()))
-            .map_err(|_| CloudError::new(ErrorCode::INVALID_JSON, format!("Invalid date '{text}'.")))
+        match text.parse::<jiff::Timestamp>() {
+            Ok(time) => Ok(Self(time.as_millisecond())),
+            Err(_) => parse_late(text)
+                .ok_or_else(|| CloudError::new(ErrorCode::INVALID_JSON, format!("Invalid date '{text}'."))),
+        }
+    }
+}
+
+/// jiff's timestamps end a day before the year 9999 does, so that every time zone can show them. Its civil times do not.
+const CIVIL_EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
+
+fn parse_late(text: &str) -> Option<Timestamp> {
+    let pieces = Pieces::parse(text).ok()?;
+    let offset = pieces.to_numeric_offset()?;
+    let time = pieces.date().to_datetime(pieces.time()?);
+    let millis = i64::try_from(time.duration_since(CIVIL_EPOCH).as_millis()).ok()?;
+    let millis = millis.checked_sub(i64::from(offset.seconds()) * 1000)?;
+    let is_late = (jiff::Timestamp::MAX.as_millisecond()..=Timestamp::LAST.0).contains(&millis);
+    is_late.then_some(Timestamp(millis))
+}
+
+fn civil_time(time: Timestamp) -> civil::DateTime {
+    match jiff::Timestamp::from_millisecond(time.0) {
+        Ok(time) => Offset::UTC.to_datetime(time),
+        Err(_) => CIVIL_EPOCH.saturating_add(SignedDuration::from_millis(time.0)),
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ok(moment) = jiff::Timestamp::from_millisecond(self.0) else {
-            return f.write_str("1970-01-01T00:00:00.000Z");
-        };
-        let time = jiff::tz::Offset::UTC.to_datetime(moment);
+        let time = civil_time(*self);
         if time.year() < 0 {
-            return write!(f, "{moment:.3}");
+            return write!(f, "{time:.3}Z");
         }
         // Every object that is read or written shows two times, and its writing goes by far faster in one piece.
         let mut text = *b"0000-00-00T00:00:00.000Z";
@@ -149,10 +172,20 @@ mod tests {
     /// What is never to happen must not become something of 1970.
     #[test]
     fn the_first_and_the_last_time_can_be_written() {
-        let last = "9999-12-30T22:00:00.000Z";
+        let last = "9999-12-31T23:59:59.999Z";
         assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), last);
-        let within = Timestamp::parse("9999-12-30T22:00:00.999Z").unwrap();
-        assert_eq!(within.to_string(), last);
+        for late in [last, "9999-12-30T22:00:00.999Z", "9999-12-31T00:00:00.000Z"] {
+            assert_eq!(Timestamp::parse(late).unwrap().to_string(), late);
+        }
+        let elsewhere = Timestamp::parse("9999-12-31T23:59:59.9999+08:00").unwrap();
+        assert_eq!(elsewhere.to_string(), "9999-12-31T15:59:59.999Z");
+        for beyond in [
+            "9999-12-31T23:59:59-01:00",
+            "9999-12-31T23:59:59",
+            "9999-12-32T00:00:00Z",
+        ] {
+            assert!(Timestamp::parse(beyond).is_err(), "{beyond}");
+        }
         let first = Timestamp::from_millis(i64::MIN);
         assert_eq!(Timestamp::parse(&first.to_string()), Ok(first));
         assert!(first < Timestamp::EPOCH);
