@@ -18,6 +18,7 @@ use crate::cli::arguments::{BenchArguments, BenchMode};
 use crate::cli::{audit, terminal};
 use crate::config::ApiServer;
 use crate::credentials::Credentials;
+use crate::engine;
 use crate::environment::Environment;
 use crate::payment::PaymentConfig;
 
@@ -28,8 +29,16 @@ use report::Report;
 /// Payments made before the clock starts, so that caches are warm and connections open.
 const WARM_UP_MAX: u64 = 1_000;
 
-/// Runs the benchmark and answers whether everything was right in the end.
+/// Runs the benchmark and answers whether everything was right in the end. Told to stop, it leaves neither its server
+/// nor its folder behind.
 pub(crate) async fn run(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
+    tokio::select! {
+        measured = measure_here_or_there(arguments, environment) => measured,
+        () = engine::terminated() => bail!("stopped before everything was measured"),
+    }
+}
+
+async fn measure_here_or_there(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
     if arguments.storage {
         return storage::run(arguments, environment).await;
     }

@@ -1,7 +1,9 @@
 //! The command line, against the real program.
 
 use std::fs;
+use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 
 use paylog::environment::Environment;
 use paylog::model::{ClassName, Filter, Query, Update};
@@ -9,7 +11,7 @@ use paylog::storage::SqliteStore;
 use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 
-use crate::support::program::{As, Server, ended, program, refusal, run, stderr, stdout, terminate};
+use crate::support::program::{As, Server, ended, poll, program, refusal, run, stderr, stdout, terminate};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -48,8 +50,8 @@ async fn the_first_start_makes_keys_and_shows_only_those_that_clients_get() {
     let (_folder, data) = folder();
     let mut child = program()
         .args(["--port", "0", "--data", text(&data)])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     crate::support::program::address_of(&mut child, &data).await;
@@ -96,8 +98,8 @@ async fn the_keys_stay_and_the_environment_replaces_them() {
         .args(["--port", "0", "--data", text(&data)])
         .env("LEANCLOUD_APP_ID", "shipped-id")
         .env("LEANCLOUD_APP_KEY", "shipped-key")
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     server.address = crate::support::program::address_of(&mut child, &data).await;
@@ -164,10 +166,7 @@ async fn functions_run_on_leanclouds_api() {
             .env("LEANCLOUD_APP_PORT", "0");
         command
     };
-    let mut child = with_keys(program())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = with_keys(program()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     let mut printed = std::io::BufReader::new(child.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut printed, &mut line).unwrap();
@@ -698,4 +697,32 @@ fn the_storage_api_is_measured_operation_by_operation() {
         );
     }
     assert!(report["peakMemoryBytes"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_measurement_that_is_stopped_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["bench", "--storage", "--payments", "10000000", "--folder"];
+    let mut bench = program()
+        .args(arguments)
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let address = poll("the server under test", async || {
+        let data = fs::read_dir(folder.path()).unwrap().next()?.unwrap().path();
+        let server: Value = serde_json::from_slice(&fs::read(data.join("server.json")).ok()?).ok()?;
+        Some(
+            server["address"]
+                .as_str()?
+                .trim_start_matches("http://")
+                .to_owned(),
+        )
+    })
+    .await;
+    terminate(&bench);
+    assert_eq!(ended(&mut bench).await.code(), Some(1));
+    assert!(TcpStream::connect(&address).is_err(), "the server goes on");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
