@@ -39,14 +39,13 @@ pub(crate) async fn run(arguments: &BenchArguments, environment: &Environment) -
 }
 
 async fn measure_here_or_there(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
+    let server = given_server(arguments)?;
     if arguments.storage {
-        return storage::run(arguments, environment).await;
+        return storage::run(arguments, server, environment).await;
     }
-    let Some(url) = &arguments.server else {
+    let Some(target) = server else {
         return run_on_own_server(arguments, environment).await;
     };
-    let server = ApiServer::parse("--server", url)?;
-    let target = Target::new(server.host(), server.port(), &given_credentials(arguments)?)?;
     let report = measure(arguments, &target, None, environment).await?;
     report.print(arguments.json)?;
     Ok(report.is_right())
@@ -63,6 +62,14 @@ async fn run_on_own_server(arguments: &BenchArguments, environment: &Environment
     report.audited(findings.differing);
     report.print(arguments.json)?;
     Ok(report.is_right())
+}
+
+fn given_server(arguments: &BenchArguments) -> Result<Option<Target>> {
+    let Some(url) = &arguments.server else {
+        return Ok(None);
+    };
+    let server = ApiServer::parse("--server", url)?;
+    Target::new(server.host(), server.port(), &given_credentials(arguments)?).map(Some)
 }
 
 fn given_credentials(arguments: &BenchArguments) -> Result<Credentials> {

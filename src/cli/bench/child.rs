@@ -48,17 +48,7 @@ impl Drop for TemporaryFolder {
 impl Child {
     /// Starts a server and waits until it listens.
     pub(super) async fn start(parent: &Path, environment: &Environment) -> Result<Self> {
-        Self::start_with(parent, environment, async |_| Ok(())).await
-    }
-
-    /// As [`Child::start`], on a folder that `prepare` has put something into.
-    pub(super) async fn start_with(
-        parent: &Path,
-        environment: &Environment,
-        prepare: impl AsyncFnOnce(&Path) -> Result<()>,
-    ) -> Result<Self> {
         let folder = TemporaryFolder::make(parent, environment)?;
-        prepare(folder.path()).await?;
         let program = std::env::current_exe().context("this program's own file is not known")?;
         let process = Command::new(program)
             .args(["serve", "--port", "0", "--host", "127.0.0.1", "--sandbox=true"])

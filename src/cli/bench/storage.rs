@@ -1,10 +1,10 @@
 //! `paylog bench --storage`: the storage API over loopback HTTP, operation by operation.
 //!
-//! The server is a process of its own on a folder of its own, with its durable writes as always; the load comes from
-//! one thread of this one. What is answered is checked: a measurement with a refusal in it is none.
+//! The server is a process of its own on a folder of its own, with its durable writes as always, or one that runs
+//! already and speaks the same API; the load comes from one thread of this one. What is answered is checked: a
+//! measurement with a refusal in it is none.
 
 use std::cell::{Cell, RefCell};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,11 +20,9 @@ use super::report::{Latency, latency, number};
 use crate::cli::arguments::BenchArguments;
 use crate::cli::terminal;
 use crate::environment::Environment;
-use crate::model::{Class, ClassName, Column, ColumnType, Index, SchemaChange};
-use crate::storage::SqliteStore;
-use crate::store::Database;
 
-/// The class that is measured.
+/// The class that is measured has this name, and letters of its own after it: a server that runs already may have been
+/// measured before.
 const CLASS: &str = "Bench";
 
 /// Objects that share a value of the indexed column: what one query finds.
@@ -67,53 +65,56 @@ struct Sent {
     body: Bytes,
 }
 
-/// Measures every kind of operation on a server of our own.
-pub(super) async fn run(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
-    let parent = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let child = Child::start_with(&parent, environment, async |folder| {
-        prepare(folder, environment).await
-    })
-    .await?;
-    let target = child.target()?;
-    let result = measure_all(arguments, &target, &child, environment).await;
-    let peak_memory_bytes = child.peak_memory_bytes();
-    let _folder = child.stop(environment).await?;
+/// Measures every kind of operation, on `server` or, without one, on a server of our own.
+pub(super) async fn run(
+    arguments: &BenchArguments,
+    server: Option<Target>,
+    environment: &Environment,
+) -> Result<bool> {
+    let (operations, peak_memory_bytes) = match server {
+        Some(target) => (measure_all(arguments, &target, None, environment).await?, None),
+        None => {
+            let parent = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
+            let child = Child::start(&parent, environment).await?;
+            let measured = measure_all(arguments, &child.target()?, Some(&child), environment).await;
+            let peak = child.peak_memory_bytes();
+            let _folder = child.stop(environment).await?;
+            (measured?, peak)
+        }
+    };
     let report = Report {
         in_flight: arguments.in_flight,
         requests: arguments.payments,
-        operations: result?,
+        operations,
         peak_memory_bytes,
     };
     report.print(arguments.json)?;
     Ok(true)
 }
 
-/// Makes the class, with an index over one of its columns.
-async fn prepare(folder: &Path, environment: &Environment) -> Result<()> {
-    let store = SqliteStore::open(folder, environment.clone())?;
-    let mut class = Class::new(ClassName::parse(CLASS)?);
-    for (name, column_type) in [
-        ("group", ColumnType::String),
-        ("name", ColumnType::String),
-        ("n", ColumnType::Number),
-        ("tags", ColumnType::Array),
-    ] {
-        class.columns.insert(name.to_owned(), Column::new(column_type));
-    }
-    class.indexes.push(Index {
-        keys: vec!["group".to_owned()],
-        unique: false,
-        sparse: false,
+/// Makes a class, with an index over one of its columns, and answers its name.
+async fn make_class(target: &Target, environment: &Environment) -> Result<String> {
+    let class = format!("{CLASS}{}", environment.random_text(8));
+    let definition = json!({
+        "columns": {
+            "group": {"type": "String"}, "name": {"type": "String"}, "n": {"type": "Number"}, "tags": {"type": "Array"},
+        },
+        "indexes": [{"keys": ["group"]}],
     });
-    store.define(SchemaChange::CreateClass(class)).await?;
-    store.close().await;
-    Ok(())
+    let path = format!("/1.1/schemas/{class}");
+    let body = Bytes::from(definition.to_string());
+    let mut connection = target.connect().await?;
+    connection
+        .ask(Method::POST, &path, As::Master, body)
+        .await
+        .context("the class to be measured could not be made")?;
+    Ok(class)
 }
 
 async fn measure_all(
     arguments: &BenchArguments,
     target: &Target,
-    child: &Child,
+    child: Option<&Child>,
     environment: &Environment,
 ) -> Result<Vec<Measured>> {
     let requests = arguments.payments;
@@ -123,7 +124,7 @@ async fn measure_all(
         in_flight: usize::try_from(arguments.in_flight)?,
         environment,
     };
-    let class = format!("/1.1/classes/{CLASS}");
+    let class = format!("/1.1/classes/{}", make_class(target, environment).await?);
     let ids: RefCell<Vec<String>> = RefCell::default();
     let create = |index| Sent {
         method: Method::POST,
@@ -238,7 +239,8 @@ fn all_succeeded(answer: &[u8]) -> Result<()> {
 /// Where the requests go, and how many are under way at once.
 struct Load<'a> {
     target: &'a Target,
-    child: &'a Child,
+    /// The server, where it is our own.
+    child: Option<&'a Child>,
     in_flight: usize,
     environment: &'a Environment,
 }
@@ -259,7 +261,7 @@ impl Load<'_> {
             connections.push(self.target.connect().await?);
         }
         let next = Cell::new(0);
-        let processor = self.child.processor_seconds();
+        let processor = self.child.and_then(Child::processor_seconds);
         let started = self.environment.elapsed();
         let workers = connections.iter_mut().map(|connection| async {
             let mut latencies = Vec::new();
@@ -279,7 +281,7 @@ impl Load<'_> {
         let seconds = self.environment.elapsed().saturating_sub(started).as_secs_f64();
         let used = self
             .child
-            .processor_seconds()
+            .and_then(Child::processor_seconds)
             .zip(processor)
             .map(|(after, before)| after - before);
         bar.finish_and_clear();
