@@ -78,6 +78,10 @@ impl Draft {
     }
 }
 
+/// How often a run starts over because a read does not show a document, before it believes that there is none. With the
+/// driver's pauses that is some four seconds: longer than a replica is behind, shorter than a call may take.
+const ABSENCES_MAX: u32 = 16;
+
 /// One worker's view of one payment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Payment {
@@ -91,6 +95,8 @@ pub struct Payment {
     claimed: bool,
     /// What somebody wants of a log of it that is taken up.
     wish: Wish,
+    /// How often in this run a read has not shown a document that the log needs.
+    absences: u32,
     phase: Phase,
 }
 
@@ -256,6 +262,7 @@ impl Payment {
             replayed: false,
             claimed: false,
             wish: Wish::Resumed,
+            absences: 0,
             phase: Phase::New,
         }
     }
@@ -345,6 +352,17 @@ impl Payment {
         Next::Ask(Effect::Read(Purpose::Reason, vec![target]))
     }
 
+    /// A document that a read does not show may only be younger than what the read shows. So a log is left to an operator
+    /// for it only when it has not been shown again and again.
+    fn look_again(&mut self, error: ProtocolError) -> Result<Next, ProtocolError> {
+        let is_absent = matches!(error, ProtocolError::NoDocument(_));
+        if !is_absent || self.log().is_none() || self.absences >= ABSENCES_MAX {
+            return Err(error);
+        }
+        self.absences = self.absences.saturating_add(1);
+        self.again(Restart::NotSeenYet)
+    }
+
     fn end(&mut self, end: End) -> Next {
         self.phase = Phase::Ended;
         Next::End(end)
@@ -419,7 +437,7 @@ impl Payment {
 /// [`ProtocolError::UnexpectedInput`] where the input is not what was asked for, which is a mistake of the caller;
 /// everything that a store can hold or answer is a [`Step`].
 pub fn step(mut payment: Payment, input: Input) -> Result<Step, ProtocolError> {
-    let next = match payment.advance(input) {
+    let next = match payment.advance(input).or_else(|error| payment.look_again(error)) {
         Ok(next) => next,
         Err(error @ ProtocolError::UnexpectedInput { .. }) => return Err(error),
         Err(ProtocolError::Moved(what)) => payment.end(End::Moved(what)),

@@ -174,6 +174,13 @@ impl Auditor {
             .any(|((of, _), standing)| of == log && *standing == Leg1::Applied)
     }
 
+    /// Whether money of any log has moved for the order.
+    pub(crate) fn has_paid(&self, order: &ObjectId) -> bool {
+        self.logs
+            .values()
+            .any(|log| log.intent.order.as_ref() == Some(order) && self.has_moved_money(&log.id))
+    }
+
     /// Which log has brought the money of a gateway's number.
     pub(crate) fn credited(&self, trade_no: &str) -> bool {
         self.credited.contains_key(trade_no)

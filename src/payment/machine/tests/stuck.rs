@@ -39,6 +39,41 @@ fn a_claimed_log_that_a_stale_read_does_not_show_is_read_again() {
         .asks("NotSeenYet: read Epochs _User/u Order/o");
 }
 
+/// A purchase whose money is taken; a worker reads the order next, which is not shown.
+fn paid_for_an_order_that_is_not_shown() -> Script {
+    Script::recovered(&purchase(vec![take("u", 100)]), LogState::Applied)
+        .documents(&[json!({"objectId": "u"}), Value::Null])
+        .asks(CLAIM)
+        .applied(json!({"state": 3, "claims": 1}))
+}
+
+#[test]
+fn a_document_that_a_stale_read_does_not_show_is_read_again() {
+    paid_for_an_order_that_is_not_shown()
+        .asks(&format!("NotSeenYet: {READ}"))
+        .documents(&[json!({"objectId": "u"}), order()])
+        .applied(json!({"state": 3, "claims": 1}))
+        .asks(&format!(
+            r#"Order/o {{"status":"pending",{EPOCH_0}}} -> {{"status":"paid"}}"#
+        ));
+}
+
+#[test]
+fn a_document_that_no_read_shows_leaves_the_log_to_an_operator() {
+    let mut script = paid_for_an_order_that_is_not_shown();
+    for _ in 0..ABSENCES_MAX {
+        script = script
+            .asks(&format!("NotSeenYet: {READ}"))
+            .documents(&[json!({"objectId": "u"}), Value::Null])
+            .applied(json!({"state": 3, "claims": 1}));
+    }
+    assert!(
+        short(&script.asked).starts_with("Stuck(NoDocument("),
+        "{}",
+        short(&script.asked)
+    );
+}
+
 /// A script that stands right after the claim of somebody who wants a log cancelled.
 fn cancelled(legs: Vec<Leg>) -> Script {
     let log = Log::from_document(&stored(&purchase(legs), LogState::Ordered), &rules()).unwrap();
