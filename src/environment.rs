@@ -6,7 +6,7 @@ pub mod hook_depth;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -34,6 +34,13 @@ pub trait Entropy: Send + Sync {
 pub struct Environment {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    ids: Arc<Ids>,
+}
+
+/// What the ids of one process have in common, and how many it has made.
+struct Ids {
+    process: [u8; 5],
+    count: AtomicU32,
 }
 
 impl Environment {
@@ -57,7 +64,13 @@ impl Environment {
     /// From parts.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
-        Self { clock, entropy }
+        let mut process = [0; 5];
+        entropy.fill(&mut process);
+        let ids = Arc::new(Ids {
+            process,
+            count: AtomicU32::new(0),
+        });
+        Self { clock, entropy, ids }
     }
 
     /// What time it is.
@@ -86,10 +99,12 @@ impl Environment {
         bytes
     }
 
-    /// A new object id.
+    /// A new object id; greater than those made before, as long as the clock does not go back. No other is equal to it,
+    /// here or elsewhere.
     #[must_use]
     pub fn object_id(&self) -> ObjectId {
-        ObjectId::from_parts(self.now(), self.random())
+        let count = self.ids.count.fetch_add(1, Ordering::Relaxed);
+        ObjectId::from_parts(self.now(), self.ids.process, count)
     }
 
     /// `length` random characters of `0-9a-z`, without bias.

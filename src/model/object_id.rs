@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, ErrorCode, Timestamp};
 
-/// An `objectId`: 24 lower-case hexadecimal digits when the server made it (like MongoDB's ObjectId: 4 bytes of
-/// creation second, 8 random bytes), any text of 1 to 64 letters, digits, `_` or `-` when it was imported.
+/// An `objectId`: 24 lower-case hexadecimal digits when the server made it (as MongoDB's `ObjectId`: 4 bytes of the second
+/// of creation, 5 random bytes of the process, a counter of 3 bytes), any text of 1 to 64 letters, digits, `_` or `-` when
+/// it was imported. What one process makes is in the order of its creation, also within a second.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ObjectId(Arc<str>);
@@ -17,11 +18,14 @@ impl ObjectId {
     /// The longest id that is accepted, in bytes.
     pub const LENGTH_MAX: usize = 64;
 
-    /// Makes an id from the second of `now` and eight bytes of chance.
+    /// Makes an id from the second of `now`, what tells one process from all others, and how many ids it has made; of
+    /// that the lowest 3 bytes count.
     #[must_use]
-    pub fn from_parts(now: Timestamp, chance: [u8; 8]) -> Self {
+    pub fn from_parts(now: Timestamp, process: [u8; 5], count: u32) -> Self {
         let second = u32::try_from(now.as_millis().div_euclid(1000).rem_euclid(1 << 32)).unwrap_or(0);
-        Self(format!("{second:08x}{:016x}", u64::from_be_bytes(chance)).into())
+        let [a, b, c, d, e] = process;
+        let process = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
+        Self(format!("{second:08x}{process:010x}{:06x}", count & 0xff_ffff).into())
     }
 
     /// Reads an id that came from outside.
@@ -77,10 +81,12 @@ mod tests {
 
     #[test]
     fn an_id_says_in_which_second_it_was_made() {
-        let id =
-            |millis: i64| ObjectId::from_parts(Timestamp::from_millis(millis), [1, 2, 3, 4, 5, 6, 7, 255]);
-        assert_eq!(id(0x5f00_0000 * 1000 + 999).as_str(), "5f00000001020304050607ff");
-        assert_eq!(id(0).as_str(), "0000000001020304050607ff");
+        let id = |millis: i64| {
+            let now = Timestamp::from_millis(millis);
+            ObjectId::from_parts(now, [1, 2, 3, 4, 255], 0xab06_07ff)
+        };
+        assert_eq!(id(0x5f00_0000 * 1000 + 999).as_str(), "5f00000001020304ff0607ff");
+        assert_eq!(id(0).as_str(), "0000000001020304ff0607ff");
         assert_eq!(ObjectId::parse(id(0).as_str()), Ok(id(0)));
     }
 

@@ -10,6 +10,30 @@ async fn batch(server: &TestServer, caller: &As, requests: Value) -> Vec<Value> 
     answer.body.as_array().unwrap().clone()
 }
 
+#[tokio::test]
+async fn what_is_made_within_a_second_is_listed_as_it_was_made() {
+    let server = start().await;
+    let client = As::client();
+    let made = |n: i64| json!({"method": "POST", "path": "/1.1/classes/Post", "body": {"n": n}});
+    for first in [0, 20] {
+        let requests: Vec<Value> = (first..first + 20).map(made).collect();
+        batch(&server, &client, json!(requests)).await;
+    }
+    for n in 40..45 {
+        server.create(&client, "Post", json!({"n": n})).await;
+    }
+    for order in ["", "createdAt"] {
+        let listed = server.get(&client, "/classes/Post", &[("order", order)]).await;
+        let numbers: Vec<i64> = listed.body["results"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|post| post["n"].as_i64().unwrap())
+            .collect();
+        assert_eq!(numbers, (0..45).collect::<Vec<_>>(), "{order}");
+    }
+}
+
 // compat: batch.order batch.partial batch.errors batch.get batch.query
 #[tokio::test]
 async fn every_request_is_answered_in_order() {
