@@ -256,7 +256,8 @@ fn pointer_to(class: &ClassName, object_id: ObjectId) -> Value {
     .to_value()
 }
 
-fn value_at(document: &Document, path: &KeyPath) -> Option<Value> {
+/// What is there at the path, without looking into arrays.
+pub(super) fn value_at(document: &Document, path: &KeyPath) -> Option<Value> {
     let mut parts = path.parts();
     let mut value = document.get(parts.next()?)?;
     for part in parts {

@@ -277,6 +277,64 @@ async fn subqueries_are_run_first() {
     assert_eq!(refused[0]["error"]["code"], 1, "{refused}");
 }
 
+/// All pages of a scan, two rows each.
+async fn scanned(server: &TestServer, query: &[(&str, &str)]) -> Vec<Value> {
+    let mut rows = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let mut query = [query, &[("limit", "2")]].concat();
+        if let Some(cursor) = &cursor {
+            query.push(("cursor", cursor));
+        }
+        let page = server.get(&As::master(), "/scan/classes/Tie", &query).await;
+        assert_eq!(page.status, 200, "{:?}", page.body);
+        rows.extend(page.body["results"].as_array().unwrap().clone());
+        match page.body["cursor"].as_str() {
+            Some(next) => cursor = Some(next.to_owned()),
+            None => return rows,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_scan_by_a_key_that_many_share_or_lack_shows_every_object_once() {
+    let server = start().await;
+    for body in [
+        json!({"i": 0, "n": 1, "o": {"n": 1}}),
+        json!({"i": 1}),
+        json!({"i": 2, "n": 1, "o": {"n": 1}}),
+        json!({"i": 3, "n": 2, "o": {"n": 2}}),
+        json!({"i": 4, "n": 1, "o": {"n": 1}}),
+        json!({"i": 5, "n": null, "o": {"m": 2}}),
+        json!({"i": 6, "n": 2, "o": {"n": 2}}),
+        json!({"i": 7}),
+    ] {
+        server.create(&As::client(), "Tie", body).await;
+    }
+    let order = |rows: &[Value]| -> Vec<i64> { rows.iter().map(|row| row["i"].as_i64().unwrap()).collect() };
+    for (scan_key, expected) in [
+        ("n", [1, 5, 7, 0, 2, 4, 3, 6]),
+        ("-n", [3, 6, 0, 2, 4, 1, 5, 7]),
+        ("o.n", [1, 5, 7, 0, 2, 4, 3, 6]),
+        ("-o.n", [3, 6, 0, 2, 4, 1, 5, 7]),
+        ("createdAt", [0, 1, 2, 3, 4, 5, 6, 7]),
+    ] {
+        let rows = scanned(&server, &[("scan_key", scan_key)]).await;
+        assert_eq!(order(&rows), expected, "{scan_key}");
+    }
+    assert_eq!(scanned(&server, &[("scan_key", "-createdAt")]).await.len(), 8);
+    // What the caller wants to see is no matter of the cursor.
+    for (scan_key, keys) in [
+        ("n", "i"),
+        ("objectId", "i,-objectId"),
+        ("createdAt", "i,-createdAt"),
+    ] {
+        let rows = scanned(&server, &[("scan_key", scan_key), ("keys", keys)]).await;
+        assert_eq!(rows.len(), 8, "{scan_key} {keys}");
+        assert!(rows.iter().all(|row| row.get("n").is_none()), "{rows:?}");
+    }
+}
+
 // compat: scan scan.cursor
 #[tokio::test]
 async fn a_scan_shows_every_object_once() {
