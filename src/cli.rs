@@ -6,6 +6,7 @@ mod arguments;
 mod audit;
 mod backup;
 mod bench;
+mod books;
 mod counting;
 mod credentials_file;
 mod cron_file;
@@ -23,6 +24,7 @@ mod pull;
 mod recover;
 mod serve;
 mod server_file;
+mod show;
 mod standalone;
 mod stuck;
 mod tasks;
@@ -90,6 +92,10 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         Command::Stuck(given) => {
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
             on_one_thread(stuck::list(given, &home, config, &variables, &environment))
+        }
+        Command::Show(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            on_one_thread(show::run(given, &home, config, &variables, &environment))
         }
         Command::Resume(given) => {
             let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);

@@ -11,5 +11,5 @@ pub mod variables;
 pub use home::{ApiServer, Home};
 pub use instance::Instance;
 pub use keys::Keys;
-pub use names::ClassNames;
+pub use names::{ClassNames, LOG_CLASS, ORDER_CLASS};
 pub use variables::{SettingError, Variables};

@@ -58,6 +58,11 @@ pub(crate) enum Command {
     /// --json prints {"stuck": [{"log", "kind", "amount", "user", "order", "state", "attempts", "tradeNo", "error",
     /// "createdAt", "ageSeconds"}]}, null where a log does not say.
     Stuck(StuckArguments),
+    /// Show everything that is recorded about a payment or an order: what, whose, how far, why not
+    ///
+    /// Reads only, also beside a running server. --json prints {"payments": […]}, the records as they are stored. Ends
+    /// with exit code 1 where nothing is known under that name.
+    Show(ShowArguments),
     /// Take one payment up again, now, and say how it ended
     ///
     /// Works beside a running server (which is asked to do it) and without one. Safe at any time. Ends with exit
@@ -249,6 +254,20 @@ pub(crate) struct StuckArguments {
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Print the payments as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `paylog show`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ShowArguments {
+    /// The id of a log or an order, the number of a recharge or an order, the gateway's number, or a whole key
+    #[arg(value_name = "PAYMENT")]
+    pub(crate) what: String,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the records as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -468,7 +487,7 @@ pub(crate) struct VerifyArguments {
 #[derive(Args, Clone, Debug)]
 pub(crate) struct BenchArguments {
     /// Measure creates, reads, increments, indexed queries and batches instead of payments
-    #[arg(long, conflicts_with_all = ["users", "mode", "server"])]
+    #[arg(long, conflicts_with_all = ["users", "mode"])]
     pub(crate) storage: bool,
     /// Payments to measure; with --storage, requests of each kind
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
@@ -482,7 +501,8 @@ pub(crate) struct BenchArguments {
     /// How the payments spread over the accounts
     #[arg(long, value_enum, default_value_t = BenchMode::Uniform)]
     pub(crate) mode: BenchMode,
-    /// Measure this server, instead of one started for the purpose; needs --app-id, --app-key and --master-key
+    /// Measure this server, instead of one started for the purpose; needs --app-id, --app-key and --master-key. What is
+    /// made there stays there: users and orders, or with --storage a class Bench…
     #[arg(long, value_name = "URL", requires_all = ["app_id", "app_key", "master_key"])]
     pub(crate) server: Option<String>,
     /// App id of --server

@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 
 use crate::cli::arguments::AuditArguments;
+use crate::cli::books;
 use crate::cli::operator::Operator;
 use crate::cli::serve::leancloud;
 use crate::cli::terminal;
@@ -97,6 +98,7 @@ pub(crate) async fn embedded(
     environment: &Environment,
 ) -> Result<(Report, Unopened)> {
     let store = SqliteStore::open_snapshot(data, environment.clone())?;
+    books::check(&store, config).await?;
     let shown = Shown::of(&store, config).await;
     let watch = |progress| shown.show(progress);
     let audit = Audit::of(&store, config).of_one_moment().watched_by(&watch);

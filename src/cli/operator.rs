@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cli::serve::sessions::{EmbeddedSessions, RemoteSessions};
 use crate::cli::serve::{connect_after_payment, leancloud};
-use crate::cli::{credentials_file, server_file};
+use crate::cli::{books, credentials_file, server_file};
 use crate::client::Client;
 use crate::config::{ApiServer, Home, Keys};
 use crate::credentials::Credentials;
@@ -54,7 +54,9 @@ impl Operator {
     ) -> Result<Self> {
         match home {
             Home::Embedded(data) => {
-                drop(SqliteStore::open_read_only(data, environment.clone())?);
+                let store = SqliteStore::open_read_only(data, environment.clone())?;
+                books::check(&store, &config).await?;
+                drop(store);
                 match SqliteStore::open(data, environment.clone()) {
                     Ok(store) => {
                         let sessions = Arc::new(EmbeddedSessions(Arc::new(store.clone())));

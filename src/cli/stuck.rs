@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::arguments::{CancelArguments, ResumeArguments, StuckArguments};
+use crate::cli::books;
 use crate::cli::operator::Operator;
 use crate::cli::serve::leancloud;
 use crate::cli::terminal;
@@ -38,7 +39,11 @@ pub(crate) async fn list(
     environment: &Environment,
 ) -> Result<bool> {
     let store: Arc<dyn Store> = match home {
-        Home::Embedded(data) => Arc::new(SqliteStore::open_snapshot(data, environment.clone())?),
+        Home::Embedded(data) => {
+            let store = SqliteStore::open_snapshot(data, environment.clone())?;
+            books::check(&store, &config).await?;
+            Arc::new(store)
+        }
         Home::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
             Arc::new(leancloud::client(server, &credentials, environment).build()?)

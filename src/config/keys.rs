@@ -1,6 +1,6 @@
 //! The app's id and keys, as LeanEngine's environment variables give them.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::variables::{SettingError, Variables};
 use crate::credentials::Credentials;
@@ -46,7 +46,7 @@ impl Keys {
     /// writes suppress hooks with it.
     ///
     /// # Errors
-    /// [`SettingError::Missing`] names every variable that is not set.
+    /// [`SettingError::Missing`] names every variable that is not set; [`SettingError::SharedKey`].
     pub fn complete(self) -> Result<Credentials, SettingError> {
         let mut missing = Vec::new();
         let mut note = |absent: bool, name| {
@@ -58,16 +58,18 @@ impl Keys {
         note(self.app_key.is_none(), APP_KEY);
         note(self.master_key.is_none(), MASTER_KEY);
         note(self.hook_key.is_none(), HOOK_KEY);
-        match (self.app_id, self.app_key, self.master_key, self.hook_key) {
-            (Some(app_id), Some(app_key), master_key @ Some(_), hook_key @ Some(_)) => Ok(Credentials {
+        let credentials = match (self.app_id, self.app_key, self.master_key, self.hook_key) {
+            (Some(app_id), Some(app_key), master_key @ Some(_), hook_key @ Some(_)) => Credentials {
                 app_id,
                 app_key,
                 master_key,
                 hook_key,
                 androidx_key: self.androidx_key,
-            }),
-            _ => Err(SettingError::Missing(missing)),
-        }
+            },
+            _ => return Err(SettingError::Missing(missing)),
+        };
+        check_distinct(&credentials)?;
+        Ok(credentials)
     }
 
     /// Whether app id and app key are both set, or neither.
@@ -86,7 +88,7 @@ impl Keys {
     /// Puts those that are set in place of the ones in `credentials`, and answers the variables that were used.
     ///
     /// # Errors
-    /// As [`Keys::check_pair`].
+    /// As [`Keys::check_pair`]; [`SettingError::SharedKey`].
     pub fn replace_in(self, credentials: &mut Credentials) -> Result<Vec<&'static str>, SettingError> {
         self.check_pair()?;
         let mut used = Vec::new();
@@ -105,14 +107,33 @@ impl Keys {
                 used.push(name);
             }
         }
+        check_distinct(credentials)?;
         Ok(used)
     }
 }
 
+/// What clients have must not open what only servers may do.
+fn check_distinct(credentials: &Credentials) -> Result<(), SettingError> {
+    let secret = |key: &Option<SecretString>| key.as_ref().map(|key| key.expose_secret().to_owned());
+    let app_key = Some(credentials.app_key.expose_secret().to_owned());
+    for (client, key) in [
+        ("app key", app_key),
+        ("Android key", secret(&credentials.androidx_key)),
+    ] {
+        for (server, other) in [
+            ("master key", &credentials.master_key),
+            ("hook key", &credentials.hook_key),
+        ] {
+            if key.is_some() && key == secret(other) {
+                return Err(SettingError::SharedKey { client, server });
+            }
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
-
     use super::*;
 
     fn keys(given: &[(&str, &str)]) -> Keys {
@@ -130,6 +151,40 @@ mod tests {
             hook_key: Some("stored hook".into()),
             androidx_key: None,
         }
+    }
+
+    #[test]
+    fn what_clients_have_opens_nothing_that_is_for_servers() {
+        let (all, shared) = (
+            [
+                (APP_ID, "a"),
+                (APP_KEY, "k"),
+                (MASTER_KEY, "m"),
+                (HOOK_KEY, "h"),
+                (ANDROID_KEY, "x"),
+            ],
+            |client, server| SettingError::SharedKey { client, server },
+        );
+        for (name, value, client, server) in [
+            (MASTER_KEY, "k", "app key", "master key"),
+            (HOOK_KEY, "k", "app key", "hook key"),
+            (MASTER_KEY, "x", "Android key", "master key"),
+            (HOOK_KEY, "x", "Android key", "hook key"),
+        ] {
+            let given = all.map(|(key, old)| (key, if key == name { value } else { old }));
+            assert_eq!(keys(&given).complete().unwrap_err(), shared(client, server));
+            assert_eq!(
+                keys(&given).replace_in(&mut stored()).unwrap_err(),
+                shared(client, server)
+            );
+        }
+        // With what the folder has, too.
+        let given = keys(&[(MASTER_KEY, "stored key")]);
+        assert_eq!(
+            given.replace_in(&mut stored()).unwrap_err(),
+            shared("app key", "master key")
+        );
+        assert!(keys(&all).complete().is_ok());
     }
 
     #[test]

@@ -3,6 +3,11 @@
 use crate::config::variables::{SettingError, Variables};
 use crate::model::ClassName;
 
+/// The variable with the name of the payments' records.
+pub const LOG_CLASS: &str = "PAYLOG_LOG_CLASS";
+/// The variable with the name of what is paid for.
+pub const ORDER_CLASS: &str = "PAYLOG_ORDER_CLASS";
+
 /// The classes of the payment flow, where they are not the usual ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassNames {
@@ -27,8 +32,8 @@ impl ClassNames {
             })
         };
         Ok(Self {
-            log: class("PAYLOG_LOG_CLASS")?,
-            order: class("PAYLOG_ORDER_CLASS")?,
+            log: class(LOG_CLASS)?,
+            order: class(ORDER_CLASS)?,
         })
     }
 }

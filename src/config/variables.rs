@@ -37,6 +37,16 @@ pub enum SettingError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A key that every client has, and that would open what only servers may do.
+    #[error(
+        "the {client} is the same as the {server}: clients have the one, and the other must stay secret. Give one of them another value"
+    )]
+    SharedKey {
+        /// The client's.
+        client: &'static str,
+        /// The server's.
+        server: &'static str,
+    },
     /// Two settings that exclude each other.
     #[error("{0}")]
     Contradiction(String),

@@ -466,6 +466,23 @@ async fn an_error_has_a_request_id() {
     }
 }
 
+#[test]
+fn what_clients_have_is_no_master_key() {
+    let (_folder, data) = folder();
+    let refused = program()
+        .args(["serve", "--port", "0", "--data", text(&data)])
+        .env("LEANCLOUD_APP_ID", "a")
+        .env("LEANCLOUD_APP_KEY", "b")
+        .env("LEANCLOUD_APP_MASTER_KEY", "b")
+        .output()
+        .unwrap();
+    let error = refusal(&refused);
+    assert!(
+        error.contains("the app key is the same as the master key"),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn health_shows_counters_to_the_master_key_only() {
     let (_folder, data) = folder();
@@ -570,6 +587,7 @@ async fn hooks_guard_the_classes_that_the_environment_names() {
     let mut server = Server::start(&data).await;
     terminate(&server.child);
     ended(&mut server.child).await;
+    crate::support::program::forget_names(&data).await;
     server.child = program()
         .args([
             "--port",
@@ -697,6 +715,37 @@ fn the_storage_api_is_measured_operation_by_operation() {
         );
     }
     assert!(report["peakMemoryBytes"].as_u64().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn a_server_that_runs_already_is_measured_as_often_as_one_likes() {
+    let (_folder, data) = folder();
+    let server = Server::start(&data).await;
+    let keys = &server.keys;
+    for _ in 0..2 {
+        let mut bench = program();
+        bench
+            .args([
+                "bench",
+                "--storage",
+                "--payments",
+                "50",
+                "--in-flight",
+                "4",
+                "--json",
+            ])
+            .args(["--server", &server.address, "--app-id", &keys.app_id])
+            .args(["--app-key", &keys.app_key, "--master-key", &keys.master_key]);
+        let measured = tokio::task::spawn_blocking(move || bench.output())
+            .await
+            .unwrap()
+            .unwrap();
+        assert!(measured.status.success(), "{}", stderr(&measured));
+        let report: Value = serde_json::from_str(&stdout(&measured)).unwrap();
+        assert_eq!(report["operations"].as_array().unwrap().len(), 6, "{report}");
+        assert_eq!(report["peakMemoryBytes"], Value::Null, "not our own process");
+    }
+    assert!(server.stop().await.success());
 }
 
 #[tokio::test]

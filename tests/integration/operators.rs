@@ -11,7 +11,7 @@ use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::program::{As, Server, refusal, run, stderr, stdout};
+use crate::support::program::{As, Server, program, refusal, run, stderr, stdout};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -282,4 +282,75 @@ async fn an_audit_opens_accounts_once_beside_a_server_and_without() {
     assert_eq!(amounts, [50, 700]);
     assert!(logs.iter().all(|log| log.integer("state") == Some(5)));
     store.close().await;
+}
+
+#[tokio::test]
+async fn everything_about_a_payment_is_shown_under_any_of_its_names() {
+    let (shop, server) = Shop::new().await;
+    let paid = shop.json(&["show", &shop.paid], 0);
+    let record = &paid["payments"][0];
+    assert_eq!(
+        (&record["kind"], &record["outcome"], &record["amount"]),
+        (&json!("purchase"), &json!("succeeded"), &json!(1_500))
+    );
+    let key = record["key"].as_str().unwrap();
+    let number = key.split(':').nth(1).unwrap();
+    let order = record["order"]["objectId"].as_str().unwrap();
+    for name in [key, number, order] {
+        let shown = shop.json(&["show", name], 0);
+        assert_eq!(shown["payments"].as_array().unwrap().len(), 1, "{name}: {shown}");
+        assert_eq!(shown["payments"][0]["objectId"], shop.paid.as_str(), "{name}");
+    }
+    // What a gateway has confirmed waits beside the recharge.
+    let waiting = shop.json(&["show", &shop.waiting], 0);
+    assert_eq!(waiting["payments"][0]["state"], 1);
+    let arrived = shop.json(&["show", "T299"], 0);
+    assert!(arrived["payments"][0]["stuck"].is_string(), "{arrived}");
+    let printed = stdout(&shop.run(&["show", "T299"]));
+    for part in [
+        "recharge of 299",
+        "state 1 (ordered)",
+        "STUCK: ",
+        "_User/",
+        "gateway's number: T299",
+    ] {
+        assert!(printed.contains(part), "{part} is not in {printed}");
+    }
+    let nothing = shop.run(&["show", "nothing"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(stdout(&nothing).contains("no payment is known as nothing"));
+    let health = server.ask("GET", "/health", As::Master, &Value::Null).await;
+    assert_eq!(health["payments"], json!({"open": 0, "stuck": 1}));
+    assert!(server.stop().await.success());
+    assert_eq!(shop.json(&["show", &shop.paid], 0)["payments"][0]["state"], 5);
+}
+
+#[tokio::test]
+async fn the_payments_of_a_folder_are_not_kept_under_two_names() {
+    let (shop, server) = Shop::new().await;
+    assert!(server.stop().await.success());
+    let data = text(&shop.data);
+    for (variable, kept) in [("PAYLOG_LOG_CLASS", "Log"), ("PAYLOG_ORDER_CLASS", "Order")] {
+        for command in [
+            &["serve", "--port", "0"][..],
+            &["audit"],
+            &["stuck"],
+            &["show", "T299"],
+            &["recover"],
+            &["resume", &shop.paid],
+        ] {
+            let mut other = program();
+            other.args(command).args(["--data", data]).env(variable, "Other");
+            let error = refusal(&other.output().unwrap());
+            let expected = format!("are in class {kept}, not in Other");
+            assert!(
+                error.contains(&expected) && error.contains(&format!("unset {variable}")),
+                "{command:?}: {error}"
+            );
+        }
+        // The name as it is may be said.
+        let mut same = program();
+        same.args(["stuck", "--data", data]).env(variable, kept);
+        assert!(stdout(&same.output().unwrap()).contains("T299"));
+    }
 }

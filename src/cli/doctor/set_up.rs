@@ -2,7 +2,7 @@
 
 use super::Finding;
 use crate::model::{Class, ClassName, Permission, Schema};
-use crate::payment::{PaymentConfig, mark};
+use crate::payment::{PaymentConfig, mark, setup};
 
 /// The name of a permission, and who holds it.
 type Right = (&'static str, fn(&Class) -> &Permission);
@@ -96,6 +96,22 @@ fn money_columns(class: &Class, config: &PaymentConfig, findings: &mut Vec<Findi
     ];
     for name in names {
         let column = class.columns.get(name);
+        let expected = setup::user_columns(config)
+            .into_iter()
+            .find_map(|(money, column)| (money == name).then_some(column.column_type));
+        if let Some(column) = column
+            && let Some(expected) = expected
+            && column.column_type != expected
+        {
+            findings.push(Finding::money_at_risk(
+                format!(
+                    "the column \"{name}\" of class {} holds {:?}, and money is kept there as {expected:?}",
+                    class.name, column.column_type
+                ),
+                "a column keeps its type: export the data, correct the values of the users or rename the column in the \
+                 exported files, and import them into a new folder",
+            ));
+        }
         if !column.is_some_and(|column| column.read_only) {
             findings.push(Finding::money_at_risk(
                 format!("clients may write the column \"{name}\" of class {}", class.name),
@@ -111,5 +127,43 @@ fn money_columns(class: &Class, config: &PaymentConfig, findings: &mut Vec<Findi
                 "remove it: it is shown on reading, but no condition of a write sees it",
             ));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::{Column, ColumnType};
+    use crate::payment::setup;
+
+    #[test]
+    fn a_money_column_of_another_type_is_a_danger() {
+        let config = PaymentConfig::new();
+        let schema = |account: ColumnType| {
+            let mut users = Class::new(config.user_class.clone());
+            users.permissions.delete = Permission::MasterOnly;
+            users.columns.extend(setup::user_columns(&config));
+            let column = Column {
+                read_only: true,
+                ..Column::new(account)
+            };
+            users.columns.insert("account".to_owned(), column);
+            let classes = [
+                setup::log_class(&config),
+                setup::order_class(&config),
+                setup::product_class(&config),
+                users,
+            ];
+            Schema {
+                classes: classes.map(|class| (class.name.clone(), Arc::new(class))).into(),
+            }
+        };
+        assert_eq!(check(&schema(ColumnType::Number), &config), vec![]);
+        let found = check(&schema(ColumnType::String), &config);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(super::super::is_unsafe(&found));
+        assert!(super::super::describe(&found).contains("holds String"));
     }
 }

@@ -14,7 +14,7 @@ use super::{Setting, banner, connect_after_payment, counted, host, listen, refus
 use crate::cli::arguments::ServeArguments;
 use crate::cli::doctor::set_up;
 use crate::cli::tasks::{self, StoredTasks};
-use crate::cli::{credentials_file, cron_file, pull, server_file, terminal};
+use crate::cli::{books, credentials_file, cron_file, pull, server_file, terminal};
 use crate::config::{ApiServer, Keys};
 use crate::credentials::Credentials;
 use crate::engine::{EngineConfig, Limits, QueueConfig, RemoteApp};
@@ -84,6 +84,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
         environment: environment.clone(),
         credentials: credentials.clone(),
         counters,
+        payments: payments.clone(),
         store: HealthStore::Embedded(store.clone(), data.to_owned()),
         last: Mutex::default(),
     });
@@ -190,6 +191,7 @@ pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Re
     server::set_up(store)
         .await
         .context("the classes of users and roles cannot be made")?;
+    books::keep(store, payments).await?;
     for change in setup::changes(&store.schema(), payments)? {
         store
             .define(change)

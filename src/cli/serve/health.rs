@@ -1,4 +1,5 @@
-//! `GET /health`: 200 while the store can be read and written, 503 otherwise; with the master key, counters too.
+//! `GET /health`: 200 while the store can be read and written, 503 otherwise; with the master key, counters and
+//! how many payments are not at their end too.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use crate::credentials::{Credentials, Presented};
 use crate::environment::Environment;
 use crate::http::json_response;
 use crate::model::{ClassName, Filter, ObjectId, Query, Update};
+use crate::payment::Payments;
 use crate::storage::SqliteStore;
 use crate::store::{Store, Write, WriteOutcome};
 use crate::telemetry::Counters;
@@ -28,6 +30,7 @@ pub(super) struct Health {
     pub(super) environment: Environment,
     pub(super) credentials: Credentials,
     pub(super) counters: Arc<Counters>,
+    pub(super) payments: Payments,
     pub(super) store: HealthStore,
     /// When it was looked last, and what was wrong.
     pub(super) last: Mutex<Option<(Duration, Option<String>)>>,
@@ -120,6 +123,9 @@ pub(super) async fn answer(State(health): State<Arc<Health>>, headers: HeaderMap
             HealthStore::Remote(..) => 0,
         };
         body.insert("counters".to_owned(), json!(health.counters.read(commits)));
+        if let Ok(unfinished) = health.payments.unfinished().await {
+            body.insert("payments".to_owned(), json!(unfinished));
+        }
         if let Some(problem) = problem {
             body.insert("problem".to_owned(), json!(problem));
         }

@@ -76,6 +76,7 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
         environment: environment.clone(),
         credentials,
         counters,
+        payments: payments.clone(),
         store: HealthStore::Remote(store, log_class),
         last: Mutex::default(),
     });

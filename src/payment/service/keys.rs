@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::model::{CloudError, ErrorCode, ObjectId, Value};
+use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Test, Value};
 use crate::payment::Kind;
 
 /// The caller's idempotency key: 1 to 64 characters.
@@ -58,6 +58,14 @@ pub(super) fn of_settlement(held: &ObjectId) -> String {
 /// The key of the refund `n` of the order `number`.
 pub(super) fn of_refund(number: &str, n: u32) -> String {
     format!("refund:{number}:{n}")
+}
+
+/// The keys `<prefix>:<n>`.
+pub(super) fn between(prefix: &str) -> Filter {
+    // The colon is followed by the semicolon.
+    Filter::all()
+        .gte("key", format!("{prefix}:"))
+        .and_key("key", Test::Lt(format!("{prefix};").into()))
 }
 
 /// 9003.

@@ -43,6 +43,16 @@ pub struct StuckPayment {
     pub created_at: Option<Timestamp>,
 }
 
+/// How many payments are not at their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unfinished {
+    /// A worker has still to bring them to their end. Neither those that are stuck, nor recharges that wait for their
+    /// gateway.
+    pub open: u64,
+    /// They wait for an operator.
+    pub stuck: u64,
+}
+
 /// A payment after an operator has dealt with it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -131,6 +141,37 @@ impl Payments {
                 return Ok(stuck);
             }
         }
+    }
+
+    /// How many payments are not at their end, of those that were made by `made`.
+    ///
+    /// # Errors
+    /// 9010 where the store does not answer by `deadline`.
+    pub(in crate::payment::service) async fn unfinished_by(
+        &self,
+        made: Timestamp,
+        deadline: Duration,
+    ) -> Result<Unfinished, CloudError> {
+        let class = &self.0.rules.log_class;
+        let (open, stuck) = (recovery::open(made), recovery::left_stuck());
+        let (open, stuck) = futures_util::future::join(
+            self.0.driver.count(class, &open, deadline),
+            self.0.driver.count(class, &stuck, deadline),
+        )
+        .await;
+        Ok(Unfinished {
+            open: open.ok_or_else(undecided)?,
+            stuck: stuck.ok_or_else(undecided)?,
+        })
+    }
+
+    /// How many payments are not at their end.
+    ///
+    /// # Errors
+    /// 9010 where the store does not answer.
+    pub async fn unfinished(&self) -> Result<Unfinished, CloudError> {
+        self.unfinished_by(self.0.environment.now(), self.deadline())
+            .await
     }
 
     /// Takes a payment up again, now, whether or not it is stuck, and says how it stands then. `credit` consents to

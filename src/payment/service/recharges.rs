@@ -223,9 +223,15 @@ impl Payments {
             // Never credited silently and never dropped: it waits for an operator in a log of its own, and the
             // recharge goes on waiting for what was asked.
             let why = other_amount(&log, notice);
-            tracing::error!(payment.id = log.id.as_str(), "stuck: {}", why.message);
-            self.credit_apart(&log, notice, Some(why.message.clone()), deadline)
+            let apart = self
+                .credit_apart(&log, notice, Some(why.message.clone()), deadline)
                 .await?;
+            tracing::error!(
+                payment.id = apart.log.as_str(),
+                recharge.id = log.id.as_str(),
+                "stuck: {}",
+                why.message
+            );
             return Err(why);
         }
         let payment = Payment::confirmed(

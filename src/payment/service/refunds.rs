@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future;
 use serde_json::Map;
 
-use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Query, Test, Value};
+use crate::model::{CloudError, ErrorCode, ObjectId, Query, Value};
 use crate::payment::driver::Known;
 use crate::payment::leg::{Bound, Leg, Legs, Target};
 use crate::payment::log::{Intent, Log};
@@ -110,7 +110,7 @@ impl Payments {
 
     /// The attempt that has paid the order. The log says so, not the order.
     async fn sale(&self, number: &str, deadline: Duration) -> Result<Option<Log>, CloudError> {
-        let filter = between(&format!("order:{number}"))
+        let filter = keys::between(&format!("order:{number}"))
             .eq("kind", Kind::Purchase.name())
             .ne("outcome", "failed");
         let Some(log) = self.log_matching(filter, deadline).await? else {
@@ -126,7 +126,7 @@ impl Payments {
         number: &str,
         deadline: Duration,
     ) -> Result<BTreeMap<String, Log>, CloudError> {
-        let query = Query::new(between(&format!("refund:{number}"))).limit(Query::LIMIT_MAX);
+        let query = Query::new(keys::between(&format!("refund:{number}"))).limit(Query::LIMIT_MAX);
         let class = &self.0.rules.log_class;
         let found = self.0.driver.find(class, &query, deadline).await;
         let logs = found.ok_or_else(undecided)?;
@@ -263,14 +263,6 @@ fn given_back(parts: &[Amount], refunded: i64, total: Amount) -> Option<Vec<i64>
         whole = whole.checked_sub(part.units())?;
     }
     Some(given)
-}
-
-/// The keys `<prefix>:<n>`.
-fn between(prefix: &str) -> Filter {
-    // The colon is followed by the semicolon.
-    Filter::all()
-        .gte("key", format!("{prefix}:"))
-        .and_key("key", Test::Lt(format!("{prefix};").into()))
 }
 
 fn too_much() -> CloudError {

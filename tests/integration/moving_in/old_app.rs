@@ -94,6 +94,7 @@ impl OldApp {
         let data = folder.path().join("old");
         // Made with the classes of the payments; then nobody takes them for payments.
         assert!(Server::start(&data).await.stop().await.success());
+        program::forget_names(&data).await;
         let mut command = program::serve(&data);
         command
             .env("PAYLOG_LOG_CLASS", "NobodysLog")

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use paylog::model::{Document, Filter, ObjectId};
 use paylog::store::{Action, Write, WriteOutcome};
 
-use super::bank::{ALL, Bank, code};
+use super::bank::{ALL, Bank, Batches, code};
 
 /// Takes the document of a user away and answers what was in it.
 async fn take_away(bank: &Bank, user: &ObjectId) -> Document {
@@ -32,27 +33,31 @@ fn impatient(bank: &Bank) -> Bank {
 
 #[tokio::test]
 async fn money_for_a_missing_account_is_kept() {
-    for batches in ALL {
-        for given_up in [false, true] {
-            let bank = Bank::new(batches).await;
-            let user = bank.user().await;
-            let number = bank.ask(&user, 100, "r").await.unwrap().number.unwrap();
-            if given_up {
-                impatient(&bank).payments.expire_recharges().await;
-            }
-            take_away(&bank, &user).await;
-            for _ in 0..2 {
-                assert_eq!(code(bank.confirm(&number, 100, "T").await), 9010);
-            }
-            let logs = bank.logs(Filter::all().eq("tradeNo", "T")).await;
-            let [log] = logs.as_slice() else {
-                panic!("{logs:?}")
-            };
-            assert_eq!(log.integer("state"), Some(2));
-            assert_eq!(log.text("outcome"), None);
-            assert!(log.text("stuck").unwrap().contains("there is no document"));
-        }
+    // At once: an account is looked for again and again before it is believed to be missing.
+    let cases = ALL
+        .iter()
+        .flat_map(|batches| [(*batches, false), (*batches, true)]);
+    join_all(cases.map(|(batches, given_up)| money_is_kept(batches, given_up))).await;
+}
+
+async fn money_is_kept(batches: Batches, given_up: bool) {
+    let bank = Bank::new(batches).await;
+    let user = bank.user().await;
+    let number = bank.ask(&user, 100, "r").await.unwrap().number.unwrap();
+    if given_up {
+        impatient(&bank).payments.expire_recharges().await;
     }
+    take_away(&bank, &user).await;
+    for _ in 0..2 {
+        assert_eq!(code(bank.confirm(&number, 100, "T").await), 9010);
+    }
+    let logs = bank.logs(Filter::all().eq("tradeNo", "T")).await;
+    let [log] = logs.as_slice() else {
+        panic!("{logs:?}")
+    };
+    assert_eq!(log.integer("state"), Some(2));
+    assert_eq!(log.text("outcome"), None);
+    assert!(log.text("stuck").unwrap().contains("there is no document"));
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use paylog::environment::Environment;
+use paylog::storage::SqliteStore;
+use paylog::store::load::{Batch, Loader, Note};
 use serde_json::{Value, json};
 
 /// How long anything may take before a test gives up on it.
@@ -76,6 +78,22 @@ pub(crate) async fn poll<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option
         environment.sleep(Duration::from_millis(5)).await;
     }
     panic!("waited {PATIENCE:?} in vain for {what}");
+}
+
+/// Makes the store forget under which names its payments are kept: it is to be LeanCloud's, which knows of none.
+pub(crate) async fn forget_names(data: &Path) {
+    let store = SqliteStore::open(data, Environment::system()).unwrap();
+    let forgotten = Batch {
+        steps: Vec::new(),
+        conclude: Box::new(|_| {
+            Ok(vec![Note {
+                name: "payments".to_owned(),
+                text: None,
+            }])
+        }),
+    };
+    store.load(forgotten).await.unwrap();
+    store.close().await;
 }
 
 /// A running server on a data folder. Killed when the test ends.

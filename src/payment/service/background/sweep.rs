@@ -82,15 +82,9 @@ impl Payments {
         let deadline = self.deadline();
         let swept = self.sweep_until(Duration::ZERO, limit, Some(deadline)).await;
         let mut recovered = swept.ok_or_else(undecided)?;
-        let class = &self.0.rules.log_class;
-        let (open, stuck) = (recovery::open(began), recovery::left_stuck());
-        let (open, stuck) = futures_util::future::join(
-            self.0.driver.count(class, &open, deadline),
-            self.0.driver.count(class, &stuck, deadline),
-        )
-        .await;
-        recovered.open = open.ok_or_else(undecided)?;
-        recovered.stuck = stuck.ok_or_else(undecided)?;
+        let unfinished = self.unfinished_by(began, deadline).await?;
+        recovered.open = unfinished.open;
+        recovered.stuck = unfinished.stuck;
         Ok(recovered)
     }
 

@@ -323,6 +323,7 @@ async fn atomic(folder: &TempDir) -> Server {
 /// LeanCloud's storage: its own payment flow looks at other classes.
 async fn storage(folder: &TempDir) -> Server {
     let data = folder.path().join("data");
+    program::forget_names(&data).await;
     let mut command = program::serve(&data);
     command
         .env("PAYLOG_LOG_CLASS", "NobodysLog")

@@ -1,0 +1,112 @@
+//! `paylog show`: everything that is recorded about one payment. Reads only, also beside a running server.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use crate::cli::arguments::ShowArguments;
+use crate::cli::books;
+use crate::cli::serve::leancloud;
+use crate::cli::terminal;
+use crate::config::{Home, Keys, Variables};
+use crate::environment::Environment;
+use crate::model::{Document, Value};
+use crate::payment::{PaymentConfig, Payments};
+use crate::storage::SqliteStore;
+use crate::store::Store;
+
+/// What each state says.
+const STATES: [&str; 6] = ["created", "ordered", "funded", "applied", "settled", "closed"];
+
+/// Shows the records, and answers whether there are any.
+pub(crate) async fn run(
+    arguments: &ShowArguments,
+    home: &Home,
+    config: PaymentConfig,
+    variables: &Variables,
+    environment: &Environment,
+) -> Result<bool> {
+    let store: Arc<dyn Store> = match home {
+        Home::Embedded(data) => {
+            let store = SqliteStore::open_snapshot(data, environment.clone())?;
+            books::check(&store, &config).await?;
+            Arc::new(store)
+        }
+        Home::LeanCloud(server) => {
+            let credentials = Keys::read(variables)?.complete()?;
+            Arc::new(leancloud::client(server, &credentials, environment).build()?)
+        }
+    };
+    let payments = Payments::new(store, environment.clone(), config);
+    let records = payments
+        .records(&arguments.what)
+        .await
+        .context("the records cannot be read")?;
+    if arguments.json {
+        terminal::say_json(&json!({"payments": records}))?;
+    } else if records.is_empty() {
+        terminal::say(format!(
+            "no payment is known as {}: give the id of a log or order, a number, or a whole key",
+            arguments.what
+        ));
+    } else {
+        for record in &records {
+            terminal::say(describe(record));
+        }
+    }
+    Ok(!records.is_empty())
+}
+
+/// One record in some lines.
+fn describe(log: &Document) -> String {
+    let text = |key: &str| log.text(key).unwrap_or("?").to_owned();
+    let state = log.integer("state").unwrap_or(-1);
+    let word = usize::try_from(state).ok().and_then(|state| STATES.get(state));
+    let amount = log
+        .integer("amount")
+        .map_or_else(|| "?".to_owned(), |amount| amount.to_string());
+    let outcome = log.text("outcome").unwrap_or("undecided");
+    let mut lines = vec![
+        format!(
+            "{}  {} of {amount}  {outcome}  state {state} ({})",
+            text("objectId"),
+            text("kind"),
+            word.unwrap_or(&"moved to another store")
+        ),
+        format!(
+            "    key {}  made {}  changed {}",
+            text("key"),
+            text("createdAt"),
+            text("updatedAt")
+        ),
+    ];
+    for (name, field) in [
+        ("user", "user"),
+        ("order", "order"),
+        ("number", "number"),
+        ("gateway's number", "tradeNo"),
+        ("caller's key", "requestKey"),
+        ("why", "reason"),
+        ("STUCK", "stuck"),
+        ("to be cancelled", "cancel"),
+        ("taken up", "claims"),
+        ("by", "claimedBy"),
+    ] {
+        if let Some(value) = log.get(field).filter(|value| !value.is_null()) {
+            lines.push(format!("    {name}: {}", shown(value)));
+        }
+    }
+    for leg in log.get("legs").and_then(Value::as_array).into_iter().flatten() {
+        let part = |key: &str| leg.get(key).map(shown).unwrap_or_default();
+        lines.push(format!("    {}/{}: {}", part("class"), part("id"), part("add")));
+    }
+    lines.join("\n")
+}
+
+fn shown(value: &Value) -> String {
+    match (value, value.get("objectId")) {
+        (Value::String(text), _) | (_, Some(Value::String(text))) => text.clone(),
+        _ => value.to_string(),
+    }
+}
