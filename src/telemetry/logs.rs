@@ -28,6 +28,22 @@ pub enum LogError {
     Twice,
 }
 
+/// Whether some directive is a bare word that is no level. `tracing` takes it for the name of a module, so that a
+/// mistyped level would silence everything.
+fn has_stray_word(filter: &str) -> bool {
+    const LEVELS: [&str; 12] = [
+        "off", "error", "warn", "info", "debug", "trace", "0", "1", "2", "3", "4", "5",
+    ];
+    // What stands in brackets (spans and their fields) may hold commas of its own.
+    if filter.contains('[') {
+        return false;
+    }
+    filter.split(',').map(str::trim).any(|directive| {
+        let is_level = LEVELS.iter().any(|level| directive.eq_ignore_ascii_case(level));
+        !directive.is_empty() && !directive.contains('=') && !is_level
+    })
+}
+
 /// Sends log lines to standard error from now on.
 ///
 /// `filter` is a level or `tracing`'s directives, such as `warn,paylog=debug`.
@@ -35,7 +51,11 @@ pub enum LogError {
 /// # Errors
 /// [`LogError`].
 pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
-    let parsed = EnvFilter::try_new(filter).map_err(|_| LogError::Filter(filter.to_owned()))?;
+    let wrong = || LogError::Filter(filter.to_owned());
+    if has_stray_word(filter) {
+        return Err(wrong());
+    }
+    let parsed = EnvFilter::try_new(filter).map_err(|_| wrong())?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(parsed)
         .with_writer(std::io::stderr);
@@ -51,4 +71,27 @@ pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
             .try_init(),
     };
     started.map_err(|_| LogError::Twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_level_is_no_module() {
+        for filter in ["wran", "paylog", "warn,paylog", "info,wran,paylog=debug"] {
+            assert!(has_stray_word(filter), "{filter}");
+            assert!(matches!(start(filter, LogFormat::Text), Err(LogError::Filter(_))));
+        }
+        for filter in [
+            "",
+            "warn",
+            "INFO",
+            "off",
+            "warn,paylog=debug",
+            "paylog[call{id,key}]=trace",
+        ] {
+            assert!(!has_stray_word(filter), "{filter}");
+        }
+    }
 }
