@@ -1,7 +1,7 @@
 //! `paylog new`: a small app to begin with.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 7] = [
 
 /// Writes the app into a folder that is not there, or empty.
 pub(crate) fn run(arguments: &NewArguments) -> Result<bool> {
-    let folder = &arguments.folder;
+    let folder = &without_detours(&arguments.folder);
     let name = name_of(folder)?;
     let library = library(arguments.library.as_deref())?;
     let is_empty = match fs::read_dir(folder) {
@@ -52,6 +52,21 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<bool> {
         folder = folder.display()
     ));
     Ok(true)
+}
+
+/// `a/../x` is `x`, also where there is no `a`: what is looked at and what is written must be one folder.
+fn without_detours(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if plain.file_name().is_some() => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// The name of the package: that of the folder.
@@ -114,6 +129,20 @@ mod tests {
         assert!(here.starts_with("{ path = '/"), "{here}");
         assert!(library(Some("/nowhere")).is_err());
         assert!(library(Some("https://it's")).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_what_it_comes_to() {
+        for (given, plain) in [
+            ("a/../x", "x"),
+            ("./x", "x"),
+            ("../x", "../x"),
+            ("a/../../x", "../x"),
+            ("/a/b/../x", "/a/x"),
+            ("a/./b/../../x/", "x"),
+        ] {
+            assert_eq!(without_detours(Path::new(given)), Path::new(plain), "{given}");
+        }
     }
 
     #[test]
