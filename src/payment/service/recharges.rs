@@ -34,7 +34,7 @@ impl Payments {
     /// **Idempotency**: one recharge per `key`.
     ///
     /// # Errors
-    /// 9001, 9003, 9007, 9008 (the channel is not configured), 9010.
+    /// 9001, 9003, 9007, 9008 (the channel is off or not built in), 9010.
     pub async fn recharge(
         &self,
         user: &ObjectId,

@@ -19,7 +19,7 @@ impl Payments {
     /// **Idempotency**: one withdrawal per `key`; a refusal is final for it.
     ///
     /// # Errors
-    /// 107 (payee), 9001, 9002, 9003, 9007, 9008 (the channel is not configured), 9010, 9011.
+    /// 107 (payee), 9001, 9002, 9003, 9007, 9008 (the channel is off or not built in), 9010, 9011.
     pub async fn withdraw(
         &self,
         user: &ObjectId,
