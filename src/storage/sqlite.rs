@@ -163,6 +163,12 @@ impl SqliteStore {
         ))
     }
 
+    /// Whether there is a database in the folder, of whatever kind.
+    #[must_use]
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(DATABASE).exists()
+    }
+
     /// Opens the folder for reading alone, beside a process that writes there or without one. Every write is refused
     /// with 503.
     ///
@@ -404,9 +410,7 @@ const WRITER_GONE: &str = "the writer ended before it answered";
 /// Opens the database of a folder that must be there, for reading.
 fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Catalogue>), OpenError> {
     let path = folder.join(DATABASE);
-    if !path.exists() {
-        return Err(OpenError::Absent { path });
-    }
+    std::fs::File::open(&path).map_err(|error| OpenError::unreadable(&path, error))?;
     let connection = folder::open_reader(&path).map_err(OpenError::database(&path))?;
     migration::check(&connection, &path)?;
     let catalogue = loaded(Catalogue::load(&connection), &path)?;

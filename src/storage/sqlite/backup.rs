@@ -28,7 +28,14 @@ pub(super) fn backup(
     target: &Path,
     mut progress: impl FnMut(BackupProgress),
 ) -> Result<(), OpenError> {
-    let partial = Partial::of(target)?;
+    let not_written = |error| match error {
+        OpenError::Folder { source, .. } => OpenError::Target {
+            path: target.to_owned(),
+            source,
+        },
+        other => other,
+    };
+    let partial = Partial::of(target).map_err(not_written)?;
     let from = open_reader(source).map_err(OpenError::database(source))?;
     migration::check(&from, source)?;
     // The snapshot is held throughout, so that commits meanwhile neither show up nor make the copy start again.
@@ -63,7 +70,7 @@ pub(super) fn backup(
             .map_err(&failed)?;
     }
     drop(snapshot);
-    partial.finish(target)
+    partial.finish(target).map_err(not_written)
 }
 
 /// Puts a backup into a folder that holds no database yet, and makes the folder where it is missing.

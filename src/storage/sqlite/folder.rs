@@ -92,6 +92,23 @@ pub enum OpenError {
         /// The file or folder.
         path: PathBuf,
     },
+    /// The file cannot be read without writing beside it, and that is not allowed here.
+    #[error(
+        "{} cannot be used by this user: SQLite must write beside it, even to read it, and may not. Run the command as \
+         the user to whom the folder belongs, or copy the folder and name the copy with --data", path.display()
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup cannot be written where it is wanted.
+    #[error("the backup cannot be written to {}: {source}; check that its folder is there and who may write to it", path.display())]
+    Target {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// SQLite failed otherwise.
     #[error("{} cannot be opened: {source}", path.display())]
     Database {
@@ -111,6 +128,16 @@ impl OpenError {
         }
     }
 
+    /// A file that cannot be opened: for want of it, or of permission.
+    pub(super) fn unreadable(path: &Path, source: std::io::Error) -> Self {
+        if source.kind() == std::io::ErrorKind::NotFound {
+            return Self::Absent {
+                path: path.to_owned(),
+            };
+        }
+        Self::folder(path.parent().unwrap_or(path))(source)
+    }
+
     pub(super) fn database(path: &Path) -> impl Fn(rusqlite::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| match &source {
@@ -120,7 +147,11 @@ impl OpenError {
                     path: path.clone(),
                     reason: text.clone().unwrap_or_else(|| cause.to_string()),
                 },
-                rusqlite::ErrorCode::CannotOpen if !path.exists() => Self::Absent { path: path.clone() },
+                rusqlite::ErrorCode::ReadOnly => Self::ReadOnly { path: path.clone() },
+                rusqlite::ErrorCode::CannotOpen => match File::open(&path) {
+                    Ok(_) => Self::ReadOnly { path: path.clone() },
+                    Err(refused) => Self::unreadable(&path, refused),
+                },
                 _ => Self::Database {
                     path: path.clone(),
                     source,
@@ -168,6 +199,9 @@ impl FolderLock {
 pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connection, OpenError> {
     let failed = OpenError::database(path);
     let is_new = !path.exists();
+    if is_new {
+        make_private(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
+    }
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -191,6 +225,16 @@ pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connect
         sync_folder(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
     }
     Ok(connection)
+}
+
+/// Makes the empty file that SQLite makes a database of. It holds other people's data: nobody but the owner reads it,
+/// whatever the folder allows, and SQLite gives its log (`-wal`, `-shm`) the same mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 fn bound(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
