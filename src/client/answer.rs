@@ -112,6 +112,15 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 
 impl Reply {
     /// Why the request may have taken effect although this is no success; `None` where it certainly has not.
+    /// Why it is no success, for the log.
+    pub(super) fn reason(&self) -> Option<String> {
+        match self {
+            Self::Success { .. } => None,
+            Self::Error(error) | Self::Impossible(error) => Some(error.to_string()),
+            Self::Undecodable(reason) | Self::Lost(reason) | Self::NotSent(reason) => Some(reason.clone()),
+        }
+    }
+
     pub(super) fn open_effect(&self) -> Option<String> {
         match self {
             Self::Error(error) if leaves_open(error) => Some(format!("HTTP {}: {error}", error.status)),

@@ -17,6 +17,9 @@ use crate::credentials;
 use crate::environment::{Environment, hook_depth};
 use crate::model::{ClassName, CloudError, ErrorCode};
 
+/// A request that fails so often is worth a line in the log.
+const ATTEMPTS_QUIET: u32 = 3;
+
 /// What every view of one client has in common.
 pub(super) struct Shared {
     pub(super) base_url: String,
@@ -145,12 +148,19 @@ impl Client {
             if let Some(reason) = reply.open_effect() {
                 doubt = Some(reason);
             }
-            tracing::debug!(
-                attempt,
-                ?failure,
-                delay_ms = delay.as_millis(),
-                "a request is sent again"
-            );
+            let delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+            if attempt < ATTEMPTS_QUIET {
+                tracing::debug!(attempt, ?failure, delay_ms, "a request is sent again");
+            } else {
+                // Whoever waits is to know what for.
+                tracing::warn!(
+                    attempt,
+                    delay_ms,
+                    reason = reply.reason(),
+                    "{} does not answer as it should: the request is sent again",
+                    self.shared.base_url
+                );
+            }
             environment.sleep(delay).await;
             attempt = attempt.saturating_add(1);
         }

@@ -287,6 +287,8 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
 
 /// One line for a request: the path, never the query string, as conditions hold the data of people.
 fn log(config: &ServerConfig, request_id: &str, parts: &Parts, status: StatusCode, duration_ms: u128) {
+    // A number in JSON too, which 128 bits are not.
+    let duration_ms = u64::try_from(duration_ms).unwrap_or(u64::MAX);
     let (method, path, status) = (&parts.method, parts.uri.path(), status.as_u16());
     if config.request_log {
         let client = remote_address(&parts.headers, &parts.extensions, config.trust_proxy);
