@@ -21,7 +21,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use crate::engine::{CronJob, Engine, Schedule};
+use crate::engine::{App, CronJob, Schedule};
 use crate::model::Document;
 
 /// Read where no other file is named.
@@ -106,11 +106,15 @@ fn parse(text: &str) -> Result<Vec<CronJob>> {
 }
 
 /// Stops a start at which a job could never run.
-pub(crate) fn check(jobs: &[CronJob], engine: &Engine) -> Result<()> {
+pub(crate) fn check<S>(jobs: &[CronJob], named: Option<&Path>, app: &App<S>) -> Result<()>
+where
+    S: Clone + Send + Sync + 'static,
+{
     for job in jobs {
-        if !engine.has_function(&job.function) {
+        if !app.has_function(&job.function) {
             bail!(
-                "cron.yaml: the job \"{}\" calls the function \"{}\", which this app does not define",
+                "{}: the job \"{}\" calls the function \"{}\", which this app does not define",
+                named.unwrap_or(Path::new(USUAL)).display(),
                 job.name,
                 job.function
             );

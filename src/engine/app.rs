@@ -282,6 +282,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Ok(Engine::new(registry, names, metrics, config))
     }
 
+    /// Whether a cloud function of that name is defined.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        let mut defined = self.definitions.iter().map(|definition| &definition.what);
+        defined.any(|what| matches!(what, What::Function(defined, _) if defined == name))
+    }
+
     fn class_hook<H, A>(self, class: &str, kind: HookKind, handler: H) -> Self
     where
         A: 'static,

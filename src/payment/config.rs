@@ -21,7 +21,8 @@ pub struct PaymentConfig {
     pub account_field: String,
     /// The field of a user with the held amount. `frozen`.
     pub frozen_field: String,
-    /// Whether the `sandbox` channel takes recharges: test money for everyone.
+    /// Whether the `sandbox` channel takes recharges and withdrawals. No provider stands behind it: whoever holds the
+    /// master key (or the hook key) says that money has come or gone, and nobody else can.
     pub sandbox: bool,
     /// How long one call of the store may take before its outcome counts as unknown. 5 s: a store that needs longer
     /// is in trouble, and the caller's own 15 s must leave room for another attempt.

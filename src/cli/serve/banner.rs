@@ -15,7 +15,8 @@ pub(super) fn print(url: &str, data: &Path, credentials: &Credentials, sandbox: 
     let headers =
         format!("-H 'X-LC-Id: {app_id}' -H 'X-LC-Key: {app_key}' -H 'Content-Type: application/json'");
     let sandbox = if sandbox {
-        "\nWARNING: the channel \"sandbox\" is on, test money for everyone: for trying out only (--sandbox=false).\n"
+        "\nThe channel \"sandbox\" is on: everybody may ask for a recharge, and whoever has the master key confirms it, \
+         paid or not (--sandbox=false).\n"
     } else {
         ""
     };

@@ -41,11 +41,15 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     // Before anything is made: what cannot work leaves nothing behind.
     keys.check_pair()?;
     let jobs = cron_file::read(arguments.cron.as_deref())?;
+    if arguments.engine.is_none() {
+        cron_file::check(&jobs, arguments.cron.as_deref(), &app)?;
+    }
+    check_public_url(arguments)?;
     let told_to_stop = listen::told_to_stop()?;
     let listener = listen::bind(host(arguments, IpAddr::V4(Ipv4Addr::LOCALHOST)), arguments.port).await?;
     let local = listener.local_addr()?;
-    let is_fresh = !credentials_file::path(data).exists();
-    payments.sandbox = arguments.sandbox.unwrap_or(is_fresh);
+    refuse_own_address(arguments.engine.as_deref(), local)?;
+    payments.sandbox = arguments.sandbox.unwrap_or(!SqliteStore::is_in(data));
     let store = open(data, &environment)?;
     pull::refuse_copy(&store, arguments.allow_unsafe).await?;
     prepare(&store, &payments).await?;
@@ -58,7 +62,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     let sandbox = payments.sandbox;
     let payments = Payments::new(seen, environment.clone(), payments);
     let sessions = Arc::new(EmbeddedSessions(Arc::clone(&database)));
-    let beside = beside(arguments.engine.as_deref(), local, &credentials, &environment)?;
+    let beside = beside(arguments.engine.as_deref(), &credentials, &environment)?;
     let engine = app.build(
         payments.clone(),
         EngineConfig {
@@ -74,9 +78,6 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
             ..EngineConfig::new(credentials.clone(), sessions)
         },
     )?;
-    if beside.is_none() {
-        cron_file::check(&jobs, &engine)?;
-    }
     connect_after_payment(&engine, &payments);
     let config = server_config(arguments, data, &credentials, &environment)?;
     let server = Server::new(database, config, Some(engine.hooks()));
@@ -127,13 +128,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
     served
 }
 
-/// The server's settings, with the bytes of files beside the database.
-fn server_config(
-    arguments: &ServeArguments,
-    data: &Path,
-    credentials: &Credentials,
-    environment: &Environment,
-) -> Result<ServerConfig> {
+fn check_public_url(arguments: &ServeArguments) -> Result<()> {
     if let Some(url) = &arguments.public_url
         && !(url.starts_with("http://") || url.starts_with("https://"))
     {
@@ -141,6 +136,16 @@ fn server_config(
             "--public-url is \"{url}\": it must start with http:// or https://, as in https://api.example.com"
         );
     }
+    Ok(())
+}
+
+/// The server's settings, with the bytes of files beside the database.
+fn server_config(
+    arguments: &ServeArguments,
+    data: &Path,
+    credentials: &Credentials,
+    environment: &Environment,
+) -> Result<ServerConfig> {
     let files = FolderFiles::open(&data.join(FILES), environment.clone()).with_context(|| {
         format!(
             "the folder for files, {}, cannot be used",
@@ -159,18 +164,23 @@ fn server_config(
     })
 }
 
+fn refuse_own_address(engine: Option<&str>, local: SocketAddr) -> Result<()> {
+    let Some(url) = engine else { return Ok(()) };
+    let server = ApiServer::parse("--engine", url)?;
+    if server.port() == local.port() && matches!(server.host(), "localhost" | "127.0.0.1" | "[::1]" | "::1") {
+        bail!("--engine is {server}, which is paylog's own address: set it to that of the LeanEngine app");
+    }
+    Ok(())
+}
+
 /// The LeanEngine app that is served beside this one, where there is one.
 fn beside(
     url: Option<&str>,
-    local: SocketAddr,
     credentials: &Credentials,
     environment: &Environment,
 ) -> Result<Option<RemoteApp>> {
     let Some(url) = url else { return Ok(None) };
     let server = ApiServer::parse("--engine", url)?;
-    if server.port() == local.port() && matches!(server.host(), "localhost" | "127.0.0.1" | "[::1]" | "::1") {
-        bail!("--engine is {server}, which is paylog's own address: set it to that of the LeanEngine app");
-    }
     let app = RemoteApp::new(
         server.url(),
         credentials.clone(),
