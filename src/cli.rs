@@ -47,18 +47,48 @@ use arguments::{Arguments, Command, HomeArguments};
 
 /// Does what the command line says, with the app's functions and hooks where it serves or tells of payments; `app` is
 /// given the class names that its hooks are for. Ends with 0 where all is well, with 1 after an error or a finding, with
-/// 2 where the command line makes no sense.
+/// 2 where the command line makes no sense, with 3 where a command that only looks (audit, doctor, stuck, verify) could
+/// not.
 #[must_use]
 pub fn run(app: impl FnOnce(&PaymentConfig) -> App<Payments>) -> ExitCode {
     let arguments = Arguments::parse();
-    match perform(app, arguments) {
+    let failed = if arguments.command.as_ref().is_some_and(Command::only_looks) {
+        ExitCode::from(COULD_NOT_LOOK)
+    } else {
+        ExitCode::FAILURE
+    };
+    let performed = perform(app, arguments);
+    let performed = match terminal::unwritten() {
+        Some(error) => performed.and(Err(error).context("standard output cannot be written")),
+        None => performed,
+    };
+    match performed {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            terminal::warn(format!("error: {error:#}"));
-            ExitCode::FAILURE
+            terminal::warn(format!("error: {}", causes(&error)));
+            failed
         }
     }
+}
+
+/// What a command that looks for something ends with where it could not look: 1 says that it has found something.
+const COULD_NOT_LOOK: u8 = 3;
+
+/// An error and what it comes from, each thing said once.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.contains(&cause) {
+            continue;
+        }
+        if !text.is_empty() {
+            text += ": ";
+        }
+        text += &cause;
+    }
+    text
 }
 
 fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Arguments) -> Result<bool> {
@@ -113,7 +143,10 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         }
         Command::Backup(given) => on_one_thread(backup::backup(given, &home(&given.home)?, &environment)),
         Command::Restore(given) => backup::restore(given, &home(&given.home)?),
-        Command::Import(given) => on_threads(import::run(given, &home(&given.home)?, &environment)),
+        Command::Import(given) => {
+            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            on_threads(import::run(given, &home, &config, &environment))
+        }
         Command::Export(given) => on_one_thread(export::run(given, &home(&given.home)?, &environment)),
         Command::Pull(given) => {
             let config = serve::payment_config(&variables)?;

@@ -8,6 +8,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::server::ServerConfig;
 use crate::telemetry::LogFormat;
 
+/// The variables that no option stands for.
+const SERVE_VARIABLES: &str = "Environment variables:\n  \
+    PAYLOG_LOG_CLASS        name of the class of payments, where the app has a class Log of its own\n  \
+    PAYLOG_ORDER_CLASS      name of the class of orders, where the app has a class Order of its own\n  \
+    LEANCLOUD_APP_ID, LEANCLOUD_APP_KEY, LEANCLOUD_APP_MASTER_KEY, LEANCLOUD_APP_HOOK_KEY\n                          \
+    instead of those in credentials.json\n  \
+    LEANCLOUD_API_SERVER    keep the data in LeanCloud's storage, at this address\n\
+    Give the same ones to every other command on the same data.";
+
 /// What is typed after `paylog`.
 #[derive(Debug, Parser)]
 #[command(
@@ -38,6 +47,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the API and the cloud functions (the default)
+    #[command(after_help = SERVE_VARIABLES)]
     Serve(ServeArguments),
     /// Finish the payments that a crash or a lost connection left open
     ///
@@ -46,14 +56,16 @@ pub(crate) enum Command {
     Recover(RecoverArguments),
     /// Recompute every balance from the payments and compare
     ///
-    /// Reads only (but for --open), also beside a running server. Ends with exit code 1 if anything differs.
+    /// Reads only (but for --open), also beside a running server. Ends with exit code 1 if anything differs,
+    /// with 3 if it could not look.
     ///
     /// --json prints {"accounts", "orders", "logs", "open", "stuck", "inFlight", "differing", "unjudged", "unopened",
     /// "differences": [{"class", "id", "field", "expected", "found", "logs", "logsTotal"}]}, amounts in minor units.
     Audit(AuditArguments),
     /// List the payments that wait for an operator: those that could not be finished, again and again
     ///
-    /// Reads only, also beside a running server. Ends with exit code 1 if there is any.
+    /// Reads only, also beside a running server. Ends with exit code 1 if there is any, with 3 if it
+    /// could not look.
     ///
     /// --json prints {"stuck": [{"log", "kind", "amount", "user", "order", "state", "attempts", "tradeNo", "error",
     /// "createdAt", "ageSeconds"}]}, null where a log does not say.
@@ -75,7 +87,7 @@ pub(crate) enum Command {
     Cancel(CancelArguments),
     /// Check the set-up: indexes, permissions, numbers in money fields
     ///
-    /// Says for each finding what to set where. Ends with exit code 1 if there is any.
+    /// Says for each finding what to set where. Ends with exit code 1 if there is any, with 3 if it could not look.
     Doctor(DoctorArguments),
     /// Copy the data to one file, also while the server runs
     ///
@@ -108,7 +120,7 @@ pub(crate) enum Command {
     /// Prove that an app has moved whole: count, hash and compare every object, here and there
     ///
     /// Reads only, also beside a running server. Without --against it looks at this folder alone. Ends with exit code 1
-    /// if anything differs or is missing.
+    /// if anything differs or is missing, with 3 if it could not look.
     Verify(Box<VerifyArguments>),
     /// Measure payments per second, end to end over HTTP; or, with --storage, the storage API
     ///
@@ -121,6 +133,16 @@ pub(crate) enum Command {
     /// Uses cargo-zigbuild where it is installed, else Rust's musl target, else the system's own C library, and checks
     /// that the program starts on Ubuntu 20.04.
     Package(PackageArguments),
+}
+
+impl Command {
+    /// Whether it looks for something, so that its exit code 1 says that there is something.
+    pub(crate) fn only_looks(&self) -> bool {
+        matches!(
+            self,
+            Self::Audit(_) | Self::Stuck(_) | Self::Doctor(_) | Self::Verify(_)
+        )
+    }
 }
 
 /// How to log.
@@ -193,7 +215,8 @@ pub(crate) struct ServeArguments {
     /// File with functions to call again and again [default: cron.yaml, where it is there]
     #[arg(long, value_name = "FILE")]
     pub(crate) cron: Option<PathBuf>,
-    /// Whether clients may recharge test money through the channel "sandbox" [default: on for a new data folder]
+    /// Whether the channel "sandbox" takes recharges, which the master key alone confirms [default: on where the folder
+    /// holds no database yet]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) sandbox: Option<bool>,
     /// Start although a check says that clients could write money
@@ -208,10 +231,10 @@ pub(crate) struct ServeArguments {
     /// Bytes of an uploaded file at most
     #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::FILE_BYTES_MAX)]
     pub(crate) file_bytes_max: u64,
-    /// Requests to the storage API that may be under way at a time; 429 beyond
-    #[arg(long, value_name = "N", default_value_t = ServerConfig::CONCURRENT_REQUESTS_MAX)]
+    /// Requests to the storage API that may be under way at a time, at least one; 429 beyond
+    #[arg(long, value_name = "N", default_value_t = ServerConfig::CONCURRENT_REQUESTS_MAX, value_parser = at_least_one)]
     pub(crate) concurrent_requests_max: usize,
-    /// Requests to the storage API in a second, on average; 429 beyond [default: any number]
+    /// Requests to the storage API in a second, on average; 429 beyond; 0 is any number [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) requests_per_second: Option<u32>,
     /// Log each request to the storage API
@@ -315,6 +338,10 @@ pub(crate) struct DoctorArguments {
     /// Where the data are.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
+    /// First take the payments' classes (Log, Order, Product) away from clients, and add the indexes and read-only columns
+    /// that are missing, as a server does with classes that it has made itself. Stop the server first
+    #[arg(long)]
+    pub(crate) lock: bool,
     /// Print the findings as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -405,6 +432,13 @@ pub(crate) struct AccessArguments {
     /// Do not compare relations in the proof: each costs a request for every object that could have one
     #[arg(long)]
     pub(crate) skip_relations: bool,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a number from 1 on is expected".to_owned()),
+    }
 }
 
 fn requests_per_second(text: &str) -> Result<f64, String> {

@@ -44,11 +44,28 @@ pub(crate) fn read(data: &Path) -> Result<Option<Credentials>> {
             return Err(error).with_context(|| format!("the keys in {shown} cannot be read"));
         }
     };
+    warn_of_readers(&path);
     parse(&text)
         .with_context(|| {
             format!("{shown} is damaged: put it back from a backup, or remove it to get new keys at the next start")
         })
         .map(Some)
+}
+
+/// Says so where others than the owner may read the keys: nobody else must have the master key.
+fn warn_of_readers(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(metadata) = fs::metadata(path) {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
+        if mode & 0o077 != 0 {
+            let path = path.display();
+            tracing::warn!(
+                "others than its owner may read or write {path} (mode {mode:o}): chmod 600 {path}"
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 /// Reads the keys from the text of a credentials file.

@@ -8,16 +8,17 @@ pub(crate) mod money;
 pub(crate) mod probe;
 pub(crate) mod set_up;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use crate::cli::arguments::DoctorArguments;
-use crate::cli::serve::leancloud;
+use crate::cli::serve::{embedded, leancloud};
 use crate::cli::terminal;
 use crate::config::{Home, Keys, Variables};
 use crate::environment::Environment;
-use crate::payment::PaymentConfig;
+use crate::payment::{PaymentConfig, setup};
 use crate::storage::SqliteStore;
+use crate::storage::sqlite::OpenError;
 use crate::store::Database;
 
 /// Something that is not as it must be.
@@ -101,6 +102,9 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
+    if arguments.lock {
+        lock(home, config, environment).await?;
+    }
     let mut findings = match home {
         Home::Embedded(data) => {
             let store = SqliteStore::open_read_only(data, environment.clone())?;
@@ -118,4 +122,26 @@ pub(crate) async fn run(
     };
     findings.sort_by_key(|finding| finding.severity);
     report(&findings, arguments.json)
+}
+
+/// Takes the classes of the payments away from clients, whoever made them, and gives them what they lack.
+async fn lock(home: &Home, config: &PaymentConfig, environment: &Environment) -> Result<()> {
+    let Home::Embedded(data) = home else {
+        bail!("--lock is for the embedded store; in LeanCloud's console, set what `paylog doctor` names");
+    };
+    // No folder is made where there is none.
+    drop(SqliteStore::open_read_only(data, environment.clone())?);
+    let store = match SqliteStore::open(data, environment.clone()) {
+        Err(error @ OpenError::Locked { .. }) => {
+            return Err(error).context("--lock needs the folder for itself: stop the server that has it");
+        }
+        opened => opened?,
+    };
+    for change in setup::locked(&store.schema(), config) {
+        let define = store.define(change).await;
+        define.context("not all of it could be set")?;
+    }
+    let prepared = embedded::prepare(&store, config).await;
+    store.close().await;
+    prepared
 }

@@ -1,5 +1,6 @@
 //! `paylog import`.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,16 +13,23 @@ use crate::cli::arguments::ImportArguments;
 use crate::cli::terminal;
 use crate::config::Home;
 use crate::environment::Environment;
-use crate::migration::{ImportOptions, ImportProgress, ImportSummary, import};
-use crate::model::ClassName;
+use crate::migration::{ImportError, ImportOptions, ImportProgress, ImportSummary, check_source, import};
+use crate::model::{ClassName, SchemaChange};
+use crate::payment::{PaymentConfig, setup};
 use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
+use crate::store::Database;
 
 /// Between two lines that say how far the import is, where there is no bar.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
 /// Brings an export in; `false` where something was left out.
-pub(crate) async fn run(arguments: &ImportArguments, home: &Home, environment: &Environment) -> Result<bool> {
+pub(crate) async fn run(
+    arguments: &ImportArguments,
+    home: &Home,
+    config: &PaymentConfig,
+    environment: &Environment,
+) -> Result<bool> {
     let Home::Embedded(data) = home else {
         bail!(
             "an import goes into the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data; \
@@ -41,6 +49,18 @@ pub(crate) async fn run(arguments: &ImportArguments, home: &Home, environment: &
     let folder = trial.as_ref().map_or(data.as_path(), tempfile::TempDir::path);
     std::fs::metadata(&options.source)
         .with_context(|| format!("{} cannot be read", options.source.display()))?;
+    // Before a folder is made for it.
+    match check_source(&options) {
+        Err(error @ ImportError::File(_)) => {
+            return Err(error).with_context(|| {
+                format!(
+                    "{} cannot be read to its end: fetch it once more",
+                    options.source.display()
+                )
+            });
+        }
+        checked => checked?,
+    }
     let store = match SqliteStore::open(folder, environment.clone()) {
         Err(error @ OpenError::Locked { .. }) => {
             return Err(error).context("an import cannot run beside a server on the same data");
@@ -53,14 +73,41 @@ pub(crate) async fn run(arguments: &ImportArguments, home: &Home, environment: &
     })
     .await;
     shown.bar.finish_and_clear();
+    let done = match done {
+        Ok(summary) => secure(&store, config, &summary).await.map(|()| summary),
+        Err(error) => Err(error).context("the import was interrupted; the same command goes on where it was"),
+    };
     store.close().await;
-    let summary = done.context("the import was interrupted; the same command goes on where it was")?;
+    let summary = done?;
     if arguments.json {
         terminal::say_json(&summary)?;
     } else {
         say(&summary, arguments.dry_run, data);
     }
     Ok(summary.is_complete())
+}
+
+/// Sets the payments' classes that the import has made up as a server does: an export does not say who may write them.
+async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSummary) -> Result<()> {
+    let changes = setup::adopted(&store.schema(), config, &summary.made);
+    let mut secured = BTreeSet::new();
+    for change in changes {
+        if let SchemaChange::SetPermissions(class, _) = &change
+            && *class != config.user_class
+        {
+            secured.insert(class.as_str().to_owned());
+        }
+        store.define(change).await.context(
+            "the data are imported, but the classes of the payments could not be set up as a server needs them",
+        )?;
+    }
+    if !secured.is_empty() {
+        let classes = Vec::from_iter(secured).join(", ");
+        terminal::warn(format!(
+            "Made for payments, so that only the master key writes them: {classes}."
+        ));
+    }
+    Ok(())
 }
 
 /// Reads the name of a class from the command line.

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::serve::sessions::{EmbeddedSessions, RemoteSessions};
-use crate::cli::serve::{connect_after_payment, leancloud};
+use crate::cli::serve::{connect_after_payment, embedded, leancloud};
 use crate::cli::{books, credentials_file, server_file};
 use crate::client::Client;
 use crate::config::{ApiServer, Home, Keys};
@@ -59,6 +59,8 @@ impl Operator {
                 drop(store);
                 match SqliteStore::open(data, environment.clone()) {
                     Ok(store) => {
+                        // As a server does: a folder that was only imported has no unique indexes yet.
+                        embedded::prepare(&store, &config).await?;
                         let sessions = Arc::new(EmbeddedSessions(Arc::new(store.clone())));
                         let credentials = embedded_credentials(data, keys, environment)?;
                         let payments = Payments::new(Arc::new(store.clone()), environment.clone(), config);
@@ -142,8 +144,17 @@ impl Operator {
                     Some(refused) if refused.code.0 >= ErrorCode::INVALID_AMOUNT.0 => {
                         Err(refused.clone().into())
                     }
-                    _ => Err(error)
-                        .with_context(|| format!("{busy}, and its server at {address} did not do it")),
+                    refused => {
+                        let keys = if refused.is_some_and(|refused| refused.status == 401) {
+                            ". It was started with other keys than this command has: give both the same \
+                             LEANCLOUD_APP_ID, LEANCLOUD_APP_KEY and LEANCLOUD_APP_MASTER_KEY, or neither any"
+                        } else {
+                            ""
+                        };
+                        Err(error).with_context(|| {
+                            format!("{busy}, and its server at {address} did not do it{keys}")
+                        })
+                    }
                 },
             },
         }

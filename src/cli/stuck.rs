@@ -72,7 +72,8 @@ pub(crate) async fn list(
         }
         terminal::say(format!(
             "{} wait. Repair what stands in the way, then: paylog resume <log>. Or, before the money is secured: \
-             paylog cancel <log>",
+             paylog cancel <log>. Money that has arrived with another amount than was asked for: paylog resume <log> \
+             --credit takes it as it is, paylog cancel <log> --returned says that it was given back at the provider",
             waiting.len()
         ));
     }

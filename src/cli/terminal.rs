@@ -1,14 +1,29 @@
 //! What is printed, and how far along something is.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::{Mutex, PoisonError};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Prints a line on standard output. A reader that has gone away (`paylog audit | head`) is no error.
+/// Why standard output could not be written, the first time that it could not.
+static UNWRITTEN: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// Prints a line on standard output. A reader that has gone away (`paylog audit | head`) is no error; anything else
+/// that stands in the way is one of the whole command, which [`unwritten`] answers.
 pub(crate) fn say(line: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{}", line.as_ref());
-    let _ = out.flush();
+    let written = writeln!(out, "{}", line.as_ref()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let mut unwritten = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+        unwritten.get_or_insert(error);
+    }
+}
+
+/// Takes the error of the first line that could not be printed; `None` where all were.
+pub(crate) fn unwritten() -> Option<std::io::Error> {
+    UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Prints a line on standard error.

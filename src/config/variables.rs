@@ -14,7 +14,10 @@ pub enum SettingError {
     #[error("{0} is set but empty: give it a value, or unset it")]
     Empty(&'static str),
     /// Keys that are needed together are not all there.
-    #[error("{missing} is not set, but {given} is: set both, or neither")]
+    #[error(
+        "{missing} is not set, but {given} is: set both, or neither (an app id that is exported for `paylog pull` is \
+         meant for that command alone: unset it)"
+    )]
     HalfSet {
         /// What is there.
         given: &'static str,

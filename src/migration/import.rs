@@ -102,6 +102,24 @@ impl Stage {
     }
 }
 
+/// Looks whether there is anything to import, before a store is made for it: an archive is read through.
+///
+/// # Errors
+/// [`ImportError::File`] for a source that cannot be read to its end, [`ImportError::Nothing`].
+pub fn check_source(options: &ImportOptions) -> Result<(), ImportError> {
+    source_of(options).map(drop)
+}
+
+fn source_of(options: &ImportOptions) -> Result<Source, ImportError> {
+    let source = Source::open(&options.source, options.class.as_ref())?;
+    let stages = [Stage::Classes, Stage::Objects, Stage::Links, Stage::Pointers];
+    let any = |piece: &crate::migration::source::Piece| stages.iter().any(|stage| stage.reads(&piece.holds));
+    if !source.pieces().any(any) {
+        return Err(ImportError::Nothing(options.source.clone()));
+    }
+    Ok(source)
+}
+
 /// Imports what `options` say into `store`, where nobody else writes meanwhile, and shows to `observe` how far it is.
 ///
 /// **Idempotency**: an object that is there with the same or a later `updatedAt` stays as it is. **Atomicity**: of each
@@ -115,12 +133,7 @@ pub async fn import(
     options: ImportOptions,
     mut observe: impl FnMut(ImportProgress),
 ) -> Result<ImportSummary, ImportError> {
-    let source = Source::open(&options.source, options.class.as_ref())?;
-    let stages = [Stage::Classes, Stage::Objects, Stage::Links, Stage::Pointers];
-    let any = |piece: &crate::migration::source::Piece| stages.iter().any(|stage| stage.reads(&piece.holds));
-    if !source.pieces().any(any) {
-        return Err(ImportError::Nothing(options.source));
-    }
+    let source = source_of(&options)?;
     let state = match earlier(&*store, &source).await? {
         Some(state) => state,
         None => State::begin(&*store, &source, &options, environment.now()).await?,
@@ -147,7 +160,7 @@ pub async fn import(
     let mut last = Batch::new(Vec::new());
     last.conclude = Box::new(move |_| Ok(vec![note.clone()]));
     let _ = store.load(last).await?;
-    let summary = lock(&ledger).state().summary(resumed);
+    let summary = lock(&ledger).state().summary(&store.schema(), resumed);
     Ok(summary)
 }
 

@@ -1,6 +1,6 @@
 //! The classes that the payment flow needs, as changes of a schema: nothing here touches a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{
     Class, ClassName, ClassPermissions, Column, ColumnType, Index, Permission, Schema, SchemaChange,
@@ -12,8 +12,9 @@ use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
 /// A class of that name is there already, and clients may write it: it is somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the class {class} is there already and clients may write it. paylog never locks a class that it did not make: \
-     choose another name with {variable}, or take the permissions to create, update and delete away from clients"
+    "the class {class} is there already and clients may write it. paylog never locks a class that it did not make. \
+     If it is paylog's own, `paylog doctor --lock` takes the permissions away from clients; if it is another thing of \
+     the app's, choose another name with {variable}"
 )]
 pub struct ForeignClass {
     /// Which class.
@@ -47,6 +48,64 @@ pub fn changes(schema: &Schema, config: &PaymentConfig) -> Result<Vec<SchemaChan
     }
     add(&mut changes, schema, product_class(config));
     add(&mut changes, schema, Class::new(config.user_class.clone()));
+    guard_users(&mut changes, schema, config);
+    Ok(changes)
+}
+
+/// What the classes of the payments need that `made` names: those that somebody has made a moment ago of what an
+/// export holds, as everybody's. One whose columns are not those of a class of ours stays as it is.
+#[must_use]
+pub fn adopted(schema: &Schema, config: &PaymentConfig, made: &BTreeSet<ClassName>) -> Vec<SchemaChange> {
+    let is_adopted = |class: &Class| {
+        let standing = schema.classes.get(&class.name);
+        made.contains(&class.name) && standing.is_some_and(|standing| is_ours(standing, class))
+    };
+    secured(schema, config, is_adopted)
+}
+
+/// What takes the classes of the payments that are there away from clients, whoever made them, and gives them what
+/// they lack: for an operator who has said so.
+#[must_use]
+pub fn locked(schema: &Schema, config: &PaymentConfig) -> Vec<SchemaChange> {
+    secured(schema, config, |class| schema.classes.contains_key(&class.name))
+}
+
+fn secured(schema: &Schema, config: &PaymentConfig, which: impl Fn(&Class) -> bool) -> Vec<SchemaChange> {
+    let mut changes = Vec::new();
+    for class in [log_class(config), order_class(config), product_class(config)] {
+        if !which(&class) {
+            continue;
+        }
+        let standing = schema.classes.get(&class.name);
+        if standing.is_some_and(|standing| standing.permissions != class.permissions) {
+            let permissions = class.permissions.clone();
+            changes.push(SchemaChange::SetPermissions(class.name.clone(), permissions));
+        }
+        add(&mut changes, schema, class);
+    }
+    if !changes.is_empty() && schema.classes.contains_key(&config.user_class) {
+        guard_users(&mut changes, schema, config);
+    }
+    changes
+}
+
+/// Whether a class has the columns by which one of ours is known, and none of another type than ours.
+fn is_ours(standing: &Class, ours: &Class) -> bool {
+    let known_by = ours
+        .indexes
+        .iter()
+        .filter(|index| index.unique && !index.sparse)
+        .flat_map(|index| &index.keys);
+    let has_keys = known_by.into_iter().all(|key| standing.columns.contains_key(key));
+    has_keys
+        && ours.columns.iter().all(|(name, column)| {
+            let there = standing.columns.get(name);
+            there.is_none_or(|there| there.column_type == column.column_type)
+        })
+}
+
+/// The four columns of money, and who may delete users.
+fn guard_users(changes: &mut Vec<SchemaChange>, schema: &Schema, config: &PaymentConfig) {
     let users = schema.classes.get(&config.user_class);
     let permissions = users.map_or_else(ClassPermissions::public, |class| class.permissions.clone());
     if permissions.delete != Permission::MasterOnly {
@@ -67,7 +126,6 @@ pub fn changes(schema: &Schema, config: &PaymentConfig) -> Result<Vec<SchemaChan
             changes.push(SchemaChange::SetColumn(config.user_class.clone(), name, column));
         }
     }
-    Ok(changes)
 }
 
 /// Whether a client may create, change or delete objects.

@@ -26,7 +26,7 @@ pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
         match schema.classes.get(name) {
             None => findings.push(absent(name)),
             Some(class) => {
-                writable(class, &RIGHTS, &mut findings);
+                writable(class, &RIGHTS, &of_log_or_order(config, name), &mut findings);
                 not_unique(class, indexes, &mut findings);
             }
         }
@@ -34,7 +34,7 @@ pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
     match schema.classes.get(&config.product_class) {
         None => findings.push(absent(&config.product_class)),
         // Everybody may look at what is for sale.
-        Some(class) => writable(class, &RIGHTS[..4], &mut findings),
+        Some(class) => writable(class, &RIGHTS[..4], TO_MASTER, &mut findings),
     }
     match schema.classes.get(&config.user_class) {
         None => findings.push(absent(&config.user_class)),
@@ -61,12 +61,24 @@ fn absent(name: &ClassName) -> Finding {
     )
 }
 
-fn writable(class: &Class, rights: &[Right], findings: &mut Vec<Finding>) {
+/// What helps where no other name can be chosen.
+const TO_MASTER: &str = "give it to the master key alone: `paylog doctor --lock`, with the server stopped";
+
+fn of_log_or_order(config: &PaymentConfig, name: &ClassName) -> String {
+    let variable = if *name == config.log_class {
+        "PAYLOG_LOG_CLASS"
+    } else {
+        "PAYLOG_ORDER_CLASS"
+    };
+    format!("{TO_MASTER}; or, if the class is another thing of the app's, name another one with {variable}")
+}
+
+fn writable(class: &Class, rights: &[Right], remedy: &str, findings: &mut Vec<Finding>) {
     for (right, of) in rights {
         if *of(class) != Permission::MasterOnly {
             findings.push(Finding::money_at_risk(
                 format!("clients hold the permission \"{right}\" of class {}", class.name),
-                "give it to the master key alone, or name another class with PAYLOG_LOG_CLASS or PAYLOG_ORDER_CLASS",
+                remedy,
             ));
         }
     }

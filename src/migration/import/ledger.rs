@@ -16,7 +16,7 @@ use crate::migration::import::{ImportError, ImportOptions, NOTE, Stage};
 use crate::migration::names::Holds;
 use crate::migration::records::Position;
 use crate::migration::source::Source;
-use crate::model::{ClassName, CloudError, Filter, Timestamp};
+use crate::model::{ClassName, CloudError, Filter, Schema, Timestamp};
 use crate::store::load::{Loaded, Loader, Note};
 
 /// Bytes of a record that the report shows.
@@ -34,6 +34,9 @@ pub(super) struct State {
     pub(super) file: Option<(String, Position)>,
     /// Classes that held objects before.
     pub(super) occupied: BTreeSet<ClassName>,
+    /// Classes that were there before.
+    #[serde(default)]
+    standing: Option<BTreeSet<ClassName>>,
     classes: BTreeMap<ClassName, Counts>,
     left_out: u64,
     dangling: u64,
@@ -54,7 +57,8 @@ impl State {
         now: Timestamp,
     ) -> Result<Self, ImportError> {
         let mut occupied = BTreeSet::new();
-        for name in store.schema().classes.keys() {
+        let schema = store.schema();
+        for name in schema.classes.keys() {
             if store.count(name, &Filter::all()).await? > 0 {
                 occupied.insert(name.clone());
             }
@@ -63,6 +67,7 @@ impl State {
             identity: source.identity.clone(),
             started: now.as_millis(),
             occupied,
+            standing: Some(schema.classes.keys().cloned().collect()),
             report: std::path::absolute(&options.report)?,
             ..Self::default()
         };
@@ -93,9 +98,15 @@ impl State {
         Timestamp::from_millis(self.started)
     }
 
-    pub(super) fn summary(&self, resumed: bool) -> ImportSummary {
+    pub(super) fn summary(&self, schema: &Schema, resumed: bool) -> ImportSummary {
+        let is_made = |name: &&ClassName| {
+            let standing = self.standing.as_ref();
+            standing.is_some_and(|standing| !standing.contains(*name))
+        };
+        let made = schema.classes.keys().filter(is_made);
         ImportSummary {
             classes: self.classes.clone(),
+            made: made.cloned().collect(),
             left_out: self.left_out,
             dangling: self.dangling,
             notices: self.notices,

@@ -1,6 +1,6 @@
 //! What came of an import.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,9 @@ pub struct Counts {
 pub struct ImportSummary {
     /// By class.
     pub classes: BTreeMap<ClassName, Counts>,
+    /// Classes that were not there before.
+    #[serde(skip)]
+    pub made: BTreeSet<ClassName>,
     /// Records that were left out, those of which nobody knows the class included.
     pub left_out: u64,
     /// Pointers, and ends of relations, behind which there is no object. What points there has arrived.
