@@ -180,3 +180,15 @@ fn on_one_thread(work: impl Future<Output = Result<bool>>) -> Result<bool> {
         .context("the work cannot be started")?;
     runtime.block_on(work)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_said_once() {
+        let error = anyhow::anyhow!("no room left").context("the file x: no room left");
+        let error = error.context("the backup failed");
+        assert_eq!(causes(&error), "the backup failed: the file x: no room left");
+    }
+}

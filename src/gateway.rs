@@ -105,3 +105,26 @@ impl Gateways {
 fn refused(text: &str) -> Refusal {
     Refusal::new(ErrorCode::GATEWAY_REFUSED, text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_sandbox_passes_and_nothing_else_is_a_matter_of_configuration() {
+        for sandbox in [false, true] {
+            let gateways = Gateways { sandbox };
+            assert_eq!(gateways.pays_out(Channel::Sandbox).is_ok(), sandbox);
+            for channel in [Channel::Wechat, Channel::Alipay] {
+                let refused = gateways.pays_out(channel).unwrap_err();
+                assert_eq!(refused.code, ErrorCode::GATEWAY_REFUSED);
+                let text = &refused.text;
+                assert!(
+                    text.contains(channel.name()) && text.contains("not built in"),
+                    "{text}"
+                );
+                assert!(!text.contains("configured"), "{text}");
+            }
+        }
+    }
+}

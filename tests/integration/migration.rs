@@ -6,6 +6,7 @@ mod formats;
 mod loading;
 mod program;
 mod round_trip;
+mod set_up;
 
 use std::path::Path;
 use std::sync::Arc;

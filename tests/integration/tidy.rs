@@ -28,7 +28,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("payment::moving::new_home", &["model", "store"]),
     ("client", &["model", "store", "environment", "credentials"]),
     ("storage", &["model", "store", "environment"]),
-    ("gateway", &["model", "payment", "environment"]),
+    ("gateway", &["model", "payment"]),
     ("migration", &["model", "store", "environment"]),
     ("migration::pull", FROM_A_SERVER),
     ("migration::proof", FROM_A_SERVER),

@@ -40,8 +40,17 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 /// The one-line error of a run that must have failed with exit code 1, and without a trace of the program's insides.
 pub(crate) fn refusal(output: &Output) -> String {
+    refusal_with(output, 1)
+}
+
+/// As [`refusal`], of `audit`, `doctor`, `stuck` or `verify`, which could not look: their 1 is a finding.
+pub(crate) fn could_not_look(output: &Output) -> String {
+    refusal_with(output, 3)
+}
+
+fn refusal_with(output: &Output, code: i32) -> String {
     let text = stderr(output);
-    assert_eq!(output.status.code(), Some(1), "{}\n{text}", stdout(output));
+    assert_eq!(output.status.code(), Some(code), "{}\n{text}", stdout(output));
     assert!(
         !text.contains("panicked") && !text.contains("stack backtrace"),
         "{text}"
