@@ -35,7 +35,7 @@ pub(super) async fn serve(setting: Setting<'_>, api_server: &ApiServer) -> Resul
     } = setting;
     let credentials = keys.complete()?;
     if arguments.sandbox == Some(true) {
-        bail!("--sandbox is for the embedded store: test money in LeanCloud would be money for everyone");
+        bail!("--sandbox is for the embedded store: in LeanCloud money is real, and no channel is built in");
     }
     if arguments.engine.is_some() {
         bail!(

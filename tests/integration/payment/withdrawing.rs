@@ -56,7 +56,7 @@ async fn a_withdrawal_is_refused_with_a_code() {
                 .withdraw(&user, &json!(10), channel, "a bank card", &key(name))
                 .await
         };
-        for (channel, what) in [(Channel::Wechat, "WeChat Pay"), (Channel::Alipay, "Alipay")] {
+        for (channel, what) in [(Channel::Wechat, "wechat"), (Channel::Alipay, "alipay")] {
             let refused = via(&bank, channel, what).await.unwrap_err();
             assert_eq!(refused.code.0, 9008);
             assert!(refused.message.contains(what), "{refused}");
