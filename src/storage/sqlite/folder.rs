@@ -283,3 +283,28 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
         rusqlite::Error::SqliteFailure(cause, _) if cause.extended_code & 0xff == ffi::SQLITE_FULL
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    /// Who runs the tests may be allowed everything, so the system's answers are given here.
+    #[test]
+    fn what_is_not_allowed_is_not_taken_for_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(DATABASE);
+        let said = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            OpenError::database(&path)(error)
+        };
+        assert!(matches!(said(ffi::SQLITE_CANTOPEN), OpenError::Absent { .. }));
+        std::fs::write(&path, "").unwrap();
+        for code in [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY] {
+            assert!(matches!(said(code), OpenError::ReadOnly { .. }), "{code}");
+        }
+        let denied = OpenError::unreadable(&path, ErrorKind::PermissionDenied.into());
+        assert!(matches!(denied, OpenError::Folder { .. }), "{denied}");
+    }
+}
