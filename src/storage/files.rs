@@ -115,6 +115,14 @@ impl FileStore for FolderFiles {
         }
     }
 
+    async fn is_taken(&self, key: &FileKey) -> Result<bool, FileError> {
+        match fs::symlink_metadata(self.path(key)).await {
+            Ok(_) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn read(&self, key: &FileKey, range: Range<u64>) -> Result<FileContent, FileError> {
         let mut file = fs::File::open(self.path(key)).await?;
         if range.start > 0 {
@@ -224,6 +232,12 @@ mod tests {
         assert!(matches!(refused, Err(FileError::TooLarge(5))), "{refused:?}");
         assert_eq!(unfinished(folder.path()), 0);
         assert_eq!(read_all(&files, &key, 0..11).await, b"hello world");
+
+        // The folder of another key is taken, and a key below it is not.
+        for (text, taken) in [("a/b.txt", true), ("a", true), ("a/c.txt", false), ("b.txt", false)] {
+            let key = FileKey::parse(text).unwrap();
+            assert_eq!(files.is_taken(&key).await.unwrap(), taken, "{text}");
+        }
 
         files.remove(&key).await.unwrap();
         files.remove(&key).await.unwrap();

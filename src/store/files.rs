@@ -31,6 +31,13 @@ pub trait FileStore: Send + Sync + fmt::Debug {
     /// [`FileError::Failed`].
     async fn size(&self, key: &FileKey) -> Result<Option<u64>, FileError>;
 
+    /// Whether a file cannot be put under `key`, unless it is the very one that is there: a file is, or the key is the
+    /// beginning of other keys.
+    ///
+    /// # Errors
+    /// [`FileError::Failed`].
+    async fn is_taken(&self, key: &FileKey) -> Result<bool, FileError>;
+
     /// The bytes of a range, which lies within the size. The content ends early where the file goes meanwhile.
     ///
     /// # Errors

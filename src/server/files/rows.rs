@@ -7,9 +7,9 @@ use secrecy::SecretString;
 
 use super::content_type;
 use super::token::UploadToken;
-use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, KeyPath, Op, Update, Value};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, KeyPath, Op, Query, Update, Value};
 use crate::server::context::Context;
-use crate::server::error::outcome_unknown;
+use crate::server::error::{internal, outcome_unknown, read_failed};
 use crate::server::reply::Reply;
 use crate::server::write_path::{self, Change, WriteRequest};
 use crate::store::files::{FileKey, FileStore, is_legal_char};
@@ -23,6 +23,9 @@ pub(super) fn class() -> ClassName {
 /// Characters of a key that the server makes: nobody guesses it.
 const RANDOM_LENGTH: usize = 32;
 
+/// The longest ending of a key that a client chooses.
+const ENDING_LENGTH_MAX: usize = 16;
+
 /// `bucket` of the files that are kept here.
 const BUCKET: &str = "paylog";
 
@@ -35,8 +38,11 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// `POST /fileTokens`: makes the row, and answers where the bytes are to be put, in the form of an upload to S3.
 ///
+/// The master key chooses any key. SDKs of older versions choose a random one for the app key too.
+///
 /// # Errors
-/// Code 1 where no files are kept, and for a key of one's own without the master key; those of a write.
+/// Code 1 where no files are kept, and without the master key for a key that is not random, or is used already; those
+/// of a write.
 pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> Result<Reply, CloudError> {
     store(context)?;
     let name = match body.shift_remove("name") {
@@ -45,10 +51,11 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
     };
     let key = match body.shift_remove("key") {
         Some(Value::String(key)) if !key.is_empty() => {
-            if !context.is_master() {
-                return Err(unsupported_key());
+            if context.is_master() {
+                FileKey::parse(&key)?
+            } else {
+                clients_key(context, &key).await?
             }
-            FileKey::parse(&key)?
         }
         _ => random_key(context, &name, &mut body)?,
     };
@@ -109,15 +116,23 @@ pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<R
         _ => true,
     };
     if !succeeded {
-        let delete = Write::delete(&class(), &token.id, Filter::all());
-        match context.database().write(delete).await {
-            WriteOutcome::Applied(_) | WriteOutcome::NotMatched => {}
-            WriteOutcome::Rejected(error) => return Err(error),
-            WriteOutcome::Unknown(reason) => return Err(outcome_unknown(&reason)),
-        }
-        remove_bytes(context, &token.key).await;
+        take_back(context, &token).await?;
     }
     Ok(Reply::ok(serde_json::Map::new()))
+}
+
+/// Deletes a row and its bytes. Where there is no such row the bytes stay: by now they may be those of another row.
+async fn take_back(context: &Context, token: &UploadToken) -> Result<(), CloudError> {
+    let delete = Write::delete(&class(), &token.id, Filter::all());
+    match context.database().write(delete).await {
+        WriteOutcome::Applied(_) => {
+            remove_bytes(context, &token.key).await;
+            Ok(())
+        }
+        WriteOutcome::NotMatched => Ok(()),
+        WriteOutcome::Rejected(error) => Err(error),
+        WriteOutcome::Unknown(reason) => Err(outcome_unknown(&reason)),
+    }
 }
 
 /// Checks a new row. Its key comes from `/fileTokens`, or from the master key; without one the bytes are elsewhere, and
@@ -221,7 +236,55 @@ fn secret(context: &Context) -> Result<&SecretString, CloudError> {
 }
 
 fn unsupported_key() -> CloudError {
-    CloudError::other("Unsupported file key: only the master key chooses the key of a file.")
+    CloudError::other(
+        "Unsupported file key: only the master key chooses the key of a file, unless it is a random one.",
+    )
+}
+
+/// A key that a client has chosen: one that nobody else can mean, and that nothing is kept under. The unique index on
+/// `key` lets one of two rows be made that ask for it at the same time.
+///
+/// # Errors
+/// Code 1.
+async fn clients_key(context: &Context, key: &str) -> Result<FileKey, CloudError> {
+    // A name without an ending leaves some SDKs with a dot at the end.
+    let key = key.strip_suffix('.').unwrap_or(key);
+    if !is_random(key) {
+        return Err(unsupported_key());
+    }
+    let key = FileKey::parse(key)?;
+    let query = Query::new(Filter::all().eq("key", key.as_str())).limit(1);
+    let rows = context.database().find(&class(), &query).await;
+    let has_row = !rows.map_err(read_failed)?.is_empty();
+    // Bytes may be there without a row: those of a row that has been deleted, or is still to be brought.
+    if has_row
+        || store(context)?
+            .is_taken(&key)
+            .await
+            .map_err(|error| internal(&error))?
+    {
+        return Err(CloudError::other(
+            "Unsupported file key: there is a file under this key already.",
+        ));
+    }
+    Ok(key)
+}
+
+/// Whether SDKs make such keys by chance: 20 or 32 hexadecimal digits or a UUID, or 40 letters and digits, and behind it
+/// perhaps an ending.
+fn is_random(key: &str) -> bool {
+    let (name, ending) = key.split_once('.').unwrap_or((key, "x"));
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let groups = name.split('-').map(str::len);
+    let is_uuid = || groups.eq([8, 4, 4, 4, 12]) && name.split('-').all(is_hex);
+    let is_name = match name.len() {
+        20 | 32 => is_hex(name),
+        36 => is_uuid(),
+        40 => is_plain(name),
+        _ => false,
+    };
+    is_name && (1..=ENDING_LENGTH_MAX).contains(&ending.len()) && is_plain(ending)
 }
 
 /// A key that nobody guesses: under `prefix`, where the client gives one; with the file's name, where that is to be
@@ -265,6 +328,43 @@ fn safe_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn random_keys_of_older_sdks() {
+        let plain = "aZ09".repeat(10);
+        for random in [
+            "0123456789abcdefABCD",
+            "0123456789abcdef0123.png",
+            "0123456789abcdef0123456789ABCDEF",
+            "0123456789abcdef0123456789abcdef.JPEG",
+            "9841422d-c041-45a5-b7b3-467179f4f127",
+            "9841422D-C041-45A5-B7B3-467179F4F127.mp4",
+            &plain,
+            &format!("{plain}.webmanifest"),
+        ] {
+            assert!(is_random(random), "{random}");
+            assert!(FileKey::parse(random).is_ok(), "{random}");
+        }
+        for chosen in [
+            "",
+            "robots.txt",
+            "0123456789abcdef012",
+            "0123456789abcdef0123/a.png",
+            "a/0123456789abcdef0123",
+            "0123456789abcdef0123.",
+            "0123456789abcdef0123.tar.gz",
+            "0123456789abcdef0123.a b",
+            "0123456789abcdef0123.照片",
+            "0123456789abcdef0123.seventeenletterss",
+            "0123456789abcdefghij.png",
+            "9841422d-c041-45a5-b7b3-467179f4f12",
+            "9841422dc-041-45a5-b7b3-467179f4f127",
+            "9841422d-c041-45a5-b7b3-467179f4f12g",
+            "------------------------------------",
+        ] {
+            assert!(!is_random(chosen), "{chosen}");
+        }
+    }
 
     #[test]
     fn any_name_becomes_a_safe_one() {
