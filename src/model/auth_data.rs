@@ -32,10 +32,10 @@ pub struct Identity {
 
 impl AuthData {
     /// Reads the `authData` of a login. Platforms of the server's own (`_…`), which SDKs send back, are left out, and
-    /// so are those that are `null`.
+    /// so are those that are `null`. Whether each says who the user is, is for [`AuthData::require_identities`].
     ///
     /// # Errors
-    /// 107 where it is no object of objects; 250 where a platform does not say who the user is.
+    /// 107 where it is no object of objects.
     pub fn parse(value: &Value) -> Result<Self, CloudError> {
         let platforms = value
             .as_object()
@@ -49,7 +49,6 @@ impl AuthData {
             let data = data
                 .as_object()
                 .ok_or_else(|| malformed(&format!("The authData of '{platform}' is an object.")))?;
-            identity(platform, data)?;
             parsed.insert(platform.clone(), Value::Object(data.clone()));
         }
         if parsed.len() > PLATFORMS_MAX {
@@ -58,6 +57,18 @@ impl AuthData {
             )));
         }
         Ok(Self(parsed))
+    }
+
+    /// Checks that every platform says who the user is: to be asked once the app's own hook has had its say.
+    ///
+    /// # Errors
+    /// 250 where one does not.
+    pub fn require_identities(&self) -> Result<(), CloudError> {
+        for (platform, data) in &self.0 {
+            let nothing = Map::new();
+            identity(platform, data.as_object().unwrap_or(&nothing))?;
+        }
+        Ok(())
     }
 
     /// Whether it says nothing.
@@ -203,7 +214,7 @@ impl Identity {
 fn identity(platform: &str, data: &Map<String, Value>) -> Result<(&'static str, Value), CloudError> {
     let keys: &[&'static str] = match platform {
         ANONYMOUS => &["id"],
-        "weixin" | "qq" => &["openid", "uid"],
+        "weixin" | "qq" | "lc_weapp" | "lc_qqapp" => &["openid", "uid"],
         _ => &["uid"],
     };
     let legal = |value: &Value| match value {
@@ -214,13 +225,15 @@ fn identity(platform: &str, data: &Map<String, Value>) -> Result<(&'static str, 
         .find_map(|key| Some((*key, data.get(*key)?.clone())))
         .filter(|(_, value)| legal(value))
         .ok_or_else(|| {
-            CloudError::new(
-                ErrorCode::AUTH_DATA_INCOMPLETE,
-                format!(
-                    "The authData of '{platform}' needs '{}': who the user is there.",
-                    keys.join("' or '")
-                ),
-            )
+            let wanted = keys.join("' or '");
+            let mut text = format!("The authData of '{platform}' needs '{wanted}': who the user is there.");
+            if data.contains_key("code") {
+                text.push_str(
+                    " It has a 'code', which nobody has exchanged with the platform: this server does not, but the \
+                     app's hook onAuthData can.",
+                );
+            }
+            CloudError::new(ErrorCode::AUTH_DATA_INCOMPLETE, text)
         })
 }
 
@@ -266,6 +279,7 @@ mod tests {
     fn each_platform_says_in_its_own_way_who_the_user_is() {
         let data = parse(json!({
             "weixin": {"openid": "o", "uid": "ignored"}, "qq": {"uid": "q"}, "weibo": {"uid": 7},
+            "lc_weapp": {"session_key": "k", "expires_in": 7200, "openid": "w"}, "lc_qqapp": {"uid": "u"},
             "anonymous": {"id": "a"}, "_weixin_unionid": {"uid": "somebody"}, "gone": null
         }))
         .unwrap();
@@ -275,6 +289,8 @@ mod tests {
                 "authData.weixin.openid=\"o\"",
                 "authData.qq.uid=\"q\"",
                 "authData.weibo.uid=7",
+                "authData.lc_weapp.openid=\"w\"",
+                "authData.lc_qqapp.uid=\"u\"",
                 "authData.anonymous.id=\"a\""
             ]
         );
@@ -284,12 +300,25 @@ mod tests {
             (json!({"anonymous": {"uid": "x"}}), 250),
             (json!({"other": {"uid": ""}}), 250),
             (json!({"other": {"uid": {"$ne": 1}}}), 250),
+            (json!({"good": {"uid": "1"}, "other": {}}), 250),
             (json!({"other": 7}), 107),
             (json!({"a.b": {"uid": "x"}}), 107),
             (json!([]), 107),
         ] {
-            assert_eq!(parse(bad.clone()).unwrap_err().code.0, code, "{bad}");
+            let refusal = parse(bad.clone()).and_then(|data| data.require_identities());
+            assert_eq!(refusal.unwrap_err().code.0, code, "{bad}");
         }
+        assert_eq!(data.require_identities(), Ok(()));
+    }
+
+    #[test]
+    fn a_code_is_nobody_yet() {
+        let text = |data: Value| {
+            let refusal = parse(json!({"lc_weapp": data})).unwrap().require_identities();
+            refusal.unwrap_err().message
+        };
+        assert!(text(json!({"code": "c"})).contains("the app's hook onAuthData can"));
+        assert!(!text(json!({})).contains("onAuthData"));
     }
 
     #[test]

@@ -83,10 +83,11 @@ async fn welcome(context: &Context, user: Document, data: &AuthData) -> Result<R
     users::whole_user(context, user).await
 }
 
-/// What the app's own hook makes of it; the data as given where there is none.
+/// What the app's own hook makes of it; the data as given where there is none. Only then every platform must say who
+/// the user is: the hook may be what exchanges a code for that.
 ///
 /// # Errors
-/// 141, 142; 250 where the hook's answer lacks what was asked for.
+/// 141, 142; 107 for a hook's answer that is none; 250 where a platform does not say who the user is.
 pub(super) async fn verified(
     context: &Context,
     user: Option<&Document>,
@@ -100,10 +101,12 @@ pub(super) async fn verified(
         _ => None,
     };
     let answer = hook_caller::ask_user_hook(context, UserHook::AuthData, user, given).await?;
-    match answer {
-        Some(answer) if !answer.is_empty() => AuthData::parse(&answer.into_value()),
-        _ => Ok(data),
-    }
+    let data = match answer {
+        Some(answer) if !answer.is_empty() => AuthData::parse(&answer.into_value())?,
+        _ => data,
+    };
+    data.require_identities()?;
+    Ok(data)
 }
 
 /// A change of a user's `authData`, as operations that fit what is stored, at the end of `update`.
