@@ -30,6 +30,8 @@ pub(super) struct Context {
 }
 
 const EXPLAINED: HeaderName = HeaderName::from_static(explain::ASKED);
+/// Which SDK it is, where it cannot set `User-Agent`.
+const SDK: HeaderName = HeaderName::from_static("x-lc-ua");
 const HOOK_DEPTH: HeaderName = HeaderName::from_static(hook_depth::HEADER);
 
 impl Context {
@@ -73,6 +75,11 @@ impl Context {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => base_url(&self.head.uri, &self.head.headers, config.trust_proxy),
         }
+    }
+
+    /// Whether the SDK says that it runs inside of WeChat: there a file can be sent as a form and in no other way.
+    pub(super) fn is_mini_program(&self) -> bool {
+        self.header(&SDK).is_some_and(|sdk| sdk.contains("(Weapp"))
     }
 
     /// How many hooks the caller is inside of, as far as it says so. What is no number is too many.

@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
+use serde_json::Map;
 
 use crate::http::json_response;
 use crate::model::{Document, Timestamp, Value};
@@ -50,6 +51,11 @@ impl Reply {
             last_modified,
             ..self
         }
+    }
+
+    /// The object that is answered, where it is one.
+    pub(super) fn fields_mut(&mut self) -> Option<&mut Map<String, Value>> {
+        self.body.as_object_mut()
     }
 
     /// The body as it stands under `success` in a batch.

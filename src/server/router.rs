@@ -109,6 +109,8 @@ enum Endpoint<'a> {
     QueryUsers,
     UpdatePassword(&'a str),
     RefreshSessionToken(&'a str),
+    /// By its id, or for a new one by its name.
+    File(&'a str),
     FileToken,
     FileCallback,
     Batch,
@@ -157,7 +159,7 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
         ] => Endpoint::NotBuiltYet("Logging in and verifying by SMS"),
         ["requestPasswordReset" | "requestEmailVerify"] => Endpoint::NotBuiltYet("Sending e-mail"),
         ["files"] => Endpoint::Class(ClassName::file()),
-        ["files", ids] => Endpoint::Object(ClassName::file(), ids),
+        ["files", ids] => Endpoint::File(ids),
         ["fileTokens"] => Endpoint::FileToken,
         ["fileCallback"] => Endpoint::FileCallback,
         ["installations" | "push"] | ["installations", _] => Endpoint::NotBuiltYet("Push notification"),
@@ -196,6 +198,8 @@ pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> 
         (Endpoint::RefreshSessionToken(id), Method::Put) => {
             users::refresh_token(context, &ObjectId::parse(id)?).await
         }
+        (Endpoint::File(name), Method::Post) => files::create_named(context, name, call).await,
+        (Endpoint::File(ids), _) => classes::object(context, ClassName::file(), ids, call).await,
         (Endpoint::FileToken, Method::Post) => files::create_token(context, call.body).await,
         (Endpoint::FileCallback, Method::Post) => files::close_upload(context, &call.body).await,
         (Endpoint::Batch | Endpoint::BatchSave, Method::Post) => {
@@ -225,6 +229,9 @@ pub(super) fn as_write(path: &str, call: Call) -> Result<Result<WriteRequest, Ca
         (Endpoint::Class(class), Method::Post) => Ok(classes::create_request(class, call)),
         (Endpoint::Object(class, ids), Method::Put | Method::Delete) => {
             Ok(classes::change_request(class, ids, call)?)
+        }
+        (Endpoint::File(ids), Method::Put | Method::Delete) => {
+            Ok(classes::change_request(ClassName::file(), ids, call)?)
         }
         _ => Err(call),
     })

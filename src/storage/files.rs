@@ -234,7 +234,12 @@ mod tests {
         assert_eq!(read_all(&files, &key, 0..11).await, b"hello world");
 
         // The folder of another key is taken, and a key below it is not.
-        for (text, taken) in [("a/b.txt", true), ("a", true), ("a/c.txt", false), ("b.txt", false)] {
+        for (text, taken) in [
+            ("a/b.txt", true),
+            ("a", true),
+            ("a/c.txt", false),
+            ("b.txt", false),
+        ] {
             let key = FileKey::parse(text).unwrap();
             assert_eq!(files.is_taken(&key).await.unwrap(), taken, "{text}");
         }

@@ -7,7 +7,9 @@ use secrecy::SecretString;
 
 use super::content_type;
 use super::token::UploadToken;
-use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, KeyPath, Op, Query, Update, Value};
+use crate::model::{
+    ClassName, CloudError, Document, ErrorCode, Filter, KeyPath, ObjectId, Op, Query, Update, Value,
+};
 use crate::server::context::Context;
 use crate::server::error::{internal, outcome_unknown, read_failed};
 use crate::server::reply::Reply;
@@ -36,7 +38,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'.');
 
-/// `POST /fileTokens`: makes the row, and answers where the bytes are to be put, in the form of an upload to S3.
+/// `POST /fileTokens`: makes the row, and answers where the bytes are to be put, in the form of an upload to S3, or to
+/// Qiniu for a mini-program.
 ///
 /// The master key chooses any key. SDKs of older versions choose a random one for the app key too.
 ///
@@ -59,20 +62,8 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
         }
         _ => random_key(context, &name, &mut body)?,
     };
-    let mime_type = content_type::of(body.text("mime_type"), &name);
-    for parameter in ["keep_file_name", "prefix", "url", "provider", "mime_type"] {
-        body.shift_remove(parameter);
-    }
-    body.insert("name".to_owned(), name.into());
-    body.insert("mime_type".to_owned(), mime_type.as_str().into());
     let meta_data = body.get("metaData").cloned();
-    let request = WriteRequest {
-        class: class(),
-        change: Change::NewFile(key.clone()),
-        body,
-        parameters: Document::new(),
-    };
-    let created = Box::pin(write_path::perform(context, request)).await?;
+    let (created, mime_type) = create_row(context, &key, &name, body, Document::new()).await?;
     let mut answer = match created.into_success() {
         Value::Object(fields) => Document(fields),
         _ => Document::new(),
@@ -83,12 +74,14 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
     let token = UploadToken { id, key: key.clone() };
     let token = token.sign(secret(context)?, context.environment().now());
     let upload_url = format!("{}/uploads/{token}", context.base_url());
+    // What a mini-program can send is a form, which its SDK sends to Qiniu alone.
+    let provider = if context.is_mini_program() { "qiniu" } else { "s3" };
     for (name, value) in [
         ("key", key.as_str()),
         ("url", &url(context, key.as_str())),
         ("mime_type", &mime_type),
         ("bucket", BUCKET),
-        ("provider", "s3"),
+        ("provider", provider),
         ("upload_url", &upload_url),
         ("token", &token),
     ] {
@@ -98,6 +91,33 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
         answer.insert("metaData".to_owned(), meta_data);
     }
     Ok(Reply::ok(answer.0))
+}
+
+/// Makes the row of a file whose bytes are to be kept here under `key`; answers its type too.
+///
+/// # Errors
+/// Those of a write.
+pub(super) async fn create_row(
+    context: &Arc<Context>,
+    key: &FileKey,
+    name: &str,
+    mut body: Document,
+    parameters: Document,
+) -> Result<(Reply, String), CloudError> {
+    let mime_type = content_type::of(body.text("mime_type"), name);
+    for parameter in ["keep_file_name", "prefix", "url", "provider", "mime_type"] {
+        body.shift_remove(parameter);
+    }
+    body.insert("name".to_owned(), name.into());
+    body.insert("mime_type".to_owned(), mime_type.as_str().into());
+    let request = WriteRequest {
+        class: class(),
+        change: Change::NewFile(key.clone()),
+        body,
+        parameters,
+    };
+    let created = Box::pin(write_path::perform(context, request)).await?;
+    Ok((created, mime_type))
 }
 
 /// `POST /fileCallback`: how the upload went. What failed is taken back.
@@ -116,17 +136,20 @@ pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<R
         _ => true,
     };
     if !succeeded {
-        take_back(context, &token).await?;
+        take_back(context, &token.id, &token.key).await?;
     }
     Ok(Reply::ok(serde_json::Map::new()))
 }
 
 /// Deletes a row and its bytes. Where there is no such row the bytes stay: by now they may be those of another row.
-async fn take_back(context: &Context, token: &UploadToken) -> Result<(), CloudError> {
-    let delete = Write::delete(&class(), &token.id, Filter::all());
+///
+/// # Errors
+/// Those of a write.
+pub(super) async fn take_back(context: &Context, id: &ObjectId, key: &FileKey) -> Result<(), CloudError> {
+    let delete = Write::delete(&class(), id, Filter::all());
     match context.database().write(delete).await {
         WriteOutcome::Applied(_) => {
-            remove_bytes(context, &token.key).await;
+            remove_bytes(context, key).await;
             Ok(())
         }
         WriteOutcome::NotMatched => Ok(()),
@@ -289,7 +312,7 @@ fn is_random(key: &str) -> bool {
 
 /// A key that nobody guesses: under `prefix`, where the client gives one; with the file's name, where that is to be
 /// kept, or else with its ending.
-fn random_key(context: &Context, name: &str, body: &mut Document) -> Result<FileKey, CloudError> {
+pub(super) fn random_key(context: &Context, name: &str, body: &mut Document) -> Result<FileKey, CloudError> {
     let random = context.environment().random_text(RANDOM_LENGTH);
     let keeps_name = matches!(body.get("keep_file_name"), Some(Value::Bool(true)))
         || body.text("keep_file_name") == Some("true");

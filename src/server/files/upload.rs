@@ -1,4 +1,5 @@
-//! `PUT /uploads/<token>`: the bytes of a file, as the SDKs send them to S3.
+//! `PUT /uploads/<token>`: the bytes of a file, as the SDKs send them to S3; `POST` of a form that holds them, as
+//! mini-programs send it to Qiniu.
 
 use std::io;
 use std::sync::Arc;
@@ -10,11 +11,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 
+use super::form;
 use super::token::UploadToken;
+use crate::http::json_response;
 use crate::model::{CloudError, ErrorCode};
 use crate::server::error::{internal, read_failed};
 use crate::server::service::{Server, Shared};
-use crate::store::files::{FileContent, FileError};
+use crate::store::files::{FileContent, FileError, FileKey, FileStore};
 
 /// How long the next piece of a file may take.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -26,7 +29,7 @@ pub(crate) async fn upload(State(server): State<Server>, request: Request) -> Re
         preflight(request.headers())
     } else {
         match receive(&server.shared, request).await {
-            Ok(()) => StatusCode::OK.into_response(),
+            Ok(response) => response,
             Err(error) => error.into_response(),
         }
     };
@@ -44,7 +47,7 @@ fn preflight(asked: &HeaderMap) -> Response {
     let headers = response.headers_mut();
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_METHODS,
-        HeaderValue::from_static("PUT, OPTIONS"),
+        HeaderValue::from_static("PUT, POST, OPTIONS"),
     );
     if let Some(wanted) = asked.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
@@ -53,13 +56,13 @@ fn preflight(asked: &HeaderMap) -> Response {
     response
 }
 
-async fn receive(shared: &Arc<Shared>, request: Request) -> Result<(), CloudError> {
+async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, CloudError> {
     let config = &shared.config;
     let (Some(files), Some(secret)) = (&config.files, &config.credentials.master_key) else {
         return Err(CloudError::other("This server keeps no files.").with_status(404));
     };
-    if request.method() != Method::PUT {
-        return Err(CloudError::other("A file is uploaded by PUT.").with_status(405));
+    if !matches!(*request.method(), Method::PUT | Method::POST) {
+        return Err(CloudError::other("A file is uploaded by PUT, or as a form by POST.").with_status(405));
     }
     let token = request.uri().path().rsplit('/').next().unwrap_or_default();
     let token = UploadToken::verify(token, secret, config.environment.now())?;
@@ -70,28 +73,66 @@ async fn receive(shared: &Arc<Shared>, request: Request) -> Result<(), CloudErro
             "The file has been deleted meanwhile.",
         ));
     }
-    let body = request.into_body();
+    let (parts, body) = request.into_parts();
     let bytes_max = config.file_bytes_max;
-    if body.size_hint().lower() > bytes_max {
+    let length = body.size_hint().lower();
+    if parts.method == Method::PUT {
+        if length > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        put(files, &token.key, pieces(body), bytes_max).await?;
+        return Ok(StatusCode::OK.into_response());
+    }
+    let content_type = parts.headers.get(header::CONTENT_TYPE);
+    let boundary = content_type
+        .and_then(|said| form::boundary(said.to_str().ok()?))
+        .ok_or_else(|| CloudError::other("A POST brings a file as multipart/form-data, with a boundary."))?;
+    if length > bytes_max.saturating_add(2 * form::OTHER_BYTES_MAX as u64) {
         return Err(too_large(bytes_max));
     }
-    match files.put(&token.key, pieces(body), bytes_max).await {
-        Ok(_) => Ok(()),
-        Err(FileError::TooLarge(bytes_max)) => Err(too_large(bytes_max)),
-        Err(FileError::Taken) => Err(CloudError::other(
-            "The file has been uploaded already, with another content.",
-        )
-        .with_status(409)),
-        Err(FileError::BrokenOff(error)) => {
-            tracing::debug!(%error, "an upload broke off");
-            Err(CloudError::other("The file did not arrive.").with_status(408))
-        }
-        Err(FileError::Failed(error)) if is_full(&error) => Err(CloudError::new(
-            ErrorCode::UNAVAILABLE,
-            "There is no room left for files.",
-        )),
-        Err(error) => Err(internal(&error)),
-    }
+    let content = form::file(pieces(body), boundary)
+        .await
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                CloudError::other(format!("The form needs a field 'file': {error}."))
+            }
+            _ => broken_off(&error),
+        })?;
+    let size = put(files, &token.key, content, bytes_max).await?;
+    let answer = serde_json::json!({"hash": format!("{}-{size:x}", token.id), "key": token.key.as_str()});
+    Ok(json_response(StatusCode::OK, &answer))
+}
+
+fn broken_off(error: &io::Error) -> CloudError {
+    tracing::debug!(%error, "an upload broke off");
+    CloudError::other("The file did not arrive.").with_status(408)
+}
+
+/// Keeps the bytes of a file, and answers how many they are.
+///
+/// # Errors
+/// 413; code 1, HTTP 409, where the key has other bytes, and HTTP 408 for bytes that do not arrive; 503.
+pub(super) async fn put(
+    files: &Arc<dyn FileStore>,
+    key: &FileKey,
+    content: FileContent,
+    bytes_max: u64,
+) -> Result<u64, CloudError> {
+    files
+        .put(key, content, bytes_max)
+        .await
+        .map_err(|error| match error {
+            FileError::TooLarge(bytes_max) => too_large(bytes_max),
+            FileError::Taken => {
+                CloudError::other("The file has been uploaded already, with another content.")
+                    .with_status(409)
+            }
+            FileError::BrokenOff(error) => broken_off(&error),
+            FileError::Failed(error) if is_full(&error) => {
+                CloudError::new(ErrorCode::UNAVAILABLE, "There is no room left for files.")
+            }
+            error @ FileError::Failed(_) => internal(&error),
+        })
 }
 
 /// The body, piece by piece, none of which may keep us waiting too long.

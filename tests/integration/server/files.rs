@@ -315,6 +315,249 @@ async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
     }
 }
 
+/// SDKs of older versions choose a random key themselves, and read it nowhere from the answer.
+// compat: file.chosen_key
+#[tokio::test]
+async fn random_keys_of_older_sdks_are_taken_where_nothing_is_kept_under_them() {
+    let server = start().await;
+    let client = As::client();
+    let ask = async |key: &str| {
+        let body =
+            json!({"name": "a.png", "key": key, "mime_type": "image/png", "ACL": null, "metaData": {}});
+        server.post(&client, "/fileTokens", body).await
+    };
+    let plain = "aZ09".repeat(10);
+    for key in [
+        "0123456789abcdef0123.png",
+        "0123456789abcdef0123456789abcdef",
+        "0123456789ABCDEF0123456789ABCDEF.PNG",
+        "9841422d-c041-45a5-b7b3-467179f4f127.jpeg",
+        &format!("{plain}.m4a"),
+    ] {
+        let request = json!({"name": "a.png", "key": key});
+        let file = upload(&server, &client, request, b"hello").await;
+        assert_eq!(file.body["key"], json!(key));
+        assert_eq!(download(&server, &file, &[]).await.body, json!("hello"));
+        // It is that file's from now on, for whoever asks.
+        let again = ask(key).await;
+        assert_eq!(again.error(), (400, 1), "{again:?}");
+        assert!(
+            again.body["error"].as_str().unwrap().contains("already"),
+            "{again:?}"
+        );
+        let row = server
+            .get(&client, &format!("/files/{}", file.id()), &[])
+            .await
+            .body;
+        assert_eq!((&row["key"], &row["url"]), (&json!(key), &file.body["url"]));
+    }
+    for key in [
+        "robots.txt",
+        "avatar.png",
+        "../0123456789abcdef0123",
+        "a/0123456789abcdef0123.png",
+        "0123456789abcdef0123/a.png",
+        "0123456789abcdef012g.png",
+        "0123456789abcdef0123.a/b",
+    ] {
+        assert_eq!(ask(key).await.error(), (400, 1), "{key}");
+    }
+    assert_eq!(
+        ask("0123456789abcdef9999.").await.body["key"],
+        "0123456789abcdef9999"
+    );
+
+    // Bytes without a row, a folder, a row without bytes, one that its owner hides: nobody gets hold of them.
+    let files = server.folder().join("files");
+    std::fs::write(files.join("00000000000000000001.png"), b"kept").unwrap();
+    std::fs::create_dir(files.join("00000000000000000002")).unwrap();
+    assert_eq!(ask("00000000000000000003").await.status, 200);
+    let hidden = json!({"name": "a", "key": "00000000000000000004", "ACL": {"nobody": {"read": true}}});
+    assert_eq!(server.post(&client, "/fileTokens", hidden).await.status, 200);
+    for key in [
+        "00000000000000000001.png",
+        "00000000000000000002",
+        "00000000000000000003",
+        "00000000000000000004",
+    ] {
+        assert_eq!(ask(key).await.error(), (400, 1), "{key}");
+    }
+    assert_eq!(
+        std::fs::read(files.join("00000000000000000001.png")).unwrap(),
+        b"kept"
+    );
+
+    // Of two who ask at once, one gets the key.
+    let both = futures_util::future::join_all((0..8).map(|_| ask("00000000000000000005.png"))).await;
+    let granted = both.iter().filter(|answer| answer.status == 200).count();
+    assert_eq!(granted, 1, "{both:?}");
+}
+
+/// Who was given a key once, and gave it back, does not take away what somebody else has put there since.
+#[tokio::test]
+async fn a_token_of_a_row_that_is_gone_is_worthless() {
+    let server = start().await;
+    let client = As::client();
+    let request = json!({"name": "a", "key": "0123456789abcdef0123456789abcdef"});
+    let first = server.post(&client, "/fileTokens", request.clone()).await;
+    let failed = json!({"token": first.body["token"], "result": false});
+    assert_eq!(
+        server.post(&client, "/fileCallback", failed.clone()).await.status,
+        200
+    );
+    let second = upload(&server, &client, request, b"hello").await;
+    assert_ne!(second.id(), first.id());
+    assert_eq!(server.post(&client, "/fileCallback", failed).await.status, 200);
+    let put = server.absolute(Method::PUT, first.body["upload_url"].as_str().unwrap());
+    assert_eq!(answer(put.body("other")).await.error(), (404, 101));
+    assert_eq!(download(&server, &second, &[]).await.body, json!("hello"));
+}
+
+/// JavaScript up to 4.0 and Python up to 2.5 name the file in the path too, and read what was made of it.
+// compat: file.by_name
+#[tokio::test]
+async fn a_file_is_made_by_its_name_in_the_path() {
+    let server = start().await;
+    let client = As::client();
+    let mut external = json!({"name": "logo.png", "url": "https://example.com/logo.png", "ACL": null,
+        "metaData": {"__source": "external", "owner": "unknown", "size": 7}});
+    for (path, size) in [("/files/logo.png", 7), ("/files/%E7%85%A7%E7%89%87%20%2B.png", 0)] {
+        let created = server.post(&client, path, external.clone()).await;
+        assert_eq!(
+            (created.status, &created.body["size"]),
+            (201, &json!(size)),
+            "{created:?}"
+        );
+        assert_eq!(created.body["name"], "logo.png");
+        assert_eq!(created.body["url"], "https://example.com/logo.png");
+        let row = server
+            .get(&client, &format!("/files/{}", created.id()), &[])
+            .await
+            .body;
+        assert_eq!(
+            (&row["name"], &row["mime_type"]),
+            (&json!("logo.png"), &json!("image/png"))
+        );
+        assert!(row.get("size").is_none() && row.get("base64").is_none(), "{row}");
+        external["metaData"].as_object_mut().unwrap().shift_remove("size");
+    }
+    external.as_object_mut().unwrap().shift_remove("name");
+    let named = server
+        .post(&client, "/files/%E7%85%A7%E7%89%87.png", external.clone())
+        .await;
+    assert_eq!(named.body["name"], "照片.png", "{named:?}");
+    external["url"] = "javascript:alert(1)".into();
+    assert_eq!(server.post(&client, "/files/x", external).await.error(), (400, 1));
+
+    // `aGVsbG8=` is `hello`.
+    let small = json!({"base64": "aGVsbG8=", "_ContentType": "text/plain", "metaData": {"owner": "unknown"}});
+    let kept = server.post(&client, "/files/hello.txt", small.clone()).await;
+    assert_eq!((kept.status, &kept.body["size"]), (201, &json!(5)), "{kept:?}");
+    assert_eq!(kept.body["name"], "hello.txt");
+    let got = download(&server, &kept, &[]).await;
+    assert_eq!((got.status, got.header("content-type")), (200, "text/plain"));
+    assert_eq!(got.body, "hello");
+    let row = server
+        .get(&client, &format!("/files/{}", kept.id()), &[])
+        .await
+        .body;
+    assert_eq!(
+        (&row["url"], &row["bucket"]),
+        (&kept.body["url"], &json!("paylog"))
+    );
+    assert!(
+        row.get("base64").is_none() && row.get("_ContentType").is_none(),
+        "{row}"
+    );
+    let broken = json!({"base64": "a", "name": "x"});
+    assert_eq!(server.post(&client, "/files/x", broken).await.error(), (400, 107));
+
+    let bounded = start_with(None, |config| config.file_bytes_max = 4).await;
+    assert_eq!(bounded.post(&client, "/files/x", small).await.error(), (413, 413));
+    assert_eq!(
+        bounded.find(&As::master(), "_File", json!({})).await,
+        Vec::<Value>::new()
+    );
+    // The path is that of a file by its id for all else.
+    let path = format!("/files/{}", kept.id());
+    assert_eq!(server.delete(&client, &path).await.error(), (403, 403));
+    let batch = json!({"requests": [{"method": "DELETE", "path": format!("/1.1{path}")}]});
+    let deleted = server.post(&As::master(), "/batch", batch).await;
+    assert_eq!(deleted.body, json!([{"success": {}}]));
+    assert_eq!(download(&server, &kept, &[]).await.status, 404);
+}
+
+/// `wx.uploadFile` sends a form, and the SDK uses it where the provider is Qiniu.
+// compat: file.mini_program
+#[tokio::test]
+async fn a_mini_program_uploads_a_form() {
+    const BOUNDARY: &str = "----WechatBoundary7";
+    let form = |content: &[u8]| {
+        let field = |name: &str| format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"");
+        let mut body = format!(
+            "{}\r\n\r\na.png\r\n{}; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n",
+            field("name"),
+            field("file")
+        )
+        .into_bytes();
+        body.extend_from_slice(content);
+        body.extend_from_slice(format!("\r\n{}\r\n\r\nt\r\n--{BOUNDARY}--\r\n", field("token")).as_bytes());
+        body
+    };
+    let server = start_with(None, |config| config.file_bytes_max = 300_000).await;
+    let ask = async |agent: &str| {
+        let request = server.request(&As::client(), Method::POST, "/fileTokens");
+        let request = request.header("X-LC-UA", agent);
+        answer(request.json(&json!({"name": "a.png", "mime_type": "image/png"}))).await
+    };
+    let post = async |url: &str, kind: &str, body: Vec<u8>| {
+        let request = server.absolute(Method::POST, url).header("Content-Type", kind);
+        answer(request.body(body)).await
+    };
+    let kind = format!("multipart/form-data; boundary={BOUNDARY}");
+    assert_eq!(
+        ask("LeanCloud-JS-SDK/4.15.0 (Browser)").await.body["provider"],
+        "s3"
+    );
+    let file = ask("LeanCloud-JS-SDK/4.15.0 (Weapp)").await;
+    assert_eq!(file.body["provider"], "qiniu", "{file:?}");
+    let url = file.body["upload_url"].as_str().unwrap();
+
+    assert_eq!(post(url, &kind, form(&[0; 300_001])).await.error(), (413, 413));
+    for (kind, body) in [
+        ("application/json", form(b"x")),
+        ("multipart/form-data", form(b"x")),
+        ("multipart/form-data; boundary=other", form(b"x")),
+        (kind.as_str(), Vec::new()),
+        (kind.as_str(), format!("--{BOUNDARY}--").into_bytes()),
+    ] {
+        assert_eq!(post(url, kind, body).await.error(), (400, 1), "{kind}");
+    }
+    let mut half = form(&[7; 1000]);
+    half.truncate(600);
+    assert_eq!(post(url, &kind, half).await.error(), (408, 1));
+    assert_eq!(download(&server, &file, &[]).await.status, 404);
+
+    let content: Vec<u8> = (0..300_000_u32).map(|n| n.to_le_bytes()[0]).collect();
+    // Again after a lost answer; but nothing else.
+    for _ in 0..2 {
+        let done = post(url, &kind, form(&content)).await;
+        assert_eq!((done.status, done.keys()), (200, vec!["hash", "key"]), "{done:?}");
+        assert_eq!(done.body["key"], file.body["key"]);
+        assert_eq!(done.header("access-control-allow-origin"), "*");
+    }
+    assert_eq!(post(url, &kind, form(b"other")).await.error(), (409, 1));
+    let forged = url.rsplit_once('.').unwrap().0;
+    assert_eq!(
+        post(&format!("{forged}.AAAA"), &kind, form(b"x")).await.error(),
+        (403, 1)
+    );
+    let got = server.absolute(Method::GET, file.body["url"].as_str().unwrap());
+    let got = got.send().await.unwrap();
+    assert_eq!(got.headers()["content-type"], "image/png");
+    assert_eq!(got.bytes().await.unwrap(), content);
+}
+
 // compat: file.external
 #[tokio::test]
 async fn files_elsewhere_are_rows_with_an_address() {

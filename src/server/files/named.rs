@@ -1,0 +1,96 @@
+//! `POST /files/<name>`: how older SDKs make the row of a file that lies elsewhere, and upload a small one in the body.
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use futures_util::{future, stream};
+
+use super::{rows, upload};
+use crate::model::{CloudError, Document, ErrorCode, ObjectId, Value};
+use crate::server::classes;
+use crate::server::context::Context;
+use crate::server::error::outcome_unknown;
+use crate::server::reply::Reply;
+use crate::server::router::Call;
+use crate::server::write_path;
+
+/// Makes the row of a file. The name in the body counts before that in the path; `base64` holds the bytes of a file that
+/// is to be kept here. These SDKs read name, address and size from the answer.
+///
+/// # Errors
+/// As `POST /files`; with `base64` 107 for what is none, and as an upload.
+pub(crate) async fn create_named(
+    context: &Arc<Context>,
+    name: &str,
+    call: Call,
+) -> Result<Reply, CloudError> {
+    let mut body = call.body;
+    let mut parameters = call.parameters;
+    parameters.insert("fetchWhenSave".to_owned(), true.into());
+    let said = body.shift_remove("_ContentType");
+    for (key, other) in [("name", Some(name.into())), ("mime_type", said)] {
+        let is_given = body.text(key).is_some_and(|text| !text.is_empty());
+        if let (false, Some(other)) = (is_given, other) {
+            body.insert(key.to_owned(), other);
+        }
+    }
+    match body.shift_remove("base64") {
+        Some(Value::String(text)) if !text.is_empty() => {
+            let bytes = BASE64_STANDARD
+                .decode(text)
+                .map_err(|_| CloudError::new(ErrorCode::INVALID_JSON, "'base64' is no Base64 text."))?;
+            keep(context, body, parameters, bytes.into()).await
+        }
+        _ => {
+            let call = Call {
+                body,
+                parameters,
+                ..call
+            };
+            let request = classes::create_request(rows::class(), call);
+            let mut created = Box::pin(write_path::perform(context, request)).await?;
+            if let Some(fields) = created.fields_mut() {
+                let known = fields.get("metaData").and_then(|data| data.get("size"));
+                // One SDK fails without a size, and takes any.
+                let size = known.filter(|size| size.is_number()).cloned();
+                fields.insert("size".to_owned(), size.unwrap_or_else(|| 0.into()));
+            }
+            Ok(created)
+        }
+    }
+}
+
+/// Makes the row of a file that is to be kept here, and keeps its bytes.
+async fn keep(
+    context: &Arc<Context>,
+    mut body: Document,
+    parameters: Document,
+    bytes: Bytes,
+) -> Result<Reply, CloudError> {
+    let files = rows::store(context)?;
+    let name = body.text("name").unwrap_or_default().to_owned();
+    let key = rows::random_key(context, &name, &mut body)?;
+    let (mut created, _) = rows::create_row(context, &key, &name, body, parameters).await?;
+    let fields = created.fields_mut();
+    let id = fields
+        .as_ref()
+        .and_then(|fields| fields.get("objectId")?.as_str())
+        .and_then(|id| ObjectId::parse(id).ok())
+        .ok_or_else(|| outcome_unknown("a created file has no id"))?;
+    let bytes_max = context.shared().config.file_bytes_max;
+    let content = Box::pin(stream::once(future::ready(Ok(bytes))));
+    match upload::put(files, &key, content, bytes_max).await {
+        Ok(size) => {
+            if let Some(fields) = fields {
+                fields.insert("size".to_owned(), size.into());
+            }
+            Ok(created)
+        }
+        Err(error) => {
+            rows::take_back(context, &id, &key).await?;
+            Err(error)
+        }
+    }
+}
