@@ -190,6 +190,8 @@ pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> 
         (Endpoint::Class(class), _) => classes::class(context, class, call).await,
         (Endpoint::Object(class, ids), _) => classes::object(context, class, ids, call).await,
         (Endpoint::LogIn, Method::Post) => users::log_in(context, &call.body).await,
+        // As a browser's text/plain body with `_method`, which old SDKs send, and as LeanCloud's guide shows it.
+        (Endpoint::LogIn, Method::Get) => users::log_in(context, &call.parameters).await,
         (Endpoint::Me, Method::Get) => users::me(context, classes::session_token(context, &call)).await,
         (Endpoint::QueryUsers, Method::Get) => users::strictly_query(context, &call.parameters).await,
         (Endpoint::UpdatePassword(id), Method::Put) => {
@@ -235,6 +237,19 @@ pub(super) fn as_write(path: &str, call: Call) -> Result<Result<WriteRequest, Ca
         }
         _ => Err(call),
     })
+}
+
+/// What is wrong with a request whose body is no JSON object: that its path leads to nothing that is here, whatever the
+/// body, or else the body.
+fn unreadable(path: &str, error: CloudError) -> CloudError {
+    if error.code != ErrorCode::INVALID_JSON {
+        return error;
+    }
+    let path = percent_decode(path);
+    match segments(&path).and_then(|segments| find(&segments)) {
+        Ok(Endpoint::NotBuiltYet(what)) => not_built_yet(what),
+        _ => error,
+    }
 }
 
 /// 405.
@@ -319,7 +334,8 @@ async fn answer(
         return Ok((Ok(classes::date(&shared.config.environment)), None));
     }
     let body = read_body(body, BODY_BYTES_MAX, BODY_TIMEOUT).await?;
-    let incoming = Incoming::read(&shared.config.credentials, &parts.headers, &body)?;
+    let incoming = Incoming::read(&shared.config.credentials, &parts.headers, &body)
+        .map_err(|error| unreadable(path, error))?;
     let method = incoming.method.as_deref().unwrap_or(parts.method.as_str());
     let Some(method) = Method::parse(method) else {
         return Err(CloudError::other("Methods of this API are GET, POST, PUT and DELETE.").with_status(405));

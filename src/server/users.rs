@@ -71,20 +71,21 @@ pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<Reply, 
     whole_user(context, user.ok_or_else(no_such_user)?).await
 }
 
-/// `GET /users/strictlyQuery`: users by what is known of them, whatever the class permission says. One key at least
-/// must be asked for by its value, and the key must be indexed: a name, an address, a number, an id, or what the app
-/// has made an index for. So nobody lists the users who cannot search them.
+/// `GET /users/strictlyQuery`: users by what is known of them, whatever the class permission says. An indexed key must be
+/// asked for by its value (a name, an address, a number, an id, or what the app has made an index for), or else every
+/// condition must ask for the value of a column. Nobody skips. So nobody pages through the users who cannot search them.
 ///
 /// # Errors
-/// 119 for a query that would list users; 107.
+/// 119 for a query that would list users, or asks for what is secret; 107.
 pub(super) async fn strictly_query(context: &Context, parameters: &Document) -> Result<Reply, CloudError> {
     let class_name = ClassName::user();
     let schema = context.schema();
     let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
     let query = Query::parse(parameters)?;
-    if !context.is_master() && !asks_for_one(class, &query.filter) {
+    let is_strict = asks_for_one(class, &query.filter) || asks_for_known(&query.filter);
+    if !context.is_master() && !(is_strict && query.skip == 0) {
         let text =
-            "This query needs the value of an indexed key: objectId, username, email, mobilePhoneNumber.";
+            "This query asks for the values of columns, none of them empty or a boolean, and does not skip.";
         return Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text));
     }
     query::find_permitted(context, &schema, class, query).await
@@ -99,6 +100,26 @@ fn asks_for_one(class: &Class, filter: &Filter) -> bool {
     match filter {
         Filter::And(parts) => parts.iter().any(|part| asks_for_one(class, part)),
         Filter::Key(path, Test::Eq(Value::String(text))) => !text.is_empty() && is_indexed(path.as_str()),
+        _ => false,
+    }
+}
+
+/// Whether every condition asks for values that are known. What is secret may not be asked for at all, which is checked
+/// where the query is run.
+fn asks_for_known(filter: &Filter) -> bool {
+    let tells = |value: &Value| match value {
+        // One of two would be half of all users, and `null` those without.
+        Value::Null | Value::Bool(_) => false,
+        Value::Number(_) => true,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(elements) => !elements.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    };
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) => !parts.is_empty() && parts.iter().all(asks_for_known),
+        Filter::Key(path, _) if path.column() == "ACL" => false,
+        Filter::Key(_, Test::Eq(value)) => tells(value),
+        Filter::Key(_, Test::In(values)) => !values.is_empty() && values.iter().all(tells),
         _ => false,
     }
 }

@@ -463,3 +463,102 @@ async fn requests_of_the_php_sdk() {
     php.ok(Method::DELETE, &path, &[], Value::Null).await;
     assert_eq!(server.get(&As::client(), &path, &[]).await.body, json!({}));
 }
+
+/// The JavaScript SDK of 2015 sends everything as plain text, and logs in by a GET in the clothes of a POST.
+// compat: user.log_in.get file.by_name
+#[tokio::test]
+async fn requests_of_the_javascript_sdk_of_2015() {
+    let server = start().await;
+    let (id, token) = server.sign_up("tom").await;
+    let send = async |path: &str, body: Value| {
+        let mut whole = json!({"_ApplicationId": APP_ID, "_ApplicationKey": APP_KEY, "_ClientVersion": "js0.6.10",
+            "_InstallationId": "5d830802-9c92-3500-0886-c4cf5d830802"});
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(body.as_object().unwrap().clone());
+        let request = server
+            .bare(Method::POST, path)
+            .header("Content-Type", "text/plain");
+        answer(request.body(whole.to_string())).await
+    };
+    let login = json!({"_method": "GET", "username": "tom", "password": "tom's password"});
+    let user = send("/login", login).await;
+    assert_eq!((user.status, user.id()), (200, id.clone()), "{user:?}");
+    assert_eq!(user.body["sessionToken"], token);
+    let wrong = json!({"_method": "GET", "username": "tom", "password": "x"});
+    assert_eq!(send("/login", wrong).await.error(), (400, 210));
+    // As LeanCloud's guide shows it, too.
+    let query = [("username", "tom"), ("password", "tom's password")];
+    let user = server.get(&As::client(), "/login", &query).await;
+    assert_eq!((user.status, user.id()), (200, id));
+    assert_eq!(user.header("cache-control"), "no-cache,no-store");
+    assert_eq!(server.get(&As::client(), "/login", &[]).await.error(), (400, 200));
+    assert_eq!(
+        server.get(&As::client(), "/login", &query[..1]).await.error(),
+        (400, 201)
+    );
+
+    // Outside of China it uploads within the body.
+    let file = json!({"base64": "aGVsbG8=", "_ContentType": "text/plain", "mime_type": "text/plain",
+        "metaData": {"owner": "unknown", "size": 5}});
+    let file = send("/files/hello.txt", file).await;
+    assert_eq!(
+        (file.status, &file.body["name"]),
+        (201, &json!("hello.txt")),
+        "{file:?}"
+    );
+    let read = server.absolute(Method::GET, file.body["url"].as_str().unwrap());
+    assert_eq!(answer(read).await.body, "hello");
+}
+
+/// Python 2.5 chooses the key of a file, and fails where what it makes of an address elsewhere has no size.
+// compat: file.chosen_key file.by_name
+#[tokio::test]
+async fn requests_of_the_python_sdk_2_5() {
+    let server = start().await;
+    let python = Sdk::new(&server, "AVOS Cloud python-2.5.0 SDK", true);
+    let key = "1b9d6bcdbbfd4b2d9b5dab8dfbbd4bed.txt";
+    let body = json!({"name": "a.txt", "key": key, "ACL": null, "mime_type": "text/plain",
+        "metaData": {"owner": "unknown", "size": 1}});
+    let token = python.ok(Method::POST, "/fileTokens", &[], body).await;
+    assert_eq!((&token["key"], &token["provider"]), (&json!(key), &json!("s3")));
+    let body = json!({"name": "logo", "ACL": null, "metaData": {"owner": "unknown", "__source": "external"},
+        "mime_type": "application/octet-stream", "url": "https://example.com/logo.png"});
+    let file = python.ok(Method::POST, "/files/logo", &[], body).await;
+    for key in ["name", "url", "objectId", "size"] {
+        assert!(file.get(key).is_some(), "{key}: {file}");
+    }
+}
+
+/// Statistics of leaderboards are posted as a list: that these are not built is what the app must learn, and not that
+/// a list is no object.
+// compat: wire.paths
+#[tokio::test]
+async fn a_list_for_what_is_not_built_is_told_so() {
+    let server = start().await;
+    for path in [
+        "/leaderboard/users/self/statistics",
+        "/leaderboard/users/5d8307/statistics?overwrite=1",
+    ] {
+        let request = server.request(&As::client(), Method::POST, path);
+        let refused = answer(request.json(&json!([{"statisticName": "score", "statisticValue": 1}]))).await;
+        assert_eq!(refused.error(), (400, 1), "{path}");
+        assert!(
+            refused.body["error"]
+                .as_str()
+                .unwrap()
+                .starts_with("Leaderboards"),
+            "{refused:?}"
+        );
+    }
+    // For all else it is still no object; and a stranger is a stranger.
+    let list = server
+        .request(&As::client(), Method::POST, "/classes/Post")
+        .json(&json!([]));
+    assert_eq!(answer(list).await.error(), (400, 107));
+    let stranger = server
+        .bare(Method::POST, "/leaderboard/users/self/statistics")
+        .json(&json!([]));
+    assert_eq!(answer(stranger).await.error(), (401, 401));
+}

@@ -573,18 +573,38 @@ async fn users_are_found_by_what_is_known_of_them_and_not_listed() {
             .get(&As::client(), "/users/strictlyQuery", &[("where", &condition)])
             .await
     };
+    let path = format!("/users/{id}");
+    let columns = json!({"city": "Utrecht", "level": 7, "tags": ["a", "b"], "team": super::support::pointer("Team", "t1")});
+    let saved = server.put(&As::master(), &path, columns).await;
+    assert_eq!(saved.status, 200, "{saved:?}");
+    server.sign_up("tim").await;
     for condition in [
         json!({"username": "tom"}),
         json!({"objectId": id}),
         json!({"$and": [{"username": "tom"}]}),
+        // An indexed key makes it one user, whatever else is asked.
+        json!({"username": "tom", "level": {"$gt": 1}}),
+        json!({"city": "Utrecht"}),
+        json!({"level": 7, "tags": "a"}),
+        json!({"team": super::support::pointer("Team", "t1")}),
+        json!({"city": {"$in": ["Utrecht", "Zwolle"]}}),
+        json!({"$or": [{"city": "Utrecht"}, {"username": "nobody"}, {"level": {"$in": [1, 2]}}]}),
     ] {
         let found = ask(condition.clone()).await;
+        assert_eq!(found.status, 200, "{condition}: {found:?}");
+        let found = found.body["results"].as_array().unwrap();
         assert_eq!(
-            (found.status, &found.body["results"][0]["objectId"]),
-            (200, &json!(id)),
+            (found.len(), &found[0]["objectId"]),
+            (1, &json!(id)),
             "{condition}"
         );
+        assert!(found[0].get("sessionToken").is_none() && found[0].get("authData").is_none());
     }
+    let hidden = json!({"secret": {"type": "String", "hidden": true}});
+    let hidden = server
+        .put(&As::master(), "/schemas/_User", json!({"columns": hidden}))
+        .await;
+    assert_eq!(hidden.status, 200, "{hidden:?}");
     for condition in [
         json!({}),
         json!({"emailVerified": false}),
@@ -592,8 +612,28 @@ async fn users_are_found_by_what_is_known_of_them_and_not_listed() {
         json!({"username": {"$ne": ""}}),
         json!({"$or": [{"username": "tom"}, {"emailVerified": false}]}),
         json!({"sessionToken": "x"}),
+        json!({"password": "x"}),
+        json!({"salt": "x"}),
+        json!({"authData.weibo.uid": "x"}),
+        json!({"secret": "x"}),
+        json!({"username": "tom", "secret": "x"}),
+        json!({"ACL": {"*": {"read": true}}}),
+        json!({"city": ""}),
+        json!({"city": null}),
+        json!({"city": {"$in": []}}),
+        json!({"city": {"$in": ["Utrecht", null]}}),
+        json!({"city": {"$exists": true}}),
+        json!({"city": {"$ne": "Utrecht"}}),
+        json!({"level": {"$gt": 1}}),
+        json!({"city": "Utrecht", "level": {"$gt": 1}}),
+        json!({"$or": [{"city": "Utrecht"}, {}]}),
     ] {
         assert_eq!(ask(condition.clone()).await.error(), (403, 119), "{condition}");
+    }
+    for parameter in [("skip", "1"), ("order", "secret"), ("order", "password")] {
+        let query = [("where", r#"{"city":"Utrecht"}"#), parameter];
+        let refused = server.get(&As::client(), "/users/strictlyQuery", &query).await;
+        assert_eq!(refused.error(), (403, 119), "{parameter:?}");
     }
     assert_eq!(
         ask(json!({"username": "nobody"})).await.body,

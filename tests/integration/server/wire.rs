@@ -171,7 +171,7 @@ async fn paths_and_methods_that_are_not_there() {
     for (method, path) in [
         (Method::PUT, "/classes/Post"),
         (Method::POST, "/classes/Post/1"),
-        (Method::GET, "/login"),
+        (Method::PUT, "/login"),
         (Method::GET, "/batch"),
         (Method::PATCH, "/classes/Post/1"),
         (Method::POST, "/date"),
