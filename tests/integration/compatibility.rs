@@ -234,6 +234,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
                 "200, 201, 202, 203, 214, 217, 218, 125, 127",
             ),
             ("user.log_in", "by name, address or number"),
+            ("user.log_in.get", "by GET, and so by a plain text that means one"),
             ("user.wrong_password", "210; 211 for nobody"),
             ("user.locked", "219 after repeated failures"),
             ("user.me", "by header or parameter; 211"),
@@ -248,7 +249,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ),
             ("session.stable", "one token for every login"),
             ("user.imported", "hashes of LeanCloud's verify and are replaced"),
-            ("user.strictly_query", "users/strictlyQuery"),
+            (
+                "user.strictly_query",
+                "users/strictlyQuery: by values that are known, and without skipping",
+            ),
             (
                 "auth_data.log_in",
                 "the same user for the same account of a platform",
@@ -257,6 +261,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("auth_data.unlink", "unlinking one"),
             ("auth_data.anonymous", "anonymous users, who become somebody"),
             ("auth_data.union_id", "accounts with one unionid"),
+            (
+                "auth_data.mini_program",
+                "users of mini-programs by their openid; a hook exchanges the code",
+            ),
             ("auth_data.errors", "211, 250 and the like"),
         ],
     ),
@@ -264,6 +272,12 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
         "Files",
         &[
             ("file.upload", "fileTokens, upload, fileCallback"),
+            ("file.chosen_key", "random keys that older SDKs choose themselves"),
+            (
+                "file.by_name",
+                "POST /files/<name>, as older SDKs do, with the bytes in the body too",
+            ),
+            ("file.mini_program", "uploads of mini-programs, as to Qiniu"),
             ("file.read", "a file by its id"),
             ("file.download", "its bytes"),
             ("file.range", "a part of its bytes"),

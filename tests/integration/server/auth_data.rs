@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+use paylog::model::{ClassName, CloudError, Document, HookCall, HookKind, Hooks, UserHook, UserHookCall};
 use serde_json::{Value, json};
 
-use super::support::{Answer, As, TestServer, start};
+use super::support::{Answer, As, TestServer, start, start_with};
 
 async fn log_in(server: &TestServer, data: Value) -> Answer {
     server
@@ -262,6 +264,111 @@ async fn accounts_of_one_union_are_one_user() {
     assert!(echoed.body["authData"].get("_weixin_unionid").is_none());
 }
 
+/// What LeanCloud keeps of a user of a mini-program.
+fn mini_program(openid: &str) -> Value {
+    json!({"session_key": "k", "expires_in": 7200, "openid": openid})
+}
+
+// compat: auth_data.mini_program
+#[tokio::test]
+async fn users_of_mini_programs_are_known_by_their_openid() {
+    let server = start().await;
+    // A user that was imported.
+    let imported = json!({"username": "old", "password": "p"});
+    let imported = server.post(&As::client(), "/users", imported).await;
+    let path = format!("/users/{}", imported.id());
+    let data = json!({"lc_weapp": mini_program("o1")});
+    let linked = server.put(&As::master(), &path, json!({"authData": data})).await;
+    assert_eq!(linked.status, 200, "{linked:?}");
+
+    let known = log_in(&server, data.clone()).await;
+    assert_eq!((known.status, known.id()), (200, imported.id()));
+    // The SDK sends all of it back when it saves the user.
+    let whole = json!({"authData": known.body["authData"], "nickname": "n"});
+    let saved = server.put(&As::user(token(&known)), &path, whole).await;
+    assert_eq!(saved.status, 200, "{saved:?}");
+    assert_eq!(server.read("_User", &imported.id()).await["authData"], data);
+
+    let other = log_in(&server, json!({"lc_weapp": mini_program("o2")})).await;
+    assert_eq!(other.status, 201);
+    let qq = log_in(&server, json!({"lc_qqapp": mini_program("o1")})).await;
+    assert_eq!(qq.status, 201);
+    assert_ne!(qq.id(), imported.id());
+    // As paylog has known them so far.
+    let by_uid = json!({"lc_weapp": {"uid": "u1"}});
+    let created = log_in(&server, by_uid.clone()).await;
+    assert_eq!(created.status, 201);
+    let again = log_in(&server, by_uid).await;
+    assert_eq!((again.status, again.id()), (200, created.id()));
+
+    // A code is for the platform, which nobody asks here.
+    for data in [
+        json!({"lc_weapp": {"code": "c"}}),
+        json!({"lc_qqapp": {"code": "c"}}),
+    ] {
+        let refused = log_in(&server, data).await;
+        assert_eq!(refused.error(), (400, 250));
+        let text = refused.body["error"].as_str().unwrap();
+        assert!(
+            text.contains("exchanged") && text.contains("onAuthData"),
+            "{text}"
+        );
+    }
+}
+
+/// An app's own hook that asks the platform who has got this code.
+struct Exchange;
+
+#[async_trait]
+impl Hooks for Exchange {
+    fn defined(&self, _: &ClassName, _: HookKind) -> bool {
+        false
+    }
+
+    async fn call(&self, call: HookCall) -> Result<Document, CloudError> {
+        panic!("there is no class hook: {call:?}");
+    }
+
+    fn user_hook_defined(&self, hook: UserHook) -> bool {
+        hook == UserHook::AuthData
+    }
+
+    async fn call_user_hook(&self, call: UserHookCall) -> Result<Document, CloudError> {
+        let mut data = call.auth_data.unwrap_or_default();
+        if let Some(said) = data.get_mut("lc_weapp") {
+            match said["code"].as_str() {
+                Some("lost") => *said = json!({"code": "lost"}),
+                Some(code) => *said = mini_program(&format!("openid of {code}")),
+                None => {}
+            }
+        }
+        Ok(data)
+    }
+}
+
+// compat: auth_data.mini_program
+#[tokio::test]
+async fn a_hook_exchanges_a_code_for_an_openid() {
+    let server = start_with(Some(Arc::new(Exchange)), |_| {}).await;
+    let code = |code: &str| json!({"lc_weapp": {"code": code}});
+    let created = log_in(&server, code("a")).await;
+    assert_eq!(created.status, 201, "{created:?}");
+    assert_eq!(created.body["authData"]["lc_weapp"], mini_program("openid of a"));
+    let known = log_in(&server, code("a")).await;
+    assert_eq!((known.status, known.id()), (200, created.id()));
+    assert_eq!(log_in(&server, code("lost")).await.error(), (400, 250));
+    // Linking.
+    let (id, toms) = server.sign_up("tom").await;
+    let own = As::user(&toms);
+    let path = format!("/users/{id}");
+    let link = async |data: Value| server.put(&own, &path, json!({"authData": data})).await;
+    assert_eq!(link(code("lost")).await.error(), (400, 250));
+    assert_eq!(link(code("a")).await.error(), (400, 137));
+    assert_eq!(link(code("b")).await.status, 200);
+    let linked = log_in(&server, code("b")).await;
+    assert_eq!((linked.status, linked.id()), (200, id));
+}
+
 #[tokio::test]
 async fn many_first_logins_at_once_make_one_user() {
     let server = Arc::new(start().await);
@@ -292,7 +399,7 @@ async fn many_first_logins_at_once_make_one_user() {
 /// Users that were imported may hold `null`, into which MongoDB puts nothing.
 #[tokio::test]
 async fn users_of_old_can_be_linked_too() {
-    use paylog::model::{ClassName, Update};
+    use paylog::model::Update;
     use paylog::store::{Write, WriteOutcome};
     let server = start().await;
     let fields = Update::new()
