@@ -82,8 +82,8 @@ pub(super) async fn strictly_query(context: &Context, parameters: &Document) -> 
     let schema = context.schema();
     let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
     let query = Query::parse(parameters)?;
-    let is_strict = asks_for_one(class, &query.filter) || asks_for_known(&query.filter);
-    if !context.is_master() && !(is_strict && query.skip == 0) {
+    let is_known = asks_for_one(class, &query.filter) || asks_for_known(&query.filter);
+    if !context.is_master() && (!is_known || query.skip > 0) {
         let text =
             "This query asks for the values of columns, none of them empty or a boolean, and does not skip.";
         return Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text));
