@@ -411,6 +411,10 @@ async fn a_beginning_is_searched_in_the_index() {
         ("ab", false),
         (r"^\Qab.\E", true),
         (r"^\Qa\E\Qb", true),
+        (r"^ab\E*", true),
+        (r"^ab\.", true),
+        ("^ab(?#or not)?", true),
+        ("^a(b|c)", true),
         ("^(ab)", false),
     ] {
         let filter = json!({"name": {"$regex": pattern}});

@@ -1,4 +1,9 @@
-//! Regular expressions of `$regex`.
+//! Regular expressions of `$regex`: PCRE, as MongoDB runs it.
+
+mod class;
+#[cfg(test)]
+mod tests;
+mod translate;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -12,15 +17,17 @@ use crate::model::{CloudError, ErrorCode, limits};
 pub struct Pattern {
     pattern: Arc<str>,
     options: Arc<str>,
+    prefix: Option<Arc<str>>,
     compiled: Arc<fancy_regex::Regex>,
 }
 
 impl Pattern {
-    /// Compiles a pattern. `\Q…\E` and look-around are understood; `options` are any of `i` (any case), `m` (`^` and `$`
-    /// at lines), `x` (blanks ignored), `s` (`.` matches line ends).
+    /// Compiles a pattern. `options` are any of `i` (any case), `m` (`^` and `$` at lines), `x` (blanks ignored), `s` (`.`
+    /// matches line ends). As in MongoDB, text is UTF-8, and `\w`, `\d`, `\s`, `\b` and the classes of POSIX know ASCII
+    /// alone. Calls of groups, conditions, verbs and groups that count their alternatives alike are not understood.
     ///
     /// # Errors
-    /// [`ErrorCode::INVALID_JSON`] (107) where the pattern or an option is not legal.
+    /// [`ErrorCode::INVALID_JSON`] (107), with the reason, where the pattern or an option is not legal or not understood.
     pub fn new(pattern: &str, options: &str) -> Result<Self, CloudError> {
         let invalid = |reason: String| {
             CloudError::new(
@@ -31,17 +38,16 @@ impl Pattern {
         if let Some(unknown) = options.chars().find(|option| !"imxs".contains(*option)) {
             return Err(invalid(format!("$options '{unknown}' is none of i, m, x, s")));
         }
-        let compiled = fancy_regex::RegexBuilder::new(&expand_quotes(pattern))
+        let translated = translate::translate(pattern, options).map_err(&invalid)?;
+        let compiled = fancy_regex::RegexBuilder::new(&translated.text)
             .case_insensitive(options.contains('i'))
-            .multi_line(options.contains('m'))
-            .ignore_whitespace(options.contains('x'))
-            .dot_matches_new_line(options.contains('s'))
             .backtrack_limit(limits::REGEX_STEPS_MAX)
             .build()
             .map_err(|error| invalid(error.to_string()))?;
         Ok(Self {
             pattern: pattern.into(),
             options: options.into(),
+            prefix: translated.prefix.map(Into::into),
             compiled: Arc::new(compiled),
         })
     }
@@ -54,29 +60,8 @@ impl Pattern {
 
     /// Text that everything begins with in which the pattern is found; `None` where there is none, or none is seen.
     #[must_use]
-    pub fn prefix(&self) -> Option<String> {
-        if !self.options.is_empty() {
-            return None;
-        }
-        let mut rest = self.pattern.strip_prefix('^')?;
-        let mut prefix = String::new();
-        while let Some(next) = rest.chars().next() {
-            if let Some(quoted) = rest.strip_prefix(r"\Q") {
-                let (text, after) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
-                prefix.push_str(text);
-                rest = after;
-            } else if next.is_alphanumeric() || matches!(next, ' ' | '_' | '-' | '/' | '@' | ':' | ',') {
-                prefix.push(next);
-                rest = rest.get(next.len_utf8()..).unwrap_or_default();
-            } else {
-                break;
-            }
-        }
-        // What repeats the last character may leave it out; an alternative leaves out everything.
-        if rest.starts_with(['?', '*', '+', '{']) {
-            prefix.pop();
-        }
-        (!prefix.is_empty() && !rest.contains('|')).then_some(prefix)
+    pub fn prefix(&self) -> Option<&str> {
+        self.prefix.as_deref()
     }
 
     /// The pattern as it was written.
@@ -105,41 +90,6 @@ impl Pattern {
                 ),
             )
         })
-    }
-}
-
-/// Replaces `\Q…\E` by the same text escaped; a `\E` that ends nothing is dropped, as in Perl.
-fn expand_quotes(pattern: &str) -> String {
-    let mut expanded = String::with_capacity(pattern.len() + 8);
-    let mut rest = pattern;
-    while let Some((before, escape)) = rest.split_once('\\') {
-        expanded.push_str(before);
-        let mut after = escape.chars();
-        match after.next() {
-            Some('Q') => {
-                let (text, after) = after.as_str().split_once(r"\E").unwrap_or((after.as_str(), ""));
-                push_literal(&mut expanded, text);
-                rest = after;
-                continue;
-            }
-            Some('E') => {}
-            Some(escaped) => expanded.extend(['\\', escaped]),
-            None => expanded.push('\\'),
-        }
-        rest = after.as_str();
-    }
-    expanded.push_str(rest);
-    expanded
-}
-
-/// Everything but letters and digits goes by number: it then means itself inside a class and in extended mode too.
-fn push_literal(expanded: &mut String, text: &str) {
-    for character in text.chars() {
-        if character.is_alphanumeric() {
-            expanded.push(character);
-        } else {
-            expanded.push_str(&format!(r"\x{{{:X}}}", u32::from(character)));
-        }
     }
 }
 

@@ -230,7 +230,7 @@ fn of_indexed(path: &KeyPath, column: &str, may_be_array: bool, test: &Test) -> 
         Test::Eq(value) => equal_to_any(column, std::slice::from_ref(value)),
         Test::In(values) => equal_to_any(column, values),
         Test::Exists(there) if !path.is_nested() => return exists(path.as_str(), *there),
-        Test::Regex(pattern) => pattern.prefix().map(|prefix| begins_with(column, &prefix)),
+        Test::Regex(pattern) => pattern.prefix().map(|prefix| begins_with(column, prefix)),
         _ => range(test).and_then(|(comparison, value)| indexed_range(column, comparison, value)),
     };
     match narrow {
