@@ -13,7 +13,7 @@ mod lexer;
 mod select;
 mod value;
 
-use crate::model::{ClassName, CloudError, ErrorCode, Query, Value, limits};
+use crate::model::{ClassName, CloudError, ErrorCode, Query, Timestamp, Value, limits};
 
 use lexer::{Kind, Token};
 
@@ -30,12 +30,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Reads a statement; each `?` takes the next of `values`.
+    /// Reads a statement; each `?` takes the next of `values`, and what is left of them is left. `now` is what
+    /// `current_timestamp()` stands for.
     ///
     /// # Errors
-    /// 300 where it is malformed, or there are more or fewer values than `?`; 1 for statements that write; those of
+    /// 300 where it is malformed, or there are fewer values than `?`; 1 for statements that write; those of
     /// [`Query::parse`].
-    pub fn parse(text: &str, values: &[Value]) -> Result<Self, CloudError> {
+    pub fn parse(text: &str, values: &[Value], now: Timestamp) -> Result<Self, CloudError> {
         if text.len() > LENGTH_MAX {
             return Err(syntax_error(&format!("It is longer than {LENGTH_MAX} bytes.")));
         }
@@ -44,6 +45,7 @@ impl Selection {
             tokens: lexer::split(text)?,
             at: 0,
             values: values.iter(),
+            now,
             depth: 0,
         };
         for word in ["insert", "update", "delete"] {
@@ -55,9 +57,6 @@ impl Selection {
         }
         let statement = parser.select()?;
         parser.expect_end()?;
-        if parser.values.next().is_some() {
-            return Err(syntax_error("There are more values (pvalues) than '?'."));
-        }
         Ok(Self {
             class: ClassName::parse(&statement.class)?,
             query: Query::parse(&statement.into_parameters())?,
@@ -79,6 +78,7 @@ struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     values: std::slice::Iter<'a, Value>,
+    now: Timestamp,
     depth: usize,
 }
 

@@ -17,15 +17,10 @@ pub(super) async fn run(context: &Context, parameters: &Document) -> Result<Repl
     let malformed = |text: &str| CloudError::new(ErrorCode::INVALID_JSON, text);
     let text = parameters::text(parameters, "cql").ok_or_else(|| malformed("'cql' is missing."))?;
     let values = match parameters.get("pvalues") {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::String(text)) if text.trim().is_empty() => Vec::new(),
-        Some(Value::String(text)) => {
-            serde_json::from_str(text).map_err(|_| malformed("'pvalues' is a JSON array."))?
-        }
-        Some(Value::Array(values)) => values.clone(),
-        Some(_) => return Err(malformed("'pvalues' is a JSON array.")),
+        None => Vec::new(),
+        Some(values) => read_values(values, 2).ok_or_else(|| malformed("'pvalues' is a JSON array."))?,
     };
-    let selection = Selection::parse(text, &values)?;
+    let selection = Selection::parse(text, &values, context.environment().now())?;
     let class_name = validate::class_name(selection.class.as_str())?;
     let schema = context.schema();
     let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
@@ -36,4 +31,15 @@ pub(super) async fn run(context: &Context, parameters: &Document) -> Result<Repl
         answer.insert("count".to_owned(), count.into());
     }
     Ok(Reply::ok(answer))
+}
+
+/// The values, which may be JSON in a text; one of the SDKs writes them as JSON twice.
+fn read_values(values: &Value, times: u32) -> Option<Vec<Value>> {
+    match values {
+        Value::Null => Some(Vec::new()),
+        Value::Array(values) => Some(values.clone()),
+        Value::String(text) if text.trim().is_empty() => Some(Vec::new()),
+        Value::String(text) if times > 0 => read_values(&serde_json::from_str(text).ok()?, times - 1),
+        _ => None,
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::{Map, json};
 use super::lexer::Kind;
 use super::select::Statement;
 use super::{Parser, syntax_error};
-use crate::model::{CloudError, Value};
+use crate::model::{CloudError, Pattern, Value};
 
 /// Comparisons, and their operators.
 const COMPARISONS: [(&str, &str); 8] = [
@@ -222,22 +222,75 @@ fn subquery(key: &str, wanted: bool, mut statement: Statement) -> Result<Value, 
     }
 }
 
-/// The pattern of `like` as a regular expression: `%` is any text, and everything else stands for itself. A beginning
-/// is written in the form that an index can serve.
+/// A part of the pattern of `like`.
+enum Part {
+    /// `%`: any text.
+    Any,
+    /// What stands for itself.
+    Text(String),
+    /// `[…]` around several characters: one of them.
+    Class(String),
+}
+
+/// The pattern of `like` as a regular expression: `%` is any text, `[…]` one of the characters in it (and so a way to
+/// write a `%`), and everything else stands for itself. A beginning is written in the form that an index can serve.
 fn like(pattern: &str) -> Value {
-    let quote = |text: &str| match text {
-        "" => String::new(),
-        text => format!("\\Q{}\\E", text.replace("\\E", "\\E\\\\E\\Q")),
+    let inner = pattern.strip_prefix('%').unwrap_or(pattern);
+    let start = if inner.len() < pattern.len() { "" } else { "^" };
+    let (inner, end) = match inner.strip_suffix('%') {
+        Some(inner) => (inner, ""),
+        None if inner.is_empty() && start.is_empty() => ("", ""),
+        None => (inner, r"\z"),
     };
-    let parts: Vec<String> = pattern.split('%').map(quote).collect();
-    let inner = parts.join("[\\s\\S]*");
-    let inner = match pattern.strip_suffix('%') {
-        Some(_) => inner.strip_suffix("[\\s\\S]*").unwrap_or(&inner).to_owned(),
-        None => format!("{inner}$"),
-    };
-    let text = match pattern.strip_prefix('%') {
-        Some(_) => inner.strip_prefix("[\\s\\S]*").unwrap_or(&inner).to_owned(),
-        None => format!("^{inner}"),
-    };
+    let mut text = start.to_owned();
+    for part in like_parts(inner) {
+        match part {
+            Part::Any => text.push_str("[\\s\\S]*"),
+            Part::Text(part) => text.push_str(&Pattern::quote(&part)),
+            Part::Class(members) => text.push_str(&members),
+        }
+    }
+    text.push_str(end);
     text.into()
+}
+
+fn like_parts(pattern: &str) -> Vec<Part> {
+    let mut parts = Vec::new();
+    let add = |parts: &mut Vec<Part>, character: char| match parts.last_mut() {
+        Some(Part::Text(text)) => text.push(character),
+        _ => parts.push(Part::Text(character.to_string())),
+    };
+    let mut rest = pattern.chars();
+    while let Some(character) = rest.next() {
+        let bracketed = rest.as_str();
+        // A bracket that comes first within the brackets does not end them.
+        let end = bracketed.char_indices().skip(1).find(|(_, c)| *c == ']');
+        match (character, end) {
+            ('%', _) => parts.push(Part::Any),
+            ('[', Some((end, _))) => {
+                let (members, after) = bracketed.split_at(end);
+                rest = after.get(1..).unwrap_or_default().chars();
+                let mut alone = members.chars();
+                match (alone.next(), alone.next()) {
+                    (Some(only), None) => add(&mut parts, only),
+                    _ => parts.push(Part::Class(class(members))),
+                }
+            }
+            _ => add(&mut parts, character),
+        }
+    }
+    parts
+}
+
+/// A class of a regular expression; of its signs, `^` at the beginning and `-` mean something here too.
+fn class(members: &str) -> String {
+    let mut class = "[".to_owned();
+    for member in members.chars() {
+        if matches!(member, '[' | ']' | '\\') {
+            class.push('\\');
+        }
+        class.push(member);
+    }
+    class.push(']');
+    class
 }

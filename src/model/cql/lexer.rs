@@ -6,8 +6,8 @@ use super::syntax_error;
 use crate::model::CloudError;
 
 /// The signs, longer ones first.
-const SIGNS: [&str; 16] = [
-    "<=", ">=", "!=", "<>", "==", "(", ")", "[", "]", ",", "=", "<", ">", "*", "+", "-",
+const SIGNS: [&str; 19] = [
+    "<=", ">=", "!=", "<>", "==", "(", ")", "[", "]", "{", "}", ":", ",", "=", "<", ">", "*", "+", "-",
 ];
 
 /// What is read as one.

@@ -144,20 +144,33 @@ impl Parser<'_> {
         }
     }
 
+    /// A sign of a key's own counts before everything. A key without one follows the word behind it, and where there is
+    /// none, the word at the end of the list.
     fn order(&mut self, statement: &mut Statement) -> Result<(), CloudError> {
-        loop {
-            let descending = !self.accept("+") && self.accept("-");
+        let mut keys: Vec<(String, Option<bool>)> = Vec::new();
+        let last = loop {
+            let sign = self.direction("+", "-");
             let key = self.name("a key")?;
-            let descending = if self.accept("desc") {
-                true
-            } else {
-                !self.accept("asc") && descending
-            };
-            let sign = if descending { "-" } else { "" };
-            statement.order.push(format!("{sign}{key}"));
+            let word = self.direction("asc", "desc");
+            keys.push((key, sign.or(word)));
             if !self.accept(",") {
-                return Ok(());
+                break word;
             }
+        };
+        let signed = keys.into_iter().map(|(key, descending)| {
+            let descending = descending.or(last).unwrap_or(false);
+            let sign = if descending { "-" } else { "" };
+            format!("{sign}{key}")
+        });
+        statement.order.extend(signed);
+        Ok(())
+    }
+
+    /// Whether the order is descending, where one of the two comes next.
+    fn direction(&mut self, ascending: &str, descending: &str) -> Option<bool> {
+        if self.accept(ascending) {
+            return Some(false);
         }
+        self.accept(descending).then_some(true)
     }
 }

@@ -1,10 +1,14 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::Document;
+use crate::model::{Document, Timestamp};
+
+fn now() -> Timestamp {
+    Timestamp::from_millis(1_313_806_017_931)
+}
 
 fn select(text: &str, values: &[Value]) -> Selection {
-    Selection::parse(text, values).unwrap_or_else(|error| panic!("{text}: {error}"))
+    Selection::parse(text, values, now()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// A statement means the same as the parameters of a query.
@@ -23,7 +27,31 @@ fn statements_are_queries() {
         ),
         (
             "select * from GameScore order by +a desc, -b asc limit 5",
-            json!({"order": "-a,b", "limit": 5}),
+            json!({"order": "a,-b", "limit": 5}),
+        ),
+        (
+            "select * from GameScore order by n,m desc",
+            json!({"order": "-n,-m"}),
+        ),
+        (
+            "select * from GameScore order by n,+m desc",
+            json!({"order": "-n,m"}),
+        ),
+        (
+            "select * from GameScore order by +n,m desc",
+            json!({"order": "n,-m"}),
+        ),
+        (
+            "select * from GameScore order by -n,m asc",
+            json!({"order": "-n,m"}),
+        ),
+        (
+            "select * from GameScore order by n desc,m",
+            json!({"order": "-n,m"}),
+        ),
+        (
+            "select * from GameScore order by n desc,m asc,k",
+            json!({"order": "-n,m,k"}),
         ),
         (
             "select *,count(objectId) from GameScore limit 10",
@@ -100,9 +128,16 @@ fn statements_are_queries() {
         ),
         (
             "select * from GameScore where a like 'x%' and b like '%x' and c like '%x%' and d like 'x.y' and e like 'x%y'",
-            json!({"where": {"$and": [{"a": {"$regex": "^\\Qx\\E"}}, {"b": {"$regex": "\\Qx\\E$"}},
-                {"c": {"$regex": "\\Qx\\E"}}, {"d": {"$regex": "^\\Qx.y\\E$"}},
-                {"e": {"$regex": "^\\Qx\\E[\\s\\S]*\\Qy\\E$"}}]}}),
+            json!({"where": {"$and": [{"a": {"$regex": "^\\Qx\\E"}}, {"b": {"$regex": "\\Qx\\E\\z"}},
+                {"c": {"$regex": "\\Qx\\E"}}, {"d": {"$regex": "^\\Qx.y\\E\\z"}},
+                {"e": {"$regex": "^\\Qx\\E[\\s\\S]*\\Qy\\E\\z"}}]}}),
+        ),
+        (
+            "select * from GameScore where a like '%Hello[ ]World%' and b like '100[%]' and c like '[a-c]x%' and d like 'x[' \
+             and e like '[]]' and f like '[^\\\\]'",
+            json!({"where": {"$and": [{"a": {"$regex": "\\QHello World\\E"}}, {"b": {"$regex": "^\\Q100%\\E\\z"}},
+                {"c": {"$regex": "^[a-c]\\Qx\\E"}}, {"d": {"$regex": "^\\Qx[\\E\\z"}},
+                {"e": {"$regex": "^\\Q]\\E\\z"}}, {"f": {"$regex": "^[^\\\\]\\z"}}]}}),
         ),
         (
             "select * from GameScore where a not like '%x%' and b regexp '^a.c'",
@@ -141,22 +176,23 @@ fn question_marks_take_the_values() {
     // A value is a value, whatever it holds.
     let hostile = select("select * from A where a = ?", &[json!("' or '1'='1")]);
     assert_eq!(hostile.query.filter.to_value(), json!({"a": "' or '1'='1"}));
-    for values in [&[][..], &[json!(1), json!(2)]] {
-        let refused = Selection::parse("select * from A where a = ?", values).unwrap_err();
-        assert_eq!(refused.code, ErrorCode::CQL_SYNTAX);
-    }
+    let refused = Selection::parse("select * from A where a = ?", &[], now()).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::CQL_SYNTAX);
+    // What is left over is left.
+    let surplus = select("select * from A where a = ?", &[json!(1), json!(2)]);
+    assert_eq!(surplus.query.filter.to_value(), json!({"a": 1}));
 }
 
 #[test]
 fn an_error_shows_the_place() {
-    let error = Selection::parse("select * GameScore limit 10", &[]).unwrap_err();
+    let error = Selection::parse("select * GameScore limit 10", &[], now()).unwrap_err();
     assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
     assert_eq!(
         error.message,
         "CQL syntax error.Detail: Parse error at line 1, column 10:\n\
          select * GameScore limit 10\n         ^\nExpected one of:\nfrom\n,\n"
     );
-    let error = Selection::parse("select *\nfrom A where é = 1 and", &[]).unwrap_err();
+    let error = Selection::parse("select *\nfrom A where é = 1 and", &[], now()).unwrap_err();
     assert!(error.message.contains("line 2, column 23:"), "{error}");
 }
 
@@ -200,10 +236,17 @@ fn nonsense_is_refused() {
         "select * from A where a > (select b from B)",
         "select * from A where a in (select b, c from B)",
         "select * from A where a = [1]",
+        "select * from A where a = {",
+        "select * from A where a = {b}",
+        "select * from A where a = {b:}",
+        "select * from A where a = {b: 1 c: 2}",
+        "select * from A where a = {1: 2}",
+        "select * from A where a = current_timestamp",
+        "select * from A where a = current_timestamp(1)",
         &deep,
         &nested,
     ] {
-        let error = Selection::parse(text, &[]).unwrap_err();
+        let error = Selection::parse(text, &[], now()).unwrap_err();
         assert_eq!(error.code, ErrorCode::CQL_SYNTAX, "{text:.60}: {error}");
     }
     for text in [
@@ -212,17 +255,21 @@ fn nonsense_is_refused() {
         "delete from A",
     ] {
         assert_eq!(
-            Selection::parse(text, &[]).unwrap_err().code,
+            Selection::parse(text, &[], now()).unwrap_err().code,
             ErrorCode::OTHER,
             "{text}"
         );
     }
     assert_eq!(
-        Selection::parse("select * from 'A'", &[]).unwrap_err().code,
+        Selection::parse("select * from 'A'", &[], now())
+            .unwrap_err()
+            .code,
         ErrorCode::CQL_SYNTAX
     );
     assert_eq!(
-        Selection::parse("select * from A.b", &[]).unwrap_err().code,
+        Selection::parse("select * from A.b", &[], now())
+            .unwrap_err()
+            .code,
         ErrorCode::INVALID_CLASS_NAME
     );
 }
@@ -230,7 +277,7 @@ fn nonsense_is_refused() {
 #[test]
 fn what_stands_beside_each_other_is_not_nested() {
     let groups = vec!["(a = 1 and b = 2)"; 50].join(" or ");
-    assert!(Selection::parse(&format!("select * from A where {groups}"), &[]).is_ok());
+    assert!(Selection::parse(&format!("select * from A where {groups}"), &[], now()).is_ok());
 }
 
 #[test]
@@ -239,9 +286,39 @@ fn a_statement_has_an_end() {
         let text = "select * from A where a = ''";
         text.replace("''", &format!("'{}'", "x".repeat(length - text.len())))
     };
-    assert!(Selection::parse(&text(131_072), &[]).is_ok());
-    let error = Selection::parse(&text(131_073), &[]).unwrap_err();
+    assert!(Selection::parse(&text(131_072), &[], now()).is_ok());
+    let error = Selection::parse(&text(131_073), &[], now()).unwrap_err();
     assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
+}
+
+#[test]
+fn like_finds_what_it_says() {
+    for (pattern, found, missed) in [
+        ("%", &["", "a", "a\nb"][..], &[][..]),
+        ("%%", &["", "a"], &[]),
+        ("", &[""], &["a", "\n"]),
+        ("a", &["a"], &["a\n", "ab", "ba"]),
+        ("a%", &["a", "ab\n"], &["ba"]),
+        ("%a", &["a", "ba"], &["ab"]),
+        ("a%b", &["ab", "a\nb"], &["abc"]),
+        ("100[%]", &["100%"], &["100", "1000"]),
+        ("[a-c]", &["b"], &["d", "[a-c]", "-"]),
+        ("[^a-c]", &["d"], &["b"]),
+        ("%Hello[ ]World%", &["Hello World!"], &["HelloWorld"]),
+        ("[", &["["], &["a"]),
+        ("[]", &["[]"], &[""]),
+        ("a_", &["a_"], &["ab"]),
+    ] {
+        let filter = select("select * from A where a like ?", &[json!(pattern)])
+            .query
+            .filter;
+        let finds = |text: &&str| {
+            let document = Document::from_iter([("a".to_owned(), json!(text))]);
+            filter.matches(&document).unwrap()
+        };
+        assert!(found.iter().all(finds), "{pattern}: {filter:?}");
+        assert!(!missed.iter().any(finds), "{pattern}: {filter:?}");
+    }
 }
 
 #[test]
@@ -269,12 +346,17 @@ fn units_of_distance() {
 fn values_of_every_kind() {
     let values = select(
         "select * from A where a = false and b = true and c = null and d = +2 and e = -2.5
-            and f = file('x') and g = bytes('AQ==')",
-        &[],
+            and f = file('x') and g = bytes('AQ==') and h = base64('AQ==') and i <= current_timestamp()
+            and j = {className: 'Post', 'objectId': 'x', __type: 'Pointer'} and k = {n: {m: ?, `o`: null}}
+            and l = {}",
+        &[json!(7)],
     );
     let expected = json!({"$and": [{"a": {"$eq": false}}, {"b": {"$eq": true}}, {"c": {"$eq": null}},
         {"d": {"$eq": 2}}, {"e": {"$eq": -2.5}}, {"f": {"$eq": {"__type": "File", "id": "x"}}},
-        {"g": {"$eq": {"__type": "Bytes", "base64": "AQ=="}}}]});
+        {"g": {"$eq": {"__type": "Bytes", "base64": "AQ=="}}}, {"h": {"$eq": {"__type": "Bytes", "base64": "AQ=="}}},
+        {"i": {"$lte": {"__type": "Date", "iso": "2011-08-20T02:06:57.931Z"}}},
+        {"j": {"$eq": {"__type": "Pointer", "className": "Post", "objectId": "x"}}},
+        {"k": {"$eq": {"n": {"m": 7, "o": null}}}}, {"l": {"$eq": {}}}]});
     assert_eq!(
         values.query.filter,
         crate::model::Filter::parse(&expected).unwrap()
@@ -294,7 +376,7 @@ fn an_error_shows_what_is_wrong_and_not_what_follows() {
         ("select * from A limit 1-2", 24),
         ("select * from A where a = word b", 27),
     ] {
-        let error = Selection::parse(text, &[]).unwrap_err().message;
+        let error = Selection::parse(text, &[], now()).unwrap_err().message;
         assert!(error.contains(&format!("line 1, column {column}:")), "{error}");
     }
 }

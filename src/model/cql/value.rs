@@ -1,6 +1,6 @@
 //! Values: literals, `?`, and what functions make.
 
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::lexer::Kind;
 use super::{Parser, syntax_error};
@@ -25,6 +25,9 @@ impl Parser<'_> {
         if self.accept("[") {
             return self.place();
         }
+        if self.accept("{") {
+            return self.nested(Self::object);
+        }
         match self.next() {
             Kind::Text(text) => Ok(text.into()),
             Kind::Number(number) => Ok(number.into()),
@@ -35,7 +38,16 @@ impl Parser<'_> {
             Kind::Word(word) => self.word_value(&word),
             Kind::Name(_) | Kind::Sign(_) | Kind::End => {
                 self.at -= 1;
-                Err(self.unexpected(&["a text", "a number", "true", "false", "null", "?", "a function"]))
+                Err(self.unexpected(&[
+                    "a text",
+                    "a number",
+                    "true",
+                    "false",
+                    "null",
+                    "?",
+                    "a function",
+                    "{",
+                ]))
             }
         }
     }
@@ -58,10 +70,11 @@ impl Parser<'_> {
             ("pointer", [class, id]) => Ok(json!({"__type": "Pointer", "className": class, "objectId": id})),
             ("geopoint", [longitude, latitude]) => Ok(point(longitude, latitude)),
             ("file", [id]) => Ok(json!({"__type": "File", "id": id})),
-            ("bytes", [base64]) => Ok(json!({"__type": "Bytes", "base64": base64})),
+            ("bytes" | "base64", [base64]) => Ok(json!({"__type": "Bytes", "base64": base64})),
+            ("current_timestamp", []) => Ok(self.now.to_date()),
             _ => Err(syntax_error(&format!(
-                "There is no function {function} of {} values: date(text), pointer(class, id), \
-                 geopoint(longitude, latitude), file(id), bytes(base64).",
+                "There is no function {function} of {} values: date(text), current_timestamp(), pointer(class, id), \
+                 geopoint(longitude, latitude), file(id), bytes(base64), base64(text).",
                 arguments.len()
             ))),
         }
@@ -72,6 +85,32 @@ impl Parser<'_> {
         match self.nested(|parser| parser.list("]"))?.as_slice() {
             [longitude, latitude] => Ok(point(longitude, latitude)),
             _ => Err(syntax_error("In brackets stands a place: [longitude, latitude].")),
+        }
+    }
+
+    /// `{key: value, …}`, behind the brace; a key may stand in quotes.
+    fn object(&mut self) -> Result<Value, CloudError> {
+        let mut fields = Map::new();
+        if self.accept("}") {
+            return Ok(Value::Object(fields));
+        }
+        loop {
+            let key = match self.peek().clone() {
+                Kind::Text(key) => {
+                    self.at += 1;
+                    key
+                }
+                _ => self.name("a key")?,
+            };
+            self.expect(":")?;
+            let value = self.value()?;
+            fields.insert(key, value);
+            if self.accept("}") {
+                return Ok(Value::Object(fields));
+            }
+            if !self.accept(",") {
+                return Err(self.unexpected(&[",", "}"]));
+            }
         }
     }
 
