@@ -132,6 +132,16 @@ fn radians(operator: &str, distance: &Value) -> Result<f64, CloudError> {
     })
 }
 
+/// A corner: a point, or a pair of numbers in MongoDB's order, longitude and latitude.
+fn corner(value: &Value) -> Result<GeoPoint, CloudError> {
+    match value.as_array().map(Vec::as_slice) {
+        Some([longitude, latitude]) => {
+            GeoPoint::parse(&json!({"__type": "GeoPoint", "longitude": longitude, "latitude": latitude}))
+        }
+        _ => GeoPoint::parse(value),
+    }
+}
+
 /// A box from its south-western to its north-eastern corner; it may cross the date line.
 struct Region {
     southwest: GeoPoint,
@@ -143,8 +153,8 @@ impl Region {
         match operand.get("$box").and_then(Value::as_array).map(Vec::as_slice) {
             Some([southwest, northeast]) if operand.as_object().is_some_and(|operand| operand.len() == 1) => {
                 Ok(Self {
-                    southwest: GeoPoint::parse(southwest)?,
-                    northeast: GeoPoint::parse(northeast)?,
+                    southwest: corner(southwest)?,
+                    northeast: corner(northeast)?,
                 })
             }
             _ => Err(malformed(
