@@ -231,7 +231,7 @@ pub trait Database: AtomicStore {
     /// [`ReadError`].
     async fn related(&self, owner: &Pointer, key: &str) -> Result<Vec<Pointer>, ReadError>;
 
-    /// The objects of `class` whose relation `key` holds `target`, by `objectId`.
+    /// The objects of `class` whose relation `key` holds one of `targets` or more of them, by `objectId`, each once.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -239,7 +239,7 @@ pub trait Database: AtomicStore {
         &self,
         class: &ClassName,
         key: &str,
-        target: &Pointer,
+        targets: &[Pointer],
     ) -> Result<Vec<ObjectId>, ReadError>;
 }
 

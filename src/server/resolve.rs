@@ -1,7 +1,9 @@
 //! Subqueries and relations inside a filter: run first, and replaced by the ids or values that they find.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
+use std::slice;
 
 use super::authorize::{self, Right};
 use super::context::Context;
@@ -116,6 +118,9 @@ impl<'a> Resolver<'a> {
     /// A test of a relation column: the objects whose relation holds what is asked for.
     async fn owners(&mut self, class: &Class, path: KeyPath, test: Test) -> Result<Filter, CloudError> {
         let (targets, wanted) = match test {
+            Test::All(targets) if !targets.is_empty() => {
+                return self.owners_of_all(class, &path, targets).await;
+            }
             Test::Eq(target) => (vec![target], true),
             Test::Ne(target) => (vec![target], false),
             Test::In(targets) => (targets, true),
@@ -130,21 +135,54 @@ impl<'a> Resolver<'a> {
             Test::Exists(there) if there => return Ok(Filter::all()),
             _ => return Ok(Filter::Nor(vec![Filter::all()])),
         };
-        let mut ids = Vec::new();
-        for target in targets {
-            let Ok(target) = Pointer::parse(&target) else {
-                continue;
-            };
-            self.spend_read()?;
-            let owners = self
-                .context
-                .database()
-                .owners(&class.name, path.column(), &target)
-                .await;
-            ids.extend(owners.map_err(read_failed)?.iter().map(id_value));
-        }
+        let owners = self.owners_of_any(class, &path, &targets).await?;
+        let ids = owners.iter().map(id_value).collect();
         let test = if wanted { Test::In(ids) } else { Test::Nin(ids) };
         Ok(Filter::Key(KeyPath::new("objectId"), test))
+    }
+
+    /// The objects whose relation holds every one of the targets.
+    async fn owners_of_all(
+        &mut self,
+        class: &Class,
+        path: &KeyPath,
+        targets: Vec<Value>,
+    ) -> Result<Filter, CloudError> {
+        let mut common: Option<BTreeSet<ObjectId>> = None;
+        for target in &targets {
+            let owners = self.owners_of_any(class, path, slice::from_ref(target)).await?;
+            let owners: BTreeSet<ObjectId> = owners.into_iter().collect();
+            common = Some(match common {
+                Some(common) => common.intersection(&owners).cloned().collect(),
+                None => owners,
+            });
+        }
+        let ids = common.unwrap_or_default().iter().map(id_value).collect();
+        Ok(Filter::Key(KeyPath::new("objectId"), Test::In(ids)))
+    }
+
+    /// The objects whose relation holds one of the targets: one read, however many they are.
+    async fn owners_of_any(
+        &mut self,
+        class: &Class,
+        path: &KeyPath,
+        targets: &[Value],
+    ) -> Result<Vec<ObjectId>, CloudError> {
+        // What is no pointer is in no relation.
+        let targets: Vec<Pointer> = targets
+            .iter()
+            .filter_map(|target| Pointer::parse(target).ok())
+            .collect();
+        if targets.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.spend_read()?;
+        let owners = self
+            .context
+            .database()
+            .owners(&class.name, path.column(), &targets)
+            .await;
+        owners.map_err(read_failed)
     }
 
     /// `$relatedTo`: the objects of `class` in a relation of an object that the caller may read.

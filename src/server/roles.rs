@@ -79,7 +79,7 @@ async fn read_names(database: &dyn Database, user: &ObjectId) -> Result<Vec<Stri
     }
     let inherited = has_relation(&schema, &class, "roles");
     let mut open = database
-        .owners(&class, "users", &pointer(ClassName::user(), user))
+        .owners(&class, "users", &[pointer(ClassName::user(), user)])
         .await?;
     let mut held = BTreeSet::new();
     while let Some(role) = open.pop() {
@@ -88,7 +88,7 @@ async fn read_names(database: &dyn Database, user: &ObjectId) -> Result<Vec<Stri
         }
         open.extend(
             database
-                .owners(&class, "roles", &pointer(class.clone(), &role))
+                .owners(&class, "roles", &[pointer(class.clone(), &role)])
                 .await?,
         );
     }

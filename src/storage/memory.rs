@@ -513,14 +513,18 @@ impl Database for MemoryStore {
         &self,
         class: &ClassName,
         key: &str,
-        target: &Pointer,
+        targets: &[Pointer],
     ) -> Result<Vec<ObjectId>, ReadError> {
         let state = self.state();
         let links = state.relations.iter();
-        Ok(links
-            .filter(|link| link.owner.class_name == *class && link.key == key && link.target == *target)
+        let mut owners: Vec<ObjectId> = links
+            .filter(|link| link.owner.class_name == *class && link.key == key)
+            .filter(|link| targets.contains(&link.target))
             .map(|link| link.owner.object_id.clone())
-            .collect())
+            .collect();
+        owners.sort();
+        owners.dedup();
+        Ok(owners)
     }
 }
 

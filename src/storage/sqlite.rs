@@ -563,16 +563,16 @@ impl Database for SqliteStore {
         &self,
         class: &ClassName,
         key: &str,
-        target: &Pointer,
+        targets: &[Pointer],
     ) -> Result<Vec<ObjectId>, ReadError> {
         self.count_call();
         let Some(table) = self.table(class)? else {
             return Ok(Vec::new());
         };
-        let (key, target) = (key.to_owned(), target.clone());
+        let (key, targets) = (key.to_owned(), targets.to_vec());
         self.inner
             .readers
-            .blocking(move |connection, _| reader::owners(connection, &table, &key, &target))
+            .blocking(move |connection, _| reader::owners(connection, &table, &key, &targets))
             .await
     }
 }

@@ -3,6 +3,7 @@
 //! Each behaviour is a function of a [`Home`] and uses classes of its own, so that all of them can run on one store.
 //! [`conformance`] makes a test of each.
 
+use std::slice;
 use std::sync::Arc;
 
 use paylog::environment::Environment;
@@ -703,8 +704,43 @@ async fn relations_are_kept_beside_the_document(home: Home) {
     assert_eq!(related().await, [a.clone(), c.clone()]);
     let mut owners = vec![post.clone(), other.clone()];
     owners.sort();
-    assert_eq!(home.database.owners(&posts, "likes", &a).await.unwrap(), owners);
-    assert_eq!(home.database.owners(&posts, "likes", &b).await.unwrap(), []);
+    assert_eq!(
+        home.database
+            .owners(&posts, "likes", slice::from_ref(&a))
+            .await
+            .unwrap(),
+        owners
+    );
+    let any = [
+        b.clone(),
+        c.clone(),
+        a.clone(),
+        a.clone(),
+        pointer(&posts, a.object_id.as_str()),
+    ];
+    assert_eq!(home.database.owners(&posts, "likes", &any).await.unwrap(), owners);
+    assert_eq!(
+        home.database
+            .owners(&posts, "likes", slice::from_ref(&c))
+            .await
+            .unwrap(),
+        [post.clone()]
+    );
+    assert_eq!(
+        home.database
+            .owners(&posts, "likes", slice::from_ref(&b))
+            .await
+            .unwrap(),
+        []
+    );
+    assert_eq!(home.database.owners(&posts, "likes", &[]).await.unwrap(), []);
+    assert_eq!(
+        home.database
+            .owners(&posts, "other", slice::from_ref(&a))
+            .await
+            .unwrap(),
+        []
+    );
 
     let refused = Update::new().with("likes", Op::AddRelation(vec![b.clone()]));
     let write = Write::update(&posts, &post, Filter::all().eq("n", 1), refused);
@@ -716,7 +752,10 @@ async fn relations_are_kept_beside_the_document(home: Home) {
             .await,
     );
     assert_eq!(related().await, []);
-    assert_eq!(home.database.owners(&posts, "likes", &a).await.unwrap(), [other]);
+    assert_eq!(
+        home.database.owners(&posts, "likes", &[a]).await.unwrap(),
+        [other]
+    );
 }
 
 /// 64 tasks spend from one account that has enough for 40, each under a guard: 40 succeed.

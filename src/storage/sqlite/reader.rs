@@ -243,23 +243,25 @@ pub(super) fn related(
     Ok(targets)
 }
 
-/// The owners whose relation holds a target, by id.
+/// The owners whose relation holds one of the targets, by id.
 pub(super) fn owners(
     connection: &Connection,
     table: &Table,
     key: &str,
-    target: &Pointer,
+    targets: &[Pointer],
 ) -> Result<Vec<ObjectId>, Failure> {
+    // One search of the index for each target: the list comes first in the join, whatever the planner thinks.
     let mut statement = connection.prepare_cached(
-        "SELECT owner FROM relation WHERE target = ? AND target_class = ? AND class = ? AND key = ?
+        "SELECT DISTINCT owner FROM json_each(?) AS wanted CROSS JOIN relation
+         ON target = wanted.value ->> 0 AND target_class = wanted.value ->> 1 AND class = ? AND relation.key = ?
          ORDER BY owner",
     )?;
-    let mut rows = statement.query((
-        target.object_id.as_str(),
-        target.class_name.as_str(),
-        table.number,
-        key,
-    ))?;
+    let targets: Vec<[&str; 2]> = targets
+        .iter()
+        .map(|target| [target.object_id.as_str(), target.class_name.as_str()])
+        .collect();
+    let targets = serde_json::to_string(&targets).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    let mut rows = statement.query((targets, table.number, key))?;
     let mut owners = Vec::new();
     while let Some(row) = rows.next()? {
         let owner: String = row.get(0)?;

@@ -120,9 +120,9 @@ impl Database for Failing {
         &self,
         class: &ClassName,
         key: &str,
-        target: &Pointer,
+        targets: &[Pointer],
     ) -> Result<Vec<ObjectId>, ReadError> {
-        self.inner.owners(class, key, target).await
+        self.inner.owners(class, key, targets).await
     }
 }
 
