@@ -71,7 +71,8 @@ impl Incoming {
         let text_plain = headers
             .get(header::CONTENT_TYPE)
             .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.starts_with("text/plain"));
+            .and_then(|value| value.get(.."text/plain".len()))
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("text/plain"));
         if !text_plain {
             let shown = Presented::from_headers(headers);
             // Credentials first: a stranger learns nothing from how a body fails to parse.

@@ -26,7 +26,7 @@ pub(super) fn not_matched(class: &ClassName, id: &ObjectId, conditional: bool) -
     if conditional {
         no_effect()
     } else {
-        no_such_object(class, id)
+        no_such_object(class, id.as_str())
     }
 }
 

@@ -76,7 +76,7 @@ impl Saved {
         }
         if let Some(known) = known {
             if write.class != known.class_name {
-                return Err(no_such_object(&write.class, &known.object_id));
+                return Err(no_such_object(&write.class, known.object_id.as_str()));
             }
             write.change = Change::Update(known.object_id.clone());
         }
@@ -107,7 +107,7 @@ impl Saved {
                 },
             };
             if target.class_name != class_name {
-                return Err(no_such_object(&class_name, &target.object_id));
+                return Err(no_such_object(&class_name, target.object_id.as_str()));
             }
             columns.push((key.to_owned(), target));
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::context::Context;
+use super::error::no_such_object;
 use super::reply::Reply;
 use super::router::{Call, Method};
 use super::write_path::{self, Change, WriteRequest};
@@ -61,7 +62,7 @@ pub(super) fn create_request(class: ClassName, call: Call) -> WriteRequest {
 /// `PUT` or `DELETE` on an object, as a write.
 ///
 /// # Errors
-/// 104 for what is no id.
+/// For what is no id: 1 at `PUT`, 104 at `DELETE`.
 pub(super) fn change_request(class: ClassName, ids: &str, call: Call) -> Result<WriteRequest, CloudError> {
     let change = if call.method == Method::Delete {
         let ids: Vec<ObjectId> = ids
@@ -78,7 +79,7 @@ pub(super) fn change_request(class: ClassName, ids: &str, call: Call) -> Result<
         }
         Change::Delete(ids)
     } else {
-        Change::Update(ObjectId::parse(ids)?)
+        Change::Update(ObjectId::parse(ids).map_err(|_| no_such_object(&class, ids))?)
     };
     Ok(WriteRequest {
         class,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::{ClassName, CloudError, ErrorCode, ObjectId};
+use crate::model::{ClassName, CloudError, ErrorCode};
 use crate::store::ReadError;
 
 /// An error that is ours: logged with all it says, answered without it.
@@ -16,8 +16,8 @@ pub(super) fn no_such_class() -> CloudError {
     CloudError::new(ErrorCode::NOT_FOUND, "Class or object doesn't exists.")
 }
 
-/// Code 1: an update of what is not there.
-pub(super) fn no_such_object(class: &ClassName, id: &ObjectId) -> CloudError {
+/// Code 1: an update of what is not there. What cannot be an id is the id of nothing.
+pub(super) fn no_such_object(class: &ClassName, id: &str) -> CloudError {
     CloudError::other(format!("Could not find object by id '{id}' for class '{class}'."))
 }
 

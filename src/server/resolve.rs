@@ -66,6 +66,7 @@ impl<'a> Resolver<'a> {
 
     /// The filter without anything that must be run first.
     pub(super) async fn filter(&mut self, class: &Class, filter: Filter) -> Result<Filter, CloudError> {
+        check_near(class, &filter)?;
         if is_plain(class, &filter) {
             return Ok(filter);
         }
@@ -254,6 +255,32 @@ impl<'a> Resolver<'a> {
             ))
         })?;
         Ok(())
+    }
+}
+
+/// `$nearSphere` needs the index that a column of points has, and no other.
+///
+/// # Errors
+/// Code 1 where the column has another type.
+fn check_near(class: &Class, filter: &Filter) -> Result<(), CloudError> {
+    fn is_near(test: &Test) -> bool {
+        match test {
+            Test::Geo(bounds) => bounds.get("$nearSphere").is_some(),
+            Test::Not(inner) => is_near(inner),
+            _ => false,
+        }
+    }
+    match filter {
+        Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
+            parts.iter().try_for_each(|part| check_near(class, part))
+        }
+        Filter::Key(path, test) if is_near(test) => match class.columns.get(path.column()) {
+            Some(column) if column.column_type != ColumnType::GeoPoint => Err(CloudError::other(format!(
+                "can't find any special indices: 2d (needs index), 2dsphere (needs index), for {path}"
+            ))),
+            _ => Ok(()),
+        },
+        Filter::Key(..) | Filter::RelatedTo { .. } => Ok(()),
     }
 }
 

@@ -58,6 +58,79 @@ async fn conditions_find_what_they_say() {
     }
 }
 
+/// The engine behind reads some of these otherwise.
+// compat: where.regex where.malformed
+#[tokio::test]
+async fn patterns_are_those_of_pcre() {
+    let server = start().await;
+    let texts = ["<b>", "a b", "cafe\u{301}", "x\n", "9٣", "[1]"];
+    for (n, text) in texts.iter().enumerate() {
+        server
+            .create(&As::client(), "Text", json!({"n": n, "text": text}))
+            .await;
+    }
+    for (pattern, expected) in [
+        (r"\<b\>", vec![0]),
+        (r"^a\hb$", vec![1]),
+        (r"^\w+$", vec![3]),
+        (r"\bcafe\b", vec![2]),
+        (r"x$", vec![3]),
+        (r"^\d\D$", vec![4]),
+        (r"^[[]\d", vec![5]),
+        (r"^\[\61\]", vec![5]),
+    ] {
+        let condition = json!({"text": {"$regex": pattern}});
+        let found = server.find(&As::client(), "Text", condition).await;
+        assert_eq!(numbers(&found), expected, "{pattern}");
+    }
+    let condition = json!({"text": {"$regex": "(?|a|b)"}}).to_string();
+    let refused = server
+        .get(&As::client(), "/classes/Text", &[("where", &condition)])
+        .await;
+    assert_eq!(refused.error(), (400, 107));
+    assert!(
+        refused.body["error"].as_str().unwrap().contains("(?|"),
+        "{refused:?}"
+    );
+}
+
+// compat: geo.box geo.not_points
+#[tokio::test]
+async fn boxes_have_corners_of_numbers_too_and_nearness_needs_points() {
+    let server = start().await;
+    for n in 0..3 {
+        let at = json!({"__type": "GeoPoint", "latitude": n, "longitude": n * 10});
+        server
+            .create(&As::client(), "Shop", json!({"n": n, "at": at}))
+            .await;
+    }
+    let within = json!({"at": {"$within": {"$box": [[5, 0.5], [20, 2]]}}});
+    assert_eq!(numbers(&server.find(&As::client(), "Shop", within).await), [1, 2]);
+    let near = json!({"$nearSphere": {"__type": "GeoPoint", "latitude": 2, "longitude": 20}});
+    let ask = async |condition: Value| {
+        let condition = condition.to_string();
+        server
+            .get(&As::client(), "/classes/Shop", &[("where", &condition)])
+            .await
+    };
+    let found = ask(json!({"at": near})).await;
+    assert_eq!(numbers(found.body["results"].as_array().unwrap()), [2, 1, 0]);
+    for refused in [
+        json!({"n": near}),
+        json!({"$and": [{"n": {"$gt": 0}}, {"n.at": near}]}),
+    ] {
+        let refused = ask(refused).await;
+        assert_eq!(refused.error(), (400, 1));
+        let text = refused.body["error"].as_str().unwrap();
+        assert!(
+            text.starts_with(
+                "can't find any special indices: 2d (needs index), 2dsphere (needs index), for n"
+            ),
+            "{text}"
+        );
+    }
+}
+
 // compat: query.order query.limit query.skip query.count where.malformed
 #[tokio::test]
 async fn rows_are_ordered_paged_and_counted() {

@@ -80,9 +80,12 @@ async fn a_body_of_null_is_none() {
 async fn a_browser_may_send_everything_as_plain_text() {
     let server = start().await;
     let send = async |body: serde_json::Value, path: &str| {
-        let request = server
-            .bare(Method::POST, path)
-            .header("Content-Type", "text/plain");
+        // In any letter case, as types are.
+        let kind = match body.get("_method") {
+            Some(_) => "text/plain",
+            None => "Text/Plain;charset=UTF-8",
+        };
+        let request = server.bare(Method::POST, path).header("Content-Type", kind);
         answer(request.body(body.to_string())).await
     };
     let keys = |more: serde_json::Value| {
