@@ -9,6 +9,9 @@ use crate::model::{CloudError, ErrorCode, limits};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPath(Arc<str>);
 
+/// Names that mean something in every object.
+const RESERVED: [&str; 5] = ["objectId", "createdAt", "updatedAt", "ACL", "className"];
+
 impl KeyPath {
     /// A path as it stands in a request. The parts are what lies between the dots.
     #[must_use]
@@ -41,6 +44,14 @@ impl KeyPath {
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if legal { Ok(()) } else { Err(Self::invalid(name)) }
+    }
+
+    /// Whether a new column cannot have this name: it is one of LeanCloud's own, in whatever letter case.
+    #[must_use]
+    pub fn is_reserved(name: &str) -> bool {
+        RESERVED
+            .iter()
+            .any(|reserved| name.eq_ignore_ascii_case(reserved))
     }
 
     fn invalid(name: &str) -> CloudError {

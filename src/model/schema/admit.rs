@@ -11,7 +11,8 @@ use crate::model::{
 
 impl Class {
     /// Checks `update` against the columns: key names (105), types (111), the ACL (123), and returns the columns that
-    /// it would add. `null`, and taking something away, fit everywhere and add none.
+    /// it would add. `null`, and taking something away, fit everywhere and add none. A new column cannot have a reserved
+    /// name, in whatever letter case (105).
     ///
     /// # Errors
     /// 103 (a class that is pointed to), 105, 111, 123.
@@ -40,6 +41,9 @@ impl Class {
                 Some(expected) if *expected == found => {}
                 Some(expected) => return Err(mismatch(path.as_str(), &op.to_value(), op, expected, &found)),
                 None => {
+                    if KeyPath::is_reserved(column) {
+                        return Err(reserved(column));
+                    }
                     self.check_addition(column, added.len())?;
                     added.insert(column, found);
                     order.push(column);
@@ -52,7 +56,8 @@ impl Class {
             .collect())
     }
 
-    /// As [`Class::admit`], of an object's fields as they are. The types of values are all that counts.
+    /// As [`Class::admit`], of an object's fields as they are. The types of values are all that counts; a reserved name
+    /// in another letter case, which the object has brought from elsewhere, is a name.
     ///
     /// # Errors
     /// 103, 105, 111, 123.
@@ -101,6 +106,16 @@ impl Class {
         }
         Ok(())
     }
+}
+
+/// 105: a column cannot be made by this name.
+pub(super) fn reserved(name: &str) -> CloudError {
+    CloudError::new(
+        ErrorCode::INVALID_KEY_NAME,
+        format!(
+            "Invalid key name. '{name}' is reserved, in any letter case. Choose another name for the column."
+        ),
+    )
 }
 
 impl Column {

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, json};
 
+use super::admit::reserved;
 use crate::model::value::normalize;
 use crate::model::{
     Acl, Class, ClassName, ClassPermissions, CloudError, Column, ColumnType, ErrorCode, Index, KeyPath,
@@ -116,7 +117,11 @@ fn parse_columns(columns: &Map<String, Value>, class: &Class) -> Result<Vec<(Str
         if EVERYWHERE.iter().any(|(name, _)| name == key) {
             return Err(malformed(format!("Every class has '{key}', as it is.")));
         }
-        let column = parse_column(key, object(key, value)?, class.columns.get(key))?;
+        let before = class.columns.get(key);
+        if before.is_none() && KeyPath::is_reserved(key) {
+            return Err(reserved(key));
+        }
+        let column = parse_column(key, object(key, value)?, before)?;
         parsed.push((key.clone(), column));
     }
     let new = parsed.iter().filter(|(key, _)| !class.columns.contains_key(key));

@@ -200,6 +200,34 @@ fn columns_are_bounded() {
 }
 
 #[test]
+fn no_column_is_made_by_a_reserved_name() {
+    for name in [
+        "ObjectId",
+        "objectid",
+        "CREATEDAT",
+        "updatedat",
+        "acl",
+        "Acl",
+        "className",
+        "ClassName",
+    ] {
+        let error = admit(&class(json!({})), json!({name: "x"})).unwrap_err();
+        assert_eq!(error.code.0, 105, "{name}");
+        assert!(error.message.contains(name), "{error}");
+    }
+    assert!(admit(&class(json!({})), json!({"id": "x", "class": "x", "acls": 1})).is_ok());
+    // One that was brought from elsewhere can be used, and goes on to be brought.
+    let there = class(json!({"acl": {"type": "String"}}));
+    assert_eq!(admit(&there, json!({"acl": "x"})), Ok(json!({})));
+    let brought = [("Acl".to_owned(), json!("x"))];
+    assert!(
+        class(json!({}))
+            .admit_fields(brought.iter().map(|(k, v)| (k, v)))
+            .is_ok()
+    );
+}
+
+#[test]
 fn objects_are_shown_without_hidden_columns_and_with_defaults_and_relations() {
     let class = class(json!({
         "secret": {"type": "String", "hidden": true},

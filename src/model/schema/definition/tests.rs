@@ -130,6 +130,8 @@ fn definitions_that_are_none() {
         (json!({"columns": {"createdAt": {"type": "Date"}}}), 107),
         (json!({"columns": {"ACL": {"type": "Object"}}}), 107),
         (json!({"columns": {"a.b": {"type": "String"}}}), 105),
+        (json!({"columns": {"Acl": {"type": "Object"}}}), 105),
+        (json!({"columns": {"className": {"type": "String"}}}), 105),
         (column(json!("String")), 107),
         (column(json!({})), 107),
         (column(json!({"type": "Text"})), 107),
