@@ -27,6 +27,9 @@ pub const VALUE_DEPTH_MAX: usize = 100;
 /// How far behind an array's end `array.<index>` may set an element; the gap is filled with `null`.
 pub const ARRAY_PADDING_MAX: usize = 10_000;
 
+/// Bytes of a value that an index holds: LeanCloud's limit.
+pub const INDEXED_BYTES_MAX: usize = 1024;
+
 /// Steps of one search with a regular expression, some tens of milliseconds, before it is given up (124).
 pub const REGEX_STEPS_MAX: usize = 1_000_000;
 

@@ -66,6 +66,7 @@ impl Change {
                 None => {}
             }
         }
+        check_indexed(class, &document, |_| true)?;
         if let Some(acl) = &class.default_acl
             && !document.contains_key("ACL")
         {
@@ -95,6 +96,9 @@ impl Change {
         environment: &Environment,
     ) -> Result<Self, CloudError> {
         let (columns, relations) = apply(class, update, &mut document)?;
+        // What was too long before there was this limit stays, until it is written.
+        let is_written = |column: &str| update.ops.iter().any(|(path, _)| path.column() == column);
+        check_indexed(class, &document, is_written)?;
         let now = environment.now();
         document.insert("updatedAt".to_owned(), now.to_string().into());
         let (id, created_at) = at;
@@ -190,6 +194,45 @@ fn apply(
         }
     }
     Ok((columns, applied.relations))
+}
+
+/// Refuses a document with a value that is too long for an index of its class. Of an array each element counts, of an
+/// object its JSON. `is_meant` says which columns are looked at.
+///
+/// # Errors
+/// Code 1.
+pub(super) fn check_indexed(
+    class: &Class,
+    document: &Document,
+    is_meant: impl Fn(&str) -> bool,
+) -> Result<(), CloudError> {
+    for key in class.indexes.iter().flat_map(|index| &index.keys) {
+        let mut parts = key.split('.');
+        let column = parts.next().unwrap_or(key);
+        let Some(value) = document.get(column).filter(|_| is_meant(column)) else {
+            continue;
+        };
+        if is_too_long(value, &parts.collect::<Vec<_>>()) {
+            return Err(CloudError::other(format!(
+                "The key is too long: '{key}' of class '{}' has an index, and can hold {} bytes.",
+                class.name,
+                limits::INDEXED_BYTES_MAX
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn is_too_long(value: &Value, path: &[&str]) -> bool {
+    match (value, path) {
+        (Value::Array(elements), _) => elements.iter().any(|element| is_too_long(element, path)),
+        (Value::Object(fields), [first, rest @ ..]) => {
+            fields.get(*first).is_some_and(|value| is_too_long(value, rest))
+        }
+        (Value::String(text), []) => text.len() > limits::INDEXED_BYTES_MAX,
+        (Value::Object(_), []) => value.to_string().len() > limits::INDEXED_BYTES_MAX,
+        _ => false,
+    }
 }
 
 /// Dates are stored in one form, so that their text sorts as they do.

@@ -4,7 +4,7 @@ use crate::model::value::{Kind, normalize};
 use crate::model::{
     Class, CloudError, Column, ColumnType, Document, ErrorCode, KeyPath, ObjectId, Timestamp, Value,
 };
-use crate::storage::change::Change;
+use crate::storage::change::{self, Change};
 use crate::store::load::{Link, Loaded, Over};
 
 /// A user's hash in its several forms, and its salt: taken over from another version together or not at all.
@@ -55,6 +55,7 @@ impl Given {
 
     /// The columns that the class gets with it.
     pub(super) fn columns(&self, class: &Class) -> Result<Vec<(String, Column)>, CloudError> {
+        change::check_indexed(class, &self.document, |_| true)?;
         let relations = self.relations.iter().map(|(name, value)| (name, value));
         class.admit_fields(self.document.iter().chain(relations))
     }

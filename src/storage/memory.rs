@@ -393,6 +393,11 @@ impl State {
         let Some(class) = change::redefine(&self.schema, change)? else {
             return Ok(Arc::clone(&self.schema));
         };
+        let known = self.schema.classes.get(&class.name);
+        if known.map_or(0, |known| known.indexes.len()) < class.indexes.len() {
+            let mut documents = self.documents.get(&class.name).into_iter().flatten();
+            documents.try_for_each(|(_, document)| change::check_indexed(&class, document, |_| true))?;
+        }
         let mut rebuilt = BTreeMap::new();
         for (place, index) in class.indexes.iter().enumerate().filter(|(_, index)| index.unique) {
             let taken: &mut Taken = rebuilt.entry((class.name.clone(), place)).or_default();

@@ -79,6 +79,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("values.null", "null is stored and returned"),
             ("values.default", "a column's default on create and on reading"),
             ("values.geo_points", "points in range, as doubles; 302 otherwise"),
+            (
+                "key.reserved",
+                "no new column by a reserved name in any letter case (105); one that was imported stays",
+            ),
             ("key.names", "names of keys; 105, 121"),
             ("class.names", "names of classes; 103"),
             (
@@ -108,6 +112,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("relation.column", "the column is in every object of the class"),
             ("relation.query", "$relatedTo"),
             ("relation.reverse", "a relation column compared with an object"),
+            (
+                "relation.many",
+                "a relation column compared with many objects: $in, $all, $inQuery",
+            ),
             ("relation.batch_op", "adding and removing in one save"),
         ],
     ),
@@ -140,7 +148,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("where.exists", "$exists"),
             ("where.arrays", "an element equal, $all, $size"),
             ("where.missing", "$ne and $nin match what lacks the field"),
-            ("where.regex", "$regex with \\Q..\\E, look-around and options"),
+            (
+                "where.regex",
+                "$regex as MongoDB runs PCRE: \\Q..\\E, look-around, ASCII classes, options",
+            ),
             ("where.or_and", "$or, $and, a list of conditions"),
             ("where.in_query", "$inQuery and $notInQuery"),
             ("where.select", "$select and $dontSelect"),
@@ -151,7 +162,14 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ),
             ("geo.distance", "greatest distances in miles, kilometres, radians"),
             ("geo.min_distance", "least distances"),
-            ("geo.box", "$within a $box"),
+            (
+                "geo.box",
+                "$within a $box, of points or of pairs of longitude and latitude",
+            ),
+            (
+                "geo.not_points",
+                "$nearSphere of what is no column of points: code 1",
+            ),
             ("geo.index", "points are found by an index"),
             ("query.order", "`order` over several keys"),
             (
@@ -168,6 +186,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             (
                 "cql",
                 "cloudQuery: select, count, where, order, limit, placeholders",
+            ),
+            (
+                "cql.values",
+                "base64, current_timestamp, objects in braces, [ ] in like; pvalues encoded twice",
             ),
             ("cql.permissions", "goes round no permission"),
             ("cql.errors", "300 with the place of the error"),
@@ -221,6 +243,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("index.unique", "137 for a value that is taken"),
             ("index.sparse", "objects without the key are left out"),
             ("index.compound", "over several keys"),
+            (
+                "index.key_length",
+                "a value above 1024 bytes is too long for an index: code 1, where it is written and where the index is made",
+            ),
             ("index.fast", "milliseconds among a million objects"),
         ],
     ),

@@ -70,6 +70,7 @@ macro_rules! every_behaviour {
             unique_values_are_taken_once,
             sparse_and_compound_indexes,
             an_index_refuses_what_is_stored,
+            an_index_holds_values_up_to_a_kilobyte,
             columns_keep_their_type,
             columns_of_a_refused_write_are_not_made,
             columns_have_defaults_and_are_required,
@@ -336,6 +337,64 @@ async fn writes_of_a_commit_see_those_before(home: Home) {
     };
     assert_eq!(code(outcome), ErrorCode::INCORRECT_TYPE);
     create(&home, &class, Update::new().set("fresh", "text")).await;
+}
+
+/// 1024 bytes of UTF-8; whatever is longer is refused, where it is written and where the index is made.
+async fn an_index_holds_values_up_to_a_kilobyte(home: Home) {
+    let class = class("Long");
+    let index = |keys: &[&str]| Index {
+        unique: false,
+        ..unique(keys, false)
+    };
+    let change = SchemaChange::AddIndex(class.clone(), index(&["text", "list", "map.text", "maps.text"]));
+    home.database.define(change).await.unwrap();
+    let (longest, too_long) = ("é".repeat(512), format!("{}a", "é".repeat(512)));
+    let fields = |text: &str| {
+        [
+            ("text", json!(text)),
+            ("list", json!(["a", text])),
+            ("map", json!({"text": text})),
+            ("maps", json!([{"text": text}])),
+        ]
+    };
+    let id = create(
+        &home,
+        &class,
+        Update::new().with("free", Op::Set(json!(too_long))),
+    )
+    .await;
+    for (key, value) in fields(&longest) {
+        let update = Update::new().with(key, Op::Set(value));
+        let fits = Write::update(
+            &class,
+            &create(&home, &class, Update::new()).await,
+            Filter::all(),
+            update,
+        );
+        applied(home.store.write(fits).await);
+    }
+    for (key, value) in fields(&too_long) {
+        let update = Update::new().with(key, Op::Set(value.clone()));
+        for write in [
+            Write::create(&class, update.clone()),
+            Write::update(&class, &id, Filter::all(), update),
+        ] {
+            match home.store.write(write).await {
+                WriteOutcome::Rejected(error) => {
+                    assert_eq!(error.code, ErrorCode::OTHER);
+                    assert!(error.message.starts_with("The key is too long"), "{key}: {error}");
+                }
+                other => panic!("not rejected: {other:?}"),
+            }
+        }
+    }
+    let refused = SchemaChange::AddIndex(class.clone(), index(&["free"]));
+    let refused = home.database.define(refused).await.unwrap_err();
+    assert!(refused.message.starts_with("The key is too long"), "{refused}");
+    let list = Update::new().with("longList", Op::Set(json!(vec![longest; 3])));
+    create(&home, &class, list).await;
+    let fits = SchemaChange::AddIndex(class.clone(), index(&["longList"]));
+    home.database.define(fits).await.unwrap();
 }
 
 async fn unique_values_are_taken_once(home: Home) {
@@ -724,7 +783,7 @@ async fn relations_are_kept_beside_the_document(home: Home) {
             .owners(&posts, "likes", slice::from_ref(&c))
             .await
             .unwrap(),
-        [post.clone()]
+        slice::from_ref(&post)
     );
     assert_eq!(
         home.database

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Class, ClassName, CloudError, ColumnType, Document, Index, Schema};
+use crate::model::{Class, ClassName, CloudError, ColumnType, Document, Index, Schema, limits};
 use crate::storage::change;
 use crate::storage::index_key::{IndexValue, derived, is_private, readers};
 use crate::storage::sql::Keys;
@@ -337,6 +337,22 @@ impl Table {
         }
     }
 
+    /// Refuses an index over values that are too long for one.
+    fn check_lengths(&self, connection: &Connection, columns: &[String]) -> Result<(), Failure> {
+        let long: Vec<String> = columns
+            .iter()
+            .map(|column| format!("length(CAST({column} AS BLOB)) > {}", limits::INDEXED_BYTES_MAX))
+            .collect();
+        let sql = format!("{} WHERE {}", self.select, long.join(" OR "));
+        let mut select = connection.prepare(&sql)?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            // An array is longer than its elements are.
+            change::check_indexed(&self.class, &row::document(row)?, |_| true).map_err(Failure::Refused)?;
+        }
+        Ok(())
+    }
+
     fn build(&self, connection: &Connection, place: usize, index: &Index) -> Result<(), Failure> {
         let columns: Vec<String> = index
             .keys
@@ -350,6 +366,7 @@ impl Table {
             })
             .collect();
         let number = self.number;
+        self.check_lengths(connection, &columns)?;
         let name = format!("c{number}_i{place}");
         let listed = columns.join(", ");
         if !index.unique {

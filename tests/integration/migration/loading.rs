@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use paylog::environment::Environment;
 use paylog::model::{
-    ClassName, CloudError, Document, Filter, Index, ObjectId, Pointer, Principal, SchemaChange,
+    ClassName, CloudError, Document, Filter, Index, ObjectId, Pointer, Principal, Query, SchemaChange,
 };
 use paylog::storage::{MemoryStore, SqliteStore};
 use paylog::store::load::{Batch, Link, Load, Loaded, Loader, Over};
@@ -73,6 +73,36 @@ fn refused_with(loaded: &Loaded) -> i32 {
     match loaded {
         Loaded::Refused(error) => error.code.0,
         other => panic!("{other:?}"),
+    }
+}
+
+/// A value that is too long for its index is refused alone; a name that only a new column cannot have is a name.
+// compat: index.key_length key.reserved
+#[tokio::test]
+async fn what_does_not_fit_an_index_is_refused_and_the_rest_is_loaded() {
+    let (_folder, stores) = engines();
+    for store in stores {
+        let index = Index {
+            keys: vec!["name".to_owned()],
+            unique: false,
+            sparse: true,
+        };
+        let change = SchemaChange::AddIndex(class_name("Post"), index);
+        store.define(change).await.unwrap();
+        let steps = [("a", "x".repeat(1025)), ("b", "x".repeat(1024))]
+            .map(|(id, name)| put(post(id, 1, json!({"name": name, "Acl": "x"})), Over::Nothing));
+        let done = load(&*store, steps.into()).await;
+        assert_eq!(refused_with(&done[0]), 1);
+        assert_eq!(done[1], Loaded::Created);
+        let there = store
+            .find(&class_name("Post"), &Query::new(Filter::all()))
+            .await
+            .unwrap();
+        assert_eq!((there.len(), there[0].text("Acl")), (1, Some("x")));
+        // What replaces it is held to the same.
+        let longer = post("b", 2, json!({"name": "x".repeat(1025)}));
+        let done = load(&*store, vec![put(longer, Over::Older)]).await;
+        assert_eq!(refused_with(&done[0]), 1);
     }
 }
 

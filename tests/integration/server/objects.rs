@@ -80,13 +80,16 @@ async fn what_is_absent_is_answered_as_the_service_does() {
     // What cannot be an id is the id of nothing.
     let odd = server.get(&client, "/classes/Post/%E4%BD%A0!", &[]).await;
     assert_eq!((odd.status, odd.body), (200, json!({})));
-    assert_eq!(
-        server
-            .put(&client, "/classes/Post/a%20b", json!({}))
-            .await
-            .error(),
-        (400, 104)
-    );
+    for (id, shown) in [("a%20b", "a b"), ("a.b", "a.b")] {
+        let missing = server
+            .put(&client, &format!("/classes/Post/{id}"), json!({"a": 1}))
+            .await;
+        assert_eq!(missing.error(), (400, 1));
+        assert_eq!(
+            missing.body["error"],
+            format!("Could not find object by id '{shown}' for class 'Post'.")
+        );
+    }
 }
 
 // compat: object.fetch_when_save
@@ -365,6 +368,97 @@ async fn bodies_that_are_wrong_change_nothing() {
     let stored = server.read("Typed", &created.id()).await;
     assert_ne!(stored["objectId"], "mine");
     assert_eq!(stored["createdAt"], created.body["createdAt"]);
+}
+
+// compat: key.reserved index.key_length
+#[tokio::test]
+async fn a_column_has_a_name_and_an_indexed_value_a_length() {
+    let server = start().await;
+    let client = As::client();
+    let id = server.create(&client, "Shop", json!({"name": "a"})).await;
+    let path = format!("/classes/Shop/{id}");
+    for key in ["ObjectId", "acl", "ClassName", "createdat"] {
+        let refused = server.put(&client, &path, json!({key: "x"})).await;
+        assert_eq!(refused.error(), (400, 105), "{key}");
+        let refused = server.post(&client, "/classes/Shop", json!({key: "x"})).await;
+        assert_eq!(refused.error(), (400, 105), "{key}");
+    }
+    // In their own letter case they mean what they mean.
+    let body = json!({"className": "Shop", "objectId": "x", "ACL": {"*": {"read": true, "write": true}}, "name": "b"});
+    assert_eq!(server.put(&client, &path, body).await.status, 200);
+
+    let index = json!({"indexes": [{"keys": ["name"]}]});
+    assert_eq!(
+        server.put(&As::master(), "/schemas/Shop", index).await.status,
+        200
+    );
+    let name = |length: usize| json!({"name": "x".repeat(length)});
+    assert_eq!(server.put(&client, &path, name(1024)).await.status, 200);
+    for refused in [
+        server.put(&client, &path, name(1025)).await,
+        server.post(&client, "/classes/Shop", name(1025)).await,
+    ] {
+        assert_eq!(refused.error(), (400, 1));
+        let text = refused.body["error"].as_str().unwrap();
+        assert!(text.starts_with("The key is too long"), "{text}");
+    }
+}
+
+// compat: relation.many where.arrays
+#[tokio::test]
+async fn a_relation_is_asked_for_many_objects_at_once() {
+    let server = start().await;
+    let client = As::client();
+    let mut tags = Vec::new();
+    for n in 0..120 {
+        tags.push(pointer(
+            "Tag",
+            &server.create(&client, "Tag", json!({"n": n})).await,
+        ));
+    }
+    let add = |tags: &[Value]| json!({"tags": {"__op": "AddRelation", "objects": tags}});
+    let first = server.create(&client, "Post", add(&tags[..2])).await;
+    let second = server.create(&client, "Post", add(&tags[1..3])).await;
+    let third = server.create(&client, "Post", json!({})).await;
+    let found = async |condition: Value| {
+        let rows = server.find(&client, "Post", json!({"tags": condition})).await;
+        let ids = rows
+            .iter()
+            .map(|row| row["objectId"].as_str().unwrap().to_owned());
+        let mut ids: Vec<String> = ids.collect();
+        ids.sort();
+        ids
+    };
+    let sorted = |mut ids: Vec<&String>| {
+        ids.sort();
+        ids.into_iter().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(json!({"$inQuery": {"className": "Tag", "where": {}}})).await,
+        sorted(vec![&first, &second])
+    );
+    assert_eq!(
+        found(json!({"$notInQuery": {"className": "Tag", "where": {}, "limit": 1000}})).await,
+        sorted(vec![&third])
+    );
+    assert_eq!(found(json!({"$in": tags})).await, sorted(vec![&first, &second]));
+    assert_eq!(found(json!({"$in": tags[2..]})).await, sorted(vec![&second]));
+    assert_eq!(
+        found(json!({"$nin": tags[2..]})).await,
+        sorted(vec![&first, &third])
+    );
+    assert_eq!(
+        found(json!({"$all": tags[1..2]})).await,
+        sorted(vec![&first, &second])
+    );
+    assert_eq!(found(json!({"$all": tags[..2]})).await, sorted(vec![&first]));
+    assert_eq!(found(json!({"$all": tags[..3]})).await, sorted(vec![]));
+    assert_eq!(found(json!({"$all": ["no pointer"]})).await, sorted(vec![]));
+    assert_eq!(found(json!({"$all": []})).await, sorted(vec![]));
+    assert_eq!(
+        found(json!({"$not": {"$all": tags[..2]}})).await,
+        sorted(vec![&second, &third])
+    );
 }
 
 // compat: object.delete_many
