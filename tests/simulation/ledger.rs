@@ -88,6 +88,10 @@ impl Entry {
 
     fn succeeded(&mut self, call: &Call, told: &Told) -> Result<Option<Seen>, String> {
         if let Some(refusal) = self.refusal(call) {
+            // Of two who ask at once, the second may be told less: that the recharge waits, as it did a moment before.
+            if !told.is_decided() {
+                return Ok(None);
+            }
             return Err(format!(
                 "{} was refused ({refusal}), and now: {told:?}",
                 call.told()
