@@ -47,7 +47,7 @@ use arguments::{Arguments, Command, HomeArguments};
 
 /// Does what the command line says, with the app's functions and hooks where it serves or tells of payments; `app` is
 /// given the class names that its hooks are for. Ends with 0 where all is well, with 1 after an error or a finding, with
-/// 2 where the command line makes no sense, with 3 where a command that only looks (audit, doctor, stuck, verify) could
+/// 2 where the command line makes no sense, with 3 where a command that only looks (audit, doctor, show, stuck, verify) could
 /// not.
 #[must_use]
 pub fn run(app: impl FnOnce(&PaymentConfig) -> App<Payments>) -> ExitCode {

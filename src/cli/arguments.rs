@@ -73,7 +73,7 @@ pub(crate) enum Command {
     /// Show everything that is recorded about a payment or an order: what, whose, how far, why not
     ///
     /// Reads only, also beside a running server. --json prints {"payments": […]}, the records as they are stored. Ends
-    /// with exit code 1 where nothing is known under that name.
+    /// with exit code 1 where nothing is known under that name, with 3 if it could not look.
     Show(ShowArguments),
     /// Take one payment up again, now, and say how it ended
     ///
@@ -140,7 +140,7 @@ impl Command {
     pub(crate) fn only_looks(&self) -> bool {
         matches!(
             self,
-            Self::Audit(_) | Self::Stuck(_) | Self::Doctor(_) | Self::Verify(_)
+            Self::Audit(_) | Self::Stuck(_) | Self::Show(_) | Self::Doctor(_) | Self::Verify(_)
         )
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 
 use crate::cli::arguments::ImportArguments;
-use crate::cli::terminal;
+use crate::cli::{books, terminal};
 use crate::config::Home;
 use crate::environment::Environment;
 use crate::migration::{ImportError, ImportOptions, ImportProgress, ImportSummary, check_source, import};
@@ -101,6 +101,7 @@ async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSum
             "the data are imported, but the classes of the payments could not be set up as a server needs them",
         )?;
     }
+    books::keep_of(store, config, &|class| secured.contains(class.as_str())).await?;
     if !secured.is_empty() {
         let classes = Vec::from_iter(secured).join(", ");
         terminal::warn(format!(

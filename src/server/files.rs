@@ -1,8 +1,8 @@
 //! Files: rows of `_File`, and their bytes behind the port [`FileStore`](crate::store::files::FileStore).
 //!
 //! An upload is three requests, as LeanCloud's SDKs make them: `/fileTokens` makes the row and answers where the bytes
-//! go (as if to S3: one PUT; mini-programs POST a form, as if to Qiniu), that request brings them, `/fileCallback` says how it went. The bytes are served to everybody
-//! who knows their address, which holds 32 random characters.
+//! go (as if to S3: one PUT; mini-programs POST a form, as if to Qiniu), that request brings them, `/fileCallback` says
+//! how it went. The bytes are served to everybody who knows their address, which holds 32 random characters.
 
 mod content_type;
 mod download;

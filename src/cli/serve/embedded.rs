@@ -201,13 +201,15 @@ pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Re
     server::set_up(store)
         .await
         .context("the classes of users and roles cannot be made")?;
-    books::keep(store, payments).await?;
+    books::check(store, payments).await?;
     for change in setup::changes(&store.schema(), payments)? {
         store
             .define(change)
             .await
             .context("the classes of the payments cannot be made")?;
     }
+    // Once they are there: a class that is refused is not kept.
+    books::keep(store, payments).await?;
     tasks::prepare(store).await
 }
 
