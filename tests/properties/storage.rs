@@ -49,7 +49,6 @@ impl Entropy for Steps {
     fn fill(&self, bytes: &mut [u8]) {
         let drawn = self.drawn.fetch_add(1, Ordering::Relaxed).unsigned_abs();
         let step = self.step.load(Ordering::Relaxed);
-        // Ids that do not sort as they were made.
         let mixed = (step * 1000 + drawn).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         for (byte, value) in bytes.iter_mut().zip(mixed.to_be_bytes()) {
             *byte = value;
@@ -61,6 +60,8 @@ impl Entropy for Steps {
 struct Pair {
     memory: (MemoryStore, Arc<Steps>),
     sqlite: (SqliteStore, Arc<Steps>),
+    /// Theirs.
+    environments: [Environment; 2],
     _folder: tempfile::TempDir,
 }
 
@@ -77,8 +78,12 @@ impl Pair {
         let (first, first_steps) = environment();
         let (second, second_steps) = environment();
         Self {
-            memory: (MemoryStore::new(first), first_steps),
-            sqlite: (SqliteStore::open(folder.path(), second).unwrap(), second_steps),
+            memory: (MemoryStore::new(first.clone()), first_steps),
+            sqlite: (
+                SqliteStore::open(folder.path(), second.clone()).unwrap(),
+                second_steps,
+            ),
+            environments: [first, second],
             _folder: folder,
         }
     }
@@ -86,6 +91,21 @@ impl Pair {
     fn next(&self) {
         self.memory.1.next();
         self.sqlite.1.next();
+        // Of what has not come to be, one engine may have made ids that the other has not.
+        let made = |environment: &Environment| {
+            let id = environment.object_id();
+            u32::from_str_radix(&id.as_str()[18..], 16).unwrap()
+        };
+        let [memory, sqlite] = &self.environments;
+        let (first, second) = (made(memory), made(sqlite));
+        for (environment, missing) in [
+            (memory, second.saturating_sub(first)),
+            (sqlite, first.saturating_sub(second)),
+        ] {
+            for _ in 0..missing {
+                let _ = environment.object_id();
+            }
+        }
     }
 
     async fn define(&self, change: SchemaChange) {
