@@ -15,4 +15,4 @@ mod rows;
 mod source;
 
 pub use export::{ExportError, ExportOptions, Exported, export};
-pub use import::{ImportError, ImportOptions, ImportProgress, ImportSummary, check_source, import};
+pub use import::{ImportError, ImportOptions, ImportProgress, ImportSummary, Readable, import};

@@ -13,7 +13,7 @@ use crate::cli::arguments::ImportArguments;
 use crate::cli::{books, terminal};
 use crate::config::Home;
 use crate::environment::Environment;
-use crate::migration::{ImportError, ImportOptions, ImportProgress, ImportSummary, check_source, import};
+use crate::migration::{ImportError, ImportOptions, ImportProgress, ImportSummary, Readable, import};
 use crate::model::{ClassName, SchemaChange};
 use crate::payment::{PaymentConfig, setup};
 use crate::storage::SqliteStore;
@@ -50,17 +50,17 @@ pub(crate) async fn run(
     std::fs::metadata(&options.source)
         .with_context(|| format!("{} cannot be read", options.source.display()))?;
     // Before a folder is made for it.
-    match check_source(&options) {
+    let readable = match Readable::open(options) {
         Err(error @ ImportError::File(_)) => {
             return Err(error).with_context(|| {
                 format!(
                     "{} cannot be read to its end: fetch it once more",
-                    options.source.display()
+                    arguments.source.display()
                 )
             });
         }
-        checked => checked?,
-    }
+        opened => opened?,
+    };
     let store = match SqliteStore::open(folder, environment.clone()) {
         Err(error @ OpenError::Locked { .. }) => {
             return Err(error).context("an import cannot run beside a server on the same data");
@@ -68,7 +68,7 @@ pub(crate) async fn run(
         opened => opened?,
     };
     let mut shown = Shown::new(environment.clone());
-    let done = import(Arc::new(store.clone()), environment, options, |progress| {
+    let done = import(Arc::new(store.clone()), environment, readable, |progress| {
         shown.update(progress);
     })
     .await;

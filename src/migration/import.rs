@@ -102,25 +102,32 @@ impl Stage {
     }
 }
 
-/// Looks whether there is anything to import, before a store is made for it: an archive is read through.
-///
-/// # Errors
-/// [`ImportError::File`] for a source that cannot be read to its end, [`ImportError::Nothing`].
-pub fn check_source(options: &ImportOptions) -> Result<(), ImportError> {
-    source_of(options).map(drop)
+/// An export that was found readable to its end, before a store is made for it. An archive is read through for that,
+/// once.
+#[derive(Debug)]
+pub struct Readable {
+    options: ImportOptions,
+    source: Source,
 }
 
-fn source_of(options: &ImportOptions) -> Result<Source, ImportError> {
-    let source = Source::open(&options.source, options.class.as_ref())?;
-    let stages = [Stage::Classes, Stage::Objects, Stage::Links, Stage::Pointers];
-    let any = |piece: &crate::migration::source::Piece| stages.iter().any(|stage| stage.reads(&piece.holds));
-    if !source.pieces().any(any) {
-        return Err(ImportError::Nothing(options.source.clone()));
+impl Readable {
+    /// Looks whether there is anything to import.
+    ///
+    /// # Errors
+    /// [`ImportError::File`] for a source that cannot be read to its end, [`ImportError::Nothing`].
+    pub fn open(options: ImportOptions) -> Result<Self, ImportError> {
+        let source = Source::open(&options.source, options.class.as_ref())?;
+        let stages = [Stage::Classes, Stage::Objects, Stage::Links, Stage::Pointers];
+        let any =
+            |piece: &crate::migration::source::Piece| stages.iter().any(|stage| stage.reads(&piece.holds));
+        if !source.pieces().any(any) {
+            return Err(ImportError::Nothing(options.source));
+        }
+        Ok(Self { options, source })
     }
-    Ok(source)
 }
 
-/// Imports what `options` say into `store`, where nobody else writes meanwhile, and shows to `observe` how far it is.
+/// Imports what is there to be read into `store`, where nobody else writes meanwhile, and shows to `observe` how far it is.
 ///
 /// **Idempotency**: an object that is there with the same or a later `updatedAt` stays as it is. **Atomicity**: of each
 /// batch of some thousand objects.
@@ -130,10 +137,9 @@ fn source_of(options: &ImportOptions) -> Result<Source, ImportError> {
 pub async fn import(
     store: Arc<dyn Loader>,
     environment: &Environment,
-    options: ImportOptions,
+    Readable { options, source }: Readable,
     mut observe: impl FnMut(ImportProgress),
 ) -> Result<ImportSummary, ImportError> {
-    let source = source_of(&options)?;
     let state = match earlier(&*store, &source).await? {
         Some(state) => state,
         None => State::begin(&*store, &source, &options, environment.now()).await?,
