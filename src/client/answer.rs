@@ -111,7 +111,6 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 impl Reply {
-    /// Why the request may have taken effect although this is no success; `None` where it certainly has not.
     /// Why it is no success, for the log.
     pub(super) fn reason(&self) -> Option<String> {
         match self {
@@ -121,6 +120,7 @@ impl Reply {
         }
     }
 
+    /// Why the request may have taken effect although this is no success; `None` where it certainly has not.
     pub(super) fn open_effect(&self) -> Option<String> {
         match self {
             Self::Error(error) if leaves_open(error) => Some(format!("HTTP {}: {error}", error.status)),
