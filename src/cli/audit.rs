@@ -18,7 +18,6 @@ use crate::environment::Environment;
 use crate::model::Filter;
 use crate::payment::audit::{Audit, Opened, Progress, Report, Stage, Unopened};
 use crate::payment::{PaymentConfig, Payments};
-use crate::storage::SqliteStore;
 use crate::store::Store;
 
 /// Where there is no terminal, a line is printed after so many documents.
@@ -97,8 +96,7 @@ pub(crate) async fn embedded(
     config: &PaymentConfig,
     environment: &Environment,
 ) -> Result<(Report, Unopened)> {
-    let store = SqliteStore::open_snapshot(data, environment.clone())?;
-    books::check(&store, config).await?;
+    let store = books::open_snapshot(data, config, environment).await?;
     let shown = Shown::of(&store, config).await;
     let watch = |progress| shown.show(progress);
     let audit = Audit::of(&store, config).of_one_moment().watched_by(&watch);

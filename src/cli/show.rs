@@ -1,20 +1,15 @@
 //! `paylog show`: everything that is recorded about one payment. Reads only, also beside a running server.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::cli::arguments::ShowArguments;
 use crate::cli::books;
-use crate::cli::serve::leancloud;
 use crate::cli::terminal;
-use crate::config::{Home, Keys, Variables};
+use crate::config::{Home, Variables};
 use crate::environment::Environment;
 use crate::model::{Document, Value};
-use crate::payment::{PaymentConfig, Payments};
-use crate::storage::SqliteStore;
-use crate::store::Store;
+use crate::payment::PaymentConfig;
 
 /// What each state says.
 const STATES: [&str; 6] = ["created", "ordered", "funded", "applied", "settled", "closed"];
@@ -27,18 +22,7 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let store: Arc<dyn Store> = match home {
-        Home::Embedded(data) => {
-            let store = SqliteStore::open_snapshot(data, environment.clone())?;
-            books::check(&store, &config).await?;
-            Arc::new(store)
-        }
-        Home::LeanCloud(server) => {
-            let credentials = Keys::read(variables)?.complete()?;
-            Arc::new(leancloud::client(server, &credentials, environment).build()?)
-        }
-    };
-    let payments = Payments::new(store, environment.clone(), config);
+    let payments = books::open(home, config, variables, environment).await?;
     let records = payments
         .records(&arguments.what)
         .await

@@ -1,7 +1,5 @@
 //! `paylog stuck`, `paylog resume` and `paylog cancel`: payments that wait for an operator.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
@@ -9,7 +7,6 @@ use serde_json::json;
 use crate::cli::arguments::{CancelArguments, ResumeArguments, StuckArguments};
 use crate::cli::books;
 use crate::cli::operator::Operator;
-use crate::cli::serve::leancloud;
 use crate::cli::terminal;
 use crate::config::{Home, Keys, Variables};
 use crate::engine::App;
@@ -17,8 +14,6 @@ use crate::environment::Environment;
 use crate::model::{ObjectId, Timestamp};
 use crate::payment::service::{Operated, StuckPayment};
 use crate::payment::{PaymentConfig, Payments};
-use crate::storage::SqliteStore;
-use crate::store::Store;
 
 /// A payment that waits, and for how long it has.
 #[derive(Debug, Serialize)]
@@ -38,18 +33,7 @@ pub(crate) async fn list(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let store: Arc<dyn Store> = match home {
-        Home::Embedded(data) => {
-            let store = SqliteStore::open_snapshot(data, environment.clone())?;
-            books::check(&store, &config).await?;
-            Arc::new(store)
-        }
-        Home::LeanCloud(server) => {
-            let credentials = Keys::read(variables)?.complete()?;
-            Arc::new(leancloud::client(server, &credentials, environment).build()?)
-        }
-    };
-    let payments = Payments::new(store, environment.clone(), config);
+    let payments = books::open(home, config, variables, environment).await?;
     let stuck = payments
         .stuck_payments()
         .await

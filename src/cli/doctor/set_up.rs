@@ -1,8 +1,9 @@
 //! The set-up of the embedded store, as its schema shows it.
 
 use super::Finding;
+use crate::config::{LOG_CLASS, ORDER_CLASS};
 use crate::model::{Class, ClassName, Permission, Schema};
-use crate::payment::{PaymentConfig, mark, setup};
+use crate::payment::{PaymentConfig, setup};
 
 /// The name of a permission, and who holds it.
 type Right = (&'static str, fn(&Class) -> &Permission);
@@ -66,9 +67,9 @@ const TO_MASTER: &str = "give it to the master key alone: `paylog doctor --lock`
 
 fn of_log_or_order(config: &PaymentConfig, name: &ClassName) -> String {
     let variable = if *name == config.log_class {
-        "PAYLOG_LOG_CLASS"
+        LOG_CLASS
     } else {
-        "PAYLOG_ORDER_CLASS"
+        ORDER_CLASS
     };
     format!("{TO_MASTER}; or, if the class is another thing of the app's, name another one with {variable}")
 }
@@ -100,19 +101,10 @@ fn not_unique(class: &Class, keys: &[&str], findings: &mut Vec<Finding>) {
 }
 
 fn money_columns(class: &Class, config: &PaymentConfig, findings: &mut Vec<Finding>) {
-    let names = [
-        config.account_field.as_str(),
-        config.frozen_field.as_str(),
-        mark::PAYLOGS,
-        mark::PAY_EPOCH,
-    ];
-    for name in names {
-        let column = class.columns.get(name);
-        let expected = setup::user_columns(config)
-            .into_iter()
-            .find_map(|(money, column)| (money == name).then_some(column.column_type));
+    for (name, expected) in setup::user_columns(config) {
+        let column = class.columns.get(&name);
+        let expected = expected.column_type;
         if let Some(column) = column
-            && let Some(expected) = expected
             && column.column_type != expected
         {
             findings.push(Finding::money_at_risk(
@@ -148,7 +140,6 @@ mod tests {
 
     use super::*;
     use crate::model::{Column, ColumnType};
-    use crate::payment::setup;
 
     #[test]
     fn a_money_column_of_another_type_is_a_danger() {
