@@ -43,6 +43,18 @@ impl Shop {
             .await
     }
 
+    /// The payments of a user, once none of them is being closed behind its answer any more.
+    async fn closed_payments(&self, session: &str) -> Vec<Value> {
+        poll("the closings", async || {
+            let payments = self.payments(session).await;
+            payments
+                .iter()
+                .all(|payment| payment["state"] == 5)
+                .then_some(payments)
+        })
+        .await
+    }
+
     async fn payments(&self, session: &str) -> Vec<Value> {
         let answer = self
             .server
@@ -160,7 +172,7 @@ async fn a_used_key_with_another_amount_stores_nothing() {
     let shop = shop().await;
     let session = shop.server.sign_up("ming").await;
     shop.server.recharge(&session, 500, "top-up").await;
-    let before = shop.payments(&session).await;
+    let before = shop.closed_payments(&session).await;
     let other = json!({"amount": 501, "channel": "sandbox", "key": "top-up"});
     let (status, answer) = shop.function("recharge", &session, &other).await;
     assert_eq!((status, &answer["code"]), (422, &json!(9003)));

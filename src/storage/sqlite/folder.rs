@@ -167,7 +167,7 @@ impl OpenError {
 
 /// Held by the one process that writes to a folder; given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct FolderLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(super) struct FolderLock(File);
 
 impl FolderLock {
     /// Makes the folder where it is missing, and takes it.
@@ -192,6 +192,14 @@ impl FolderLock {
             }),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+}
+
+impl Drop for FolderLock {
+    /// Given back in so many words: closing the file does it only once no child process that is being started at this
+    /// moment holds a copy of it.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
 }
 
@@ -289,6 +297,18 @@ mod tests {
     use std::io::ErrorKind;
 
     use super::*;
+
+    #[test]
+    fn a_child_process_on_its_way_does_not_keep_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::take(folder.path()).unwrap();
+        let refused = FolderLock::take(folder.path()).unwrap_err();
+        assert!(matches!(refused, OpenError::Locked { .. }), "{refused}");
+        // What a child has between fork and exec.
+        let _copy = lock.0.try_clone().unwrap();
+        drop(lock);
+        FolderLock::take(folder.path()).unwrap();
+    }
 
     /// Who runs the tests may be allowed everything, so the system's answers are given here.
     #[test]
