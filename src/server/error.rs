@@ -41,9 +41,14 @@ pub(super) fn not_built_yet(what: &str) -> CloudError {
     CloudError::other(format!("{what} is not built yet in this server."))
 }
 
-/// 403 by the ACL of an object.
-pub(super) fn forbidden_by_acl() -> CloudError {
+/// 403: the ACL of an object forbids to change it.
+pub(super) fn forbidden_writing() -> CloudError {
     CloudError::new(ErrorCode::FORBIDDEN, "Forbidden writing by object's ACL.")
+}
+
+/// 403: the ACL of an object forbids to read it.
+pub(super) fn forbidden_reading() -> CloudError {
+    CloudError::new(ErrorCode::FORBIDDEN, "Forbidden reading by object's ACL.")
 }
 
 /// A write of which nobody knows whether it took effect. The code says so even inside a batch.

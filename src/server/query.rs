@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use super::authorize::{self, Right};
 use super::context::Context;
-use super::error::{no_such_class, no_such_user, read_failed};
+use super::error::{forbidden_reading, no_such_class, no_such_user, read_failed};
 use super::parameters;
 use super::present::View;
 use super::reply::Reply;
@@ -129,7 +129,7 @@ fn within_bounds(mut rows: Vec<Document>) -> Vec<Document> {
 /// `GET /classes/<C>/<id>`: the object, or `{}`.
 ///
 /// # Errors
-/// 101 for an absent class; 211 for an absent user; 403.
+/// 101 for an absent class; 211 for an absent user; 403 by the class's permissions and by the object's ACL.
 pub(super) async fn get(
     context: &Context,
     class_name: &ClassName,
@@ -142,15 +142,25 @@ pub(super) async fn get(
     authorize::require(class, Right::Get, principal)?;
     let query = Query::parse(parameters)?;
     // What cannot be an id is the id of nothing.
-    let document = match ObjectId::parse(id) {
-        Ok(id) => context
-            .database()
-            .get_as(class_name, &id, principal)
+    let id = ObjectId::parse(id).ok();
+    let database = context.database();
+    let document = match &id {
+        Some(id) => database
+            .get_as(class_name, id, principal)
             .await
             .map_err(read_failed)?,
-        Err(_) => None,
+        None => None,
     };
     let Some(document) = document else {
+        if let Some(id) = id.filter(|_| !principal.is_master())
+            && database
+                .get(class_name, &id)
+                .await
+                .map_err(read_failed)?
+                .is_some()
+        {
+            return Err(forbidden_reading());
+        }
         if class_name.as_str() == "_User" {
             return Err(no_such_user());
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::answer::{answer_create, answer_update, applied, not_matched};
 use super::authorize::{self, Right};
 use super::context::Context;
-use super::error::{forbidden_by_acl, internal, no_effect, no_such_class, read_failed};
+use super::error::{forbidden_writing, internal, no_effect, no_such_class, read_failed};
 use super::hook_caller::WriteHooks;
 use super::parameters::flag;
 use super::present::for_hook;
@@ -531,7 +531,7 @@ async fn stored(
         .map_err(read_failed)?;
     let Some(object) = object else { return Ok(None) };
     if !principal.may_write(&object) {
-        return Err(forbidden_by_acl());
+        return Err(forbidden_writing());
     }
     match guard {
         Some(guard) if !guard.matches(&object)? => {

@@ -15,7 +15,7 @@ test('acl: an object is its owner’s', async () => {
   assert.deepEqual([await found(as(owner)), await found(as(other)), await found({})], [1, 0, 0]);
   assert.equal(await found(master), 1);
   assert.equal(await new AV.Query(kind).count(as(other)), 0);
-  assert.equal((await refusal(new AV.Query(kind).get(page.id, as(other)))).code, 101);
+  assert.equal((await refusal(new AV.Query(kind).get(page.id, as(other)))).code, 403);
   const copy = AV.Object.createWithoutData(kind, page.id);
   const refused = await refusal(copy.save({ text: 'theirs' }, as(other)));
   assert.equal(refused.code, 403);
