@@ -95,7 +95,7 @@ impl AuthData {
         let mut stored = self.0.clone();
         for data in self.0.values() {
             if let Some((platform, id)) = union(data)
-                && data.get("main_account") == Some(&Value::Bool(true))
+                && is_main_account(data)
             {
                 stored.insert(platform, json!({"uid": id}));
             }
@@ -215,7 +215,8 @@ fn identity(platform: &str, data: &Map<String, Value>) -> Result<(&'static str, 
     let keys: &[&'static str] = match platform {
         ANONYMOUS => &["id"],
         "weixin" | "qq" | "lc_weapp" | "lc_qqapp" => &["openid", "uid"],
-        _ => &["uid"],
+        // The guide has `uid` for all others; its own example of a union of accounts has `openid` there.
+        _ => &["uid", "openid"],
     };
     let legal = |value: &Value| match value {
         Value::String(text) => (1..=IDENTITY_BYTES_MAX).contains(&text.len()),
@@ -243,6 +244,15 @@ fn union(data: &Value) -> Option<(String, &str)> {
     let (platform, id) = (text("platform")?, text("unionid")?);
     let legal = check_platform(platform).is_ok() && id.len() <= IDENTITY_BYTES_MAX;
     legal.then(|| (format!("_{platform}_unionid"), id))
+}
+
+/// The guide's example says it as text, SDKs as a boolean.
+fn is_main_account(data: &Value) -> bool {
+    match data.get("main_account") {
+        Some(Value::Bool(main)) => *main,
+        Some(Value::String(text)) => text == "true",
+        _ => false,
+    }
 }
 
 fn check_platform(name: &str) -> Result<(), CloudError> {
@@ -280,7 +290,7 @@ mod tests {
         let data = parse(json!({
             "weixin": {"openid": "o", "uid": "ignored"}, "qq": {"uid": "q"}, "weibo": {"uid": 7},
             "lc_weapp": {"session_key": "k", "expires_in": 7200, "openid": "w"}, "lc_qqapp": {"uid": "u"},
-            "anonymous": {"id": "a"}, "_weixin_unionid": {"uid": "somebody"}, "gone": null
+            "weixin_app": {"openid": "o2"}, "anonymous": {"id": "a"}, "_weixin_unionid": {"uid": "somebody"}, "gone": null
         }))
         .unwrap();
         assert_eq!(
@@ -291,12 +301,13 @@ mod tests {
                 "authData.weibo.uid=7",
                 "authData.lc_weapp.openid=\"w\"",
                 "authData.lc_qqapp.uid=\"u\"",
+                "authData.weixin_app.openid=\"o2\"",
                 "authData.anonymous.id=\"a\""
             ]
         );
         for (bad, code) in [
             (json!({"weixin": {"id": "x"}}), 250),
-            (json!({"other": {"openid": "x"}}), 250),
+            (json!({"other": {"id": "x"}}), 250),
             (json!({"anonymous": {"uid": "x"}}), 250),
             (json!({"other": {"uid": ""}}), 250),
             (json!({"other": {"uid": {"$ne": 1}}}), 250),
@@ -323,23 +334,27 @@ mod tests {
 
     #[test]
     fn a_main_account_keeps_its_union() {
-        let account = |main: bool| {
+        let account = |main: Value| {
             let data = json!({"w": {"uid": "1", "platform": "weixin", "unionid": "u", "main_account": main}});
             parse(data).unwrap()
         };
-        let main = account(true);
-        assert_eq!(main.stored()["_weixin_unionid"], json!({"uid": "u"}));
-        assert_eq!(
-            paths(&main.claims()),
-            ["authData.w.uid=\"1\"", "authData._weixin_unionid.uid=\"u\""]
-        );
-        let side = account(false);
-        assert!(!side.stored().contains_key("_weixin_unionid"));
-        assert_eq!(
-            paths(&side.identities()),
-            ["authData.w.uid=\"1\"", "authData._weixin_unionid.uid=\"u\""]
-        );
-        assert_eq!(paths(&side.claims()), ["authData.w.uid=\"1\""]);
+        for main in [json!(true), json!("true")] {
+            let main = account(main);
+            assert_eq!(main.stored()["_weixin_unionid"], json!({"uid": "u"}));
+            assert_eq!(
+                paths(&main.claims()),
+                ["authData.w.uid=\"1\"", "authData._weixin_unionid.uid=\"u\""]
+            );
+        }
+        for side in [json!(false), json!("false"), json!(1), Value::Null] {
+            let side = account(side);
+            assert!(!side.stored().contains_key("_weixin_unionid"));
+            assert_eq!(
+                paths(&side.identities()),
+                ["authData.w.uid=\"1\"", "authData._weixin_unionid.uid=\"u\""]
+            );
+            assert_eq!(paths(&side.claims()), ["authData.w.uid=\"1\""]);
+        }
     }
 
     #[test]

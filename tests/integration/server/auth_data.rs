@@ -254,6 +254,16 @@ async fn accounts_of_one_union_are_one_user() {
     // From now on without the union, too.
     let side = log_in(&server, json!({"weixin_2": {"uid": "2"}})).await;
     assert_eq!((side.status, side.id()), (200, main.id()));
+    // As the guide writes it: an account's own id under `openid`, and what is true as text.
+    let guides = |name: &str, id: &str, main: &str| json!({name: {"openid": id, "expires_in": 7200, "platform": "weixin", "unionid": "guide", "main_account": main}});
+    let office = log_in(&server, guides("wx_office", "o1", "true")).await;
+    assert_eq!(office.status, 201);
+    assert_eq!(
+        office.body["authData"]["_weixin_unionid"],
+        json!({"uid": "guide"})
+    );
+    let support = log_in(&server, guides("wx_support", "o2", "false")).await;
+    assert_eq!((support.status, support.id()), (200, office.id()));
     // An account that is not the main one makes no union.
     let other = json!({"qq_1": {"uid": "1", "platform": "qq", "unionid": "u", "main_account": false}});
     let other = log_in(&server, other).await;
