@@ -7,8 +7,9 @@ use crate::model::{Document, KeyPath, Keys, Value};
 /// What every answer holds unless it is excluded by name.
 const ALWAYS: [&str; 4] = ["objectId", "createdAt", "updatedAt", "ACL"];
 
-/// What an expanded pointer or a typed value keeps, so that it is still one.
-const POINTER: [&str; 3] = ["__type", "className", "objectId"];
+/// What an expanded pointer or a typed value keeps, so that it is still one. The SDK for Go refuses an object that says
+/// more than who it is and does not say when it was made.
+const POINTER: [&str; 5] = ["__type", "className", "objectId", "createdAt", "updatedAt"];
 
 impl Keys {
     /// Reduces a document to what was asked for. `ACL` stays unless excluded: whether it is shown is `returnACL`'s.

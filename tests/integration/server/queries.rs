@@ -258,7 +258,14 @@ async fn include_expands_pointers() {
         .body;
     assert_eq!(
         sorted_keys(&chosen["results"][0]["author"]),
-        ["__type", "className", "name", "objectId"]
+        [
+            "__type",
+            "className",
+            "createdAt",
+            "name",
+            "objectId",
+            "updatedAt"
+        ]
     );
     // Users are included without their secrets.
     let (user, _) = server.sign_up("tom").await;
