@@ -11,8 +11,8 @@ use super::{parameters, query};
 use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, ErrorCode, ObjectId};
 
-/// Objects that one request may delete by listing their ids.
-const DELETED_MAX: usize = 1000;
+/// Objects that one request may delete by listing their ids. They are deleted in one commit, which others wait for.
+const DELETED_MAX: usize = 10_000;
 
 /// `GET` and `POST` on a class.
 ///

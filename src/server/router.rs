@@ -104,6 +104,7 @@ impl Method {
 enum Endpoint<'a> {
     Class(ClassName),
     Object(ClassName, &'a str),
+    User(&'a str),
     LogIn,
     Me,
     QueryUsers,
@@ -136,7 +137,7 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
         ["users"] => Endpoint::Class(ClassName::user()),
         ["users", "me"] => Endpoint::Me,
         ["users", "strictlyQuery"] => Endpoint::QueryUsers,
-        ["users", id] => Endpoint::Object(ClassName::user(), id),
+        ["users", id] => Endpoint::User(id),
         ["users", id, "updatePassword"] => Endpoint::UpdatePassword(id),
         ["users", id, "refreshSessionToken"] => Endpoint::RefreshSessionToken(id),
         ["roles"] => Endpoint::Class(ClassName::role()),
@@ -157,6 +158,8 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
             "verifyMobilePhone" | "resetPasswordBySmsCode" | "verifySmsCode",
             _,
         ] => Endpoint::NotBuiltYet("Logging in and verifying by SMS"),
+        ["requestCaptcha" | "verifyCaptcha"] => Endpoint::NotBuiltYet("Asking for a captcha"),
+        ["bigquery", ..] => Endpoint::NotBuiltYet("The data query service"),
         ["requestPasswordReset" | "requestEmailVerify"] => Endpoint::NotBuiltYet("Sending e-mail"),
         ["files"] => Endpoint::Class(ClassName::file()),
         ["files", ids] => Endpoint::File(ids),
@@ -189,6 +192,8 @@ pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> 
     match (find(&segments)?, call.method) {
         (Endpoint::Class(class), _) => classes::class(context, class, call).await,
         (Endpoint::Object(class, ids), _) => classes::object(context, class, ids, call).await,
+        (Endpoint::User(id), Method::Get) => users::get(context, id, &call.parameters).await,
+        (Endpoint::User(id), _) => classes::object(context, ClassName::user(), id, call).await,
         (Endpoint::LogIn, Method::Post) => users::log_in(context, &call.body).await,
         // As a browser's text/plain body with `_method`, which old SDKs send, and as LeanCloud's guide shows it.
         (Endpoint::LogIn, Method::Get) => users::log_in(context, &call.parameters).await,
@@ -231,6 +236,9 @@ pub(super) fn as_write(path: &str, call: Call) -> Result<Result<WriteRequest, Ca
         (Endpoint::Class(class), Method::Post) => Ok(classes::create_request(class, call)),
         (Endpoint::Object(class, ids), Method::Put | Method::Delete) => {
             Ok(classes::change_request(class, ids, call)?)
+        }
+        (Endpoint::User(id), Method::Put | Method::Delete) => {
+            Ok(classes::change_request(ClassName::user(), id, call)?)
         }
         (Endpoint::File(ids), Method::Put | Method::Delete) => {
             Ok(classes::change_request(ClassName::file(), ids, call)?)

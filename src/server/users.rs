@@ -55,6 +55,22 @@ pub(super) async fn ask_login_hook(context: &Context, user: &Document) -> Result
     answer.map(drop).map_err(|refusal| refusal.with_status(401))
 }
 
+/// `GET /users/<id>`: as any object. The master key is shown the session token, which one SDK demands there and then acts
+/// for the user with; `/classes/_User/<id>` and lists show it to nobody.
+///
+/// # Errors
+/// Those of a read.
+pub(super) async fn get(context: &Context, id: &str, parameters: &Document) -> Result<Reply, CloudError> {
+    let mut reply = query::get(context, &ClassName::user(), id, parameters).await?;
+    if let (true, Ok(id)) = (context.is_master(), ObjectId::parse(id)) {
+        let user = stored(context, &id).await?;
+        if let (Some(shown), Some(token)) = (reply.fields_mut(), user.get(sessions::COLUMN)) {
+            shown.insert(sessions::COLUMN.to_owned(), token.clone());
+        }
+    }
+    Ok(reply)
+}
+
 /// `GET /users/me`: the user whose session token this is.
 ///
 /// # Errors

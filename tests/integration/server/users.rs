@@ -69,7 +69,6 @@ async fn a_password_is_stored_as_a_hash_and_never_shown() {
     let (own, master) = (As::user(&token), As::master());
     let answers = [
         server.get(&own, &path, &[]).await.body,
-        server.get(&master, &path, &[]).await.body,
         server.get(&master, "/users", &[]).await.body,
         server.get(&own, "/users/me", &[]).await.body,
         server
@@ -94,11 +93,19 @@ async fn a_password_is_stored_as_a_hash_and_never_shown() {
         let text = answer.to_string();
         assert!(!text.contains("argon2id") && !text.contains("password"), "{text}");
     }
-    // Tokens are shown by logging in and by asking who one is, to nobody else.
-    for caller in [&own, &master] {
-        let shown = server.get(caller, &path, &[]).await.body;
+    // Tokens are shown by logging in and by asking who one is.
+    let object = format!("/classes/_User/{id}");
+    for (caller, path) in [(&own, &path), (&own, &object), (&master, &object)] {
+        let shown = server.get(caller, path, &[]).await.body;
+        assert_eq!(shown["username"], "tom");
         assert!(shown.get("sessionToken").is_none(), "{shown}");
     }
+    // And on one path to the master key: the SDK for Go makes no user of an answer without.
+    let shown = server.get(&master, &path, &[]).await.body;
+    let login = json!({"username": "tom", "password": "tom's new password"});
+    let login = server.post(&As::client(), "/login", login).await.body;
+    assert!(login["sessionToken"].is_string());
+    assert_eq!(shown["sessionToken"], login["sessionToken"]);
 }
 
 // compat: user.secrets
