@@ -10,6 +10,7 @@ pub mod body;
 pub mod cors;
 pub mod remote_address;
 pub mod request_id;
+mod surrogate;
 
 pub use body::read_body;
 pub use cors::{CorsLayer, cors_layer};
@@ -109,16 +110,21 @@ impl Incoming {
     }
 }
 
-/// Reads a JSON object; an empty body is an empty one, and so is `null`: the official clients send that with a GET.
+/// Reads a JSON object; an empty body is an empty one. So is `null`, which official clients send with a GET, and `[]`, as
+/// which PHP writes what has no keys. Of a character that was cut in two U+FFFD is left.
 ///
 /// # Errors
 /// 107.
 pub fn parse_object(body: &[u8]) -> Result<Document, CloudError> {
     let body = body.trim_ascii();
-    if body.is_empty() || body == b"null" {
+    if body.is_empty() || body == b"null" || body == b"[]" {
         return Ok(Document::new());
     }
-    serde_json::from_slice::<Document>(body).map_err(|error| {
+    let read = serde_json::from_slice::<Document>(body).or_else(|error| {
+        let mended = surrogate::without_halves(body).ok_or(error)?;
+        serde_json::from_slice(&mended)
+    });
+    read.map_err(|error| {
         CloudError::new(
             ErrorCode::INVALID_JSON,
             format!("Malformed json object. A json dictionary is expected. ({error})"),

@@ -134,6 +134,8 @@ fn object(value: Option<Value>, name: &str) -> Result<Map<String, Value>, CloudE
     match value {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(fields)) => Ok(fields),
+        // As PHP writes what has no keys.
+        Some(Value::Array(elements)) if elements.is_empty() => Ok(Map::new()),
         Some(_) => Err(malformed(&format!("'{name}' of a request is an object."))),
     }
 }

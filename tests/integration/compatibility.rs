@@ -31,6 +31,8 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
                 "wire.null_body",
                 "a body of `null`, as official SDKs send with a GET, is none",
             ),
+            ("wire.empty_list", "`[]`, as PHP writes what has no keys, is `{}`"),
+            ("wire.half_character", "half of an emoji is replaced, not refused"),
             ("wire.headers", "content type, no caching, a request id"),
             (
                 "wire.paths",

@@ -555,7 +555,7 @@ async fn a_list_for_what_is_not_built_is_told_so() {
     // For all else it is still no object; and a stranger is a stranger.
     let list = server
         .request(&As::client(), Method::POST, "/classes/Post")
-        .json(&json!([]));
+        .json(&json!([1]));
     assert_eq!(answer(list).await.error(), (400, 107));
     let stranger = server
         .bare(Method::POST, "/leaderboard/users/self/statistics")

@@ -75,6 +75,38 @@ async fn a_body_of_null_is_none() {
     }
 }
 
+// compat: wire.empty_list wire.half_character
+#[tokio::test]
+async fn an_empty_list_is_no_keys_and_half_a_character_is_replaced() {
+    let server = start().await;
+    let send = async |method: Method, path: &str, body: &'static str| {
+        let request = server.request(&As::client(), method, path);
+        answer(request.header("Content-Type", "application/json").body(body)).await
+    };
+    let created = send(Method::POST, "/classes/Thing", "[]").await;
+    assert_eq!(created.status, 201, "{created:?}");
+    let path = format!("/classes/Thing/{}", created.id());
+    // An emoji that was cut in two.
+    let done = send(
+        Method::PUT,
+        &path,
+        r#"{"nick":"abc\ud83c","whole":"\ud83c\udf89"}"#,
+    )
+    .await;
+    assert_eq!(done.status, 200, "{done:?}");
+    let shown = server.get(&As::client(), &path, &[]).await.body;
+    assert_eq!(
+        (&shown["nick"], &shown["whole"]),
+        (&json!("abc\u{fffd}"), &json!("🎉"))
+    );
+    let requests =
+        r#"{"requests":[{"method":"PUT","path":"/1.1/classes/Thing/absent","body":{"a":"\udf89"}}]}"#;
+    assert_eq!(send(Method::POST, "/batch", requests).await.status, 200);
+    for malformed in ["[1]", "[", r#"{"a":"\ud83"}"#] {
+        assert_eq!(send(Method::PUT, &path, malformed).await.error(), (400, 107));
+    }
+}
+
 // compat: wire.text_plain
 #[tokio::test]
 async fn a_browser_may_send_everything_as_plain_text() {
