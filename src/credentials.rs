@@ -3,12 +3,16 @@
 //! Shared by the client (which signs), the server and the engine (which check). Sources: LeanCloud's REST guide on
 //! `X-LC-Sign`; the header names that the official Node.js engine SDK accepts.
 
+mod hook_mark;
+
 use http::HeaderMap;
 use md5::{Digest, Md5};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
 use crate::model::{CloudError, Timestamp};
+
+pub(crate) use hook_mark::HookMark;
 
 /// The app's id and keys.
 #[derive(Clone, Debug)]

@@ -16,8 +16,16 @@ use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
 };
 
-/// What older SDKs put into objects to recognise each other's saves. User code has no business with them.
-const MARKERS: [&str; 4] = ["_updatedKeys", "__before", "__after", "__sign"];
+/// What older SDKs put into objects to recognise each other's saves, and what the object of a user's hook says of its own
+/// type. User code has no business with them.
+const MARKERS: [&str; 6] = [
+    "_updatedKeys",
+    "__before",
+    "__after",
+    "__sign",
+    "__type",
+    "className",
+];
 
 /// The hooks of an engine in the same process.
 #[derive(Debug)]

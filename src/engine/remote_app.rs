@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, HookMark};
 use crate::engine::cloud::{RemoteCall, RemoteRequest};
 use crate::engine::config::Limits;
 use crate::engine::hook::result_of;
@@ -137,9 +137,21 @@ impl RemoteApp {
     /// # Errors
     /// Where it does not answer, or does not know the master key.
     pub async fn learn(&self) -> Result<(), CloudError> {
-        let request = self
-            .request(reqwest::Method::GET, "/1.1/functions/_ops/metadatas")
-            .header("x-avoscloud-master-key", self.master_key())
+        // In the words of LeanCloud's own tool. Beside an app key, some SDKs would not look at the master key.
+        let Inner {
+            http,
+            url,
+            credentials,
+            ..
+        } = &*self.0;
+        let master_key = credentials.master_key.as_ref();
+        let request = http
+            .get(format!("{url}/1.1/functions/_ops/metadatas"))
+            .header("x-avoscloud-application-id", &credentials.app_id)
+            .header(
+                "x-avoscloud-master-key",
+                master_key.map_or("", ExposeSecret::expose_secret),
+            )
             .timeout(ASK_TIMEOUT);
         let (status, body) = exchange(request).await?;
         let names = match serde_json::from_slice::<Document>(&body) {
@@ -222,9 +234,10 @@ impl RemoteApp {
             .ok_or_else(|| CloudError::new(ErrorCode::UNAVAILABLE, text))
     }
 
-    fn master_key(&self) -> &str {
-        let key = self.0.credentials.master_key.as_ref();
-        key.map_or("", ExposeSecret::expose_secret)
+    /// What proves to SDKs that know of no hook key where an object comes from.
+    fn mark(&self, name: &str) -> Option<Value> {
+        let now = self.0.environment.now();
+        self.0.credentials.hook_mark(name, now).map(Value::String)
     }
 
     /// A request of the platform's own, with the app's keys.
@@ -354,6 +367,10 @@ impl Hooks for RemoteApp {
         if matches!(call.kind, HookKind::BeforeUpdate | HookKind::AfterUpdate) {
             object.insert("_updatedKeys".to_owned(), json!(call.updated_keys));
         }
+        let mark = HookMark::of(call.kind);
+        if let Some(shown) = self.mark(&mark.name(&call.class)) {
+            object.insert(mark.key().to_owned(), shown);
+        }
         let mut body = json!({ "object": object });
         if let (Some(user), Some(fields)) = (call.user, body.as_object_mut()) {
             fields.insert("user".to_owned(), user.into_value());
@@ -385,10 +402,17 @@ impl Hooks for RemoteApp {
     async fn call_user_hook(&self, call: UserHookCall) -> Result<Document, CloudError> {
         self.check_known()?;
         let mut body = Document::new();
-        for (key, value) in [("object", call.user), ("authData", call.auth_data)] {
-            if let Some(value) = value {
-                body.insert(key.to_owned(), value.into_value());
+        if let Some(mut user) = call.user {
+            // Without these the SDK for PHP would make no user of it.
+            user.insert("__type".to_owned(), "Object".into());
+            user.insert("className".to_owned(), ClassName::user().as_str().into());
+            if let Some(sign) = self.mark(user_hook_name(call.hook)) {
+                user.insert("__sign".to_owned(), sign);
             }
+            body.insert("object".to_owned(), user.into_value());
+        }
+        if let Some(auth_data) = call.auth_data {
+            body.insert("authData".to_owned(), auth_data.into_value());
         }
         let request = self
             .request(

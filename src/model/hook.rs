@@ -101,7 +101,7 @@ impl UserHook {
 pub struct UserHookCall {
     /// Which hook.
     pub hook: UserHook,
-    /// The user; `None` where `authData` leads to nobody yet.
+    /// The user with `sessionToken`, where there is one; `None` where `authData` leads to nobody yet.
     pub user: Option<Document>,
     /// [`UserHook::AuthData`]: what the platforms said, by platform.
     pub auth_data: Option<Document>,
@@ -118,7 +118,8 @@ pub trait Hooks: Send + Sync {
     /// Runs it. `beforeSave` answers the object to be stored; the answer of the others is ignored.
     ///
     /// # Errors
-    /// The hook's own refusal, its time-out (124), or that it could not be reached. The caller turns it into 142 or 141.
+    /// The hook's own refusal, its time-out (124 with HTTP status 503), or that it could not be reached. The caller turns it
+    /// into 142 or 141.
     async fn call(&self, call: HookCall) -> Result<Document, CloudError>;
 
     /// Whether there is such a hook of users. Without one there is nothing to ask.

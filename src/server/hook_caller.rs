@@ -10,9 +10,10 @@ use tokio_util::task::TaskTracker;
 use super::context::Context;
 use super::present::for_hook;
 use super::sessions;
+use crate::credentials::HookMark;
 use crate::environment::hook_depth;
 use crate::model::{
-    ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall,
+    ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
 };
 
 /// After hooks that may run at the same time; a write whose hook finds no place waits for one, so that a flood of
@@ -29,6 +30,9 @@ const UNTOLD_MAX: usize = 256;
 
 /// How long such a write waits for a place: a burst has some come free by then, a circle has not.
 const UNTOLD_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The HTTP status of a hook that has not answered in time.
+const TIMED_OUT: u16 = 503;
 
 /// How long a write waits for a place. After hooks are cut off after three seconds, so one comes free by then, unless
 /// the hooks themselves wait for places: then this one is given up.
@@ -82,11 +86,35 @@ impl HooksUnderWay {
 #[derive(Debug)]
 pub(super) struct WriteHooks {
     pub(super) class: ClassName,
-    /// What `__ignore_hooks` names.
-    pub(super) ignored: Vec<HookKind>,
+    /// Those that are not to run.
+    ignored: Vec<HookKind>,
 }
 
 impl WriteHooks {
+    /// Those of a write with this body.
+    pub(super) fn of(context: &Context, class: ClassName, body: &Document) -> Self {
+        let mut ignored = Vec::new();
+        let names = body.get("__ignore_hooks").and_then(Value::as_array);
+        if let Some(names) = names.filter(|_| context.may_ignore_hooks()) {
+            let names = names.iter().filter_map(Value::as_str);
+            ignored.extend(names.filter_map(HookKind::from_name));
+        }
+        for mark in HookMark::ALL {
+            let Some(shown) = body.text(mark.key()) else {
+                continue;
+            };
+            // Whoever has made it has the master key, or has the object from us.
+            let credentials = &context.shared().config.credentials;
+            if credentials.is_hook_mark(&mark.name(&class), shown, context.environment().now()) {
+                let marked = HookKind::ALL
+                    .into_iter()
+                    .filter(|kind| HookMark::of(*kind) == mark);
+                ignored.extend(marked);
+            }
+        }
+        Self { class, ignored }
+    }
+
     /// Whoever runs this hook, where there is one and it is not ignored.
     fn find<'a>(&self, context: &'a Context, kind: HookKind) -> Option<&'a Arc<dyn Hooks>> {
         let hooks = context.shared().hooks.as_ref()?;
@@ -189,13 +217,7 @@ impl WriteHooks {
         } else {
             context.session().await?
         };
-        let user = session.map(|user| {
-            let mut shown = for_hook(&ClassName::user(), user.clone());
-            if let Some(token) = user.get(sessions::COLUMN) {
-                shown.insert(sessions::COLUMN.to_owned(), token.clone());
-            }
-            shown
-        });
+        let user = session.map(with_session);
         Ok(HookCall {
             class: self.class.clone(),
             kind,
@@ -262,15 +284,25 @@ fn user_hook_call(
 ) -> UserHookCall {
     UserHookCall {
         hook,
-        user: user.map(|user| for_hook(&ClassName::user(), user.clone())),
+        user: user.map(with_session),
         auth_data,
         remote_address: context.remote_address().map(|address| address.to_string()),
     }
 }
 
+/// A user as hooks see the one whom they act for: with the session token.
+fn with_session(user: &Document) -> Document {
+    let mut shown = for_hook(&ClassName::user(), user.clone());
+    if let Some(token) = user.get(sessions::COLUMN) {
+        shown.insert(sessions::COLUMN.to_owned(), token.clone());
+    }
+    shown
+}
+
 /// What the client is told when a hook of a class does not let something pass.
 fn refusal(class: impl fmt::Display, hook: &str, error: &CloudError) -> CloudError {
-    if error.code == ErrorCode::TIMEOUT {
+    // An app may refuse with any code, this one too.
+    if (error.code, error.status) == (ErrorCode::TIMEOUT, TIMED_OUT) {
         let text = format!("LeanEngine request timeout. ({class} {hook})");
         return CloudError::new(ErrorCode::HOOK_TIMEOUT, text);
     }

@@ -1,9 +1,7 @@
 //! What a body must be before it is written.
 
-use super::context::Context;
 use crate::model::{
-    Class, ClassName, CloudError, Document, ErrorCode, HookKind, KeyPath, ObjectId, Op, Principal, Update,
-    Value,
+    Class, ClassName, CloudError, Document, ErrorCode, KeyPath, ObjectId, Op, Principal, Update, Value,
 };
 
 /// Keys of a body that say something about the write instead of being written, or that only the server sets.
@@ -35,16 +33,6 @@ pub(super) fn class_name(text: &str) -> Result<ClassName, CloudError> {
         ));
     }
     Ok(name)
-}
-
-/// The hooks that the body asks not to run; none where the caller may not ask.
-pub(super) fn ignored_hooks(context: &Context, body: &Document) -> Vec<HookKind> {
-    let names = body.get("__ignore_hooks").and_then(Value::as_array);
-    let Some(names) = names.filter(|_| context.may_ignore_hooks()) else {
-        return Vec::new();
-    };
-    let names = names.iter().filter_map(Value::as_str);
-    names.filter_map(HookKind::from_name).collect()
 }
 
 /// The body without the reserved keys.

@@ -146,10 +146,7 @@ pub(super) fn travels_alone(context: &Context, request: &WriteRequest) -> bool {
         Change::Update(_) => HookKind::BeforeUpdate,
         Change::Delete(_) => HookKind::BeforeDelete,
     };
-    let hooks = WriteHooks {
-        class: request.class.clone(),
-        ignored: validate::ignored_hooks(context, &request.body),
-    };
+    let hooks = WriteHooks::of(context, request.class.clone(), &request.body);
     // A condition may hold subqueries, which must see the writes before them.
     request.class.is_built_in() || request.parameters.contains_key("where") || hooks.runs(context, kind)
 }
@@ -176,10 +173,7 @@ async fn plan_create(
     let principal = &*context.creator(&class).await?;
     authorize::require(&class, Right::Create, principal)?;
     // What exactly.
-    let hooks = WriteHooks {
-        ignored: validate::ignored_hooks(context, &request.body),
-        class: request.class,
-    };
+    let hooks = WriteHooks::of(context, request.class, &request.body);
     if class.name == ClassName::user() {
         // `null`: anything else has made it a login.
         request.body.shift_remove("authData");
@@ -228,10 +222,7 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
     }
     // What exactly.
     let guard = query::guard(context, &schema, &class, &request.parameters).await?;
-    let hooks = WriteHooks {
-        ignored: validate::ignored_hooks(context, &request.body),
-        class: request.class,
-    };
+    let hooks = WriteHooks::of(context, request.class, &request.body);
     hooks.check_depth(context, [HookKind::BeforeUpdate, HookKind::AfterUpdate])?;
     let mut update = Update::parse(&validate::without_reserved(request.body))?;
     validate::check_writable(&class, &update, principal)?;
@@ -311,10 +302,7 @@ async fn plan_delete(
     let principal = if is_user { &Principal::Master } else { principal };
     // What exactly.
     let guard = query::guard(context, &schema, class, &request.parameters).await?;
-    let hooks = WriteHooks {
-        ignored: validate::ignored_hooks(context, &request.body),
-        class: request.class,
-    };
+    let hooks = WriteHooks::of(context, request.class, &request.body);
     hooks.check_depth(context, [HookKind::BeforeDelete, HookKind::AfterDelete])?;
     // The before hook, for each object.
     let mut objects = Vec::new();

@@ -10,8 +10,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use hmac::{Hmac, KeyInit, Mac};
 use paylog::environment::Environment;
 use serde_json::{Value, json};
+use sha1::Sha1;
 use tokio::net::TcpListener;
 
 use crate::support::program::{As, Server, http_client, poll, program};
@@ -63,6 +65,28 @@ impl Fake {
         (response.status(), response.bytes().await.unwrap()).into_response()
     }
 
+    /// Saves the very object that a hook was called for, as older SDKs do: they know of no hook key, and send the mark
+    /// along that came with the object.
+    async fn save_marked(&self, asked: &Asked) -> Response {
+        let object = &asked.body["object"];
+        if object["_updatedKeys"] != json!(["n"]) {
+            return axum::Json(json!({"result": "ok"})).into_response();
+        }
+        let id = object["objectId"].as_str().unwrap();
+        let url = format!("{}/1.1/classes/Marked/{id}", self.paylog.lock().unwrap());
+        let more = json!({"__op": "Increment", "amount": 1});
+        let mut request = self
+            .http
+            .put(url)
+            .json(&json!({"n": more, "__after": object["__after"]}));
+        for name in ["x-lc-id", "x-lc-key"] {
+            request = request.header(name, &asked.headers[name]);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        axum::Json(json!({"result": "ok"})).into_response()
+    }
+
     /// What was asked under this path so far.
     fn asked(&self, path: &str) -> Vec<Asked> {
         let asked = self.asked.lock().unwrap();
@@ -89,11 +113,18 @@ async fn answer(
         (status, axum::Json(json!({"code": code, "error": text}))).into_response()
     };
     match name {
+        // The SDKs for Go and PHP look at this header first, and at the master key only without it.
+        "_ops/metadatas" if asked.headers.contains_key("x-lc-key") => {
+            refused(StatusCode::UNAUTHORIZED, 401, "Master Key check failed")
+        }
         "_ops/metadatas" => axum::Json(json!({"result": *fake.names.lock().unwrap()})).into_response(),
         "echo" => axum::Json(json!({"result": asked.body})).into_response(),
         "refuse" => refused(StatusCode::IM_A_TEAPOT, 4711, "not today"),
         "Review/beforeSave" if asked.body["object"]["stars"] == 9 => {
             refused(StatusCode::BAD_REQUEST, 1, "at most five stars")
+        }
+        "Review/beforeSave" if asked.body["object"]["stars"] == 8 => {
+            refused(StatusCode::BAD_REQUEST, 124, "a code of the app's own")
         }
         "Review/beforeSave" => {
             let mut object = asked.body["object"].clone();
@@ -118,6 +149,8 @@ async fn answer(
             axum::Json(json!({"result": data})).into_response()
         }
         "Circle/beforeUpdate" => fake.save_again(&asked).await,
+        "Marked/beforeUpdate" => axum::Json(asked.body["object"].clone()).into_response(),
+        "Marked/afterUpdate" => fake.save_marked(&asked).await,
         "hang" => std::future::pending().await,
         _ => refused(StatusCode::NOT_FOUND, 1, "unknown to the fake"),
     }
@@ -240,6 +273,12 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
         body["error"],
         "Cloud Code validation failed. Error detail : at most five stars"
     );
+    let (status, body) = server
+        .send("POST", "/1.1/classes/Review", As::User(&session), &review(8))
+        .await;
+    assert_eq!((status, &body["code"]), (400, &json!(142)));
+    let text = body["error"].as_str().unwrap();
+    assert!(text.ends_with("a code of the app's own"), "{text}");
     server
         .ask("PUT", &path, As::User(&session), &json!({"text": "good"}))
         .await;
@@ -249,7 +288,14 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     let login = json!({"username": "ming", "password": "correct horse"});
     server.ask("POST", "/1.1/login", As::Client, &login).await;
     let asked = fake.asked("/1.1/functions/_User/onLogin").pop().unwrap();
-    assert_eq!(asked.body["object"]["username"], "ming");
+    let user = &asked.body["object"];
+    assert_eq!(user["username"], "ming");
+    assert_eq!(
+        (&user["__type"], &user["className"]),
+        (&json!("Object"), &json!("_User"))
+    );
+    assert_eq!(user["sessionToken"], session);
+    assert_marked(&server, "__on_login__User", &user["__sign"]);
     server.sign_up("banned").await;
     let login = json!({"username": "banned", "password": "correct horse"});
     let (status, _) = server.send("POST", "/1.1/login", As::Client, &login).await;
@@ -371,6 +417,56 @@ async fn section_11_hooks_of_the_app_beside_that_call_each_other_come_to_an_end(
     }
     let stored = server.ask("GET", &path, As::Client, &Value::Null).await;
     assert_eq!(stored["n"], 0, "{stored}");
+}
+
+/// What the SDK for PHP asks of a hook's caller, instead of the hook key.
+fn assert_marked(server: &Server, name: &str, mark: &Value) {
+    let (millis, digest) = mark.as_str().unwrap().split_once(',').unwrap();
+    let mut mac = Hmac::<Sha1>::new_from_slice(server.keys.master_key.as_bytes()).unwrap();
+    mac.update(format!("{name}:{millis}").as_bytes());
+    let expected = mac.finalize().into_bytes();
+    let expected: String = expected.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(digest, expected, "{name}");
+}
+
+// compat: hook.recursion hook.mark
+#[tokio::test]
+async fn section_11_a_mark_stands_for_the_hook_key_of_older_sdks() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["echo", "__before_update_for_Marked", "__after_update_for_Marked"];
+    let fake = Fake::start(&names).await;
+    let server = beside(&fake, folder.path()).await;
+    server.address.clone_into(&mut fake.paylog.lock().unwrap());
+    let made = server
+        .ask("POST", "/1.1/classes/Marked", As::Client, &json!({"n": 0}))
+        .await;
+    let path = format!("/1.1/classes/Marked/{}", made["objectId"].as_str().unwrap());
+    let calls = |hook: &str| fake.asked(&format!("/1.1/functions/Marked/{hook}"));
+    let change = json!({"n": {"__op": "Increment", "amount": 1}});
+    server.ask("PUT", &path, As::Client, &change).await;
+    poll("the save of the after hook", async || {
+        let stored = server.ask("GET", &path, As::Client, &Value::Null).await;
+        assert!(stored.get("__after").is_none(), "{stored}");
+        (stored["n"] == 2).then_some(())
+    })
+    .await;
+    // Its own save runs the hook before it, and not the one that it comes from.
+    let (before, after) = (calls("beforeUpdate"), calls("afterUpdate"));
+    assert_eq!((before.len(), after.len()), (2, 1));
+    assert_marked(
+        &server,
+        "__before_for_Marked",
+        &before[0].body["object"]["__before"],
+    );
+    assert_marked(&server, "__after_for_Marked", &after[0].body["object"]["__after"]);
+    assert_eq!(before[1].body["object"]["_updatedKeys"], json!(["n"]));
+    // The mark of one kind is not that of the other, nor that of another class.
+    let mark = &before[0].body["object"]["__before"];
+    for (key, expected) in [("__after", 3), ("__before", 3), ("__sign", 4)] {
+        let marked = json!({"other": 1, key: mark});
+        server.ask("PUT", &path, As::Client, &marked).await;
+        assert_eq!(calls("beforeUpdate").len(), expected, "{key}");
+    }
 }
 
 #[tokio::test]

@@ -351,6 +351,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
                 "hook.recursion",
                 "hooks that call each other come to an end, those of an app beside too",
             ),
+            (
+                "hook.mark",
+                "the marks by which older SDKs know hooks and their own saves",
+            ),
         ],
     ),
     (

@@ -36,7 +36,7 @@ impl Hooks for TestHooks {
         let mut object = call.object;
         match object.text("title") {
             Some("refused") => return Err(CloudError::other("Not this one.")),
-            Some("slow") => return Err(CloudError::new(ErrorCode::TIMEOUT, "took too long")),
+            Some("slow") => return Err(CloudError::new(ErrorCode::TIMEOUT, "took too long").with_status(503)),
             _ => {}
         }
         object.insert(format!("by_{}", call.kind.name()), true.into());
@@ -329,7 +329,9 @@ impl Hooks for UserHooks {
                         weibo["checked"] = true.into();
                         Ok(data)
                     }
-                    Some("slow") => Err(CloudError::new(ErrorCode::TIMEOUT, "took too long")),
+                    Some("slow") => {
+                        Err(CloudError::new(ErrorCode::TIMEOUT, "took too long").with_status(503))
+                    }
                     _ => Err(CloudError::other("Invalid token.")),
                 }
             }
@@ -343,8 +345,9 @@ impl UserHooks {
         let calls = std::mem::take(&mut *self.calls.lock().unwrap());
         for call in &calls {
             let user = call.user.as_ref();
+            // The user acts: the session is theirs.
             assert!(
-                user.is_none_or(|user| !user.contains_key("password") && !user.contains_key("sessionToken"))
+                user.is_none_or(|user| !user.contains_key("password") && user.contains_key("sessionToken"))
             );
         }
         calls.into_iter().map(|call| call.hook).collect()
