@@ -12,7 +12,7 @@ const BUILT_IN: [&str; 8] = [
     "_User",
     "_Role",
     "_Installation",
-    "_File",
+    ClassName::FILE,
     "_Conversation",
     "_Followee",
     "_Follower",
@@ -28,6 +28,9 @@ pub struct ClassName(Arc<str>);
 impl ClassName {
     /// The longest name that is accepted, in bytes.
     pub const LENGTH_MAX: usize = 128;
+
+    /// The name of the class of files.
+    pub(crate) const FILE: &str = "_File";
 
     /// Reads a class name that came from outside.
     ///
@@ -64,7 +67,7 @@ impl ClassName {
     /// `_File`.
     #[must_use]
     pub fn file() -> Self {
-        Self("_File".into())
+        Self(Self::FILE.into())
     }
 
     /// Whether the class is one of LeanCloud's own (its name starts with `_`).

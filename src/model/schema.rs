@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 mod admit;
 mod built_in;
@@ -56,9 +56,10 @@ pub struct Column {
     pub default: Option<Value>,
 }
 
-/// The type of a column.
+/// The type of a column. What is read as a pointer to `_File` is a file: SDKs, and so classes of earlier versions, have
+/// both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", remote = "Self")]
 #[expect(missing_docs, reason = "LeanCloud's names of its types")]
 pub enum ColumnType {
     String,
@@ -78,6 +79,22 @@ pub enum ColumnType {
         #[serde(rename = "className")]
         class_name: ClassName,
     },
+}
+
+impl Serialize for ColumnType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // What is derived for `remote`, which is no implementation of the trait.
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ColumnType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Self::deserialize(deserializer)? {
+            Self::Pointer { class_name } if class_name.as_str() == ClassName::FILE => Self::File,
+            other => other,
+        })
+    }
 }
 
 /// An index over one or more keys.

@@ -9,6 +9,7 @@ use super::authorize::{self, Right};
 use super::context::Context;
 use super::error::read_failed;
 use crate::model::filter::Subquery;
+use crate::model::value::Kind;
 use crate::model::{
     Class, ClassName, CloudError, ColumnType, Document, Filter, KeyPath, ObjectId, Pointer, Query, Schema,
     Test, Value,
@@ -170,10 +171,7 @@ impl<'a> Resolver<'a> {
         targets: &[Value],
     ) -> Result<Vec<ObjectId>, CloudError> {
         // What is no pointer is in no relation.
-        let targets: Vec<Pointer> = targets
-            .iter()
-            .filter_map(|target| Pointer::parse(target).ok())
-            .collect();
+        let targets: Vec<Pointer> = targets.iter().filter_map(target_of).collect();
         if targets.is_empty() {
             return Ok(Vec::new());
         }
@@ -319,6 +317,17 @@ fn pointer_to(class: &ClassName, object_id: ObjectId) -> Value {
         object_id,
     }
     .to_value()
+}
+
+/// What a relation may hold. A pointer to `_File` has become a file where the filter was read.
+fn target_of(value: &Value) -> Option<Pointer> {
+    match Kind::of(value) {
+        Kind::File(id) => Some(Pointer {
+            class_name: ClassName::file(),
+            object_id: ObjectId::parse(id).ok()?,
+        }),
+        _ => Pointer::parse(value).ok(),
+    }
 }
 
 /// What is there at the path, without looking into arrays.

@@ -3,7 +3,7 @@
 use serde_json::Map;
 
 use crate::model::value::Kind;
-use crate::model::{Document, GeoPoint, Index, Principal, Value};
+use crate::model::{ClassName, Document, GeoPoint, Index, Principal, Value};
 use crate::storage::sql::cell;
 
 /// A value as an index holds it. Two values have equal forms exactly where
@@ -77,12 +77,6 @@ impl IndexValue {
 
     /// The form of a value.
     pub(super) fn of(value: &Value) -> Self {
-        let tagged = |tag: u8, contents: &[u8]| {
-            let mut bytes = Vec::with_capacity(contents.len() + 1);
-            bytes.push(tag);
-            bytes.extend_from_slice(contents);
-            Self::Bytes(bytes)
-        };
         match Kind::of(value) {
             Kind::Null => Self::Absent,
             Kind::Number(number) => match number.as_i64() {
@@ -90,22 +84,42 @@ impl IndexValue {
                 None => Self::Real(number.as_f64().unwrap_or_default()),
             },
             Kind::String(text) => Self::Text(text.to_owned()),
-            Kind::Boolean(boolean) => tagged(tag::BOOLEAN, &[u8::from(boolean)]),
+            Kind::Boolean(boolean) => Self::tagged(tag::BOOLEAN, &[u8::from(boolean)]),
             Kind::Date(time) => {
                 // The sign bit turned, so that the bytes sort as the times do.
                 let sortable = time.as_millis().cast_unsigned() ^ (1 << 63);
-                tagged(tag::DATE, &sortable.to_be_bytes())
+                Self::tagged(tag::DATE, &sortable.to_be_bytes())
             }
             Kind::Pointer {
                 class_name,
                 object_id,
-            } => tagged(tag::POINTER, format!("{class_name}\0{object_id}").as_bytes()),
-            Kind::File(id) => tagged(tag::FILE, id.as_bytes()),
-            Kind::Array(_) => tagged(tag::ARRAY, canonical(value).to_string().as_bytes()),
+            } => Self::pointer(class_name, object_id),
+            Kind::File(id) => Self::tagged(tag::FILE, id.as_bytes()),
+            Kind::Array(_) => Self::tagged(tag::ARRAY, canonical(value).to_string().as_bytes()),
             Kind::Object(_) | Kind::Bytes(_) | Kind::GeoPoint(_) | Kind::Relation(_) => {
-                tagged(tag::OTHER, canonical(value).to_string().as_bytes())
+                Self::tagged(tag::OTHER, canonical(value).to_string().as_bytes())
             }
         }
+    }
+
+    /// The form that a file has in the index of an earlier version, which kept a pointer to `_File` as it was. A
+    /// row keeps it until it holds another file.
+    pub(super) fn earlier(value: &Value) -> Option<Self> {
+        match Kind::of(value) {
+            Kind::File(id) => Some(Self::pointer(ClassName::FILE, id)),
+            _ => None,
+        }
+    }
+
+    fn pointer(class_name: &str, id: &str) -> Self {
+        Self::tagged(tag::POINTER, format!("{class_name}\0{id}").as_bytes())
+    }
+
+    fn tagged(tag: u8, contents: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(contents.len() + 1);
+        bytes.push(tag);
+        bytes.extend_from_slice(contents);
+        Self::Bytes(bytes)
     }
 
     /// The form in which equal values are the same bytes, for maps.

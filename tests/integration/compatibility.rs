@@ -311,6 +311,10 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("file.range", "a part of its bytes"),
             ("file.delete", "deleted with its bytes"),
             ("file.external", "files that lie elsewhere"),
+            (
+                "file.as_pointer",
+                "written as a pointer to `_File` too, and found in either form",
+            ),
             ("file.in_objects", "expanded in the objects that have them"),
             ("file.limits", "bounded, neither forged nor replaced"),
         ],

@@ -243,6 +243,100 @@ async fn a_database_of_format_1_is_readable() {
     assert_eq!(store.related(&order, "related").await.unwrap().len(), 1);
 }
 
+/// An earlier version kept a pointer to `_File` as such, in a column and in an index of such pointers.
+#[tokio::test]
+async fn pointers_to_files_of_an_earlier_version_are_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let photos = class("Photo");
+    let file = |id: &str| json!({"__type": "File", "id": id});
+    let pointer = |id: &str| json!({"__type": "Pointer", "className": "_File", "objectId": id});
+    let store = open(folder.path());
+    for key in ["indexed", "map.indexed"] {
+        let index = SchemaChange::AddIndex(photos.clone(), index(&[key], false));
+        store.define(index).await.unwrap();
+    }
+    let old = Update::new()
+        .set("plain", file("old"))
+        .set("indexed", file("old"))
+        .set("map", json!({"indexed": file("old")}))
+        .set("all", json!([file("old")]));
+    let old = create(&store, &photos, old).await;
+    store.close().await;
+    drop(store);
+    let connection = Connection::open(folder.path().join("paylog.sqlite3")).unwrap();
+    let (number, entry): (i64, String) = connection
+        .query_row(
+            "SELECT number, entry FROM class WHERE entry LIKE '%Photo%'",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    let as_pointer = r#"{"type":"Pointer","className":"_File"}"#;
+    assert!(entry.contains(r#"{"type":"File"}"#), "{entry}");
+    let entry = entry.replace(r#"{"type":"File"}"#, as_pointer);
+    connection
+        .execute("UPDATE class SET entry = ?1 WHERE number = ?2", (entry, number))
+        .unwrap();
+    let changed = connection
+        .execute(
+            &format!(
+                "UPDATE c{number} SET doc = replace(doc, ?1, ?2), k1 = ?3, k2 = ?3 WHERE k1 = ?4 AND k2 = ?4"
+            ),
+            (
+                file("old").to_string(),
+                pointer("old").to_string(),
+                b"\x03_File\0old",
+                b"\x04old",
+            ),
+        )
+        .unwrap();
+    assert_eq!(changed, 1);
+    drop(connection);
+
+    let store = open(folder.path());
+    let stored = store.get(&photos, &old).await.unwrap().unwrap();
+    assert_eq!(stored["plain"], pointer("old"));
+    let new = Update::new()
+        .set("plain", file("new"))
+        .set("indexed", file("new"))
+        .set("map", json!({"indexed": file("new")}));
+    let new = create(&store, &photos, new).await;
+    let found = async |key: &str, id: &str| {
+        let mut found = Vec::new();
+        for filter in [
+            Filter::all().eq(key, file(id)),
+            Filter::all().one_of(key, vec![json!(7), pointer(id)]),
+        ] {
+            let rows = store.find(&photos, &Query::new(filter)).await.unwrap();
+            found.push(
+                rows.iter()
+                    .map(|row| row.object_id().unwrap())
+                    .collect::<Vec<_>>(),
+            );
+        }
+        assert_eq!(found[0], found[1], "{key}");
+        found.swap_remove(0)
+    };
+    for key in ["plain", "indexed", "map.indexed"] {
+        assert_eq!(found(key, "old").await, std::slice::from_ref(&old), "{key}");
+        assert_eq!(found(key, "new").await, std::slice::from_ref(&new), "{key}");
+    }
+    assert_eq!(found("all", "old").await, std::slice::from_ref(&old));
+    // The same file in its present form, another one, and one less.
+    for (id, is_gone) in [("old", false), ("new", true)] {
+        let update = Update::new()
+            .set("indexed", file(id))
+            .remove("all", vec![file("old")]);
+        applied(
+            store
+                .write(Write::update(&photos, &old, Filter::all(), update))
+                .await,
+        );
+        assert_eq!(found("indexed", "old").await.is_empty(), is_gone);
+    }
+    assert!(found("all", "old").await.is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_that_wait_share_a_commit() {
     let folder = tempfile::tempdir().unwrap();

@@ -52,6 +52,7 @@ fn the_first_value_fixes_a_type() {
             json!({"type": "GeoPoint"}),
         ),
         (json!({"__type": "File", "id": "f"}), json!({"type": "File"})),
+        (pointer("_File"), json!({"type": "File"})),
         (pointer("_User"), json!({"type": "Pointer", "className": "_User"})),
         (
             json!({"__type": "Relation", "className": "Tag"}),
@@ -99,6 +100,20 @@ fn the_first_value_fixes_a_type() {
         admit(&class(json!({})), json!({"o.x": 1, "a": 1, "o.y": "z"})).unwrap(),
         json!({"o": {"type": "Object"}, "a": {"type": "Number"}})
     );
+}
+
+/// Classes of earlier versions have columns of pointers to `_File`.
+#[test]
+fn a_column_of_pointers_to_files_is_one_of_files() {
+    let earlier = class(json!({"f": {"type": "Pointer", "className": "_File", "required": true}}));
+    assert_eq!(
+        serde_json::to_value(&earlier.columns).unwrap(),
+        json!({"f": {"type": "File", "required": true}})
+    );
+    for file in [pointer("_File"), json!({"__type": "File", "id": "x"})] {
+        assert_eq!(admit(&earlier, json!({"f": file})).unwrap(), json!({}));
+    }
+    assert!(admit(&earlier, json!({"f": pointer("Post")})).is_err());
 }
 
 #[test]

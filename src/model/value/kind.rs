@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Number};
 
-use crate::model::Timestamp;
 use crate::model::value::{GeoPoint, Value};
+use crate::model::{ClassName, Timestamp};
 
 /// A value, seen by its type. An object whose `__type` is unknown or whose parts do not fit it is a plain object.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +23,7 @@ pub enum Kind<'a> {
         object_id: &'a str,
     },
     GeoPoint(GeoPoint),
-    /// By its id.
+    /// By its id. SDKs write a file as a pointer to `_File` too.
     File(&'a str),
     /// By the class of its targets.
     Relation(&'a str),
@@ -53,9 +53,12 @@ impl<'a> Kind<'a> {
         Some(match text("__type")? {
             "Date" => Self::Date(Timestamp::parse(text("iso")?).ok()?),
             "Bytes" => Self::Bytes(text("base64")?),
-            "Pointer" => Self::Pointer {
-                class_name: text("className")?,
-                object_id: text("objectId")?,
+            "Pointer" => match (text("className")?, text("objectId")?) {
+                (ClassName::FILE, id) => Self::File(id),
+                (class_name, object_id) => Self::Pointer {
+                    class_name,
+                    object_id,
+                },
             },
             "GeoPoint" => Self::GeoPoint(GeoPoint {
                 latitude: double("latitude")?,

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use serde_json::{Map, Number};
 
 use crate::model::value::{GeoPoint, Pointer, Value};
-use crate::model::{CloudError, ErrorCode, Timestamp, limits};
+use crate::model::{ClassName, CloudError, ErrorCode, Timestamp, limits};
 
 /// Base64 as clients write it, with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -16,7 +16,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Checks a value and every `__type` in it, and makes it uniform: dates in UTC to the millisecond, bytes in padded
-/// base64, pointers without expanded fields, geo points in doubles, integers beyond 64 bits as doubles.
+/// base64, pointers without expanded fields, those to `_File` as files, geo points in doubles, integers beyond 64 bits as
+/// doubles.
 ///
 /// # Errors
 /// 106 (pointer), 107 (malformed), 121 (a nested key holds `$` or `.`), 302 (geo point).
@@ -87,7 +88,12 @@ fn normalize_typed(fields: &mut Map<String, Value>, depth: usize) -> Result<Opti
                 .map_err(|error| malformed(format!("Invalid base64 in Bytes: {error}.")))?;
             serde_json::json!({"__type": "Bytes", "base64": STANDARD.encode(bytes)})
         }
-        "Pointer" => Pointer::parse_fields(fields)?.to_value(),
+        "Pointer" => match Pointer::parse_fields(fields)? {
+            file if file.class_name == ClassName::file() => {
+                serde_json::json!({"__type": "File", "id": file.object_id.as_str()})
+            }
+            pointer => pointer.to_value(),
+        },
         "GeoPoint" => GeoPoint::parse_fields(fields)?.to_value(),
         "Relation" => serde_json::json!({"__type": "Relation", "className": text("className")?}),
         "File" => {

@@ -92,6 +92,10 @@ fn typed_values_are_equal_by_what_they_stand_for() {
         &json!({"__type": "File", "id": "f", "name": "a"}),
         &json!({"__type": "File", "objectId": "f"})
     ));
+    assert!(equal(
+        &json!({"__type": "File", "id": "f", "name": "a"}),
+        &json!({"__type": "Pointer", "className": "_File", "objectId": "f"})
+    ));
     assert!(equal(&json!({"a": 1, "b": [2]}), &json!({"b": [2.0], "a": 1})));
     assert!(!equal(&json!({"a": 1}), &json!({"a": 1, "b": null})));
     assert!(!equal(&json!([1, 2]), &json!([2, 1])));
@@ -131,6 +135,10 @@ fn values_from_outside_become_uniform() {
         (
             json!({"__type": "File", "id": "f", "name": "n"}),
             json!({"__type": "File", "id": "f", "name": "n"}),
+        ),
+        (
+            json!([{"a": {"__type": "Pointer", "className": "_File", "objectId": "f", "url": "u"}}]),
+            json!([{"a": {"__type": "File", "id": "f"}}]),
         ),
     ] {
         let mut value = given.clone();

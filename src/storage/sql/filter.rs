@@ -269,6 +269,7 @@ fn equal_to_any(column: &str, values: &[Value]) -> Option<Condition> {
     let mut absent = Condition::constant(false);
     let mut exact = true;
     for value in values {
+        present.extend(IndexValue::earlier(value).map(SqlValue::from));
         match IndexValue::of(value) {
             IndexValue::Absent => absent = Condition::new(format!("{column} IS NULL"), []),
             IndexValue::Bytes(bytes) if bytes.first().is_none_or(|tag| *tag >= tag::OTHER) => return None,

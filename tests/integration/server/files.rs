@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::support::{Answer, As, TestServer, answer, start, start_with};
 
 /// What the JavaScript, Python, Java and Swift SDKs do: ask for a token, PUT the bytes, say how it went.
-async fn upload(server: &TestServer, caller: &As, request: Value, content: &[u8]) -> Answer {
+pub(super) async fn upload(server: &TestServer, caller: &As, request: Value, content: &[u8]) -> Answer {
     let token = server.post(caller, "/fileTokens", request).await;
     assert_eq!(token.status, 200, "{token:?}");
     let put = server
@@ -590,76 +590,6 @@ async fn files_elsewhere_are_rows_with_an_address() {
         assert_eq!(refused.error(), (400, 1), "{url}");
     }
     assert_eq!(server.post(&client, "/files", json!({})).await.error(), (400, 1));
-}
-
-/// A column of an object holds a file's id, and shows the whole file.
-// compat: file.in_objects
-#[tokio::test]
-async fn objects_show_their_files() {
-    let server = start().await;
-    let client = As::client();
-    let file = upload(&server, &client, json!({"name": "a.png"}), b"png").await;
-    let value = json!({"__type": "File", "id": file.id(), "name": "a.png"});
-    let created = server
-        .post(
-            &client,
-            "/classes/Album?fetchWhenSave=true",
-            json!({"cover": value, "all": [value], "n": 1}),
-        )
-        .await;
-    let shown = |cover: &Value| {
-        assert_eq!(
-            super::support::sorted_keys(cover),
-            [
-                "__type",
-                "bucket",
-                "createdAt",
-                "key",
-                "mime_type",
-                "name",
-                "objectId",
-                "updatedAt",
-                "url"
-            ],
-            "{cover}"
-        );
-        assert_eq!(
-            (&cover["__type"], &cover["objectId"], &cover["url"]),
-            (&json!("File"), &json!(file.id()), &file.body["url"])
-        );
-    };
-    shown(&created.body["cover"]);
-    let path = format!("/classes/Album/{}", created.id());
-    let one = server.get(&client, &path, &[]).await.body;
-    shown(&one["cover"]);
-    // Inside of arrays only where it is asked for.
-    assert!(one["all"][0].get("url").is_none());
-    let listed = server
-        .get(&client, "/classes/Album", &[("include", "all")])
-        .await
-        .body;
-    shown(&listed["results"][0]["cover"]);
-    shown(&listed["results"][0]["all"][0]);
-    // In included objects, and for users.
-    let album = super::support::pointer("Album", &created.id());
-    server.create(&client, "Song", json!({"album": album})).await;
-    let songs = server
-        .get(&client, "/classes/Song", &[("include", "album")])
-        .await
-        .body;
-    shown(&songs["results"][0]["album"]["cover"]);
-    let (id, token) = server.sign_up("tom").await;
-    let avatar = json!({"avatar": value});
-    let own = As::user(&token);
-    let updated = server.put(&own, &format!("/users/{id}?new=true"), avatar).await;
-    shown(&updated.body["avatar"]);
-    shown(&server.get(&own, "/users/me", &[]).await.body["avatar"]);
-    // What is gone stays what it was.
-    server
-        .delete(&As::master(), &format!("/files/{}", file.id()))
-        .await;
-    let one = server.get(&client, &path, &[]).await.body;
-    assert_eq!(one["cover"], value);
 }
 
 #[tokio::test]
