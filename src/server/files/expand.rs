@@ -2,19 +2,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows;
+use super::rows::{self, Provider};
 use crate::model::value::Kind;
-use crate::model::{Class, CloudError, Document, Filter, KeyPath, ObjectId, Query, Schema, Value};
+use crate::model::{Class, CloudError, Document, Filter, ObjectId, Query, Schema, Value};
 use crate::server::authorize::{self, Right};
 use crate::server::context::Context;
 use crate::server::error::read_failed;
+use crate::server::include::size_of_value;
 use crate::server::present::View;
 
 /// What a file inside of an object is shown with, beside `__type` and what is on every object.
-const SHOWN: [&str; 6] = ["name", "url", "key", "mime_type", "bucket", "metaData"];
+const SHOWN: [&str; 7] = [
+    "name",
+    "url",
+    "key",
+    "mime_type",
+    "bucket",
+    "provider",
+    "metaData",
+];
 
-/// Completes the files of objects that are about to be shown: those in columns, in columns of included objects, and in
-/// arrays that are included. What is absent, or not readable, stays as it is stored.
+/// Distinct files of one answer that are looked for.
+const FILES_MAX: usize = 20 * Query::LIMIT_MAX as usize;
+
+/// How much the files may add to an answer, in bytes of their estimated JSON: one file can stand in many places.
+const BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Completes the files of objects that are about to be shown: those in columns, in arrays and maps, and in included
+/// objects. What is absent, not readable or too much stays as it is stored, with its id under the name that is read.
 ///
 /// # Errors
 /// What the database answers.
@@ -22,83 +37,83 @@ pub(crate) async fn complete(
     context: &Context,
     schema: &Schema,
     class: &Class,
-    include: &[KeyPath],
     documents: &mut [Document],
 ) -> Result<(), CloudError> {
     if class.name == rows::class() {
         for document in &mut *documents {
-            add_url(context, document);
+            add_place(context, document);
         }
     }
     let mut places: Vec<&mut Value> = Vec::new();
     for document in documents {
-        collect(&mut document.0, include, &mut places);
+        for value in document.values_mut() {
+            collect(value, &mut places);
+        }
     }
     if places.is_empty() {
         return Ok(());
     }
-    let ids: BTreeSet<String> = places.iter().filter_map(|place| id_of(place)).collect();
-    let shown = read(context, schema, ids).await?;
-    for place in places {
-        let found = id_of(place).and_then(|id| shown.get(&id));
-        if let Some(file) = found {
-            *place = file.clone();
+    let mut ids: BTreeSet<String> = BTreeSet::new();
+    for id in places.iter().filter_map(|place| id_of(place)) {
+        if ids.len() < FILES_MAX && !ids.contains(id) {
+            ids.insert(id.to_owned());
         }
+    }
+    let shown = read(context, schema, ids).await?;
+    let mut bytes_left = BYTES_MAX;
+    for place in places {
+        let Some(id) = id_of(place) else { continue };
+        let found = shown.get(id).and_then(|(file, size)| {
+            bytes_left = bytes_left.checked_sub(*size)?;
+            Some(file.clone())
+        });
+        *place = found.unwrap_or_else(|| by_id(place, id));
     }
     Ok(())
 }
 
-/// The files in the columns of an object, and in those of objects that are included in it.
-fn collect<'v>(
-    fields: &'v mut serde_json::Map<String, Value>,
-    include: &[KeyPath],
-    places: &mut Vec<&'v mut Value>,
-) {
-    for (key, value) in fields.iter_mut() {
-        if id_of(value).is_some() {
-            places.push(value);
-            continue;
-        }
-        let is_included = include.iter().any(|path| path.column().trim() == key);
-        if !is_included {
-            continue;
-        }
-        let inner: Vec<KeyPath> = include.iter().filter_map(|path| below(path, key)).collect();
-        match value {
-            Value::Object(fields) => collect(fields, &inner, places),
-            Value::Array(elements) => {
-                for element in elements {
-                    if id_of(element).is_some() {
-                        places.push(element);
-                    } else if let Value::Object(fields) = element {
-                        collect(fields, &inner, places);
-                    }
-                }
-            }
-            _ => {}
-        }
+/// The files that a value holds, however deep.
+fn collect<'v>(value: &'v mut Value, places: &mut Vec<&'v mut Value>) {
+    if id_of(value).is_some() {
+        places.push(value);
+        return;
+    }
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(|field| collect(field, places)),
+        Value::Array(elements) => elements.iter_mut().for_each(|element| collect(element, places)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-/// The rest of a path that begins with `key`.
-fn below(path: &KeyPath, key: &str) -> Option<KeyPath> {
-    let (head, rest) = path.as_str().split_once('.')?;
-    (head.trim() == key).then(|| KeyPath::new(rest))
-}
-
-fn id_of(value: &Value) -> Option<String> {
-    match Kind::of(value) {
-        Kind::File(id) => Some(id.to_owned()),
+/// The id of the file that a value is. Cheap for what is none: times are not read.
+fn id_of(value: &Value) -> Option<&str> {
+    match value.get("__type")?.as_str()? {
+        "File" | "Pointer" => match Kind::of(value) {
+            Kind::File(id) => Some(id),
+            _ => None,
+        },
         _ => None,
     }
 }
 
-/// The rows of these ids, as they are shown inside of other objects.
+/// A file of which nothing is known beside what stands in the object. SDKs write its id as `id`, and read `objectId`.
+fn by_id(stored: &Value, id: &str) -> Value {
+    let mut fields = match stored {
+        Value::Object(fields) => fields.clone(),
+        _ => serde_json::Map::new(),
+    };
+    fields.shift_remove("className");
+    fields.insert("__type".to_owned(), "File".into());
+    fields.insert("objectId".to_owned(), id.into());
+    Value::Object(fields)
+}
+
+/// The rows of these ids, as they are shown inside of other objects, with their estimated size.
 async fn read(
     context: &Context,
     schema: &Schema,
     ids: BTreeSet<String>,
-) -> Result<BTreeMap<String, Value>, CloudError> {
+) -> Result<BTreeMap<String, (Value, usize)>, CloudError> {
     let mut shown = BTreeMap::new();
     let principal = context.principal().await?;
     let class = schema.classes.get(&rows::class());
@@ -119,7 +134,7 @@ async fn read(
         let found = context.database().find_as(&class.name, &query, principal).await;
         for row in found.map_err(read_failed)?.results {
             let mut row = view.show(class, row);
-            add_url(context, &mut row);
+            add_place(context, &mut row);
             let Some(id) = row.text("objectId").map(ToOwned::to_owned) else {
                 continue;
             };
@@ -128,17 +143,23 @@ async fn read(
                     || ["objectId", "createdAt", "updatedAt"].contains(&key.as_str())
             });
             row.insert("__type".to_owned(), "File".into());
-            shown.insert(id, row.into_value());
+            let row = row.into_value();
+            let size = size_of_value(&row);
+            shown.insert(id, (row, size));
         }
     }
     Ok(shown)
 }
 
-/// Where the bytes are, for a row whose bytes are here. It is not stored, as the server's name may change.
-fn add_url(context: &Context, row: &mut Document) {
-    let has_url = row.text("url").is_some_and(|url| !url.is_empty());
-    if let (false, Some(key)) = (has_url, row.text("key")) {
+/// Where the bytes are, for a row whose bytes are here. The address is not stored, as the server's name may change; what
+/// an earlier version has made has no provider.
+fn add_place(context: &Context, row: &mut Document) {
+    let has = |row: &Document, key: &str| row.text(key).is_some_and(|text| !text.is_empty());
+    if let (false, Some(key)) = (has(row, "url"), row.text("key")) {
         let url = rows::url(context, key);
         row.insert("url".to_owned(), url.into());
+    }
+    if row.text("bucket") == Some(rows::BUCKET) && !has(row, "provider") {
+        row.insert("provider".to_owned(), Provider::S3.name().into());
     }
 }

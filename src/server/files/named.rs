@@ -7,7 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::{future, stream};
 
-use super::{rows, upload};
+use super::rows::{self, NewRow, Provider};
+use super::upload;
 use crate::model::{CloudError, Document, ErrorCode, ObjectId, Value};
 use crate::server::classes;
 use crate::server::context::Context;
@@ -72,7 +73,12 @@ async fn keep(
     let files = rows::store(context)?;
     let name = body.text("name").unwrap_or_default().to_owned();
     let key = rows::random_key(context, &name, &mut body)?;
-    let (mut created, _) = rows::create_row(context, &key, &name, body, parameters).await?;
+    let row = NewRow {
+        key: &key,
+        name: &name,
+        provider: Provider::S3,
+    };
+    let (mut created, _) = rows::create_row(context, row, body, parameters).await?;
     let fields = created.fields_mut();
     let id = fields
         .as_ref()

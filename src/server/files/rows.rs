@@ -29,7 +29,35 @@ const RANDOM_LENGTH: usize = 32;
 const ENDING_LENGTH_MAX: usize = 16;
 
 /// `bucket` of the files that are kept here.
-const BUCKET: &str = "paylog";
+pub(super) const BUCKET: &str = "paylog";
+
+/// As whose an upload is to be sent: what SDKs choose the form of it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Provider {
+    /// One PUT.
+    S3,
+    /// A form.
+    Qiniu,
+}
+
+impl Provider {
+    /// The name that SDKs know.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::S3 => "s3",
+            Self::Qiniu => "qiniu",
+        }
+    }
+
+    /// The one that a client can send to: what a mini-program can send is a form, which its SDK sends to Qiniu alone.
+    fn of(context: &Context) -> Self {
+        if context.is_mini_program() {
+            Self::Qiniu
+        } else {
+            Self::S3
+        }
+    }
+}
 
 /// What is escaped in the address of a file; the slashes of a key stay.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -63,7 +91,13 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
         _ => random_key(context, &name, &mut body)?,
     };
     let meta_data = body.get("metaData").cloned();
-    let (created, mime_type) = create_row(context, &key, &name, body, Document::new()).await?;
+    let provider = Provider::of(context);
+    let row = NewRow {
+        key: &key,
+        name: &name,
+        provider,
+    };
+    let (created, mime_type) = create_row(context, row, body, Document::new()).await?;
     let mut answer = match created.into_success() {
         Value::Object(fields) => Document(fields),
         _ => Document::new(),
@@ -74,14 +108,12 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
     let token = UploadToken { id, key: key.clone() };
     let token = token.sign(secret(context)?, context.environment().now());
     let upload_url = format!("{}/uploads/{token}", context.base_url());
-    // What a mini-program can send is a form, which its SDK sends to Qiniu alone.
-    let provider = if context.is_mini_program() { "qiniu" } else { "s3" };
     for (name, value) in [
         ("key", key.as_str()),
         ("url", &url(context, key.as_str())),
         ("mime_type", &mime_type),
         ("bucket", BUCKET),
-        ("provider", provider),
+        ("provider", provider.name()),
         ("upload_url", &upload_url),
         ("token", &token),
     ] {
@@ -93,26 +125,37 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
     Ok(Reply::ok(answer.0))
 }
 
-/// Makes the row of a file whose bytes are to be kept here under `key`; answers its type too.
+/// A file whose bytes are to be kept here.
+pub(super) struct NewRow<'a> {
+    pub(super) key: &'a FileKey,
+    pub(super) name: &'a str,
+    pub(super) provider: Provider,
+}
+
+/// Makes the row of a file; answers its type too.
 ///
 /// # Errors
 /// Those of a write.
 pub(super) async fn create_row(
     context: &Arc<Context>,
-    key: &FileKey,
-    name: &str,
+    row: NewRow<'_>,
     mut body: Document,
     parameters: Document,
 ) -> Result<(Reply, String), CloudError> {
-    let mime_type = content_type::of(body.text("mime_type"), name);
+    let mime_type = content_type::of(body.text("mime_type"), row.name);
     for parameter in ["keep_file_name", "prefix", "url", "provider", "mime_type"] {
         body.shift_remove(parameter);
     }
-    body.insert("name".to_owned(), name.into());
-    body.insert("mime_type".to_owned(), mime_type.as_str().into());
+    for (key, value) in [
+        ("name", row.name),
+        ("mime_type", &mime_type),
+        ("provider", row.provider.name()),
+    ] {
+        body.insert(key.to_owned(), value.into());
+    }
     let request = WriteRequest {
         class: class(),
-        change: Change::NewFile(key.clone()),
+        change: Change::NewFile(row.key.clone()),
         body,
         parameters,
     };

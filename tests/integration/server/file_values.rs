@@ -1,78 +1,185 @@
 //! Files as values of objects: written in the forms of all SDKs, found by each, and shown with all that is known of them.
 
+use paylog::model::{ClassName, Update};
+use paylog::store::{Write, WriteOutcome};
 use serde_json::{Value, json};
 
 use super::files::upload;
-use super::support::{As, pointer, sorted_keys, start};
+use super::support::{Answer, As, TestServer, pointer, sorted_keys, start};
 
-/// A column of an object holds a file's id, and shows the whole file.
+/// Whether a value is all of a file that was uploaded as `a.png`.
+fn is_whole(shown: &Value, file: &Answer) -> bool {
+    const KEYS: [&str; 10] = [
+        "__type",
+        "bucket",
+        "createdAt",
+        "key",
+        "mime_type",
+        "name",
+        "objectId",
+        "provider",
+        "updatedAt",
+        "url",
+    ];
+    let id = json!(file.id());
+    sorted_keys(shown) == KEYS
+        && (&shown["__type"], &shown["objectId"]) == (&json!("File"), &id)
+        && (&shown["url"], &shown["provider"]) == (&file.body["url"], &json!("s3"))
+}
+
+/// An object holds a file's id, and shows the whole file wherever it is: in columns, arrays and maps, and in objects that
+/// are included.
 // compat: file.in_objects
 #[tokio::test]
 async fn objects_show_their_files() {
     let server = start().await;
     let client = As::client();
     let file = upload(&server, &client, json!({"name": "a.png"}), b"png").await;
-    let value = json!({"__type": "File", "id": file.id(), "name": "a.png"});
-    let created = server
-        .post(
-            &client,
-            "/classes/Album?fetchWhenSave=true",
-            json!({"cover": value, "all": [value], "n": 1}),
-        )
-        .await;
-    let shown = |cover: &Value| {
+    for value in forms(&file.id()) {
+        let fields =
+            json!({"cover": value, "all": [value, 1, [value]], "n": 1, "map": {"a": {"b": [{"c": value}]}}});
+        let whole = |shown: &Value| {
+            for place in ["/cover", "/all/0", "/all/2/0", "/map/a/b/0/c"] {
+                let shown = shown.pointer(place).unwrap();
+                assert!(is_whole(shown, &file), "{place}: {shown}");
+            }
+            assert_eq!(shown["all"][1], 1);
+        };
+        let created = server
+            .post(&client, "/classes/Album?fetchWhenSave=true", fields.clone())
+            .await;
+        whole(&created.body);
+        let path = format!("/classes/Album/{}", created.id());
+        whole(&server.get(&client, &path, &[]).await.body);
+        for include in ["cover", "all,map.a", "other"] {
+            let one = server.get(&client, &path, &[("include", include)]).await.body;
+            whole(&one);
+        }
+        let listed = server.get(&client, "/classes/Album", &[]).await.body;
+        whole(&listed["results"][0]);
+        let updated = server
+            .put(&client, &format!("{path}?new=true"), fields.clone())
+            .await;
+        whole(&updated.body);
+        // In included objects, one in the other, and for users.
+        let album = pointer("Album", &created.id());
+        let song = server.create(&client, "Song", json!({"albums": [album]})).await;
+        let play = json!({"song": pointer("Song", &song)});
+        let play = server.create(&client, "Play", play).await;
+        let play = server
+            .get(
+                &client,
+                &format!("/classes/Play/{play}"),
+                &[("include", "song.albums")],
+            )
+            .await
+            .body;
+        whole(&play["song"]["albums"][0]);
+        let (id, token) = server.sign_up(&created.id()).await;
+        let own = As::user(&token);
+        let avatar = server
+            .put(&own, &format!("/users/{id}?new=true"), json!({"avatar": value}))
+            .await;
+        assert!(is_whole(&avatar.body["avatar"], &file), "{avatar:?}");
+        let me = server.get(&own, "/users/me", &[]).await.body;
+        assert!(is_whole(&me["avatar"], &file), "{me}");
+    }
+}
+
+/// What is not there any more, or is not for everybody to see, keeps its id, under the name by which SDKs read it.
+// compat: file.in_objects
+#[tokio::test]
+async fn a_file_of_which_nothing_is_known_has_its_id() {
+    let server = start().await;
+    let client = As::client();
+    let gone = upload(&server, &client, json!({"name": "a.png"}), b"a")
+        .await
+        .id();
+    let hidden = json!({"name": "a.png", "ACL": {"nobody": {"read": true}}});
+    let hidden = upload(&server, &client, hidden, b"b").await.id();
+    server.delete(&As::master(), &format!("/files/{gone}")).await;
+    for id in [&gone, &hidden] {
+        let [written, pointer] = forms(id);
+        let fields = json!({"file": written, "all": [written], "map": {"f": pointer}});
+        let object = server.create(&client, "Photo", fields).await;
+        let shown = server
+            .get(&client, &format!("/classes/Photo/{object}"), &[])
+            .await
+            .body;
+        let as_written = json!({"__type": "File", "id": id, "name": "a.png", "objectId": id});
         assert_eq!(
-            sorted_keys(cover),
-            [
-                "__type",
-                "bucket",
-                "createdAt",
-                "key",
-                "mime_type",
-                "name",
-                "objectId",
-                "updatedAt",
-                "url"
-            ],
-            "{cover}"
+            (&shown["file"], &shown["all"]),
+            (&as_written, &json!([as_written]))
         );
         assert_eq!(
-            (&cover["__type"], &cover["objectId"], &cover["url"]),
-            (&json!("File"), &json!(file.id()), &file.body["url"])
+            shown["map"],
+            json!({"f": {"__type": "File", "id": id, "objectId": id}})
         );
-    };
-    shown(&created.body["cover"]);
-    let path = format!("/classes/Album/{}", created.id());
-    let one = server.get(&client, &path, &[]).await.body;
-    shown(&one["cover"]);
-    // Inside of arrays only where it is asked for.
-    assert!(one["all"][0].get("url").is_none());
-    let listed = server
-        .get(&client, "/classes/Album", &[("include", "all")])
-        .await
-        .body;
-    shown(&listed["results"][0]["cover"]);
-    shown(&listed["results"][0]["all"][0]);
-    // In included objects, and for users.
-    let album = pointer("Album", &created.id());
-    server.create(&client, "Song", json!({"album": album})).await;
-    let songs = server
-        .get(&client, "/classes/Song", &[("include", "album")])
-        .await
-        .body;
-    shown(&songs["results"][0]["album"]["cover"]);
-    let (id, token) = server.sign_up("tom").await;
-    let avatar = json!({"avatar": value});
-    let own = As::user(&token);
-    let updated = server.put(&own, &format!("/users/{id}?new=true"), avatar).await;
-    shown(&updated.body["avatar"]);
-    shown(&server.get(&own, "/users/me", &[]).await.body["avatar"]);
-    // What is gone stays what it was.
-    server
-        .delete(&As::master(), &format!("/files/{}", file.id()))
+    }
+}
+
+/// A file with much about it, in many places of one object, is not shown in all of them.
+#[tokio::test]
+async fn the_files_of_an_answer_are_bounded() {
+    let server = start().await;
+    let client = As::client();
+    let request = json!({"name": "a.png", "metaData": {"text": "x".repeat(1_000_000)}});
+    let file = upload(&server, &client, request, b"a").await.id();
+    let [value, _] = forms(&file);
+    let object = server
+        .create(&client, "Photo", json!({"all": vec![value; 100]}))
         .await;
-    let one = server.get(&client, &path, &[]).await.body;
-    assert_eq!(one["cover"], value);
+    let shown = server
+        .get(&client, &format!("/classes/Photo/{object}"), &[])
+        .await;
+    let all = shown.body["all"].as_array().unwrap();
+    let whole = all.iter().filter(|file| file.get("metaData").is_some()).count();
+    assert!((20..=40).contains(&whole), "{whole}");
+    assert!(all.iter().all(|shown| shown["objectId"] == json!(file)));
+}
+
+/// Rows of an earlier version say nothing of a provider, and the Go SDK reads no file without one.
+#[tokio::test]
+async fn a_file_that_is_kept_here_has_a_provider() {
+    let server = start().await;
+    let client = As::client();
+    let earlier = json!({"name": "a.png", "key": "k.png", "bucket": "paylog"});
+    let imported = json!({"name": "a.png", "key": "l.png", "bucket": "b7", "provider": "qiniu"});
+    let bare = json!({"name": "a.png", "url": "https://example.com/a.png"});
+    for (row, provider) in [
+        (earlier, json!("s3")),
+        (imported, json!("qiniu")),
+        (bare, Value::Null),
+    ] {
+        let id = load(&server, row).await;
+        let path = format!("/files/{id}");
+        let shown = server.get(&client, &path, &[]).await.body;
+        assert_eq!(shown["provider"], provider, "{shown}");
+        let object = server
+            .create(&client, "Photo", json!({"file": forms(&id)[0]}))
+            .await;
+        let object = server
+            .get(&client, &format!("/classes/Photo/{object}"), &[])
+            .await
+            .body;
+        assert_eq!(object["file"]["provider"], provider, "{object}");
+        let found = server.find(&client, "_File", json!({"objectId": id})).await;
+        assert_eq!(found[0]["provider"], provider);
+    }
+    // What is stored is what was said, even if it cannot be told from what is shown.
+    let said = upload(&server, &client, json!({"name": "b.png"}), b"b").await;
+    let stored = server.find(&client, "_File", json!({"provider": "s3"})).await;
+    assert_eq!((stored.len(), &stored[0]["objectId"]), (1, &json!(said.id())));
+}
+
+/// Stores a row of `_File` as it is; answers its id.
+async fn load(server: &TestServer, row: Value) -> String {
+    let row = Update::parse_create(&serde_json::from_value(row).unwrap()).unwrap();
+    let row = Write::create(&ClassName::file(), row);
+    match server.database.write(row).await {
+        WriteOutcome::Applied(written) => written.object_id.unwrap().to_string(),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The two forms in which SDKs write the same file.

@@ -82,6 +82,7 @@ async fn a_file_is_uploaded_read_and_deleted() {
                 "mime_type",
                 "name",
                 "objectId",
+                "provider",
                 "updatedAt",
                 "url"
             ]
