@@ -242,7 +242,8 @@ pub(crate) fn check_new(
             .any(|known| scheme.eq_ignore_ascii_case(known));
         (known && !rest.is_empty()).then_some(())
     };
-    if text(update, "url").and_then(|url| scheme(&url)).is_none() {
+    let is_address = |url: String| scheme(&url).is_some();
+    if !text(update, "url").map_or_else(|| says_elsewhere(update), is_address) {
         return Err(CloudError::other(
             "A file needs a 'url' that starts with http:// or https://; to upload one, begin with /fileTokens.",
         ));
@@ -256,6 +257,19 @@ pub(crate) fn check_new(
             .push((KeyPath::new("mime_type"), Op::Set(mime_type.into())));
     }
     Ok(())
+}
+
+/// Whether a new row without an address says that the bytes are elsewhere: one SDK leaves the address out.
+fn says_elsewhere(update: &Update) -> bool {
+    let mut ops = update.ops.iter();
+    let has_none = |(path, op): &(KeyPath, Op)| path.column() != "url" || *op == Op::Set(Value::Null);
+    let is_external = |(path, op): &(KeyPath, Op)| match op {
+        Op::Set(Value::Object(data)) if path.as_str() == "metaData" => {
+            data.get("__source").and_then(Value::as_str) == Some("external")
+        }
+        _ => false,
+    };
+    ops.clone().all(has_none) && ops.any(is_external)
 }
 
 /// The key of a row, where its bytes are kept here.

@@ -591,6 +591,36 @@ async fn files_elsewhere_are_rows_with_an_address() {
         assert_eq!(refused.error(), (400, 1), "{url}");
     }
     assert_eq!(server.post(&client, "/files", json!({})).await.error(), (400, 1));
+
+    // The Go SDK sends no address; one that is no address is refused all the same.
+    let mut named = json!({"__type": "File", "name": "logo.png", "mime_type": "image/png",
+        "metaData": {"__source": "external", "owner": "unknown"}});
+    let created = server.post(&client, "/files", named.clone()).await;
+    assert_eq!(
+        (created.status, created.keys()),
+        (201, vec!["createdAt", "objectId"])
+    );
+    let row = server
+        .get(&client, &format!("/files/{}", created.id()), &[])
+        .await;
+    assert_eq!(
+        (&row.body["name"], row.body.get("url")),
+        (&json!("logo.png"), None)
+    );
+    named["url"] = "javascript:alert(1)".into();
+    assert_eq!(
+        server.post(&client, "/files", named.clone()).await.error(),
+        (400, 1)
+    );
+    for other in [json!({"__source": "here"}), json!("external"), Value::Null] {
+        named["url"] = Value::Null;
+        named["metaData"] = other;
+        assert_eq!(
+            server.post(&client, "/files", named.clone()).await.error(),
+            (400, 1),
+            "{named}"
+        );
+    }
 }
 
 #[tokio::test]
