@@ -351,20 +351,32 @@ async fn clients_key(context: &Context, key: &str) -> Result<FileKey, CloudError
 }
 
 /// Whether SDKs make such keys by chance: 20 or 32 hexadecimal digits or a UUID, or 40 letters and digits, and behind it
-/// perhaps an ending.
+/// perhaps an ending; or 12 letters and digits with an ending. Names have that form too (`presentation.pdf`), so that of
+/// these only those count that have a digit, a capital and a small letter. That leaves out one in eight of those that
+/// are made by chance.
 fn is_random(key: &str) -> bool {
-    let (name, ending) = key.split_once('.').unwrap_or((key, "x"));
+    let (name, ending) = match key.split_once('.') {
+        Some((name, ending)) => (name, Some(ending)),
+        None => (key, None),
+    };
     let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let groups = name.split('-').map(str::len);
     let is_uuid = || groups.eq([8, 4, 4, 4, 12]) && name.split('-').all(is_hex);
     let is_name = match name.len() {
         20 | 32 => is_hex(name),
+        12 => ending.is_some() && is_plain(name) && is_mixed(name),
         36 => is_uuid(),
         40 => is_plain(name),
         _ => false,
     };
-    is_name && (1..=ENDING_LENGTH_MAX).contains(&ending.len()) && is_plain(ending)
+    let is_ending = |ending: &str| (1..=ENDING_LENGTH_MAX).contains(&ending.len()) && is_plain(ending);
+    is_name && ending.is_none_or(is_ending)
+}
+
+fn is_mixed(text: &str) -> bool {
+    let has = |is_wanted: fn(&u8) -> bool| text.bytes().any(|byte| is_wanted(&byte));
+    has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase)
 }
 
 /// A key that nobody guesses: under `prefix`, where the client gives one; with the file's name, where that is to be
@@ -421,6 +433,8 @@ mod tests {
             "9841422D-C041-45A5-B7B3-467179F4F127.mp4",
             &plain,
             &format!("{plain}.webmanifest"),
+            "k3TqZ0aPw9Lx.png",
+            "aaaaaaaaaaA0.m4a",
         ] {
             assert!(is_random(random), "{random}");
             assert!(FileKey::parse(random).is_ok(), "{random}");
@@ -441,6 +455,16 @@ mod tests {
             "9841422dc-041-45a5-b7b3-467179f4f127",
             "9841422d-c041-45a5-b7b3-467179f4f12g",
             "------------------------------------",
+            "presentation.pdf",
+            "Presentation.pdf",
+            "screenshot12.png",
+            "202601011200.jpg",
+            "k3TqZ0aPw9Lx",
+            "k3TqZ0aPw9Lx.",
+            "k3TqZ0aPw9L.png",
+            "k3TqZ0aPw9Lxy.png",
+            "k3TqZ0aPw9L_.png",
+            "k3TqZ0aPw9Lx.a-b",
         ] {
             assert!(!is_random(chosen), "{chosen}");
         }

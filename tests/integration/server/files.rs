@@ -334,6 +334,7 @@ async fn random_keys_of_older_sdks_are_taken_where_nothing_is_kept_under_them() 
         "0123456789ABCDEF0123456789ABCDEF.PNG",
         "9841422d-c041-45a5-b7b3-467179f4f127.jpeg",
         &format!("{plain}.m4a"),
+        "k3TqZ0aPw9Lx.png",
     ] {
         let request = json!({"name": "a.png", "key": key});
         let file = upload(&server, &client, request, b"hello").await;
@@ -355,6 +356,8 @@ async fn random_keys_of_older_sdks_are_taken_where_nothing_is_kept_under_them() 
     for key in [
         "robots.txt",
         "avatar.png",
+        "presentation.pdf",
+        "k3TqZ0aPw9Lx",
         "../0123456789abcdef0123",
         "a/0123456789abcdef0123.png",
         "0123456789abcdef0123/a.png",
