@@ -28,8 +28,10 @@ pub(crate) async fn upload(State(server): State<Server>, request: Request) -> Re
     let mut response = if request.method() == Method::OPTIONS {
         preflight(request.headers())
     } else {
+        let is_s3 = request.method() == Method::PUT;
         match receive(&server.shared, request).await {
             Ok(response) => response,
+            Err(error) if is_s3 => s3_error(&error),
             Err(error) => error.into_response(),
         }
     };
@@ -101,6 +103,34 @@ async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, Clo
     let size = put(files, &token.key, content, bytes_max).await?;
     let answer = serde_json::json!({"hash": format!("{}-{size:x}", token.id), "key": token.key.as_str()});
     Ok(json_response(StatusCode::OK, &answer))
+}
+
+/// An error in the words of S3: SDKs that PUT a file read no others.
+fn s3_error(error: &CloudError) -> Response {
+    let code = match error.status {
+        403 => "AccessDenied",
+        404 => "NoSuchUpload",
+        408 => "RequestTimeout",
+        409 => "PreconditionFailed",
+        413 => "EntityTooLarge",
+        500 => "InternalError",
+        503 => "ServiceUnavailable",
+        _ => "InvalidRequest",
+    };
+    let message = error
+        .message
+        .replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;");
+    let text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    );
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
 }
 
 fn broken_off(error: &io::Error) -> CloudError {

@@ -21,6 +21,16 @@ pub(super) async fn upload(server: &TestServer, caller: &As, request: Value, con
     token
 }
 
+/// Status and code of a refusal in the words of S3.
+fn s3_error(refused: &Answer) -> (u16, &str) {
+    assert_eq!(refused.header("content-type"), "application/xml", "{refused:?}");
+    let text = refused.body.as_str().unwrap();
+    let code = text
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"));
+    (refused.status, code.unwrap().0)
+}
+
 async fn download(server: &TestServer, file: &Answer, headers: &[(&str, &str)]) -> Answer {
     let mut request = server.absolute(Method::GET, file.body["url"].as_str().unwrap());
     for (name, value) in headers {
@@ -273,13 +283,25 @@ async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
     let put = async |url: &str, content: &'static [u8]| {
         answer(server.absolute(Method::PUT, url).body(content)).await
     };
-    assert_eq!(put(&url, b"01234567890").await.error(), (413, 413));
+    assert_eq!(
+        s3_error(&put(&url, b"01234567890").await),
+        (413, "EntityTooLarge")
+    );
     assert_eq!(put(&url, b"0123456789").await.status, 200);
     // The answer was lost: the same again. But nothing else.
     assert_eq!(put(&url, b"0123456789").await.status, 200);
-    assert_eq!(put(&url, b"9876543210").await.error(), (409, 1));
+    assert_eq!(
+        s3_error(&put(&url, b"9876543210").await),
+        (409, "PreconditionFailed")
+    );
     let forged = url.rsplit_once('.').unwrap().0;
-    assert_eq!(put(&format!("{forged}.AAAA"), b"x").await.error(), (403, 1));
+    let refused = put(&format!("{forged}.AAAA"), b"x").await;
+    assert_eq!(s3_error(&refused), (403, "AccessDenied"));
+    assert_eq!(
+        refused.body,
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code>\
+         <Message>The upload token is not valid.</Message></Error>"
+    );
     let got = answer(server.absolute(Method::GET, &url)).await;
     assert_eq!(got.error(), (405, 1));
     // Browsers may send what headers they like.
@@ -309,7 +331,7 @@ async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
     let said = json!({"token": failed.body["token"], "result": false});
     assert_eq!(server.post(&client, "/fileCallback", said).await.status, 200);
     assert_eq!(download(&server, &failed, &[]).await.status, 404);
-    assert_eq!(put(url, b"again").await.error(), (404, 101));
+    assert_eq!(s3_error(&put(url, b"again").await), (404, "NoSuchUpload"));
     for body in [json!({}), json!({"token": "x", "result": true})] {
         let refused = server.post(&client, "/fileCallback", body).await;
         assert!(refused.status == 400 || refused.status == 403, "{refused:?}");
@@ -413,7 +435,7 @@ async fn a_token_of_a_row_that_is_gone_is_worthless() {
     assert_ne!(second.id(), first.id());
     assert_eq!(server.post(&client, "/fileCallback", failed).await.status, 200);
     let put = server.absolute(Method::PUT, first.body["upload_url"].as_str().unwrap());
-    assert_eq!(answer(put.body("other")).await.error(), (404, 101));
+    assert_eq!(s3_error(&answer(put.body("other")).await), (404, "NoSuchUpload"));
     assert_eq!(download(&server, &second, &[]).await.body, json!("hello"));
 }
 
