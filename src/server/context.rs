@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::http::HeaderName;
 use axum::http::request::Parts;
+use axum::http::{HeaderName, header};
 use tokio::sync::OnceCell;
 
 use super::error::read_failed;
@@ -80,6 +80,12 @@ impl Context {
     /// Whether the SDK says that it runs inside of WeChat: there a file can be sent as a form and in no other way.
     pub(super) fn is_mini_program(&self) -> bool {
         self.header(&SDK).is_some_and(|sdk| sdk.contains("(Weapp"))
+    }
+
+    /// Whether it is the C# SDK.
+    pub(super) fn is_c_sharp(&self) -> bool {
+        let agent = self.header(&header::USER_AGENT);
+        agent.is_some_and(|agent| agent.starts_with("LeanCloud-CSharp-SDK/"))
     }
 
     /// How many hooks the caller is inside of, as far as it says so. What is no number is too many.

@@ -1,14 +1,16 @@
 //! Files: rows of `_File`, and their bytes behind the port [`FileStore`](crate::store::files::FileStore).
 //!
 //! An upload is three requests, as LeanCloud's SDKs make them: `/fileTokens` makes the row and answers where the bytes
-//! go (as if to S3: one PUT; mini-programs POST a form, as if to Qiniu), that request brings them, `/fileCallback` says
-//! how it went. The bytes are served to everybody who knows their address, which holds 32 random characters.
+//! go (as if to S3: one PUT; as if to Qiniu, mini-programs POST a form, and C# sends parts), that request brings them,
+//! `/fileCallback` says how it went. The bytes are served to everybody who knows their address, which holds 32 random
+//! characters.
 
 mod content_type;
 mod download;
 mod expand;
 mod form;
 mod named;
+mod parts;
 mod rows;
 mod token;
 mod upload;
@@ -16,5 +18,6 @@ mod upload;
 pub(super) use download::download;
 pub(super) use expand::complete;
 pub(super) use named::create_named;
+pub(super) use parts::PartUploads;
 pub(super) use rows::{check_new, close_upload, create_token, key_of, remove_bytes};
 pub(super) use upload::upload;

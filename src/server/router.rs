@@ -47,6 +47,7 @@ impl Server {
         Router::new()
             .route("/files/{*key}", any(files::download))
             .route("/uploads/{token}", any(files::upload))
+            .route("/uploads/{token}/{*part}", any(files::upload))
             .layer(CatchPanicLayer::custom(panicked))
             .route_service("/1.1/{*path}", api)
             .with_state(self.clone())

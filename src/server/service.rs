@@ -8,6 +8,7 @@ use tokio_util::task::TaskTracker;
 
 use super::attempts::LoginAttempts;
 use super::config::ServerConfig;
+use super::files::PartUploads;
 use super::hook_caller::HooksUnderWay;
 use super::password::Passwords;
 use super::roles::RoleCache;
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) roles: RoleCache,
     pub(super) hooks_under_way: HooksUnderWay,
     pub(super) throttle: Throttle,
+    pub(super) part_uploads: PartUploads,
     /// Held while a user takes an identity of another platform: of two who want the same one, one is second.
     pub(super) links: Mutex<()>,
     /// Writes that must run to their end although their client has gone.
@@ -54,6 +56,7 @@ impl Server {
                 roles: RoleCache::default(),
                 hooks_under_way,
                 throttle,
+                part_uploads: PartUploads::default(),
                 links: Mutex::default(),
                 tasks: TaskTracker::new(),
             }),

@@ -3,15 +3,16 @@
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::environment::Environment;
-use crate::store::files::{FileContent, FileError, FileKey, FileStore};
+use crate::store::files::{FileContent, FileError, FileKey, FileStore, SetAside};
 
 /// Where files lie until all of their bytes are there. No key begins with a dot.
 const UNFINISHED: &str = ".unfinished";
@@ -44,29 +45,8 @@ impl FolderFiles {
         })
     }
 
-    fn path(&self, key: &FileKey) -> PathBuf {
-        let mut path = self.folder.clone();
-        path.extend(key.names());
-        path
-    }
-}
-
-/// A file that goes away unless it is finished.
-struct Unfinished {
-    path: PathBuf,
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "an unfinished file stays until the next start");
-        }
-    }
-}
-
-#[async_trait]
-impl FileStore for FolderFiles {
-    async fn put(&self, key: &FileKey, mut content: FileContent, bytes_max: u64) -> Result<u64, FileError> {
+    /// Writes a file that is not to be found yet.
+    async fn receive(&self, mut content: FileContent, bytes_max: u64) -> Result<Received, FileError> {
         let unfinished = Unfinished {
             path: self
                 .folder
@@ -83,6 +63,74 @@ impl FileStore for FolderFiles {
             }
             file.write_all(&piece).await?;
         }
+        Ok(Received {
+            file,
+            unfinished,
+            bytes,
+        })
+    }
+
+    fn path(&self, key: &FileKey) -> PathBuf {
+        let mut path = self.folder.clone();
+        path.extend(key.names());
+        path
+    }
+}
+
+/// A file that has just been written.
+struct Received {
+    file: fs::File,
+    unfinished: Unfinished,
+    bytes: u64,
+}
+
+/// A file that goes away unless it is finished.
+#[derive(Debug)]
+struct Unfinished {
+    path: PathBuf,
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            tracing::debug!(%error, "an unfinished file stays until the next start");
+        }
+    }
+}
+
+/// A file that is never finished.
+#[derive(Debug)]
+struct Part {
+    unfinished: Unfinished,
+    bytes: u64,
+}
+
+impl SetAside for Part {
+    fn size(&self) -> u64 {
+        self.bytes
+    }
+
+    fn content(self: Arc<Self>) -> FileContent {
+        let pieces = async move {
+            let file = fs::File::open(&self.unfinished.path).await?;
+            let state = ((file, self.bytes), self);
+            io::Result::Ok(stream::try_unfold(state, |(left, part)| async move {
+                let piece = next_piece(left).await?;
+                Ok(piece.map(|(piece, left)| (piece, (left, part))))
+            }))
+        };
+        Box::pin(stream::once(pieces).try_flatten())
+    }
+}
+
+#[async_trait]
+impl FileStore for FolderFiles {
+    async fn put(&self, key: &FileKey, content: FileContent, bytes_max: u64) -> Result<u64, FileError> {
+        let Received {
+            file,
+            unfinished,
+            bytes,
+        } = self.receive(content, bytes_max).await?;
         file.sync_all().await?;
         drop(file);
         let path = self.path(key);
@@ -104,6 +152,16 @@ impl FileStore for FolderFiles {
             fs::File::open(folder).await?.sync_all().await?;
         }
         Ok(bytes)
+    }
+
+    async fn set_aside(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn SetAside>, FileError> {
+        let mut received = self.receive(content, bytes_max).await?;
+        // What is written last may be on its way to the disk yet.
+        received.file.flush().await?;
+        Ok(Arc::new(Part {
+            unfinished: received.unfinished,
+            bytes: received.bytes,
+        }))
     }
 
     async fn size(&self, key: &FileKey) -> Result<Option<u64>, FileError> {
@@ -252,6 +310,28 @@ mod tests {
             files.size(&FileKey::parse("a/b.txt/c").unwrap()).await.unwrap(),
             None
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_set_aside_is_there_until_it_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = FolderFiles::open(folder.path(), Environment::system()).unwrap();
+        let key = FileKey::parse("a").unwrap();
+        let first = files.set_aside(content(&[b"hello", b" "]), 6).await.unwrap();
+        let second = files.set_aside(content(&[b"world"]), 6).await.unwrap();
+        let refused = files.set_aside(content(&[b"1234", b"567"]), 6).await;
+        assert!(matches!(refused, Err(FileError::TooLarge(6))), "{refused:?}");
+        assert_eq!(
+            (first.size(), second.size(), unfinished(folder.path())),
+            (6, 5, 2)
+        );
+        let parts = [Arc::clone(&first), second];
+        let whole = stream::iter(parts).flat_map(|part| part.content());
+        assert_eq!(files.put(&key, Box::pin(whole), 11).await.unwrap(), 11);
+        assert_eq!(read_all(&files, &key, 0..11).await, b"hello world");
+        assert_eq!(unfinished(folder.path()), 1);
+        drop(first);
+        assert_eq!(unfinished(folder.path()), 0);
     }
 
     #[tokio::test]

@@ -25,6 +25,13 @@ pub trait FileStore: Send + Sync + fmt::Debug {
     /// [`FileError`].
     async fn put(&self, key: &FileKey, content: FileContent, bytes_max: u64) -> Result<u64, FileError>;
 
+    /// Keeps `content` without a key, so that it can become a part of a file by [`FileStore::put`]. It is gone once what
+    /// is answered is dropped, or the process has ended.
+    ///
+    /// # Errors
+    /// [`FileError`], but for [`FileError::Taken`].
+    async fn set_aside(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn SetAside>, FileError>;
+
     /// How many bytes there are under `key`; `None` where there is no file.
     ///
     /// # Errors
@@ -49,6 +56,15 @@ pub trait FileStore: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`FileError::Failed`].
     async fn remove(&self, key: &FileKey) -> Result<(), FileError>;
+}
+
+/// Bytes that are kept, and are no file yet.
+pub trait SetAside: Send + Sync + fmt::Debug {
+    /// How many they are.
+    fn size(&self) -> u64;
+
+    /// They themselves. They stay until the content has been read.
+    fn content(self: Arc<Self>) -> FileContent;
 }
 
 /// What went wrong with a file.

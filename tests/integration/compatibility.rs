@@ -311,6 +311,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("file.range", "a part of its bytes"),
             ("file.delete", "deleted with its bytes"),
             ("file.external", "files that lie elsewhere"),
+            ("file.parts", "uploads in parts, as C# sends them to Qiniu"),
             (
                 "file.as_pointer",
                 "written as a pointer to `_File` too, and found in either form",

@@ -5,6 +5,7 @@ mod batch_save;
 mod batches;
 mod cloud_query;
 mod failures;
+mod file_parts;
 mod file_values;
 mod files;
 mod hooks;

@@ -36,7 +36,7 @@ pub(super) const BUCKET: &str = "paylog";
 pub(super) enum Provider {
     /// One PUT.
     S3,
-    /// A form.
+    /// A form, or parts.
     Qiniu,
 }
 
@@ -49,9 +49,13 @@ impl Provider {
         }
     }
 
-    /// The one that a client can send to: what a mini-program can send is a form, which its SDK sends to Qiniu alone.
-    fn of(context: &Context) -> Self {
-        if context.is_mini_program() {
+    /// The one that a client can send to. What a mini-program can send is a form, which its SDK sends to Qiniu alone. The
+    /// C# SDK fails with S3 where it knows no type of the file; with Qiniu it sends parts.
+    ///
+    /// No other client gets Qiniu: the Python SDK, which sends no type either, sends to Qiniu's own servers then.
+    fn of(context: &Context, body: &Document) -> Self {
+        let has_type = body.text("mime_type").is_some();
+        if context.is_mini_program() || (context.is_c_sharp() && !has_type) {
             Self::Qiniu
         } else {
             Self::S3
@@ -67,7 +71,7 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.');
 
 /// `POST /fileTokens`: makes the row, and answers where the bytes are to be put, in the form of an upload to S3, or to
-/// Qiniu for a mini-program.
+/// Qiniu for those who can send nothing else.
 ///
 /// The master key chooses any key. SDKs of older versions choose a random one for the app key too.
 ///
@@ -76,6 +80,8 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// of a write.
 pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> Result<Reply, CloudError> {
     store(context)?;
+    let uploads = &context.shared().part_uploads;
+    uploads.forget_expired(context.environment().now());
     let name = match body.shift_remove("name") {
         Some(Value::String(name)) if !name.is_empty() => name,
         _ => "file".to_owned(),
@@ -91,7 +97,7 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
         _ => random_key(context, &name, &mut body)?,
     };
     let meta_data = body.get("metaData").cloned();
-    let provider = Provider::of(context);
+    let provider = Provider::of(context, &body);
     let row = NewRow {
         key: &key,
         name: &name,
@@ -190,6 +196,7 @@ pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<R
 /// Those of a write.
 pub(super) async fn take_back(context: &Context, id: &ObjectId, key: &FileKey) -> Result<(), CloudError> {
     let delete = Write::delete(&class(), id, Filter::all());
+    context.shared().part_uploads.forget(id);
     match context.database().write(delete).await {
         WriteOutcome::Applied(_) => {
             remove_bytes(context, key).await;

@@ -10,7 +10,7 @@ use crate::model::{CloudError, ObjectId, Timestamp};
 use crate::store::files::FileKey;
 
 /// How long a token lasts, in milliseconds: an hour, for a large file over a slow line.
-const LIFETIME_MILLIS: i64 = 60 * 60 * 1000;
+pub(super) const LIFETIME_MILLIS: i64 = 60 * 60 * 1000;
 
 /// The file that may be uploaded.
 #[derive(Clone, Debug, PartialEq, Eq)]

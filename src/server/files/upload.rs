@@ -1,5 +1,5 @@
 //! `PUT /uploads/<token>`: the bytes of a file, as the SDKs send them to S3; `POST` of a form that holds them, as
-//! mini-programs send it to Qiniu.
+//! mini-programs send it to Qiniu; below it their parts.
 
 use std::io;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 
-use super::form;
 use super::token::UploadToken;
+use super::{form, parts};
 use crate::http::json_response;
 use crate::model::{CloudError, ErrorCode};
 use crate::server::error::{internal, read_failed};
@@ -28,12 +28,13 @@ pub(crate) async fn upload(State(server): State<Server>, request: Request) -> Re
     let mut response = if request.method() == Method::OPTIONS {
         preflight(request.headers())
     } else {
-        let is_s3 = request.method() == Method::PUT;
-        match receive(&server.shared, request).await {
-            Ok(response) => response,
-            Err(error) if is_s3 => s3_error(&error),
-            Err(error) => error.into_response(),
-        }
+        let refuse = match (request.method(), place(request.uri().path())) {
+            (_, (_, Some(_))) => qiniu_error,
+            (&Method::PUT, _) => s3_error,
+            _ => |error: &CloudError| error.clone().into_response(),
+        };
+        let received = receive(&server.shared, request).await;
+        received.unwrap_or_else(|error| refuse(&error))
     };
     let headers = response.headers_mut();
     let origin = origin.unwrap_or(HeaderValue::from_static("*"));
@@ -58,6 +59,15 @@ fn preflight(asked: &HeaderMap) -> Response {
     response
 }
 
+/// The token in the path of an upload, and what stands behind it where the file comes in parts.
+fn place(path: &str) -> (&str, Option<&str>) {
+    let path = path.strip_prefix("/uploads/").unwrap_or(path);
+    match path.split_once('/') {
+        Some((token, below)) => (token, Some(below)),
+        None => (path, None),
+    }
+}
+
 async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, CloudError> {
     let config = &shared.config;
     let (Some(files), Some(secret)) = (&config.files, &config.credentials.master_key) else {
@@ -66,7 +76,7 @@ async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, Clo
     if !matches!(*request.method(), Method::PUT | Method::POST) {
         return Err(CloudError::other("A file is uploaded by PUT, or as a form by POST.").with_status(405));
     }
-    let token = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let (token, below) = place(request.uri().path());
     let token = UploadToken::verify(token, secret, config.environment.now())?;
     let row = shared.database.get(&super::rows::class(), &token.id).await;
     if row.map_err(read_failed)?.is_none() {
@@ -74,6 +84,9 @@ async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, Clo
             ErrorCode::NOT_FOUND,
             "The file has been deleted meanwhile.",
         ));
+    }
+    if let Some(below) = below.map(ToOwned::to_owned) {
+        return parts::receive(shared, files, &token, &below, request).await;
     }
     let (parts, body) = request.into_parts();
     let bytes_max = config.file_bytes_max;
@@ -103,6 +116,12 @@ async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, Clo
     let size = put(files, &token.key, content, bytes_max).await?;
     let answer = serde_json::json!({"hash": format!("{}-{size:x}", token.id), "key": token.key.as_str()});
     Ok(json_response(StatusCode::OK, &answer))
+}
+
+/// An error in the words of Qiniu.
+fn qiniu_error(error: &CloudError) -> Response {
+    let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json_response(status, &serde_json::json!({"error": error.message}))
 }
 
 /// An error in the words of S3: SDKs that PUT a file read no others.
@@ -148,25 +167,27 @@ pub(super) async fn put(
     content: FileContent,
     bytes_max: u64,
 ) -> Result<u64, CloudError> {
-    files
-        .put(key, content, bytes_max)
-        .await
-        .map_err(|error| match error {
-            FileError::TooLarge(bytes_max) => too_large(bytes_max),
-            FileError::Taken => {
-                CloudError::other("The file has been uploaded already, with another content.")
-                    .with_status(409)
-            }
-            FileError::BrokenOff(error) => broken_off(&error),
-            FileError::Failed(error) if is_full(&error) => {
-                CloudError::new(ErrorCode::UNAVAILABLE, "There is no room left for files.")
-            }
-            error @ FileError::Failed(_) => internal(&error),
-        })
+    let kept = files.put(key, content, bytes_max).await;
+    kept.map_err(|error| refused(error, bytes_max))
+}
+
+/// What a client hears of bytes that are not kept.
+pub(super) fn refused(error: FileError, bytes_max: u64) -> CloudError {
+    match error {
+        FileError::TooLarge(_) => too_large(bytes_max),
+        FileError::Taken => {
+            CloudError::other("The file has been uploaded already, with another content.").with_status(409)
+        }
+        FileError::BrokenOff(error) => broken_off(&error),
+        FileError::Failed(error) if is_full(&error) => {
+            CloudError::new(ErrorCode::UNAVAILABLE, "There is no room left for files.")
+        }
+        error @ FileError::Failed(_) => internal(&error),
+    }
 }
 
 /// The body, piece by piece, none of which may keep us waiting too long.
-fn pieces(body: Body) -> FileContent {
+pub(super) fn pieces(body: Body) -> FileContent {
     let pieces = body.into_data_stream();
     Box::pin(stream::unfold(pieces, |mut pieces| async move {
         match tokio::time::timeout(PIECE_TIMEOUT, pieces.next()).await {
@@ -176,7 +197,7 @@ fn pieces(body: Body) -> FileContent {
     }))
 }
 
-fn too_large(bytes_max: u64) -> CloudError {
+pub(super) fn too_large(bytes_max: u64) -> CloudError {
     let text = format!("Payload Too Large. A file has at most {bytes_max} bytes here.");
     CloudError::new(ErrorCode::PAYLOAD_TOO_LARGE, text)
 }

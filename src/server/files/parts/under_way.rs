@@ -1,0 +1,207 @@
+//! The uploads in parts that are under way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::super::token::LIFETIME_MILLIS;
+use super::super::upload::too_large;
+use crate::model::{CloudError, ObjectId, Timestamp};
+use crate::store::files::SetAside;
+
+/// Uploads by the ids of their rows. The parts are in the file store, which forgets them with what is kept here.
+#[derive(Debug, Default)]
+pub(in crate::server) struct PartUploads(Mutex<BTreeMap<ObjectId, PartUpload>>);
+
+#[derive(Debug)]
+struct PartUpload {
+    expires: Timestamp,
+    /// By number, with what the client was told.
+    parts: BTreeMap<u32, (String, Arc<dyn SetAside>)>,
+}
+
+impl PartUpload {
+    /// How much more the part of this number may have.
+    fn room(&self, number: u32, bytes_max: u64) -> u64 {
+        let others = self.parts.iter().filter(|(known, _)| **known != number);
+        let bytes = others.map(|(_, (_, part))| part.size()).sum::<u64>();
+        bytes_max.saturating_sub(bytes)
+    }
+}
+
+impl PartUploads {
+    /// Begins an upload, or begins it anew.
+    pub(super) fn begin(&self, id: &ObjectId, now: Timestamp) -> Timestamp {
+        let expires = Timestamp::from_millis(now.as_millis().saturating_add(LIFETIME_MILLIS));
+        let upload = PartUpload {
+            expires,
+            parts: BTreeMap::new(),
+        };
+        self.forget_expired(now);
+        // What is dropped is removed from the disk, which nobody else need wait for: not under the lock.
+        let replaced = self.lock().insert(id.clone(), upload);
+        drop(replaced);
+        expires
+    }
+
+    /// How many bytes the part of this number may have.
+    ///
+    /// # Errors
+    /// 404 where there is no such upload.
+    pub(super) fn room(&self, id: &ObjectId, number: u32, bytes_max: u64) -> Result<u64, CloudError> {
+        let uploads = self.lock();
+        let upload = uploads.get(id).ok_or_else(not_begun)?;
+        Ok(upload.room(number, bytes_max))
+    }
+
+    /// Takes a part, in the place of an earlier one of its number.
+    ///
+    /// # Errors
+    /// 404 where there is no such upload; 413 where all parts together are too large.
+    pub(super) fn add(
+        &self,
+        id: &ObjectId,
+        number: u32,
+        etag: &str,
+        part: Arc<dyn SetAside>,
+        bytes_max: u64,
+    ) -> Result<(), CloudError> {
+        let mut uploads = self.lock();
+        let upload = uploads.get_mut(id).ok_or_else(not_begun)?;
+        // Others may have come since it was let in.
+        if part.size() > upload.room(number, bytes_max) {
+            return Err(too_large(bytes_max));
+        }
+        let replaced = upload.parts.insert(number, (etag.to_owned(), part));
+        drop(uploads);
+        drop(replaced);
+        Ok(())
+    }
+
+    /// The parts in order, where `listed` names all of them, by number and by what the client was told.
+    ///
+    /// # Errors
+    /// 404 where there is no such upload; 400 where the list is another.
+    pub(super) fn parts(
+        &self,
+        id: &ObjectId,
+        listed: &[(u64, &str)],
+    ) -> Result<Vec<Arc<dyn SetAside>>, CloudError> {
+        let uploads = self.lock();
+        let upload = uploads.get(id).ok_or_else(not_begun)?;
+        let is_all = listed.len() == upload.parts.len()
+            && (1..)
+                .zip(listed)
+                .zip(&upload.parts)
+                .all(|((place, (number, etag)), (kept, (known, _)))| {
+                    place == *number && place == u64::from(*kept) && etag == known
+                });
+        if !is_all {
+            return Err(CloudError::other(
+                "invalid parts: all parts that were sent are listed, from 1 on without a gap, each with its etag",
+            ));
+        }
+        Ok(upload.parts.values().map(|(_, part)| Arc::clone(part)).collect())
+    }
+
+    /// Forgets an upload and its parts.
+    pub(in crate::server::files) fn forget(&self, id: &ObjectId) {
+        let forgotten = self.lock().remove(id);
+        drop(forgotten);
+    }
+
+    /// Forgets the uploads that have not ended in time.
+    pub(in crate::server::files) fn forget_expired(&self, now: Timestamp) {
+        let forgotten: Vec<_> = self
+            .lock()
+            .extract_if(.., |_, upload| upload.expires < now)
+            .collect();
+        drop(forgotten);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectId, PartUpload>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_begun() -> CloudError {
+    CloudError::other("no such uploadId").with_status(404)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+    use crate::store::files::FileContent;
+
+    #[derive(Debug)]
+    struct Bytes(u64);
+
+    impl SetAside for Bytes {
+        fn size(&self) -> u64 {
+            self.0
+        }
+
+        fn content(self: Arc<Self>) -> FileContent {
+            Box::pin(stream::empty())
+        }
+    }
+
+    #[test]
+    fn an_upload_is_bounded_and_ends_with_all_of_its_parts() {
+        let uploads = PartUploads::default();
+        let id = ObjectId::parse("a").unwrap();
+        let part = |size: u64| Arc::new(Bytes(size));
+        let status = |result: Result<(), CloudError>| result.map_err(|error| error.status);
+        assert!(uploads.room(&id, 1, 10).is_err());
+        assert_eq!(status(uploads.add(&id, 1, "x", part(1), 10)), Err(404));
+        uploads.begin(&id, Timestamp::from_millis(0));
+        assert!(uploads.parts(&id, &[]).unwrap().is_empty());
+        assert_eq!(status(uploads.add(&id, 1, "x", part(4), 10)), Ok(()));
+        assert_eq!(status(uploads.add(&id, 2, "y", part(6), 10)), Ok(()));
+        assert_eq!(status(uploads.add(&id, 3, "z", part(1), 10)), Err(413));
+        // In the place of itself.
+        assert_eq!(uploads.room(&id, 2, 10).unwrap(), 6);
+        assert_eq!(status(uploads.add(&id, 2, "w", part(5), 10)), Ok(()));
+        assert_eq!(uploads.room(&id, 3, 10).unwrap(), 1);
+        let parts = uploads.parts(&id, &[(1, "x"), (2, "w")]).unwrap();
+        assert_eq!(parts.iter().map(|part| part.size()).collect::<Vec<_>>(), [4, 5]);
+        let others: [&[(u64, &str)]; 6] = [
+            &[],
+            &[(1, "x")],
+            &[(1, "x"), (2, "y")],
+            &[(2, "w"), (1, "x")],
+            &[(1, "x"), (3, "w")],
+            &[(1, "x"), (2, "w"), (3, "z")],
+        ];
+        for other in others {
+            assert_eq!(uploads.parts(&id, other).unwrap_err().status, 400, "{other:?}");
+        }
+        assert_eq!(status(uploads.add(&id, 4, "v", part(1), 10)), Ok(()));
+        assert!(uploads.parts(&id, &[(1, "x"), (2, "w"), (4, "v")]).is_err());
+        uploads.forget(&id);
+        assert!(uploads.parts(&id, &[]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_ended_is_forgotten() {
+        let uploads = PartUploads::default();
+        let [first, second, third] = ["a", "b", "c"].map(|id| ObjectId::parse(id).unwrap());
+        let part = Arc::new(Bytes(1));
+        uploads.begin(&first, Timestamp::from_millis(0));
+        let kept: Arc<dyn SetAside> = part.clone();
+        uploads.add(&first, 1, "x", kept, 10).unwrap();
+        assert_eq!(Arc::strong_count(&part), 2);
+        uploads.begin(&second, Timestamp::from_millis(LIFETIME_MILLIS));
+        assert!(uploads.room(&first, 1, 10).is_ok());
+        uploads.begin(&third, Timestamp::from_millis(LIFETIME_MILLIS + 1));
+        assert!(uploads.room(&first, 1, 10).is_err() && uploads.room(&second, 1, 10).is_ok());
+        assert_eq!(Arc::strong_count(&part), 1);
+        uploads.forget_expired(Timestamp::from_millis(2 * LIFETIME_MILLIS));
+        assert!(uploads.room(&second, 1, 10).is_ok());
+        // Begun anew, it has nothing.
+        uploads.add(&second, 1, "x", part, 10).unwrap();
+        uploads.begin(&second, Timestamp::from_millis(LIFETIME_MILLIS + 1));
+        assert!(uploads.parts(&second, &[]).unwrap().is_empty());
+    }
+}
