@@ -66,7 +66,7 @@ pub(super) async fn answer_create(
         acl: false,
     };
     let mut shown = [view.show(&class, written.fields)];
-    files::complete(context, &context.schema(), &class, &mut shown).await?;
+    files::complete(context, &context.schema(), &class, None, &mut shown).await?;
     let [mut body] = shown;
     if let Some(token) = token {
         body.insert(sessions::COLUMN.to_owned(), token.into());
@@ -92,7 +92,7 @@ pub(super) async fn answer_update(
             acl: columns.iter().any(|column| column == "ACL"),
         };
         let mut shown = [view.show(&class, written.fields)];
-        files::complete(context, &context.schema(), &class, &mut shown).await?;
+        files::complete(context, &context.schema(), &class, None, &mut shown).await?;
         let [shown] = shown;
         let is_relation = |name: &str| {
             let column = class.columns.get(name).map(|column| &column.column_type);

@@ -103,7 +103,7 @@ async fn prepare(
         .map(|row| view.show(class, row))
         .collect();
     include::expand(context, schema, view, &wanted.include, &mut rows).await?;
-    files::complete(context, schema, class, &mut rows).await?;
+    files::complete(context, schema, class, wanted.keys.as_ref(), &mut rows).await?;
     if let Some(keys) = wanted.keys {
         rows = rows.into_iter().map(|row| keys.project(row)).collect();
     }
@@ -173,7 +173,7 @@ pub(super) async fn get(
     };
     let mut shown = [view.show(class, document)];
     include::expand(context, &schema, view, &query.include, &mut shown).await?;
-    files::complete(context, &schema, class, &mut shown).await?;
+    files::complete(context, &schema, class, query.keys.as_ref(), &mut shown).await?;
     let [shown] = shown;
     let shown = match query.keys {
         Some(keys) => keys.project(shown),

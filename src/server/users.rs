@@ -314,7 +314,7 @@ pub(super) async fn whole_user(context: &Context, user: Document) -> Result<Repl
         acl: false,
     };
     let mut shown = [view.show(&class, user)];
-    files::complete(context, &context.schema(), &class, &mut shown).await?;
+    files::complete(context, &context.schema(), &class, None, &mut shown).await?;
     let [mut shown] = shown;
     if let Some(token) = token {
         shown.insert(sessions::COLUMN.to_owned(), token);

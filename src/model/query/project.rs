@@ -12,6 +12,12 @@ const ALWAYS: [&str; 4] = ["objectId", "createdAt", "updatedAt", "ACL"];
 const POINTER: [&str; 5] = ["__type", "className", "objectId", "createdAt", "updatedAt"];
 
 impl Keys {
+    /// Whether anything of a column can be left.
+    #[must_use]
+    pub fn shows(&self, column: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|path| path.column() == column)
+    }
+
     /// Reduces a document to what was asked for. `ACL` stays unless excluded: whether it is shown is `returnACL`'s.
     #[must_use]
     pub fn project(&self, document: Document) -> Document {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::rows::{self, Provider};
 use crate::model::value::Kind;
-use crate::model::{Class, CloudError, Document, Filter, ObjectId, Query, Schema, Value};
+use crate::model::{Class, CloudError, Document, Filter, Keys, ObjectId, Query, Schema, Value};
 use crate::server::authorize::{self, Right};
 use crate::server::context::Context;
 use crate::server::error::read_failed;
@@ -29,7 +29,8 @@ const FILES_MAX: usize = 20 * Query::LIMIT_MAX as usize;
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// Completes the files of objects that are about to be shown: those in columns, in arrays and maps, and in included
-/// objects. What is absent, not readable or too much stays as it is stored, with its id under the name that is read.
+/// objects. What is absent, not readable or too much stays as it is stored, with its id under the name that is read; what
+/// `keys` leave out stays altogether.
 ///
 /// # Errors
 /// What the database answers.
@@ -37,6 +38,7 @@ pub(crate) async fn complete(
     context: &Context,
     schema: &Schema,
     class: &Class,
+    keys: Option<&Keys>,
     documents: &mut [Document],
 ) -> Result<(), CloudError> {
     if class.name == rows::class() {
@@ -46,8 +48,10 @@ pub(crate) async fn complete(
     }
     let mut places: Vec<&mut Value> = Vec::new();
     for document in documents {
-        for value in document.values_mut() {
-            collect(value, &mut places);
+        for (column, value) in document.iter_mut() {
+            if keys.is_none_or(|keys| keys.shows(column)) {
+                collect(value, &mut places);
+            }
         }
     }
     if places.is_empty() {
@@ -129,6 +133,7 @@ async fn read(
         .filter(|id| ObjectId::parse(id).is_ok())
         .map(Value::String)
         .collect();
+    let mut bytes_left = BYTES_MAX;
     for ids in ids.chunks(Query::LIMIT_MAX as usize) {
         let query = Query::new(Filter::all().one_of("objectId", ids.to_vec())).limit(Query::LIMIT_MAX);
         let found = context.database().find_as(&class.name, &query, principal).await;
@@ -145,7 +150,11 @@ async fn read(
             row.insert("__type".to_owned(), "File".into());
             let row = row.into_value();
             let size = size_of_value(&row);
+            bytes_left = bytes_left.saturating_sub(size);
             shown.insert(id, (row, size));
+        }
+        if bytes_left == 0 {
+            break;
         }
     }
     Ok(shown)

@@ -57,6 +57,10 @@ async fn objects_show_their_files() {
         }
         let listed = server.get(&client, "/classes/Album", &[]).await.body;
         whole(&listed["results"][0]);
+        let keys = [("keys", "cover,all,map.a.b")];
+        whole(&server.get(&client, &path, &keys).await.body);
+        let one = server.get(&client, &path, &[("keys", "cover.url")]).await.body;
+        assert_eq!((&one["cover"]["url"], one.get("all")), (&file.body["url"], None));
         let updated = server
             .put(&client, &format!("{path}?new=true"), fields.clone())
             .await;
