@@ -88,6 +88,15 @@ impl Context {
         agent.is_some_and(|agent| agent.starts_with("LeanCloud-CSharp-SDK/"))
     }
 
+    /// The version of the JavaScript SDK, major and minor, where it runs in Node.js.
+    pub(super) fn node_js_sdk(&self) -> Option<(u32, u32)> {
+        let agent = self.header(&header::USER_AGENT)?;
+        let (version, platform) = agent.strip_prefix("LeanCloud-JS-SDK/")?.split_once(' ')?;
+        let mut numbers = version.split('.').map_while(|number| number.parse().ok());
+        let version = (numbers.next()?, numbers.next()?);
+        platform.starts_with("(Node.js").then_some(version)
+    }
+
     /// How many hooks the caller is inside of, as far as it says so. What is no number is too many.
     pub(super) fn hook_depth(&self) -> u32 {
         let depth = self.header(&HOOK_DEPTH);

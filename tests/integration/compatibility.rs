@@ -312,6 +312,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("file.delete", "deleted with its bytes"),
             ("file.external", "files that lie elsewhere"),
             ("file.parts", "uploads in parts, as C# sends them to Qiniu"),
+            ("file.stream", "uploads of streams from Node.js"),
             (
                 "file.as_pointer",
                 "written as a pointer to `_File` too, and found in either form",

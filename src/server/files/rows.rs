@@ -31,6 +31,9 @@ const ENDING_LENGTH_MAX: usize = 16;
 /// `bucket` of the files that are kept here.
 pub(super) const BUCKET: &str = "paylog";
 
+/// The first version of the JavaScript SDK that is known to send to the address that it is given, whoever the provider is.
+const NODE_JS_SDK: (u32, u32) = (3, 5);
+
 /// As whose an upload is to be sent: what SDKs choose the form of it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Provider {
@@ -49,13 +52,17 @@ impl Provider {
         }
     }
 
-    /// The one that a client can send to. What a mini-program can send is a form, which its SDK sends to Qiniu alone. The
-    /// C# SDK fails with S3 where it knows no type of the file; with Qiniu it sends parts.
+    /// The one that a client can send to. What a mini-program can send is a form, which its SDK sends to Qiniu alone; so
+    /// does the JavaScript SDK in Node.js with a stream. The C# SDK fails with S3 where it knows no type of the file; with
+    /// Qiniu it sends parts.
     ///
-    /// No other client gets Qiniu: the Python SDK, which sends no type either, sends to Qiniu's own servers then.
+    /// No other client gets Qiniu: the Python SDK, and the JavaScript SDK of old, send to Qiniu's own servers then.
     fn of(context: &Context, body: &Document) -> Self {
         let has_type = body.text("mime_type").is_some();
-        if context.is_mini_program() || (context.is_c_sharp() && !has_type) {
+        let sends_streams = context
+            .node_js_sdk()
+            .is_some_and(|version| version >= NODE_JS_SDK);
+        if context.is_mini_program() || sends_streams || (context.is_c_sharp() && !has_type) {
             Self::Qiniu
         } else {
             Self::S3

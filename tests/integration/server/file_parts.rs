@@ -102,10 +102,11 @@ fn unfinished(server: &TestServer) -> usize {
     std::fs::read_dir(folder).unwrap().count()
 }
 
-/// Qiniu is for those who send nothing else: the Python SDK, which names no type either, would send to Qiniu itself.
-// compat: file.parts
+/// The C# SDK sends parts where it knows no type; the JavaScript SDK sends streams from Node.js. The Python SDK, which
+/// names no type either, and older ones for JavaScript would send to Qiniu itself.
+// compat: file.parts file.stream
 #[tokio::test]
-async fn the_c_sharp_sdk_sends_parts_where_it_knows_no_type() {
+async fn qiniu_is_for_those_who_send_nothing_else() {
     let server = start().await;
     for (agent, body, provider) in [
         (C_SHARP, json!({"name": "a.txt", "mime_type": null}), "qiniu"),
@@ -114,6 +115,26 @@ async fn the_c_sharp_sdk_sends_parts_where_it_knows_no_type() {
         (
             "LeanCloud-Python-SDK/3.0.2",
             json!({"name": "a.txt", "mime_type": null}),
+            "s3",
+        ),
+        (
+            "LeanCloud-JS-SDK/4.15.2 (Node.js/20.20.2)",
+            json!({"name": "a.txt"}),
+            "qiniu",
+        ),
+        (
+            "LeanCloud-JS-SDK/3.15.0 (Node.js; Node.js/v20.20.2)",
+            json!({"name": "a.txt"}),
+            "qiniu",
+        ),
+        (
+            "LeanCloud-JS-SDK/3.4.1 (Node.js; Node.js/v8.0.0)",
+            json!({"name": "a.txt"}),
+            "s3",
+        ),
+        (
+            "LeanCloud-JS-SDK/4.15.2 (Browser)",
+            json!({"name": "a.txt"}),
             "s3",
         ),
     ] {

@@ -1,6 +1,7 @@
 'use strict';
 const test = require('node:test');
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const { AV, master, unique } = require('./support');
 
 // compat: file.upload file.read file.download file.delete
@@ -22,6 +23,17 @@ test('file: uploaded, read, attached, deleted', async () => {
   const found = await new AV.Query('_File').equalTo('objectId', file.id).first(master);
   assert.equal(found.get('name'), 'notes.txt');
   await file.destroy(master);
+});
+
+// compat: file.stream
+test('file: from a stream', async () => {
+  const file = new AV.File('file.js', fs.createReadStream(__filename), 'text/plain');
+  await file.save();
+  const served = await fetch(file.url());
+  assert.deepEqual(
+    [served.status, served.headers.get('content-type'), await served.text()],
+    [200, 'text/plain', fs.readFileSync(__filename, 'utf8')],
+  );
 });
 
 // compat: file.external
