@@ -20,9 +20,12 @@ pub(crate) async fn before_user_update(
     payments.config().guard_user_update(user.updated_keys())
 }
 
-/// A user who may have money is not for deleting.
-pub(crate) async fn before_user_delete(State(payments): State<Payments>) -> Result<(), CloudError> {
-    payments.config().guard_user_delete()
+/// A user who has payments is not for deleting.
+pub(crate) async fn before_user_delete(
+    user: HookObject,
+    State(payments): State<Payments>,
+) -> Result<(), CloudError> {
+    payments.guard_user_delete(&user).await
 }
 
 /// Logs and orders are not for creating, changing or deleting.

@@ -1,6 +1,6 @@
 //! What hooks answer to whoever wants to write money by hand. The payment flow's own writes skip hooks.
 
-use crate::model::{ClassName, CloudError, Document, ErrorCode};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter};
 use crate::payment::PaymentConfig;
 use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
 
@@ -37,17 +37,21 @@ impl PaymentConfig {
         given.map_or(Ok(()), |field| Err(read_only(field)))
     }
 
-    /// For `beforeDelete` of users: their money and marks would go with them, and payments under way would have nowhere
-    /// to arrive. By anyone: a hook does not see who deletes, nor what is under way.
-    ///
-    /// # Errors
-    /// 119.
-    pub fn guard_user_delete(&self) -> Result<(), CloudError> {
+    /// The users who are never deleted: their money and the marks of their payments would go with them. A store that
+    /// deletes must see to it in the condition of the delete itself, as a payment may arrive after every other check.
+    #[must_use]
+    pub fn kept_users(&self) -> Filter {
+        let there = |field| Filter::all().exists(field, true);
+        Filter::all().and_any(self.guarded_fields().map(there).into())
+    }
+
+    /// What is said to whoever wants to delete one of them.
+    pub(crate) fn user_is_kept(&self) -> CloudError {
         let text = format!(
-            "An object of '{}' holds money and is never deleted. Take away its personal data and its means to log in.",
+            "An object of '{}' with payments is never deleted. Take away its personal data and its means to log in.",
             self.user_class
         );
-        Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text))
+        CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text)
     }
 
     /// For the hooks of logs and orders: nobody writes them but the payment flow. Another class, which a hook was
@@ -97,11 +101,20 @@ mod tests {
     }
 
     #[test]
-    fn accounts_are_kept_and_records_are_written_by_the_payment_flow_alone() {
+    fn users_with_money_or_marks_are_kept() {
+        let kept = PaymentConfig::new().kept_users();
+        let user = |field: &str| Document::from_iter([(field.to_owned(), json!(0))]);
+        for field in ["account", "frozen", "paylogs", "payEpoch"] {
+            assert_eq!(kept.matches(&user(field)), Ok(true), "{field}");
+        }
+        assert_eq!(kept.matches(&user("username")), Ok(false));
+    }
+
+    #[test]
+    fn records_are_written_by_the_payment_flow_alone() {
         let config = PaymentConfig::new();
         let code = |answer: Result<(), CloudError>| answer.map_err(|error| error.code);
         let forbidden = Err(ErrorCode::OPERATION_FORBIDDEN);
-        assert_eq!(code(config.guard_user_delete()), forbidden);
         assert_eq!(code(config.guard_record(&config.log_class)), forbidden);
         assert_eq!(code(config.guard_record(&config.order_class)), forbidden);
         assert_eq!(config.guard_record(&config.product_class), Ok(()));

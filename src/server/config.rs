@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::credentials::Credentials;
 use crate::environment::Environment;
+use crate::model::Filter;
 use crate::store::files::FileStore;
 
 /// The settings of a [`Server`](super::Server).
@@ -32,6 +33,9 @@ pub struct ServerConfig {
     pub concurrent_requests_max: Option<usize>,
     /// How many requests to the storage API there may be in a second, on average (429 beyond); `None` for any number.
     pub requests_per_second: Option<u32>,
+    /// The users whom nobody deletes, the master key neither: those who match. It is part of the delete's own condition.
+    /// `None` keeps nobody.
+    pub kept_users: Option<Filter>,
     /// Whether each request is logged at level `info`; at `debug` it always is.
     pub request_log: bool,
 }
@@ -61,6 +65,7 @@ impl ServerConfig {
             public_url: None,
             concurrent_requests_max: Some(Self::CONCURRENT_REQUESTS_MAX),
             requests_per_second: None,
+            kept_users: None,
             request_log: false,
         }
     }

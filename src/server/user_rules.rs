@@ -57,6 +57,29 @@ pub(super) async fn require_self(context: &Context, id: &ObjectId) -> Result<(),
     ))
 }
 
+/// Whether this is a user whom nobody deletes.
+///
+/// # Errors
+/// What the database answers.
+pub(super) async fn is_kept(context: &Context, class: &ClassName, id: &ObjectId) -> Result<bool, CloudError> {
+    let Some(kept) = &context.shared().config.kept_users else {
+        return Ok(false);
+    };
+    if *class != ClassName::user() {
+        return Ok(false);
+    }
+    let user = context.database().get(class, id).await.map_err(read_failed)?;
+    user.map_or(Ok(false), |user| kept.matches(&user))
+}
+
+/// 119: a user whom nobody deletes.
+pub(super) fn kept() -> CloudError {
+    CloudError::new(
+        ErrorCode::OPERATION_FORBIDDEN,
+        "This user is kept: others rely on what the object holds.",
+    )
+}
+
 /// Checks a sign-up, and takes the password out of it. With `authData` it needs neither name nor password, and is given
 /// a name where it has none.
 ///

@@ -328,7 +328,10 @@ async fn plan_delete(
             stored_files.extend(key.map(|key| (id.clone(), key)));
         }
     }
-    let condition = guard.clone().unwrap_or_else(Filter::all);
+    let mut condition = guard.clone().unwrap_or_else(Filter::all);
+    if let (true, Some(kept)) = (is_user, &context.shared().config.kept_users) {
+        condition = Filter::And(vec![condition, Filter::Nor(vec![kept.clone()])]);
+    }
     Ok(Plan {
         writes: ids
             .iter()
@@ -437,6 +440,9 @@ impl Plan {
                                 let hook = HookKind::AfterDelete;
                                 hooks.after(context, hook, object.clone(), Vec::new()).await;
                             }
+                        }
+                        Ok(None) if user_rules::is_kept(context, &hooks.class, id).await? => {
+                            failure = failure.or_else(|| Some(user_rules::kept()));
                         }
                         // Deleting what is not there is no failure.
                         Ok(None) if guard.is_none() => {}

@@ -266,6 +266,7 @@ const SECTIONS: &[(&str, &[(&str, &str)])] = &[
             ("user.wrong_password", "210; 211 for nobody"),
             ("user.locked", "219 after repeated failures"),
             ("user.me", "by header or parameter; 211"),
+            ("user.delete", "by the master key, where no payments are"),
             ("user.update", "changed by themselves"),
             ("user.owner_rules", "by nobody else but the master key: 206"),
             ("user.owner_rules.paths", "on every path, whatever the ACL"),

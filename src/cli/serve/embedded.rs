@@ -79,7 +79,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
         },
     )?;
     connect_after_payment(&engine, &payments);
-    let config = server_config(arguments, data, &credentials, &environment)?;
+    let config = server_config(arguments, data, &credentials, &environment, payments.config())?;
     let server = Server::new(database, config, Some(engine.hooks()));
     let health = Arc::new(Health {
         environment: environment.clone(),
@@ -145,6 +145,7 @@ fn server_config(
     data: &Path,
     credentials: &Credentials,
     environment: &Environment,
+    payments: &PaymentConfig,
 ) -> Result<ServerConfig> {
     let files = FolderFiles::open(&data.join(FILES), environment.clone()).with_context(|| {
         format!(
@@ -159,6 +160,7 @@ fn server_config(
         public_url: arguments.public_url.clone(),
         concurrent_requests_max: Some(arguments.concurrent_requests_max),
         requests_per_second: arguments.requests_per_second,
+        kept_users: Some(payments.kept_users()),
         request_log: arguments.request_log,
         ..ServerConfig::new(credentials.clone(), environment.clone())
     })
