@@ -12,9 +12,10 @@
 mod house;
 mod stories;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use paylog::environment::Environment;
@@ -29,6 +30,9 @@ use stories::{Cast, Money, Scene, Story};
 
 /// Programs that die and recover at the same time, each with data of its own.
 const LANES: [Way; 4] = [Way::Stepwise, Way::Atomic, Way::Stepwise, Way::Stepwise];
+
+/// How long something may still come to stop at, once there is an answer.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// One kind of payment, killed everywhere.
 struct Telling<'a> {
@@ -169,7 +173,7 @@ impl<'a> Telling<'a> {
             self.house.start_again().await;
             if self
                 .house
-                .stopped_or(async || scene.is_over(self.house).await)
+                .stopped_or(async || scene.is_over(self.house).await, Duration::ZERO)
                 .await
             {
                 self.house.audited().await;
@@ -203,8 +207,14 @@ impl<'a> Telling<'a> {
         scene.fall_due(self.house).await;
         if scene.comes_by_itself() {
             if self.house.restart().await {
-                self.house.stopped().await;
-                self.house.audited().await;
+                if self
+                    .house
+                    .stopped_or(async || scene.is_over(self.house).await, GRACE)
+                    .await
+                {
+                    self.house.audited().await;
+                }
+                self.house.go_on();
                 self.house.kill(cut.moment == Moment::After);
             }
             return None;
@@ -218,10 +228,18 @@ impl<'a> Telling<'a> {
             scene.from(),
             &scene.parameters,
         );
+        let is_answered = Cell::new(false);
+        let call = async {
+            let heard = call.await;
+            is_answered.set(true);
+            heard
+        };
         let house = &mut *self.house;
         let death = async {
-            house.stopped().await;
-            house.audited().await;
+            if house.stopped_or(async || is_answered.get(), GRACE).await {
+                house.audited().await;
+            }
+            house.go_on();
             house.kill(cut.moment == Moment::After);
         };
         let (heard, ()) = tokio::join!(call, death);

@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use paylog::client::Client;
+use paylog::environment::Environment;
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Update};
 use paylog::payment::{PaymentConfig, Payments};
 use paylog::store::{Action, Store, Write, WriteOutcome};
@@ -101,7 +103,7 @@ impl House {
 
     /// A worker in the test itself, for what the program does not do on its way.
     pub(super) fn worker(&self, config: PaymentConfig) -> Payments {
-        let environment = paylog::environment::Environment::system();
+        let environment = Environment::system();
         Payments::new(std::sync::Arc::new(self.store.clone()), environment, config)
     }
 
@@ -116,22 +118,23 @@ impl House {
         fs::rename(self.halt("draft"), self.halt("halt")).unwrap();
     }
 
-    /// Waits until the program has stopped there.
-    pub(super) async fn stopped(&self) {
+    /// Waits until the program has stopped, or there is nothing left to stop at for as long as `grace`. Workers of the
+    /// program share the work, each in its own order, and one of them may have had a call to make the last time that is
+    /// none this time. `is_over` says whether what was asked for is done. Answers whether it has stopped.
+    pub(super) async fn stopped_or(&self, is_over: impl AsyncFn() -> bool, grace: Duration) -> bool {
         let halted = self.halt("halted");
-        poll("the program to stop", async || halted.exists().then_some(())).await;
-    }
-
-    /// As [`House::stopped`], where two workers of the program may share the work, each in its own order: then there may
-    /// be nothing left to stop at, which `is_over` says. Answers whether it has stopped.
-    pub(super) async fn stopped_or(&self, is_over: impl AsyncFn() -> bool) -> bool {
-        let halted = self.halt("halted");
+        let environment = Environment::system();
+        let mut over_since = None;
         poll("the program to stop", async || {
             if halted.exists() {
                 return Some(true);
             }
-            let is_over = is_over().await && self.unfinished().await.is_empty();
-            is_over.then(|| halted.exists())
+            if !is_over().await || !self.unfinished().await.is_empty() {
+                return None;
+            }
+            let now = environment.elapsed();
+            let since = *over_since.get_or_insert(now);
+            (now.saturating_sub(since) >= grace).then(|| halted.exists())
         })
         .await
     }
