@@ -142,30 +142,23 @@ pub(super) async fn get(
     authorize::require(class, Right::Get, principal)?;
     let query = Query::parse(parameters)?;
     // What cannot be an id is the id of nothing.
-    let id = ObjectId::parse(id).ok();
-    let database = context.database();
-    let document = match &id {
-        Some(id) => database
-            .get_as(class_name, id, principal)
+    let document = match ObjectId::parse(id) {
+        Ok(id) => context
+            .database()
+            .get(class_name, &id)
             .await
             .map_err(read_failed)?,
-        None => None,
+        Err(_) => None,
     };
     let Some(document) = document else {
-        if let Some(id) = id.filter(|_| !principal.is_master())
-            && database
-                .get(class_name, &id)
-                .await
-                .map_err(read_failed)?
-                .is_some()
-        {
-            return Err(forbidden_reading());
-        }
         if class_name.as_str() == "_User" {
             return Err(no_such_user());
         }
         return Ok(Reply::object(None));
     };
+    if !principal.may_read(&document) {
+        return Err(forbidden_reading());
+    }
     let modified = document.updated_at();
     let view = View {
         principal,
