@@ -10,6 +10,7 @@ mod flight;
 mod holds;
 mod keyed;
 mod keys;
+mod leaving;
 mod operating;
 mod orders;
 mod parameters;
