@@ -190,7 +190,11 @@ fn sign_digest(key: &SecretString, time: &str) -> String {
         .chain_update(time)
         .chain_update(key.expose_secret())
         .finalize();
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&digest)
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Whether `shown` is the key; never where there is no key, or an empty one. Constant time.

@@ -8,7 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
 
-use super::{Credentials, same};
+use super::{Credentials, hexadecimal, same};
 use crate::model::{ClassName, HookKind, Timestamp};
 
 /// How old a mark may be, and how far from the future, in milliseconds. Hooks last seconds, and clocks differ by more;
@@ -75,9 +75,7 @@ fn mark(key: &SecretString, name: &str, millis: i64) -> String {
         // HMAC takes keys of any length.
         .unwrap_or_else(|_| <Hmac<Sha1> as KeyInit>::new(&Default::default()));
     mac.update(format!("{name}:{millis}").as_bytes());
-    let digest = mac.finalize().into_bytes();
-    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{millis},{digest}")
+    format!("{millis},{}", hexadecimal(&mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]
