@@ -21,7 +21,6 @@ use crate::engine::cloud::{RemoteCall, RemoteRequest};
 use crate::engine::config::Limits;
 use crate::engine::hook::result_of;
 use crate::engine::registry::{class_hook_name, user_hook_name};
-use crate::engine::run::timed_out;
 use crate::environment::{Environment, hook_depth};
 use crate::http::REQUEST_ID;
 use crate::model::{
@@ -282,7 +281,7 @@ async fn read(mut answer: reqwest::Response) -> Result<Bytes, CloudError> {
 /// The error of a call that was not answered.
 fn unreachable(error: &reqwest::Error) -> CloudError {
     if error.is_timeout() {
-        return timed_out();
+        return CloudError::timed_out();
     }
     tracing::debug!(%error, "the engine app was not reached");
     let text = "The engine app does not answer. Try again later.";

@@ -25,7 +25,7 @@ use crate::engine::handler::Answer;
 use crate::engine::metrics::{self, Metrics};
 use crate::engine::queue::{Queue, queue_routes};
 use crate::engine::registry::{Entry, Registry};
-use crate::engine::run::{Work, run, timed_out, within};
+use crate::engine::run::{Work, run, within};
 use crate::environment::hook_depth;
 use crate::http::{REQUEST_ID, cors_layer, json_response, new_request_id, request_id};
 use crate::model::{CloudError, ErrorCode};
@@ -250,7 +250,7 @@ async fn handle(State(engine): State<Engine>, request: Request) -> Response {
         None => within(limit, exchange.answer(body)).await,
         Some(depth) => Box::pin(within(limit, hook_depth::at(depth, exchange.answer(body)))).await,
     };
-    let mut response = match answered.unwrap_or_else(|| Err(timed_out())) {
+    let mut response = match answered.unwrap_or_else(|| Err(CloudError::timed_out())) {
         Ok(response) => response,
         Err(error) => {
             if error.status >= 500 {

@@ -17,7 +17,7 @@ use crate::engine::call::Call;
 use crate::engine::handler::{Answer, Bound};
 use crate::engine::metrics::{CallMetrics, UnderWay, Verdict};
 use crate::environment::{Environment, hook_depth};
-use crate::model::{CloudError, ErrorCode};
+use crate::model::CloudError;
 
 /// What is run.
 #[derive(Clone, Copy)]
@@ -96,7 +96,7 @@ pub(crate) async fn run(
         Some(Err(failure)) => Err(CloudError::internal(failure)),
         None => {
             tracing::warn!(function = %name, request.id = %request_id, "a cloud function has taken too long; it runs on");
-            Err(timed_out())
+            Err(CloudError::timed_out())
         }
     }
 }
@@ -149,7 +149,7 @@ impl Ending {
                     request.id = id,
                     "a cloud function has taken too long and was stopped"
                 );
-                (Verdict::TimedOut, Err(timed_out()))
+                (Verdict::TimedOut, Err(CloudError::timed_out()))
             }
         };
         self.metrics.end(verdict, duration);
@@ -174,11 +174,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 pub(crate) fn within<T>(limit: Duration, future: impl Future<Output = T>) -> impl Future<Output = Option<T>> {
     // No async function: that would hold the future twice.
     tokio::time::timeout(limit, future).map(Result::ok)
-}
-
-/// What a client is told at the deadline.
-pub(crate) fn timed_out() -> CloudError {
-    CloudError::new(ErrorCode::TIMEOUT, "The request timed out on the server.").with_status(503)
 }
 
 /// What a client is told of an error that nobody foresaw: how to find it in the log, and nothing else.

@@ -60,6 +60,18 @@ impl CloudError {
         self
     }
 
+    /// 124, HTTP 503: what a cloud function or a hook does has taken too long.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self::new(ErrorCode::TIMEOUT, "The request timed out on the server.").with_status(503)
+    }
+
+    /// Whether it is [`CloudError::timed_out`]. An app may refuse with any code, this one too, but not with the status.
+    #[must_use]
+    pub fn is_timed_out(&self) -> bool {
+        self.code == ErrorCode::TIMEOUT && self.status == 503
+    }
+
     /// Code 1, HTTP 400.
     #[must_use]
     pub fn other(message: impl Into<String>) -> Self {

@@ -118,7 +118,7 @@ pub trait Hooks: Send + Sync {
     /// Runs it. `beforeSave` answers the object to be stored; the answer of the others is ignored.
     ///
     /// # Errors
-    /// The hook's own refusal, its time-out (124 with HTTP status 503), or that it could not be reached. The caller turns it
+    /// The hook's own refusal, its time-out ([`CloudError::timed_out`]), or that it could not be reached. The caller turns it
     /// into 142 or 141.
     async fn call(&self, call: HookCall) -> Result<Document, CloudError>;
 

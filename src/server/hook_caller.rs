@@ -31,9 +31,6 @@ const UNTOLD_MAX: usize = 256;
 /// How long such a write waits for a place: a burst has some come free by then, a circle has not.
 const UNTOLD_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The HTTP status of a hook that has not answered in time.
-const TIMED_OUT: u16 = 503;
-
 /// How long a write waits for a place. After hooks are cut off after three seconds, so one comes free by then, unless
 /// the hooks themselves wait for places: then this one is given up.
 const PLACE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -301,8 +298,7 @@ fn with_session(user: &Document) -> Document {
 
 /// What the client is told when a hook of a class does not let something pass.
 fn refusal(class: impl fmt::Display, hook: &str, error: &CloudError) -> CloudError {
-    // An app may refuse with any code, this one too.
-    if (error.code, error.status) == (ErrorCode::TIMEOUT, TIMED_OUT) {
+    if error.is_timed_out() {
         let text = format!("LeanEngine request timeout. ({class} {hook})");
         return CloudError::new(ErrorCode::HOOK_TIMEOUT, text);
     }

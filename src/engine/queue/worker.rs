@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::encode::Encoding;
 use crate::engine::queue::{CronJob, Task, TaskInfo, TaskOptions, TaskStatus, TaskStore};
 use crate::engine::router::Engine;
-use crate::engine::run::{timed_out, within};
+use crate::engine::run::within;
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, ErrorCode, Timestamp};
 
@@ -215,7 +215,9 @@ impl Queue {
         let (now, limit) = (self.0.environment.elapsed(), Duration::from_millis(task.timeout));
         let cloud = engine.cloud().until_at_most(now.saturating_add(limit));
         let call = cloud.call(&task.function, task.params.clone(), Encoding::Plain);
-        let outcome = within(limit, call).await.unwrap_or_else(|| Err(timed_out()));
+        let outcome = within(limit, call)
+            .await
+            .unwrap_or_else(|| Err(CloudError::timed_out()));
         if let Err(error) = &outcome {
             let (function, id) = (&task.function, &task.unique_id);
             tracing::warn!(function, task = id, %error, "a task failed");
