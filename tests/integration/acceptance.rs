@@ -302,10 +302,7 @@ async fn clients_cannot_touch_money_or_see_that_of_others() {
     let ming = server.sign_up("ming").await;
     let mallory = server.sign_up("mallory").await;
     server.recharge(&ming, 500, "r").await;
-    let me = server
-        .ask("GET", "/1.1/users/me", As::User(&mallory), &Value::Null)
-        .await;
-    let me = format!("/1.1/classes/_User/{}", me["objectId"].as_str().unwrap());
+    let me = format!("/1.1/classes/_User/{}", id_of(server, &mallory).await);
     let increment = json!({"__op": "Increment", "amount": 1_000});
     for field in ["account", "frozen", "payEpoch"] {
         for value in [json!(1_000), increment.clone(), json!({"__op": "Delete"})] {
