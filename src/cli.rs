@@ -37,7 +37,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use crate::config::{Home, Variables};
+use crate::config::{Backend, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, Payments};
@@ -96,7 +96,7 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
     let variables = Variables::of_process();
     let environment = Environment::system();
     let home =
-        |given: &HomeArguments| Home::choose(given.data.clone(), given.database.as_deref(), &variables);
+        |given: &HomeArguments| Backend::choose(given.data.clone(), given.database.as_deref(), &variables);
     let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     match &command {
         Command::Serve(given) => {

@@ -2,14 +2,14 @@
 //!
 //! Nothing else in the crate reads the environment. Secrets are `SecretString`s, so that no log shows them.
 
-pub mod home;
+pub mod backend;
+pub mod class_names;
 pub mod instance;
 pub mod keys;
-pub mod names;
 pub mod variables;
 
-pub use home::{ApiServer, Home};
+pub use backend::{ApiServer, Backend};
+pub use class_names::{ClassNames, LOG_CLASS, ORDER_CLASS};
 pub use instance::Instance;
 pub use keys::Keys;
-pub use names::{ClassNames, LOG_CLASS, ORDER_CLASS};
 pub use variables::{SettingError, Variables};

@@ -3,7 +3,7 @@
 //! Shared by the client (which signs), the server and the engine (which check). Sources: LeanCloud's REST guide on
 //! `X-LC-Sign`; the header names that the official Node.js engine SDK accepts.
 
-mod hook_mark;
+mod hook_signature;
 
 use http::HeaderMap;
 use md5::{Digest, Md5};
@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::model::{CloudError, Timestamp};
 
-pub(crate) use hook_mark::HookMark;
+pub(crate) use hook_signature::HookSignature;
 
 /// The app's id and keys.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub struct Caller {
 
 /// The credentials that a request shows, from headers or from a `text/plain` body.
 #[derive(Clone, Debug, Default)]
-pub struct Presented {
+pub struct RequestCredentials {
     /// App id.
     pub id: Option<String>,
     /// App key, or the master key with `,master`.
@@ -63,7 +63,7 @@ pub struct Presented {
     pub hook_key: Option<String>,
 }
 
-impl Presented {
+impl RequestCredentials {
     /// Reads the headers, each name in the order of preference of the Node.js engine SDK.
     ///
     /// In one pass: to look for every name that there may be takes longer than all else of an authentication.
@@ -116,7 +116,7 @@ impl Credentials {
     ///
     /// # Errors
     /// 401.
-    pub fn authenticate(&self, presented: &Presented) -> Result<Caller, CloudError> {
+    pub fn authenticate(&self, presented: &RequestCredentials) -> Result<Caller, CloudError> {
         let id = presented
             .id
             .as_deref()
@@ -225,10 +225,10 @@ mod tests {
         }
     }
 
-    fn presented(id: &str) -> Presented {
-        Presented {
+    fn presented(id: &str) -> RequestCredentials {
+        RequestCredentials {
             id: Some(id.into()),
-            ..Presented::default()
+            ..RequestCredentials::default()
         }
     }
 
@@ -249,12 +249,12 @@ mod tests {
             ("D5BCBB897E19B2F6633C716DFDFAF9BE,1453014943466", false),
             ("e074720658078c898aa0d4b1b82bdf4b,1453014943466,master", true),
         ] {
-            let shown = Presented {
+            let shown = RequestCredentials {
                 sign: Some(sign.into()),
                 ..presented("app")
             };
             assert_eq!(keys.authenticate(&shown).unwrap().master, master);
-            let other_app = Presented {
+            let other_app = RequestCredentials {
                 sign: Some(sign.into()),
                 ..presented("other")
             };
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_master_key_is_master_only_when_it_says_so() {
         let keys = credentials();
-        let with_key = |key: &str| Presented {
+        let with_key = |key: &str| RequestCredentials {
             key: Some(key.into()),
             ..presented("app")
         };
@@ -311,7 +311,7 @@ mod tests {
         let headers = headers
             .into_iter()
             .map(|(name, value)| (name, HeaderValue::from_static(value)));
-        let shown = Presented::from_headers(&headers.collect());
+        let shown = RequestCredentials::from_headers(&headers.collect());
         let fields = [
             shown.id,
             shown.key,
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn an_absent_hook_key_lets_nobody_in() {
         let mut keys = credentials();
-        let shown = Presented {
+        let shown = RequestCredentials {
             key: Some("UtOCzqb67d3sN12Kts4URwy8".into()),
             hook_key: Some(String::new()),
             ..presented("app")

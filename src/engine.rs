@@ -44,7 +44,7 @@ pub mod session;
 
 pub use app::{App, BuildError, FunctionOptions};
 pub use call::{Call, Meta};
-pub use cloud::{Cloud, RemoteCall, RemoteRequest};
+pub use cloud::{Cloud, RemoteCaller, RemoteRequest};
 pub use config::{EngineConfig, Limits};
 pub use cookie_session::{CookieError, CookieSession, CookieSessionLayer};
 pub use encode::ClassObject;
@@ -57,5 +57,5 @@ pub use queue::{
 pub use registry::RealtimeHook;
 pub use remote_app::RemoteApp;
 pub use router::Engine;
-pub use serve::{ServeOptions, serve, serve_with, terminated};
+pub use serve::{ServeOptions, serve, serve_with, shutdown_signal};
 pub use session::Sessions;

@@ -17,7 +17,7 @@ pub use cors::{CorsLayer, cors_layer};
 pub use remote_address::{RemoteAddress, base_url, remote_address};
 pub use request_id::{REQUEST_ID, new_request_id, request_id};
 
-use crate::credentials::{Caller, Credentials, Presented};
+use crate::credentials::{Caller, Credentials, RequestCredentials};
 use crate::model::{CloudError, Document, ErrorCode, Value};
 
 /// Decodes `%41` in a path or a query string; bytes that are no UTF-8 become U+FFFD.
@@ -75,7 +75,7 @@ impl Incoming {
             .and_then(|value| value.get(.."text/plain".len()))
             .is_some_and(|kind| kind.eq_ignore_ascii_case("text/plain"));
         if !text_plain {
-            let shown = Presented::from_headers(headers);
+            let shown = RequestCredentials::from_headers(headers);
             // Credentials first: a stranger learns nothing from how a body fails to parse.
             let caller = credentials.authenticate(&shown)?;
             return Ok(Self {
@@ -91,7 +91,7 @@ impl Incoming {
             Some(Value::Bool(flag)) => Some(flag.to_string()),
             _ => None,
         };
-        let shown = Presented {
+        let shown = RequestCredentials {
             id: take("_ApplicationId"),
             key: take("_ApplicationKey"),
             master: take("_MasterKey"),

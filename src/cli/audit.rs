@@ -12,7 +12,7 @@ use crate::cli::books;
 use crate::cli::operator::Operator;
 use crate::cli::serve::leancloud;
 use crate::cli::terminal;
-use crate::config::{Home, Keys, Variables};
+use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
 use crate::model::Filter;
@@ -37,7 +37,7 @@ struct Output {
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &AuditArguments,
-    home: &Home,
+    home: &Backend,
     config: &PaymentConfig,
     variables: &Variables,
     environment: &Environment,
@@ -72,14 +72,14 @@ pub(crate) async fn run(
 
 /// What an audit of `home` finds. Reads only, also beside a running server.
 async fn audited(
-    home: &Home,
+    home: &Backend,
     config: &PaymentConfig,
     variables: &Variables,
     environment: &Environment,
 ) -> Result<(Report, Unopened)> {
     match home {
-        Home::Embedded(data) => embedded(data, config, environment).await,
-        Home::LeanCloud(server) => {
+        Backend::Embedded(data) => embedded(data, config, environment).await,
+        Backend::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
             let client = leancloud::client(server, &credentials, environment).build()?;
             let shown = Shown::of(&client, config).await;

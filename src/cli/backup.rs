@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::cli::arguments::{BackupArguments, RestoreArguments};
 use crate::cli::{credentials_file, durable_file, terminal};
-use crate::config::Home;
+use crate::config::Backend;
 use crate::environment::Environment;
 use crate::storage::{SqliteStore, sqlite};
 
@@ -24,7 +24,7 @@ fn credentials_beside(file: &Path) -> PathBuf {
 /// Writes a consistent copy of the data, also while a server writes to them.
 pub(crate) async fn backup(
     arguments: &BackupArguments,
-    home: &Home,
+    home: &Backend,
     environment: &Environment,
 ) -> Result<bool> {
     let data = embedded(home)?;
@@ -62,7 +62,7 @@ pub(crate) async fn backup(
 }
 
 /// Makes a data folder of a backup.
-pub(crate) fn restore(arguments: &RestoreArguments, home: &Home) -> Result<bool> {
+pub(crate) fn restore(arguments: &RestoreArguments, home: &Backend) -> Result<bool> {
     let data = embedded(home)?;
     let occupied = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
@@ -94,10 +94,10 @@ pub(crate) fn restore(arguments: &RestoreArguments, home: &Home) -> Result<bool>
     Ok(true)
 }
 
-fn embedded(home: &Home) -> Result<&Path> {
+fn embedded(home: &Backend) -> Result<&Path> {
     match home {
-        Home::Embedded(data) => Ok(data),
-        Home::LeanCloud(_) => {
+        Backend::Embedded(data) => Ok(data),
+        Backend::LeanCloud(_) => {
             bail!("this is for the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data")
         }
     }

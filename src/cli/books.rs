@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::serve::leancloud;
-use crate::config::{Home, Keys, LOG_CLASS, ORDER_CLASS, Variables};
+use crate::config::{Backend, Keys, LOG_CLASS, ORDER_CLASS, Variables};
 use crate::environment::Environment;
 use crate::model::ClassName;
 use crate::payment::{PaymentConfig, Payments};
@@ -72,14 +72,14 @@ pub(crate) async fn check(store: &SqliteStore, config: &PaymentConfig) -> Result
 /// # Errors
 /// As [`open_snapshot`]; keys of LeanCloud's that are missing.
 pub(crate) async fn open(
-    home: &Home,
+    home: &Backend,
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,
 ) -> Result<Payments> {
     let store: Arc<dyn Store> = match home {
-        Home::Embedded(data) => Arc::new(open_snapshot(data, &config, environment).await?),
-        Home::LeanCloud(server) => {
+        Backend::Embedded(data) => Arc::new(open_snapshot(data, &config, environment).await?),
+        Backend::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
             Arc::new(leancloud::client(server, &credentials, environment).build()?)
         }

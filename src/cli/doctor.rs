@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::cli::arguments::DoctorArguments;
 use crate::cli::serve::{embedded, leancloud};
 use crate::cli::terminal;
-use crate::config::{Home, Keys, Variables};
+use crate::config::{Backend, Keys, Variables};
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, setup};
 use crate::storage::SqliteStore;
@@ -97,7 +97,7 @@ pub(crate) fn report(findings: &[Finding], json: bool) -> Result<bool> {
 /// Runs the command, and answers whether nothing was found.
 pub(crate) async fn run(
     arguments: &DoctorArguments,
-    home: &Home,
+    home: &Backend,
     config: &PaymentConfig,
     variables: &Variables,
     environment: &Environment,
@@ -106,13 +106,13 @@ pub(crate) async fn run(
         lock(home, config, environment).await?;
     }
     let mut findings = match home {
-        Home::Embedded(data) => {
+        Backend::Embedded(data) => {
             let store = SqliteStore::open_read_only(data, environment.clone())?;
             let mut findings = set_up::check(&store.schema(), config);
             findings.extend(money::check(&store, config).await?);
             findings
         }
-        Home::LeanCloud(server) => {
+        Backend::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
             let client = leancloud::client(server, &credentials, environment).build()?;
             let mut findings = probe::check(&client, config, environment).await?.findings;
@@ -125,8 +125,8 @@ pub(crate) async fn run(
 }
 
 /// Takes the classes of the payments away from clients, whoever made them, and gives them what they lack.
-async fn lock(home: &Home, config: &PaymentConfig, environment: &Environment) -> Result<()> {
-    let Home::Embedded(data) = home else {
+async fn lock(home: &Backend, config: &PaymentConfig, environment: &Environment) -> Result<()> {
+    let Backend::Embedded(data) = home else {
         bail!("--lock is for the embedded store; in LeanCloud's console, set what `paylog doctor` names");
     };
     // No folder is made where there is none.

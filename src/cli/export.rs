@@ -5,15 +5,19 @@ use anyhow::{Result, bail};
 use crate::cli::arguments::ExportArguments;
 use crate::cli::import::class_name;
 use crate::cli::terminal;
-use crate::config::Home;
+use crate::config::Backend;
 use crate::environment::Environment;
 use crate::migration::{ExportOptions, export};
 use crate::model::Timestamp;
 use crate::storage::SqliteStore;
 
 /// Writes the data as LeanCloud's export does, as of one moment, also beside a running server.
-pub(crate) async fn run(arguments: &ExportArguments, home: &Home, environment: &Environment) -> Result<bool> {
-    let Home::Embedded(data) = home else {
+pub(crate) async fn run(
+    arguments: &ExportArguments,
+    home: &Backend,
+    environment: &Environment,
+) -> Result<bool> {
+    let Backend::Embedded(data) = home else {
         bail!(
             "this exports the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data; \
              LeanCloud's own data are exported from its console"

@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 
 use crate::cli::arguments::ImportArguments;
 use crate::cli::{books, terminal};
-use crate::config::Home;
+use crate::config::Backend;
 use crate::environment::Environment;
 use crate::migration::{ImportError, ImportOptions, ImportProgress, ImportSummary, Readable, import};
 use crate::model::{ClassName, SchemaChange};
@@ -26,11 +26,11 @@ const BETWEEN_LINES: Duration = Duration::from_secs(5);
 /// Brings an export in; `false` where something was left out.
 pub(crate) async fn run(
     arguments: &ImportArguments,
-    home: &Home,
+    home: &Backend,
     config: &PaymentConfig,
     environment: &Environment,
 ) -> Result<bool> {
-    let Home::Embedded(data) = home else {
+    let Backend::Embedded(data) = home else {
         bail!(
             "an import goes into the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data; \
              LeanCloud's console imports into LeanCloud"

@@ -12,7 +12,7 @@ use crate::cli::serve::sessions::{EmbeddedSessions, RemoteSessions};
 use crate::cli::serve::{connect_after_payment, embedded, leancloud};
 use crate::cli::{books, credentials_file, server_file};
 use crate::client::Client;
-use crate::config::{ApiServer, Home, Keys};
+use crate::config::{ApiServer, Backend, Keys};
 use crate::credentials::Credentials;
 use crate::engine::{App, Engine, EngineConfig, Sessions};
 use crate::environment::Environment;
@@ -47,13 +47,13 @@ impl Operator {
     /// A folder that cannot be opened; one in use by a process that cannot be asked.
     pub(crate) async fn open(
         app: App<Payments>,
-        home: &Home,
+        home: &Backend,
         config: PaymentConfig,
         keys: Keys,
         environment: &Environment,
     ) -> Result<Self> {
         match home {
-            Home::Embedded(data) => {
+            Backend::Embedded(data) => {
                 let store = SqliteStore::open_read_only(data, environment.clone())?;
                 books::check(&store, &config).await?;
                 drop(store);
@@ -70,7 +70,7 @@ impl Operator {
                     Err(error) => Err(error.into()),
                 }
             }
-            Home::LeanCloud(server) => {
+            Backend::LeanCloud(server) => {
                 let credentials = keys.complete()?;
                 let client = leancloud::client(server, &credentials, environment).build()?;
                 let sessions = Arc::new(RemoteSessions(client.clone()));

@@ -13,7 +13,7 @@ use crate::cli::serve::{embedded, listen};
 use crate::cli::{terminal, verify};
 use crate::client::{Client, ClientBuilder, Downloads, RetryPolicy};
 use crate::config::ApiServer;
-use crate::config::home::DEFAULT_DATA;
+use crate::config::backend::DEFAULT_DATA;
 use crate::environment::Environment;
 use crate::migration::pull::classes::Classes;
 use crate::migration::pull::pace::Pace;

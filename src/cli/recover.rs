@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::arguments::RecoverArguments;
 use crate::cli::operator::Operator;
 use crate::cli::terminal;
-use crate::config::{Home, Keys, Variables};
+use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
 use crate::payment::service::Recovered;
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &RecoverArguments,
-    home: &Home,
+    home: &Backend,
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,

@@ -17,7 +17,7 @@ use crate::cli::counting::CountingStore;
 use crate::cli::doctor::{self, Finding};
 #[cfg(debug_assertions)]
 use crate::cli::{halting, terminal};
-use crate::config::{ClassNames, Home, Keys, Variables};
+use crate::config::{Backend, ClassNames, Keys, Variables};
 use crate::engine::{App, Engine};
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, Value};
@@ -43,7 +43,7 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: Environment,
 ) -> Result<bool> {
-    let home = Home::choose(
+    let home = Backend::choose(
         arguments.home.data.clone(),
         arguments.home.database.as_deref(),
         variables,
@@ -57,8 +57,8 @@ pub(crate) async fn run(
         variables,
     };
     match home {
-        Home::Embedded(data) => embedded::serve(setting, &data).await,
-        Home::LeanCloud(server) => leancloud::serve(setting, &server).await,
+        Backend::Embedded(data) => embedded::serve(setting, &data).await,
+        Backend::LeanCloud(server) => leancloud::serve(setting, &server).await,
     }?;
     Ok(true)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::cli::arguments::ShowArguments;
 use crate::cli::books;
 use crate::cli::terminal;
-use crate::config::{Home, Variables};
+use crate::config::{Backend, Variables};
 use crate::environment::Environment;
 use crate::model::{Document, Value};
 use crate::payment::PaymentConfig;
@@ -17,7 +17,7 @@ const STATES: [&str; 6] = ["created", "ordered", "funded", "applied", "settled",
 /// Shows the records, and answers whether there are any.
 pub(crate) async fn run(
     arguments: &ShowArguments,
-    home: &Home,
+    home: &Backend,
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,

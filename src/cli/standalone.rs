@@ -14,7 +14,7 @@ use crate::cli::{credentials_file, terminal};
 use crate::client::Client;
 use crate::config::{ApiServer, Instance, Keys, Variables};
 use crate::credentials::Credentials;
-use crate::engine::{App, EngineConfig, RemoteCall, Sessions};
+use crate::engine::{App, EngineConfig, RemoteCaller, Sessions};
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, ErrorCode};
 use crate::telemetry::logs::{self, LogFormat};
@@ -100,7 +100,7 @@ impl Start {
         let remote = self
             .client
             .clone()
-            .map(|client| Arc::new(LeanCloudFunctions(client)) as Arc<dyn RemoteCall>);
+            .map(|client| Arc::new(LeanCloudFunctions(client)) as Arc<dyn RemoteCaller>);
         let config = EngineConfig {
             environment: self.environment.clone(),
             trust_proxy: self.instance.is_deployed,

@@ -8,7 +8,7 @@ use crate::cli::arguments::{CancelArguments, ResumeArguments, StuckArguments};
 use crate::cli::books;
 use crate::cli::operator::Operator;
 use crate::cli::terminal;
-use crate::config::{Home, Keys, Variables};
+use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
 use crate::model::{ObjectId, Timestamp};
@@ -28,7 +28,7 @@ struct Waiting {
 /// server.
 pub(crate) async fn list(
     arguments: &StuckArguments,
-    home: &Home,
+    home: &Backend,
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,
@@ -68,7 +68,7 @@ pub(crate) async fn list(
 pub(crate) async fn resume(
     app: App<Payments>,
     arguments: &ResumeArguments,
-    home: &Home,
+    home: &Backend,
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,
@@ -91,7 +91,7 @@ pub(crate) async fn resume(
 pub(crate) async fn cancel(
     app: App<Payments>,
     arguments: &CancelArguments,
-    home: &Home,
+    home: &Backend,
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,

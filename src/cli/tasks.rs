@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::client::Client;
 use crate::engine::queue::to_request;
 use crate::engine::{
-    Delivery, RemoteCall, RemoteRequest, Task, TaskInfo, TaskOptions, TaskStatus, TaskStore,
+    Delivery, RemoteCaller, RemoteRequest, Task, TaskInfo, TaskOptions, TaskStatus, TaskStore,
 };
 use crate::model::{
     Class, ClassName, ClassPermissions, CloudError, Column, ColumnType, Document, ErrorCode, Filter, Index,
@@ -285,7 +285,7 @@ fn read(document: &Document) -> Result<Task, CloudError> {
 pub(crate) struct LeanCloudFunctions(pub(crate) Client);
 
 #[async_trait]
-impl RemoteCall for LeanCloudFunctions {
+impl RemoteCaller for LeanCloudFunctions {
     async fn call(&self, request: RemoteRequest) -> Result<Value, CloudError> {
         let client = match request.session_token {
             Some(token) => self.0.with_session(token),

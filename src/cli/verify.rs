@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::cli::arguments::VerifyArguments;
 use crate::cli::pull::{self, Bars};
 use crate::cli::terminal;
-use crate::config::home::DEFAULT_DATA;
+use crate::config::backend::DEFAULT_DATA;
 use crate::environment::Environment;
 use crate::migration::proof::{Proof, Prover};
 use crate::migration::pull::Following;

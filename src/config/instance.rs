@@ -1,6 +1,6 @@
 //! What LeanEngine tells an instance about itself.
 
-use crate::config::home::ApiServer;
+use crate::config::backend::ApiServer;
 use crate::config::variables::{SettingError, Variables};
 
 /// Where an instance runs.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::engine::call::ObjectOfHook;
+use crate::engine::call::HookPayload;
 use crate::engine::config::EngineConfig;
 use crate::engine::encode::Encoding;
 use crate::engine::handler::{Answer, BeforeSaveReply, FunctionReply, Handler, HookReply, Unbound, erase};
@@ -42,7 +42,7 @@ pub struct FunctionOptions {
     pub ignore_invalid_session: bool,
     /// Whether the function goes on behind the 503 at its deadline, as on LeanCloud's own runtimes, instead of being
     /// dropped there. For work that must not stop half way; it has to end by itself.
-    pub run_on: bool,
+    pub detached: bool,
 }
 
 impl Default for FunctionOptions {
@@ -51,7 +51,7 @@ impl Default for FunctionOptions {
             internal: false,
             fetch_user: true,
             ignore_invalid_session: false,
-            run_on: false,
+            detached: false,
         }
     }
 }
@@ -272,7 +272,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
                 name: Arc::clone(&name),
                 handler: handler(state.clone()),
                 metrics: metrics.of(&name),
-                run_on: false,
+                detached: false,
             };
             if !registry.add(what, entry) {
                 return Err(BuildError::DefinedTwice(name.to_string()));
@@ -306,13 +306,13 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
 
 fn body<O: FunctionReply>(
     output: O,
-    _: Option<ObjectOfHook>,
+    _: Option<HookPayload>,
     encoding: Encoding,
 ) -> Result<Answer, CloudError> {
     output.into_body(encoding).map(Answer::Body)
 }
 
-fn done<O: HookReply>(output: O, _: Option<ObjectOfHook>, _: Encoding) -> Result<Answer, CloudError> {
+fn done<O: HookReply>(output: O, _: Option<HookPayload>, _: Encoding) -> Result<Answer, CloudError> {
     output.into_verdict().map(|()| Answer::Done)
 }
 
@@ -352,7 +352,7 @@ impl Registry {
                 };
                 let function = Function {
                     entry: Entry {
-                        run_on: options.run_on,
+                        detached: options.detached,
                         ..entry
                     },
                     access,

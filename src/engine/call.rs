@@ -19,7 +19,7 @@ pub struct Call {
     /// The user: whom the session token belongs to (functions), who made the request (hooks).
     pub user: Option<Arc<Document>>,
     /// Hooks: the object.
-    pub object: Option<ObjectOfHook>,
+    pub object: Option<HookPayload>,
     /// `onAuthData`: what the platforms said.
     pub auth_data: Option<Document>,
     /// About the call itself.
@@ -31,7 +31,7 @@ pub struct Call {
 
 /// The object of a hook.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ObjectOfHook {
+pub struct HookPayload {
     /// Its class.
     pub class: ClassName,
     /// Its fields.
@@ -57,7 +57,7 @@ pub struct Meta {
     pub production: bool,
     /// When the caller is answered with a time-out, on the clock of [`Environment::elapsed`]. The handler is dropped
     /// then, at the point where it waits for something, unless it
-    /// [runs on](crate::engine::FunctionOptions::run_on).
+    /// [runs on](crate::engine::FunctionOptions::detached).
     pub deadline: Duration,
     pub(crate) environment: Environment,
 }

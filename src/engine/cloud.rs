@@ -43,7 +43,7 @@ impl fmt::Debug for RemoteRequest {
 
 /// The port through which functions that this app does not define are called.
 #[async_trait]
-pub trait RemoteCall: Send + Sync {
+pub trait RemoteCaller: Send + Sync {
     /// Calls it; no result is `null`.
     ///
     /// # Errors
@@ -67,7 +67,7 @@ pub trait RemoteCall: Send + Sync {
     /// What became of a task of that queue; `None` where none of that id is kept.
     ///
     /// # Errors
-    /// As [`RemoteCall::enqueue`].
+    /// As [`RemoteCaller::enqueue`].
     async fn task_info(&self, unique_id: &str) -> Result<Option<TaskInfo>, CloudError> {
         let _ = unique_id;
         Err(no_queue())
@@ -298,8 +298,12 @@ impl Engine {
 
 impl Shared {
     /// Who calls the functions that this app does not define.
-    fn remote(&self) -> Option<&dyn RemoteCall> {
-        let beside = self.config.beside.as_ref().map(|app| app as &dyn RemoteCall);
+    fn remote(&self) -> Option<&dyn RemoteCaller> {
+        let beside = self
+            .config
+            .remote_app
+            .as_ref()
+            .map(|app| app as &dyn RemoteCaller);
         self.config.remote.as_deref().or(beside)
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::credentials::Credentials;
 use crate::engine::queue::QueueConfig;
-use crate::engine::{RemoteApp, RemoteCall, Sessions};
+use crate::engine::{RemoteApp, RemoteCaller, Sessions};
 use crate::environment::Environment;
 use crate::model::HookKind;
 use crate::model::limits::BODY_BYTES_MAX;
@@ -24,10 +24,10 @@ pub struct EngineConfig {
     /// balancer that sets them (LeanEngine's does), false where clients connect directly.
     pub trust_proxy: bool,
     /// Who calls the functions that this app does not define; `None` where nobody does.
-    pub remote: Option<Arc<dyn RemoteCall>>,
+    pub remote: Option<Arc<dyn RemoteCaller>>,
     /// An app of another language beside this one, to which clients' calls of its functions are passed, and whose class
     /// hooks run too.
-    pub beside: Option<RemoteApp>,
+    pub remote_app: Option<RemoteApp>,
     /// The queue of this process; `None` where it keeps no tasks.
     pub queue: Option<QueueConfig>,
     /// Time-outs and sizes.
@@ -83,7 +83,7 @@ impl EngineConfig {
             sessions,
             trust_proxy: false,
             remote: None,
-            beside: None,
+            remote_app: None,
             queue: None,
             limits: Limits::default(),
         }

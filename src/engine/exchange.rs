@@ -106,7 +106,7 @@ impl Exchange<'_> {
         }
         let shared = self.shared();
         let mut names: Vec<String> = shared.names.iter().map(|name| name.to_string()).collect();
-        for name in shared.config.beside.iter().flat_map(RemoteApp::names) {
+        for name in shared.config.remote_app.iter().flat_map(RemoteApp::names) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -151,7 +151,7 @@ impl Exchange<'_> {
     /// Passes a call of a function that is not of this app to the app beside it.
     async fn pass(&self, name: &str, request: Authenticated) -> Result<Response, CloudError> {
         let config = &self.shared().config;
-        let beside = config.beside.as_ref().filter(|app| app.may_define(name));
+        let beside = config.remote_app.as_ref().filter(|app| app.may_define(name));
         let beside = beside.ok_or_else(|| no_function(name))?;
         let until = self.arrived.saturating_add(config.limits.function);
         let left = until.saturating_sub(config.environment.elapsed());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use crate::engine::call::{Call, Meta, ObjectOfHook};
+use crate::engine::call::{Call, HookPayload, Meta};
 use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
 
 /// A type that a handler can have as an argument. `S` is the app's state.
@@ -108,7 +108,7 @@ impl<S> FromCall<S> for Option<CurrentUser> {
 
 /// A hook's object, untyped. Dereferences to its fields; answered by a `before_save` hook, it is what is stored.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HookObject(ObjectOfHook);
+pub struct HookObject(HookPayload);
 
 impl HookObject {
     /// The object's class.
@@ -160,7 +160,7 @@ impl<S> FromCall<S> for Option<HookObject> {
 #[derive(Clone)]
 pub struct Object<T> {
     value: T,
-    original: Arc<ObjectOfHook>,
+    original: Arc<HookPayload>,
 }
 
 impl<T> Object<T> {
@@ -250,7 +250,7 @@ impl<S> FromCall<S> for AuthData {
     }
 }
 
-fn object(call: &Call) -> Result<&ObjectOfHook, CloudError> {
+fn object(call: &Call) -> Result<&HookPayload, CloudError> {
     call.object
         .as_ref()
         .ok_or_else(|| CloudError::new(ErrorCode::INVALID_JSON, "The call has no object."))

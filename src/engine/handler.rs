@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::call::{Call, ObjectOfHook};
+use crate::engine::call::{Call, HookPayload};
 use crate::engine::encode::{Encoding, to_json};
 use crate::engine::extract::{FromCall, HookObject, Object};
 use crate::model::{CloudError, Document};
@@ -113,24 +113,24 @@ impl<T: Serialize + 'static, E: Into<CloudError>> FunctionReply for Result<T, E>
 )]
 pub trait BeforeSaveReply {
     #[doc(hidden)]
-    fn into_object(self, original: Option<ObjectOfHook>) -> Result<Document, CloudError>;
+    fn into_object(self, original: Option<HookPayload>) -> Result<Document, CloudError>;
 }
 
 impl<E: Into<CloudError>> BeforeSaveReply for Result<(), E> {
-    fn into_object(self, original: Option<ObjectOfHook>) -> Result<Document, CloudError> {
+    fn into_object(self, original: Option<HookPayload>) -> Result<Document, CloudError> {
         self.map_err(Into::into)?;
         Ok(original.map(|object| object.fields).unwrap_or_default())
     }
 }
 
 impl<E: Into<CloudError>> BeforeSaveReply for Result<HookObject, E> {
-    fn into_object(self, _: Option<ObjectOfHook>) -> Result<Document, CloudError> {
+    fn into_object(self, _: Option<HookPayload>) -> Result<Document, CloudError> {
         self.map(HookObject::into_document).map_err(Into::into)
     }
 }
 
 impl<T: Serialize + DeserializeOwned, E: Into<CloudError>> BeforeSaveReply for Result<Object<T>, E> {
-    fn into_object(self, _: Option<ObjectOfHook>) -> Result<Document, CloudError> {
+    fn into_object(self, _: Option<HookPayload>) -> Result<Document, CloudError> {
         self.map_err(Into::into)?.into_fields()
     }
 }
@@ -163,7 +163,7 @@ pub(crate) type Unbound<S> = Box<dyn FnOnce(S) -> Bound + Send>;
 /// travel.
 pub(crate) fn erase<S, A, H>(
     handler: H,
-    answer: fn(H::Output, Option<ObjectOfHook>, Encoding) -> Result<Answer, CloudError>,
+    answer: fn(H::Output, Option<HookPayload>, Encoding) -> Result<Answer, CloudError>,
 ) -> Unbound<S>
 where
     S: Send + Sync + 'static,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use secrecy::SecretString;
 
-use crate::engine::call::{Call, Meta, ObjectOfHook};
+use crate::engine::call::{Call, HookPayload, Meta};
 use crate::engine::encode::Encoding;
 use crate::engine::handler::Answer;
 use crate::engine::registry::OtherHook;
@@ -37,7 +37,7 @@ impl Engine {
     #[must_use]
     pub fn hooks(&self) -> Arc<dyn Hooks> {
         let own = Arc::new(LocalHooks(self.clone()));
-        match &self.shared.config.beside {
+        match &self.shared.config.remote_app {
             Some(beside) => Arc::new(BothHooks {
                 own,
                 beside: beside.clone(),
@@ -148,11 +148,11 @@ pub(crate) fn object_of_hook(
     class: ClassName,
     mut fields: Document,
     updated_keys: Vec<String>,
-) -> ObjectOfHook {
+) -> HookPayload {
     for marker in MARKERS {
         fields.shift_remove(marker);
     }
-    ObjectOfHook {
+    HookPayload {
         class,
         fields,
         updated_keys,

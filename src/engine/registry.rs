@@ -26,7 +26,7 @@ pub(crate) struct Entry {
     pub(crate) handler: Bound,
     pub(crate) metrics: Arc<CallMetrics>,
     /// Whether it goes on after its deadline.
-    pub(crate) run_on: bool,
+    pub(crate) detached: bool,
 }
 
 /// A cloud function.

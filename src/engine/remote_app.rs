@@ -16,8 +16,8 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::credentials::{Credentials, HookMark};
-use crate::engine::cloud::{RemoteCall, RemoteRequest};
+use crate::credentials::{Credentials, HookSignature};
+use crate::engine::cloud::{RemoteCaller, RemoteRequest};
 use crate::engine::config::Limits;
 use crate::engine::hook::result_of;
 use crate::engine::registry::{class_hook_name, user_hook_name};
@@ -111,7 +111,7 @@ impl RemoteApp {
     pub async fn watch(&self, stop: &CancellationToken) {
         let mut reached = true;
         loop {
-            let asked = self.learn().await;
+            let asked = self.discover().await;
             match (&asked, reached) {
                 (Err(error), true) => {
                     tracing::warn!(
@@ -135,7 +135,7 @@ impl RemoteApp {
     ///
     /// # Errors
     /// Where it does not answer, or does not know the master key.
-    pub async fn learn(&self) -> Result<(), CloudError> {
+    pub async fn discover(&self) -> Result<(), CloudError> {
         // In the words of LeanCloud's own tool. Beside an app key, some SDKs would not look at the master key.
         let Inner {
             http,
@@ -236,7 +236,7 @@ impl RemoteApp {
     /// What proves to SDKs that know of no hook key where an object comes from.
     fn mark(&self, name: &str) -> Option<Value> {
         let now = self.0.environment.now();
-        self.0.credentials.hook_mark(name, now).map(Value::String)
+        self.0.credentials.sign_hook(name, now).map(Value::String)
     }
 
     /// A request of the platform's own, with the app's keys.
@@ -327,7 +327,7 @@ fn error_of(status: u16, body: &[u8]) -> CloudError {
 }
 
 #[async_trait]
-impl RemoteCall for RemoteApp {
+impl RemoteCaller for RemoteApp {
     async fn call(&self, request: RemoteRequest) -> Result<Value, CloudError> {
         let prefix = if request.rpc { "call" } else { "functions" };
         let name = percent_encoding::utf8_percent_encode(&request.name, percent_encoding::NON_ALPHANUMERIC);
@@ -366,7 +366,7 @@ impl Hooks for RemoteApp {
         if matches!(call.kind, HookKind::BeforeUpdate | HookKind::AfterUpdate) {
             object.insert("_updatedKeys".to_owned(), json!(call.updated_keys));
         }
-        let mark = HookMark::of(call.kind);
+        let mark = HookSignature::of(call.kind);
         if let Some(shown) = self.mark(&mark.name(&call.class)) {
             object.insert(mark.key().to_owned(), shown);
         }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::Layer;
 
-use crate::credentials::Presented;
+use crate::credentials::RequestCredentials;
 use crate::engine::call::{Call, Meta};
 use crate::engine::config::EngineConfig;
 use crate::engine::exchange::Exchange;
@@ -141,7 +141,7 @@ impl Engine {
 
     /// How many calls are running, those included whose client has gone or has been answered with a time-out.
     #[must_use]
-    pub fn calls_under_way(&self) -> usize {
+    pub fn calls_in_flight(&self) -> usize {
         self.shared.tasks.len()
     }
 
@@ -170,7 +170,7 @@ impl Shared {
         let work = Work {
             handler: &entry.handler,
             metrics: &entry.metrics,
-            run_on: entry.run_on,
+            detached: entry.detached,
         };
         run(&self.tasks, slot, work, call).await
     }
@@ -208,7 +208,7 @@ async fn ping() -> Response {
 }
 
 async fn metrics_page(State(engine): State<Engine>, headers: HeaderMap) -> Response {
-    let shown = Presented::from_headers(&headers);
+    let shown = RequestCredentials::from_headers(&headers);
     match engine.shared.config.credentials.authenticate(&shown) {
         Ok(caller) if caller.holds_master_key => match engine.shared.metrics.render() {
             Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),

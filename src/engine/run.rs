@@ -25,7 +25,7 @@ pub(crate) struct Work<'a> {
     pub(crate) handler: &'a Bound,
     pub(crate) metrics: &'a Arc<CallMetrics>,
     /// Whether the handler goes on after its deadline.
-    pub(crate) run_on: bool,
+    pub(crate) detached: bool,
 }
 
 /// Runs a handler, and answers at the deadline of the call at the latest; then the handler is dropped, unless it is
@@ -77,7 +77,7 @@ pub(crate) async fn run(
         return ending.conclude(Some(outcome));
     }
     let left = deadline.saturating_sub(ending.environment.elapsed());
-    if !work.run_on {
+    if !work.detached {
         let task = tasks.spawn(async move {
             let outcome = within(left, running).await;
             ending.conclude(outcome)

@@ -200,7 +200,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// Completes at SIGTERM or SIGINT.
-pub async fn terminated() {
+pub async fn shutdown_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = async |kind| match signal(kind) {
         Ok(mut signals) => {

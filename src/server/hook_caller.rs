@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use super::context::Context;
 use super::present::for_hook;
 use super::sessions;
-use crate::credentials::HookMark;
+use crate::credentials::HookSignature;
 use crate::environment::hook_depth;
 use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
@@ -96,16 +96,16 @@ impl WriteHooks {
             let names = names.iter().filter_map(Value::as_str);
             ignored.extend(names.filter_map(HookKind::from_name));
         }
-        for mark in HookMark::ALL {
+        for mark in HookSignature::ALL {
             let Some(shown) = body.text(mark.key()) else {
                 continue;
             };
             // Whoever has made it has the master key, or has the object from us.
             let credentials = &context.shared().config.credentials;
-            if credentials.is_hook_mark(&mark.name(&class), shown, context.environment().now()) {
+            if credentials.verify_hook_signature(&mark.name(&class), shown, context.environment().now()) {
                 let marked = HookKind::ALL
                     .into_iter()
-                    .filter(|kind| HookMark::of(*kind) == mark);
+                    .filter(|kind| HookSignature::of(*kind) == mark);
                 ignored.extend(marked);
             }
         }

@@ -16,7 +16,7 @@ pub struct Counters {
 /// The counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Counted {
+pub struct CounterSnapshot {
     /// HTTP requests that came in.
     pub requests: u64,
     /// Calls of the payment flow that read.
@@ -52,8 +52,8 @@ impl Counters {
 
     /// All of them, with the store's own count. Each is exact; together they are of nearly the same moment.
     #[must_use]
-    pub fn read(&self, durable_commits: u64) -> Counted {
-        Counted {
+    pub fn read(&self, durable_commits: u64) -> CounterSnapshot {
+        CounterSnapshot {
             requests: self.requests.load(Ordering::Relaxed),
             store_reads: self.store_reads.load(Ordering::Relaxed),
             store_writes: self.store_writes.load(Ordering::Relaxed),

@@ -152,7 +152,7 @@ fn app() -> App<Counters> {
         .function_with(
             "stubborn",
             FunctionOptions {
-                run_on: true,
+                detached: true,
                 ..FunctionOptions::default()
             },
             slow,
@@ -757,7 +757,7 @@ async fn section_17_a_stop_finishes_what_is_under_way_and_accepts_nothing_more()
     let under_way = tokio::spawn(async move { request.send().await.unwrap().status().as_u16() });
     // The call has begun once it is counted among the tasks of the engine.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-    while engine.engine.calls_under_way() == 0 && tokio::time::Instant::now() < deadline {
+    while engine.engine.calls_in_flight() == 0 && tokio::time::Instant::now() < deadline {
         tokio::task::yield_now().await;
     }
     engine.stop.take().unwrap().send(()).unwrap();

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::credentials::Credentials;
-use crate::telemetry::counters::Counted;
+use crate::telemetry::counters::CounterSnapshot;
 
 /// Headers that an answer may have.
 const HEADERS_MAX: usize = 32;
@@ -94,7 +94,7 @@ impl Target {
     }
 
     /// The server's counters.
-    pub(super) async fn counters(&self) -> Result<Counted> {
+    pub(super) async fn counters(&self) -> Result<CounterSnapshot> {
         let mut connection = self.connect().await?;
         let answer = connection
             .ask(Method::GET, "/health", As::Master, Bytes::new())

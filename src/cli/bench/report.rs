@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::load::Paid;
 use crate::cli::arguments::{BenchArguments, BenchMode};
 use crate::cli::terminal;
-use crate::telemetry::counters::Counted;
+use crate::telemetry::counters::CounterSnapshot;
 
 /// The server's counters around the measured payments.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Costs {
-    pub(super) before: Counted,
-    pub(super) after: Counted,
+    pub(super) before: CounterSnapshot,
+    pub(super) after: CounterSnapshot,
 }
 
 /// What was measured.
@@ -70,8 +70,9 @@ impl Report {
     ) -> Self {
         let payments = number(arguments.payments);
         let seconds = paid.duration.as_secs_f64();
-        let each =
-            |of: fn(&Counted) -> u64| number(of(&costs.after).saturating_sub(of(&costs.before))) / payments;
+        let each = |of: fn(&CounterSnapshot) -> u64| {
+            number(of(&costs.after).saturating_sub(of(&costs.before))) / payments
+        };
         Self {
             mode: match arguments.mode {
                 BenchMode::Uniform => "uniform",

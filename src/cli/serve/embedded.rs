@@ -68,7 +68,7 @@ pub(super) async fn serve(setting: Setting<'_>, data: &Path) -> Result<()> {
         EngineConfig {
             environment: environment.clone(),
             trust_proxy: arguments.trust_proxy,
-            beside: beside.clone(),
+            remote_app: beside.clone(),
             queue: Some(QueueConfig {
                 jobs: jobs.clone(),
                 // The folder is locked for others.

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::cli::durable_file;
-use crate::credentials::{Credentials, Presented};
+use crate::credentials::{Credentials, RequestCredentials};
 use crate::environment::Environment;
 use crate::http::json_response;
 use crate::model::{ClassName, Filter, ObjectId, Query, Update};
@@ -69,7 +69,7 @@ impl Health {
     }
 
     fn is_master(&self, headers: &HeaderMap) -> bool {
-        let shown = Presented::from_headers(headers);
+        let shown = RequestCredentials::from_headers(headers);
         self.credentials
             .authenticate(&shown)
             .is_ok_and(|caller| caller.master)

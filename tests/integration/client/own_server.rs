@@ -368,7 +368,7 @@ async fn saving_hooks(beside: bool) -> (Server, Client, Saving) {
         let url = serve(engine.router()).await;
         let app = RemoteApp::new(&url, credentials.clone(), environment.clone(), Limits::default());
         let app = app.unwrap();
-        app.learn().await.unwrap();
+        app.discover().await.unwrap();
         Arc::new(app)
     } else {
         engine.hooks()

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use paylog::client::Client;
 use paylog::engine::{
     App, AuthData, Cloud, CookieSession, CookieSessionLayer, CurrentUser, EngineConfig, HookObject,
-    HttpsRedirectLayer, Meta, Params, RealtimeHook, RemoteCall, RemoteRequest, ServeOptions,
+    HttpsRedirectLayer, Meta, Params, RealtimeHook, RemoteCaller, RemoteRequest, ServeOptions,
 };
 use paylog::model::{CloudError, Document, ErrorCode, Value as CloudValue};
 use secrecy::ExposeSecret;
@@ -82,7 +82,7 @@ async fn calling(config: EngineConfig) -> Running {
 struct Others(Mutex<Vec<(String, bool, Option<String>)>>);
 
 #[async_trait]
-impl RemoteCall for Others {
+impl RemoteCaller for Others {
     async fn call(&self, request: RemoteRequest) -> Result<CloudValue, CloudError> {
         let token = request
             .session_token
@@ -129,7 +129,7 @@ async fn section_8_a_function_of_somebody_else_is_called_through_the_port() {
     );
     let others = Arc::new(Others::default());
     let mut config = config();
-    config.remote = Some(Arc::clone(&others) as Arc<dyn RemoteCall>);
+    config.remote = Some(Arc::clone(&others) as Arc<dyn RemoteCaller>);
     let engine = calling(config).await;
     let reply = engine.with_key("/1.1/functions/elsewhere", &json!({})).await;
     assert_eq!(

@@ -217,11 +217,11 @@ async fn panics_late(meta: Meta) -> Result<(), CloudError> {
 }
 
 fn late() -> App<Counters> {
-    let run_on = FunctionOptions {
-        run_on: true,
+    let detached = FunctionOptions {
+        detached: true,
         ..FunctionOptions::default()
     };
-    App::new().function_with("late", run_on, panics_late)
+    App::new().function_with("late", detached, panics_late)
 }
 
 #[tokio::test]
@@ -255,7 +255,7 @@ async fn section_9_a_panic_behind_a_client_that_has_gone_is_logged_with_its_requ
         .write_all(b"POST /1.1/functions/late HTTP/1.1\r\nHost: x\r\nX-LC-Id: app\r\nX-LC-Key: key\r\n\r\n")
         .await
         .unwrap();
-    while engine.engine.calls_under_way() == 0 {
+    while engine.engine.calls_in_flight() == 0 {
         tokio::task::yield_now().await;
     }
     drop(stream);

@@ -17,12 +17,12 @@ const AGE_MAX: i64 = 60 * 60 * 1000;
 
 /// A mark of class hooks: it stands for all that run before a write, or for all that run after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HookMark {
+pub(crate) enum HookSignature {
     Before,
     After,
 }
 
-impl HookMark {
+impl HookSignature {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::Before, Self::After];
 
@@ -52,13 +52,13 @@ impl HookMark {
 impl Credentials {
     /// A mark: `<milliseconds>,<HMAC-SHA1 of "<name>:<milliseconds>" under the master key, in hexadecimal>`. `None`
     /// without a master key.
-    pub(crate) fn hook_mark(&self, name: &str, now: Timestamp) -> Option<String> {
+    pub(crate) fn sign_hook(&self, name: &str, now: Timestamp) -> Option<String> {
         let key = self.master_key.as_ref()?;
         Some(mark(key, name, now.as_millis()))
     }
 
     /// Whether this is a mark of that name, not older than an hour.
-    pub(crate) fn is_hook_mark(&self, name: &str, shown: &str, now: Timestamp) -> bool {
+    pub(crate) fn verify_hook_signature(&self, name: &str, shown: &str, now: Timestamp) -> bool {
         let time = shown.split_once(',').and_then(|(time, _)| time.parse().ok());
         let (Some(key), Some(time)) = (self.master_key.as_ref(), time) else {
             return false;
@@ -109,14 +109,14 @@ mod tests {
             let (millis, _) = known.split_once(',').unwrap();
             let now = Timestamp::from_millis(millis.parse().unwrap());
             let keys = credentials(Some(key));
-            assert_eq!(keys.hook_mark(name, now).unwrap(), known);
-            assert!(keys.is_hook_mark(name, known, now));
-            assert!(keys.is_hook_mark(name, &known.to_ascii_uppercase(), now));
+            assert_eq!(keys.sign_hook(name, now).unwrap(), known);
+            assert!(keys.verify_hook_signature(name, known, now));
+            assert!(keys.verify_hook_signature(name, &known.to_ascii_uppercase(), now));
         }
         let class = ClassName::parse("Review").unwrap();
-        assert_eq!(HookMark::Before.name(&class), "__before_for_Review");
+        assert_eq!(HookSignature::Before.name(&class), "__before_for_Review");
         assert_eq!(
-            HookMark::of(HookKind::AfterDelete).name(&class),
+            HookSignature::of(HookKind::AfterDelete).name(&class),
             "__after_for_Review"
         );
     }
@@ -125,12 +125,12 @@ mod tests {
     fn what_is_no_mark() {
         let now = Timestamp::from_millis(1_700_000_000_000);
         let keys = credentials(Some("master"));
-        let mark = keys.hook_mark("name", now).unwrap();
-        assert!(keys.is_hook_mark("name", &mark, now.plus_millis(AGE_MAX)));
-        assert!(keys.is_hook_mark("name", &mark, now.plus_millis(-AGE_MAX)));
-        assert!(!keys.is_hook_mark("name", &mark, now.plus_millis(AGE_MAX + 1)));
-        assert!(!keys.is_hook_mark("name", &mark, now.plus_millis(-AGE_MAX - 1)));
-        assert!(!keys.is_hook_mark("another", &mark, now));
+        let mark = keys.sign_hook("name", now).unwrap();
+        assert!(keys.verify_hook_signature("name", &mark, now.plus_millis(AGE_MAX)));
+        assert!(keys.verify_hook_signature("name", &mark, now.plus_millis(-AGE_MAX)));
+        assert!(!keys.verify_hook_signature("name", &mark, now.plus_millis(AGE_MAX + 1)));
+        assert!(!keys.verify_hook_signature("name", &mark, now.plus_millis(-AGE_MAX - 1)));
+        assert!(!keys.verify_hook_signature("another", &mark, now));
         let (millis, digest) = mark.split_once(',').unwrap();
         for other in [
             "",
@@ -143,16 +143,16 @@ mod tests {
             &format!("{mark}0"),
             &format!("{},{digest}", i64::MIN),
         ] {
-            assert!(!keys.is_hook_mark("name", other, now), "{other}");
+            assert!(!keys.verify_hook_signature("name", other, now), "{other}");
         }
         for stranger in [None, Some(""), Some("another")] {
             let stranger = credentials(stranger);
-            let theirs = stranger.hook_mark("name", now).unwrap_or_default();
-            assert!(!keys.is_hook_mark("name", &theirs, now), "{theirs}");
+            let theirs = stranger.sign_hook("name", now).unwrap_or_default();
+            assert!(!keys.verify_hook_signature("name", &theirs, now), "{theirs}");
         }
         // Without a key nobody proves anything.
         let open = credentials(Some(""));
-        let mark = open.hook_mark("name", now).unwrap();
-        assert!(!open.is_hook_mark("name", &mark, now));
+        let mark = open.sign_hook("name", now).unwrap();
+        assert!(!open.verify_hook_signature("name", &mark, now));
     }
 }

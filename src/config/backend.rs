@@ -12,7 +12,7 @@ pub const DEFAULT_DATA: &str = "./paylog-data";
 
 /// Where the data live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Home {
+pub enum Backend {
     /// The embedded store, in this folder.
     Embedded(PathBuf),
     /// LeanCloud's storage service, or one that speaks its API.
@@ -27,7 +27,7 @@ pub struct ApiServer {
     port: u16,
 }
 
-impl Home {
+impl Backend {
     /// The home that `--data`, `--database` and the environment name.
     ///
     /// # Errors
@@ -171,12 +171,15 @@ mod tests {
         let none = Variables::default();
         let api = Variables::of([(API_SERVER.to_owned(), "https://a.example.com".to_owned())]);
         assert_eq!(
-            Home::choose(None, None, &none),
-            Ok(Home::Embedded("./paylog-data".into()))
+            Backend::choose(None, None, &none),
+            Ok(Backend::Embedded("./paylog-data".into()))
         );
-        assert!(matches!(Home::choose(None, None, &api), Ok(Home::LeanCloud(_))));
-        assert!(Home::choose(Some("x".into()), None, &api).is_err());
-        let error = Home::choose(None, Some("postgres://me:secret@host/db"), &none).unwrap_err();
+        assert!(matches!(
+            Backend::choose(None, None, &api),
+            Ok(Backend::LeanCloud(_))
+        ));
+        assert!(Backend::choose(Some("x".into()), None, &api).is_err());
+        let error = Backend::choose(None, Some("postgres://me:secret@host/db"), &none).unwrap_err();
         assert!(error.to_string().contains("not built yet"));
         assert!(!error.to_string().contains("secret"));
     }
