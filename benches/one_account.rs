@@ -28,7 +28,7 @@ use paylog::environment::Environment;
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Update};
 use paylog::payment::audit::Audit;
 use paylog::payment::service::CallerKey;
-use paylog::payment::{PaymentConfig, Payments, setup};
+use paylog::payment::{PaymentConfig, Payments, schema};
 use paylog::storage::SqliteStore;
 use paylog::store::{
     Action, AtomicStore, CommitOutcome, Database, ReadError, Store, Write, WriteOutcome, Written,
@@ -161,7 +161,7 @@ async fn run(payments: usize, single_documents: bool) {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
     let config = PaymentConfig::new();
-    for change in setup::changes(&store.schema(), &config).unwrap() {
+    for change in schema::changes(&store.schema(), &config).unwrap() {
         store.define(change).await.unwrap();
     }
     let payer = user(&store, payments as u64).await;

@@ -11,7 +11,9 @@ pub mod config;
 pub mod driver;
 pub mod effect;
 pub mod error;
-pub mod guard;
+#[cfg(feature = "runtime")]
+pub mod gateway;
+pub mod hooks;
 pub mod invariant;
 pub mod kind;
 pub mod leg;
@@ -25,11 +27,15 @@ pub mod order;
 pub mod policy;
 pub mod prune;
 pub mod recovery;
+#[cfg(feature = "runtime")]
+pub mod relocation;
 pub mod rules;
+#[cfg(feature = "runtime")]
+pub mod schema;
 #[cfg(feature = "runtime")]
 pub mod service;
 #[cfg(feature = "runtime")]
-pub mod setup;
+pub mod worker;
 
 pub use config::PaymentConfig;
 pub use error::{ProtocolError, Refusal};

@@ -16,7 +16,7 @@ use crate::cli::serve::{embedded, leancloud};
 use crate::cli::terminal;
 use crate::config::{Backend, Keys, Variables};
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, setup};
+use crate::payment::{PaymentConfig, schema};
 use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
 use crate::store::Database;
@@ -137,7 +137,7 @@ async fn lock(home: &Backend, config: &PaymentConfig, environment: &Environment)
         }
         opened => opened?,
     };
-    for change in setup::locked(&store.schema(), config) {
+    for change in schema::locked(&store.schema(), config) {
         let define = store.define(change).await;
         define.context("not all of it could be set")?;
     }

@@ -15,7 +15,7 @@ use crate::config::Backend;
 use crate::environment::Environment;
 use crate::migration::{ImportError, ImportOptions, ImportProgress, ImportSummary, Readable, import};
 use crate::model::{ClassName, SchemaChange};
-use crate::payment::{PaymentConfig, setup};
+use crate::payment::{PaymentConfig, schema};
 use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
 use crate::store::Database;
@@ -89,7 +89,7 @@ pub(crate) async fn run(
 
 /// Sets the payments' classes that the import has made up as a server does: an export does not say who may write them.
 async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSummary) -> Result<()> {
-    let changes = setup::adopted(&store.schema(), config, &summary.made);
+    let changes = schema::adopted(&store.schema(), config, &summary.made);
     let mut secured = BTreeSet::new();
     for change in changes {
         if let SchemaChange::SetPermissions(class, _) = &change

@@ -33,11 +33,6 @@
 //! repeat rounds after it until one finds nothing. Where the new home has given the key of such a log to another, and
 //! it holds a `tradeNo`, confirm that number at the new home as a notice of the gateway.
 
-#[cfg(feature = "runtime")]
-pub mod mover;
-#[cfg(feature = "runtime")]
-pub mod new_home;
-
 use std::collections::BTreeSet;
 
 use crate::model::value::{INTEGER_MAX, as_integer};

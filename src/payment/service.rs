@@ -4,8 +4,7 @@
 //! give the same answers, only with more work.
 
 mod adjustments;
-mod background;
-mod endings;
+pub(super) mod endings;
 mod flight;
 mod holds;
 mod keyed;
@@ -40,7 +39,7 @@ use crate::payment::recovery::Worker;
 use crate::payment::{PaymentConfig, ProtocolError, Refusal, Rules};
 use crate::store::Store;
 
-pub use background::Recovered;
+pub use crate::payment::worker::Recovered;
 pub use holds::{HOLD_SECONDS, HOLD_SECONDS_MAX};
 pub use keys::CallerKey;
 pub use operating::{Operated, StuckPayment, Unfinished};
@@ -61,31 +60,31 @@ pub type AfterPayment =
 
 /// The payment service. Cheap to clone.
 #[derive(Clone)]
-pub struct Payments(Arc<Inner>);
+pub struct Payments(pub(super) Arc<Inner>);
 
-struct Inner {
-    driver: Driver,
-    environment: Environment,
-    config: PaymentConfig,
-    rules: Arc<Rules>,
+pub(super) struct Inner {
+    pub(super) driver: Driver,
+    pub(super) environment: Environment,
+    pub(super) config: PaymentConfig,
+    pub(super) rules: Arc<Rules>,
     /// A name for operators, new for every process.
-    worker: String,
-    policy: OnceLock<Arc<dyn PaymentPolicy>>,
-    after_payment: OnceLock<AfterPayment>,
-    flights: flight::Flights,
-    closings: mpsc::Sender<Payment>,
+    pub(super) worker: String,
+    pub(super) policy: OnceLock<Arc<dyn PaymentPolicy>>,
+    pub(super) after_payment: OnceLock<AfterPayment>,
+    pub(super) flights: flight::Flights,
+    pub(super) closings: mpsc::Sender<Payment>,
     /// Taken by the one background task.
-    closings_waiting: Mutex<Option<mpsc::Receiver<Payment>>>,
+    pub(super) closings_waiting: Mutex<Option<mpsc::Receiver<Payment>>>,
     /// Documents with too many marks.
-    crowded: background::Crowded,
+    pub(super) crowded: crate::payment::worker::Crowded,
     /// Notified when logs have been closed, whose marks can then be forgotten.
-    closed: tokio::sync::Notify,
+    pub(super) closed: tokio::sync::Notify,
     /// What `afterPayment` is running for.
-    telling: background::Telling,
+    pub(super) telling: crate::payment::worker::Telling,
 }
 
 /// How a payment came out, as far as this worker is concerned.
-enum Done {
+pub(super) enum Done {
     /// It is decided, or a recharge waits for its gateway, or what a gateway has confirmed stands and is still to be
     /// credited.
     Finished { log: Log, replayed: bool },
@@ -113,9 +112,9 @@ impl Payments {
             flights: flight::Flights::default(),
             closings,
             closings_waiting: Mutex::new(Some(waiting)),
-            crowded: background::Crowded::default(),
+            crowded: crate::payment::worker::Crowded::default(),
             closed: tokio::sync::Notify::new(),
-            telling: background::Telling::default(),
+            telling: crate::payment::worker::Telling::default(),
         }))
     }
 
@@ -162,20 +161,20 @@ impl Payments {
         report.map_err(|error| CloudError::new(ErrorCode::OUTCOME_UNKNOWN, error.to_string()))
     }
 
-    fn deadline(&self) -> Duration {
+    pub(super) fn deadline(&self) -> Duration {
         self.0
             .environment
             .elapsed()
             .saturating_add(self.0.config.deadline)
     }
 
-    fn worker(&self) -> Worker {
+    pub(super) fn worker(&self) -> Worker {
         self.worker_for(0)
     }
 
     /// The lease doubles with each claim up to a minute, so that a log that keeps failing is tried more and more
     /// rarely, and soon after the trouble ends.
-    fn worker_for(&self, claims: i64) -> Worker {
+    pub(super) fn worker_for(&self, claims: i64) -> Worker {
         let doublings = u32::try_from(claims.clamp(0, 8)).unwrap_or(0);
         let shortest = self.0.config.lease;
         let longest = shortest.max(LEASE_MAX);
@@ -187,16 +186,16 @@ impl Payments {
         }
     }
 
-    fn user_target(&self, user: &ObjectId) -> Target {
+    pub(super) fn user_target(&self, user: &ObjectId) -> Target {
         Target::new(&self.0.rules.user_class, user)
     }
 
-    fn order_target(&self, order: &ObjectId) -> Target {
+    pub(super) fn order_target(&self, order: &ObjectId) -> Target {
         Target::new(&self.0.rules.order_class, order)
     }
 
     /// Whether the app has rules of its own: then the key is looked up before they are asked.
-    fn has_policy(&self) -> bool {
+    pub(super) fn has_policy(&self) -> bool {
         self.0.policy.get().is_some()
     }
 
@@ -231,7 +230,7 @@ impl Payments {
     }
 
     /// Runs a payment as far as the caller needs, and leaves the rest to the background.
-    async fn carry_out(
+    pub(super) async fn carry_out(
         &self,
         payment: Payment,
         mut known: Known,
@@ -264,12 +263,17 @@ impl Payments {
     }
 
     /// Runs a payment, and keeps in mind which documents have too many marks.
-    async fn run(&self, payment: Payment, known: Known, deadline: Duration) -> Result<Ran, ProtocolError> {
+    pub(super) async fn run(
+        &self,
+        payment: Payment,
+        known: Known,
+        deadline: Duration,
+    ) -> Result<Ran, ProtocolError> {
         let crowded = |target| self.0.crowded.note(target);
         self.0.driver.run(payment, known, deadline, &crowded).await
     }
 
-    async fn ended(&self, payment: &Payment, end: End) -> Result<Done, CloudError> {
+    pub(super) async fn ended(&self, payment: &Payment, end: End) -> Result<Done, CloudError> {
         let log = payment.log().cloned();
         match end {
             End::Closed | End::Waiting => Ok(Done::Finished {
@@ -295,7 +299,7 @@ impl Payments {
     }
 
     /// Brings a log that was begun before to its end.
-    async fn finish(&self, log: Log, deadline: Duration) -> Result<Log, CloudError> {
+    pub(super) async fn finish(&self, log: Log, deadline: Duration) -> Result<Log, CloudError> {
         let worker = self.worker_for(log.claims);
         let payment = Payment::resumed(&self.0.rules, worker, log);
         match self.carry_out(payment, Known::new(), deadline).await? {
@@ -305,7 +309,7 @@ impl Payments {
     }
 
     /// The answer to a repeated call: the payment that stands, brought to its end first.
-    async fn replay(&self, log: Log, deadline: Duration) -> Result<Receipt, CloudError> {
+    pub(super) async fn replay(&self, log: Log, deadline: Duration) -> Result<Receipt, CloudError> {
         let log = if log.verdict.is_some() || log.waits_for_gateway() {
             log
         } else {
@@ -315,20 +319,24 @@ impl Payments {
     }
 
     /// Reads one document.
-    async fn read(&self, target: &Target, deadline: Duration) -> Result<Option<Document>, CloudError> {
+    pub(super) async fn read(
+        &self,
+        target: &Target,
+        deadline: Duration,
+    ) -> Result<Option<Document>, CloudError> {
         self.0.driver.read(target, deadline).await.ok_or_else(undecided)
     }
 }
 
 /// 9010: nobody knows yet; the same key asks again.
-fn undecided() -> CloudError {
+pub(super) fn undecided() -> CloudError {
     CloudError::new(
         ErrorCode::OUTCOME_UNKNOWN,
         "The outcome is not known yet. Ask again with the same key.",
     )
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 

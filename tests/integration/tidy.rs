@@ -24,11 +24,10 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("payment::driver", PAYMENT_RIM),
     ("payment::service", PAYMENT_RIM),
     ("payment::audit", PAYMENT_RIM),
-    ("payment::moving::mover", PAYMENT_RIM),
-    ("payment::moving::new_home", &["model", "store"]),
+    ("payment::relocation", PAYMENT_RIM),
+    ("payment::worker", PAYMENT_RIM),
     ("client", &["model", "store", "environment", "credentials"]),
     ("storage", &["model", "store", "environment"]),
-    ("gateway", &["model", "payment"]),
     ("migration", &["model", "store", "environment"]),
     ("migration::pull", FROM_A_SERVER),
     ("migration::proof", FROM_A_SERVER),
@@ -40,7 +39,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
 ];
 
 /// The part of `payment` that is not pure: it carries out what the machine decides.
-const PAYMENT_RIM: &[&str] = &["model", "store", "environment", "gateway"];
+const PAYMENT_RIM: &[&str] = &["model", "store", "environment"];
 
 /// What reads another home of the data, and knows what its money means.
 const FROM_A_SERVER: &[&str] = &["model", "store", "environment", "client", "payment"];

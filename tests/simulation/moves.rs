@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use paylog::model::{ClassName, Document};
 use paylog::payment::moving::Resolution;
-use paylog::payment::moving::mover::{MoveError, Mover};
-use paylog::payment::moving::new_home::{NewHome, Over, Placed, Placement};
+use paylog::payment::relocation::{MoveError, Mover};
+use paylog::payment::relocation::{NewHome, Over, Placed, Placement};
 use paylog::payment::{Kind, Rules, invariant};
 use tokio::sync::oneshot;
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
 use paylog::payment::leg::Target;
 use paylog::payment::mark::Epoch;
-use paylog::payment::moving::new_home::Placed;
+use paylog::payment::relocation::Placed;
 use paylog::store::{Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written};
 
 use crate::auditor::Seen;

@@ -12,9 +12,9 @@ use paylog::model::{
     Class, ClassName, Document, ErrorCode, Index, ObjectId, OrderKey, Query, SchemaChange, Update,
 };
 use paylog::payment::leg::Target;
-use paylog::payment::moving::new_home::{Placed, Placement};
-use paylog::payment::moving::{self, Decision};
-use paylog::payment::{PaymentConfig, setup};
+use paylog::payment::moving::Decision;
+use paylog::payment::relocation::{self, Placed, Placement};
+use paylog::payment::{PaymentConfig, schema};
 use paylog::storage::MemoryStore;
 use paylog::store::load::{Batch, Load, Loaded, Loader, Over};
 use paylog::store::{Action, CommitOutcome, Database, Store, Write, WriteOutcome, Written};
@@ -133,7 +133,7 @@ impl World {
     /// Another empty store; answers its number.
     pub(crate) fn add_home(&self) -> usize {
         let memory = MemoryStore::new(self.environment.clone());
-        for change in setup::changes(&memory.schema(), &self.config).unwrap() {
+        for change in schema::changes(&memory.schema(), &self.config).unwrap() {
             memory.define(change).now_or_never().unwrap().unwrap();
         }
         let decisions = ClassName::parse(DECISIONS).unwrap();
@@ -428,8 +428,8 @@ impl State {
             class: placement.class.clone(),
             document: placement.document.clone(),
             over: match &placement.over {
-                moving::new_home::Over::Nothing => Over::Nothing,
-                moving::new_home::Over::Matching(filter) => Over::Matching(filter.clone()),
+                relocation::Over::Nothing => Over::Nothing,
+                relocation::Over::Matching(filter) => Over::Matching(filter.clone()),
             },
             complete: &[],
         };

@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::config::{LOG_CLASS, ORDER_CLASS};
 use crate::model::{Class, ClassName, Permission, Schema};
-use crate::payment::{PaymentConfig, setup};
+use crate::payment::{PaymentConfig, schema};
 
 /// The name of a permission, and who holds it.
 type Right = (&'static str, fn(&Class) -> &Permission);
@@ -101,7 +101,7 @@ fn not_unique(class: &Class, keys: &[&str], findings: &mut Vec<Finding>) {
 }
 
 fn money_columns(class: &Class, config: &PaymentConfig, findings: &mut Vec<Finding>) {
-    for (name, expected) in setup::user_columns(config) {
+    for (name, expected) in schema::user_columns(config) {
         let column = class.columns.get(&name);
         let expected = expected.column_type;
         if let Some(column) = column
@@ -147,16 +147,16 @@ mod tests {
         let schema = |account: ColumnType| {
             let mut users = Class::new(config.user_class.clone());
             users.permissions.delete = Permission::MasterOnly;
-            users.columns.extend(setup::user_columns(&config));
+            users.columns.extend(schema::user_columns(&config));
             let column = Column {
                 read_only: true,
                 ..Column::new(account)
             };
             users.columns.insert("account".to_owned(), column);
             let classes = [
-                setup::log_class(&config),
-                setup::order_class(&config),
-                setup::product_class(&config),
+                schema::log_class(&config),
+                schema::order_class(&config),
+                schema::product_class(&config),
                 users,
             ];
             Schema {

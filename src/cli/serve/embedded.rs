@@ -19,7 +19,7 @@ use crate::config::{ApiServer, Keys};
 use crate::credentials::Credentials;
 use crate::engine::{EngineConfig, Limits, QueueConfig, RemoteApp};
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, Payments, setup};
+use crate::payment::{PaymentConfig, Payments, schema};
 use crate::server::{self, Server, ServerConfig};
 use crate::storage::{FolderFiles, SqliteStore};
 use crate::store::Database;
@@ -204,7 +204,7 @@ pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Re
         .await
         .context("the classes of users and roles cannot be made")?;
     books::check(store, payments).await?;
-    for change in setup::changes(&store.schema(), payments)? {
+    for change in schema::changes(&store.schema(), payments)? {
         store
             .define(change)
             .await

@@ -20,8 +20,8 @@ use crate::migration::pull::homes::{Destination, OldHome};
 use crate::migration::pull::{Following, PullError, Puller, Round};
 use crate::model::{ClassName, Document, Value};
 use crate::payment::leg::Target;
-use crate::payment::moving::mover::{MoveError, Mover, Report};
 use crate::payment::moving::{Attempt, Copy, Resolution};
+use crate::payment::relocation::{MoveError, Mover, Report};
 use crate::payment::{PaymentConfig, Rules};
 use crate::store::Store;
 

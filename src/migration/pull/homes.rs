@@ -1,4 +1,4 @@
-//! The two homes of a move, as the [`Mover`](crate::payment::moving::mover::Mover) sees them.
+//! The two homes of a move, as the [`Mover`](crate::payment::relocation::Mover) sees them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::payment::Rules;
 use crate::payment::log::LogState;
 use crate::payment::mark::PAY_EPOCH;
-use crate::payment::moving::new_home::{NewHome, Over, Placed, Placement};
+use crate::payment::relocation::{NewHome, Over, Placed, Placement};
 use crate::store::load::{self, Batch, Load, Loaded, Loader};
 use crate::store::{AtomicStore, ReadError, Store, Write, WriteOutcome};
 

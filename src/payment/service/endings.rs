@@ -18,7 +18,7 @@ use crate::payment::{Amount, Delta, Kind, ProtocolError, Refusal};
 
 /// In which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum How {
+pub(in crate::payment) enum How {
     /// A hold was taken, in part or in full.
     Captured,
     /// A hold was given up.
@@ -33,7 +33,7 @@ pub(super) enum How {
 
 impl How {
     /// The parameter with the name.
-    pub(super) const PARAM: &str = "how";
+    pub(in crate::payment) const PARAM: &str = "how";
 
     fn name(self) -> &'static str {
         match self {
@@ -56,18 +56,18 @@ impl How {
 
 /// An end that is asked for.
 #[derive(Clone, Debug)]
-pub(super) struct End {
-    pub(super) how: How,
+pub(in crate::payment) struct End {
+    pub(in crate::payment) how: How,
     /// Captures: how much, where it is not all.
-    pub(super) amount: Option<Amount>,
+    pub(in crate::payment) amount: Option<Amount>,
     /// Captures: who gets it, where it is not the app.
-    pub(super) payee: Option<ObjectId>,
+    pub(in crate::payment) payee: Option<ObjectId>,
     /// The caller's key; none for an expiry and for the word of a gateway.
-    pub(super) key: Option<CallerKey>,
+    pub(in crate::payment) key: Option<CallerKey>,
 }
 
 impl End {
-    pub(super) fn new(how: How) -> Self {
+    pub(in crate::payment) fn new(how: How) -> Self {
         Self {
             how,
             amount: None,
@@ -78,11 +78,11 @@ impl End {
 }
 
 /// The parameter that names what a settlement ends.
-pub(super) const ENDED: &str = "log";
+pub(in crate::payment) const ENDED: &str = "log";
 
 impl Payments {
     /// Ends a hold or a withdrawal, or answers the end that stands.
-    pub(super) async fn end(&self, held: &ObjectId, end: End) -> Result<Receipt, CloudError> {
+    pub(in crate::payment) async fn end(&self, held: &ObjectId, end: End) -> Result<Receipt, CloudError> {
         let asked = format!("end:{held}:{end:?}");
         let deadline = self.deadline();
         self.0

@@ -13,7 +13,7 @@ type Answer = Result<Receipt, CloudError>;
 
 /// What is under way, by what was asked.
 #[derive(Debug, Default)]
-pub(super) struct Flights(Mutex<HashMap<String, watch::Receiver<Option<Answer>>>>);
+pub(in crate::payment) struct Flights(Mutex<HashMap<String, watch::Receiver<Option<Answer>>>>);
 
 impl Flights {
     /// Runs `work`, or waits for the same work under way. Whoever waited gets the answer as a repetition.

@@ -8,10 +8,10 @@ use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Tim
 use crate::payment::effect::Outcome;
 use crate::payment::log::{Log, LogState};
 use crate::payment::machine::Payment;
-use crate::payment::service::background::{Swept, next_page};
 use crate::payment::service::orders::no_such;
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::{Payments, undecided};
+use crate::payment::worker::{Swept, next_page};
 use crate::payment::{Amount, Kind, Refusal, Rules, recovery};
 
 /// How often the end of an unpaid recharge is tried: each time another worker has been faster.
@@ -147,7 +147,7 @@ impl Payments {
     ///
     /// # Errors
     /// 9010 where the store does not answer by `deadline`.
-    pub(in crate::payment::service) async fn unfinished_by(
+    pub(in crate::payment) async fn unfinished_by(
         &self,
         made: Timestamp,
         deadline: Duration,

@@ -457,7 +457,7 @@ impl Payments {
     }
 
     /// Expires an order; answers what it is then.
-    pub(super) async fn expire(
+    pub(in crate::payment) async fn expire(
         &self,
         order: &Order,
         deadline: std::time::Duration,
@@ -471,7 +471,7 @@ impl Payments {
     }
 
     /// The one log that a filter on unique keys finds.
-    pub(super) async fn log_matching(
+    pub(in crate::payment) async fn log_matching(
         &self,
         filter: Filter,
         deadline: std::time::Duration,
@@ -524,7 +524,7 @@ fn too_much() -> CloudError {
     )
 }
 
-pub(super) fn no_such(what: &str) -> CloudError {
+pub(in crate::payment) fn no_such(what: &str) -> CloudError {
     CloudError::new(ErrorCode::NO_SUCH_PAYMENT, format!("There is no such {what}."))
 }
 

@@ -12,8 +12,8 @@ use crate::payment::service::orders::no_such;
 use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
 use crate::payment::{Amount, Kind, Refusal};
 
-pub use crate::gateway::Channel;
-use crate::gateway::Gateways;
+pub use crate::payment::gateway::Channel;
+use crate::payment::gateway::Gateways;
 
 /// The verified word of a gateway: this much has been paid for this recharge.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use serde_json::Map;
 
-use crate::gateway::{Channel, Gateways};
 use crate::model::{CloudError, ObjectId, Value};
+use crate::payment::gateway::{Channel, Gateways};
 use crate::payment::machine::Draft;
 use crate::payment::service::endings::{End, How};
 use crate::payment::service::keyed::{Asked, By};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use paylog::client::Client;
 use paylog::environment::Environment;
-use paylog::gateway::Channel;
 use paylog::model::{ClassName, Filter, ObjectId, Query, Update};
+use paylog::payment::gateway::Channel;
 use paylog::payment::service::CallerKey;
 use paylog::payment::{PaymentConfig, Payments};
 use paylog::store::{Store, Write, WriteOutcome};

@@ -11,7 +11,7 @@ use paylog::model::{
 };
 use paylog::payment::invariant::Difference;
 use paylog::payment::service::Receipt;
-use paylog::payment::{audit, recovery, setup};
+use paylog::payment::{audit, recovery, schema};
 use paylog::storage::SqliteStore;
 use paylog::store::{Database, ReadError, Store, Write, WriteOutcome};
 use serde_json::json;
@@ -303,7 +303,7 @@ async fn what_the_sweeper_looks_for_is_found_by_indexes() {
     let environment = Environment::system();
     let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
     let config = bank::config();
-    for change in setup::changes(&store.schema(), &config).unwrap() {
+    for change in schema::changes(&store.schema(), &config).unwrap() {
         store.define(change).await.unwrap();
     }
     let now = environment.now();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use paylog::environment::{Clock, Entropy, Environment};
 use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Timestamp, Update, Value};
 use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
-use paylog::payment::{Amount, PaymentConfig, Payments, audit, setup};
+use paylog::payment::{Amount, PaymentConfig, Payments, audit, schema};
 use paylog::storage::{MemoryStore, SqliteStore};
 use paylog::store::{Action, AtomicStore, Database, ReadError, Store, Write, WriteOutcome};
 use serde_json::json;
@@ -103,7 +103,7 @@ async fn defined<D: Database + 'static>(store: D, config: &PaymentConfig) -> Arc
 }
 
 async fn define(store: &dyn Database, config: &PaymentConfig) {
-    for change in setup::changes(&store.schema(), config).unwrap() {
+    for change in schema::changes(&store.schema(), config).unwrap() {
         store.define(change).await.unwrap();
     }
 }

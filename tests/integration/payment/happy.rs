@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use paylog::model::{Class, ClassName, CloudError, Filter, Schema};
 use paylog::payment::service::{Channel, Receipt, Which};
-use paylog::payment::{Kind, PaymentConfig, setup};
+use paylog::payment::{Kind, PaymentConfig, schema};
 use serde_json::json;
 
 use super::bank::{ALL, Bank, code, key};
@@ -336,11 +336,11 @@ fn a_class_of_somebody_else_is_not_locked() {
     let schema = Schema {
         classes: [(foreign.name.clone(), Arc::new(foreign))].into(),
     };
-    let refused = setup::changes(&schema, &config).unwrap_err();
+    let refused = schema::changes(&schema, &config).unwrap_err();
     assert_eq!(refused.variable, "PAYLOG_ORDER_CLASS");
     let renamed = PaymentConfig {
         order_class: ClassName::parse("PayOrder").unwrap(),
         ..config
     };
-    assert!(setup::changes(&schema, &renamed).is_ok());
+    assert!(schema::changes(&schema, &renamed).is_ok());
 }

@@ -16,7 +16,7 @@ use paylog::credentials::Credentials;
 use paylog::environment::Environment;
 use paylog::model::{ClassName, CloudError, Filter, ObjectId, Update};
 use paylog::payment::service::{Channel, Receipt};
-use paylog::payment::{PaymentConfig, Payments, setup};
+use paylog::payment::{PaymentConfig, Payments, schema};
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
 use paylog::storage::SqliteStore;
 use paylog::store::{Action, Database, Store, Write, WriteOutcome};
@@ -48,7 +48,7 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
         set_up(&store).await.unwrap();
-        for change in setup::changes(&store.schema(), &config).unwrap() {
+        for change in schema::changes(&store.schema(), &config).unwrap() {
             store.define(change).await.unwrap();
         }
         let credentials = Credentials {

@@ -6,7 +6,7 @@
 mod closing;
 mod expiry;
 mod pruning;
-mod sweep;
+mod recovery;
 
 use futures_util::future;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +16,8 @@ use crate::payment::service::{Payments, lock};
 
 pub(super) use closing::Telling;
 pub(super) use pruning::Crowded;
-pub use sweep::Recovered;
-pub(super) use sweep::Swept;
+pub use recovery::Recovered;
+pub(super) use recovery::Swept;
 
 /// Documents that are read at once.
 const PAGE: u32 = 500;

@@ -27,7 +27,7 @@ const UPDATES_MAX: u32 = 100;
 
 /// The documents that were seen with too many marks.
 #[derive(Default)]
-pub(in crate::payment::service) struct Crowded(Mutex<BTreeMap<Target, Arc<Queue>>>);
+pub(in crate::payment) struct Crowded(Mutex<BTreeMap<Target, Arc<Queue>>>);
 
 /// Whoever wants one document pruned.
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct Queue {
 
 impl Crowded {
     /// Keeps it in mind until it is pruned.
-    pub(in crate::payment::service) fn note(&self, target: Target) {
+    pub(in crate::payment) fn note(&self, target: Target) {
         lock(&self.0).entry(target).or_default();
     }
 
@@ -106,7 +106,7 @@ impl Payments {
 
     /// Waits until the documents of a payment that are known to have too many marks were pruned once, as far as they
     /// can be, or the store has had its time. Whether there was anything to wait for.
-    pub(in crate::payment::service) async fn make_room(&self, payment: &Payment) -> bool {
+    pub(in crate::payment) async fn make_room(&self, payment: &Payment) -> bool {
         let crowded = self.0.crowded.of(&payment.targets().unwrap_or_default());
         for (target, queue) in &crowded {
             let pruned = self.prune_in_turn(target, queue);

@@ -132,7 +132,7 @@ impl Payments {
 
 /// The logs that the world is being told of by this process.
 #[derive(Debug, Default)]
-pub(in crate::payment::service) struct Telling(Mutex<BTreeSet<ObjectId>>);
+pub(in crate::payment) struct Telling(Mutex<BTreeSet<ObjectId>>);
 
 impl Telling {
     /// `None` where somebody is at it.

@@ -9,9 +9,9 @@ use crate::payment::driver::to_store;
 use crate::payment::effect::Write as ProtocolWrite;
 use crate::payment::leg::Target;
 use crate::payment::log::Log;
-use crate::payment::moving::mover::{Home, MoveError, Mover, Progress, Report, Stage, malformed};
-use crate::payment::moving::new_home::{Over, Placed, Placement};
 use crate::payment::moving::{self, Attempt, Copy, Placing, Todo};
+use crate::payment::relocation::destination::{Over, Placed, Placement};
+use crate::payment::relocation::relocator::{Home, MoveError, Mover, Progress, Report, Stage, malformed};
 use crate::payment::{ProtocolError, invariant};
 use crate::store::{ReadError, Store, Write, WriteOutcome};
 

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use crate::gateway::Channel;
 use crate::model::Value;
+use crate::payment::gateway::Channel;
 use crate::payment::money::Amount;
 
 /// How to confirm a sandbox recharge: call `confirmRecharge` with the master key and these parameters. `tradeNo`

@@ -11,8 +11,8 @@ use crate::payment::driver::Progress;
 use crate::payment::log::Log;
 use crate::payment::machine::Payment;
 use crate::payment::recovery;
-use crate::payment::service::background::next_page;
 use crate::payment::service::{Done, Payments, undecided};
+use crate::payment::worker::next_page;
 
 /// Logs that recovery takes up at once.
 const RECOVERIES_AT_ONCE: usize = 16;
@@ -37,7 +37,7 @@ pub struct Recovered {
 
 /// What became of one log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::payment::service) enum Swept {
+pub(in crate::payment) enum Swept {
     Succeeded,
     Failed,
     Undecided,
@@ -143,7 +143,7 @@ impl Payments {
     }
 
     /// The log, where it can be read.
-    pub(in crate::payment::service) fn readable(&self, document: &Document) -> Option<Log> {
+    pub(in crate::payment) fn readable(&self, document: &Document) -> Option<Log> {
         match Log::from_document(document, &self.0.rules) {
             Ok(log) => Some(log),
             Err(error) => {
@@ -180,7 +180,7 @@ impl Payments {
     }
 
     /// Brings a payment that was begun before to its end, as far as that is possible now.
-    pub(in crate::payment::service) async fn take_up(&self, payment: Payment, deadline: Duration) -> TakenUp {
+    pub(in crate::payment) async fn take_up(&self, payment: Payment, deadline: Duration) -> TakenUp {
         let ran = match self.run(payment, Vec::new(), deadline).await {
             Ok(ran) => ran,
             Err(error) => {
@@ -215,12 +215,12 @@ impl Payments {
 }
 
 /// What became of a payment that was taken up.
-pub(in crate::payment::service) struct TakenUp {
-    pub(in crate::payment::service) swept: Swept,
+pub(in crate::payment) struct TakenUp {
+    pub(in crate::payment) swept: Swept,
     /// Where nobody knows, and it waits for no operator: how far it came.
     payment: Option<Payment>,
     /// And what the store said last.
-    pub(in crate::payment::service) trouble: Option<String>,
+    pub(in crate::payment) trouble: Option<String>,
 }
 
 impl TakenUp {

@@ -13,8 +13,6 @@
 //! 5. Let the functions work at the new home.
 //! 6. [`Mover::finish`] again, once nothing can be under way to the old home any more: it brings over what came late.
 
-mod hands;
-
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,13 +23,12 @@ use crate::payment::effect::Write as ProtocolWrite;
 use crate::payment::leg::Target;
 use crate::payment::log::LogState;
 use crate::payment::mark::PAY_EPOCH;
-use crate::payment::moving::new_home::NewHome;
 use crate::payment::moving::{self, Attempt, Decision, Resolution};
+use crate::payment::relocation::destination::NewHome;
+use crate::payment::relocation::transfer::Hands;
 use crate::payment::service::Payments;
 use crate::payment::{Kind, PaymentConfig, ProtocolError, Rules, invariant, prune};
 use crate::store::{Store, Write, WriteOutcome};
-
-use hands::Hands;
 
 /// One of the two stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,21 +148,21 @@ type Watch = Arc<dyn Fn(&Progress) + Send + Sync>;
 /// Moves a whole store. Cheap to clone.
 #[derive(Clone)]
 pub struct Mover {
-    old: Arc<dyn Store>,
-    new: Arc<dyn NewHome>,
-    environment: Environment,
-    config: PaymentConfig,
-    rules: Arc<Rules>,
+    pub(super) old: Arc<dyn Store>,
+    pub(super) new: Arc<dyn NewHome>,
+    pub(super) environment: Environment,
+    pub(super) config: PaymentConfig,
+    pub(super) rules: Arc<Rules>,
     /// The class of the document that decides, at the old home.
     class: ClassName,
-    patience: Duration,
-    watch: Option<Watch>,
+    pub(super) patience: Duration,
+    pub(super) watch: Option<Watch>,
 }
 
 /// The document that decides, as it was read.
-struct Standing {
+pub(super) struct Standing {
     target: Target,
-    decision: Decision,
+    pub(super) decision: Decision,
     /// Where everything has been copied that was in use when the attempt began: when the first attempt began, by the
     /// clock of the old home.
     prepared: Option<Timestamp>,
@@ -392,7 +389,7 @@ impl Mover {
     }
 
     /// The document that decides, and what it says.
-    async fn standing(&self) -> Result<Option<Standing>, MoveError> {
+    pub(super) async fn standing(&self) -> Result<Option<Standing>, MoveError> {
         let hands = Hands::new(self, Stage::Bringing);
         let found = hands
             .find(Home::Old, &self.class, &Decision::find(), None)
@@ -644,7 +641,7 @@ impl Mover {
     }
 }
 
-fn malformed(target: &Target, error: ProtocolError) -> MoveError {
+pub(super) fn malformed(target: &Target, error: ProtocolError) -> MoveError {
     MoveError::Malformed {
         target: target.clone(),
         error,

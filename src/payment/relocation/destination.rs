@@ -1,4 +1,4 @@
-//! The new home of a move, as the [`Mover`](crate::payment::moving::mover::Mover) needs it.
+//! The new home of a move, as the [`Mover`](crate::payment::relocation::Mover) needs it.
 
 use async_trait::async_trait;
 
@@ -43,7 +43,7 @@ pub enum Placed {
 ///
 /// What the mover moves (accounts, orders, logs) no one else may put there, not even before the move: an account that
 /// is there and not fenced counts as one in use, and ends the move with
-/// [`Occupied`](crate::payment::moving::mover::MoveError::Occupied). Everything else of the app is copied by other means.
+/// [`Occupied`](crate::payment::relocation::MoveError::Occupied). Everything else of the app is copied by other means.
 /// Until the move is final nothing may serve the new home.
 ///
 /// Reads show what was acknowledged before.

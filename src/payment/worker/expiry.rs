@@ -9,8 +9,8 @@ use crate::payment::leg::Target;
 use crate::payment::log::{EXPIRES_AT, Log, LogState};
 use crate::payment::order::Order;
 use crate::payment::service::Payments;
-use crate::payment::service::background::next_page;
 use crate::payment::service::endings::{End, How};
+use crate::payment::worker::next_page;
 use crate::payment::{Refusal, recovery};
 
 /// Orders and recharges that are expired at once.
