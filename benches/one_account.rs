@@ -21,17 +21,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use mimalloc::MiMalloc;
 use paylog::environment::Environment;
-use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Update};
+use paylog::model::{ClassName, ObjectId, Update};
 use paylog::payment::audit::Audit;
 use paylog::payment::service::CallerKey;
 use paylog::payment::{PaymentConfig, Payments, schema};
 use paylog::storage::SqliteStore;
 use paylog::store::{
-    Action, AtomicStore, CommitOutcome, Database, ReadError, Store, Write, WriteOutcome, Written,
+    Action, AtomicStore, CommitOutcome, Database, Store, StoreWrapper, Write, WriteOutcome, Written,
 };
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -91,18 +90,9 @@ impl Watched {
     }
 }
 
-#[async_trait]
-impl Store for Watched {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.inner.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.inner.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
+impl StoreWrapper for Watched {
+    fn inner(&self) -> &dyn Store {
+        &self.inner
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
@@ -123,13 +113,10 @@ impl Store for Watched {
         outcomes
     }
 
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        (!self.single_documents).then_some(self)
+    fn is_atomic(&self) -> bool {
+        !self.single_documents
     }
-}
 
-#[async_trait]
-impl AtomicStore for Watched {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         let outcome = self.inner.commit(writes.clone()).await;
         if let CommitOutcome::Applied(written) = &outcome {

@@ -11,6 +11,9 @@
 pub mod fault;
 pub mod files;
 pub mod load;
+mod wrapper;
+
+pub use wrapper::StoreWrapper;
 
 use std::sync::Arc;
 

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
-use crate::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+use crate::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use crate::telemetry::Counters;
 
 /// Passes every call on to the store within, and counts it.
@@ -21,8 +19,11 @@ impl CountingStore {
     }
 }
 
-#[async_trait]
-impl Store for CountingStore {
+impl StoreWrapper for CountingStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
         self.counters.store_read();
         self.inner.get(class, id).await
@@ -48,13 +49,6 @@ impl Store for CountingStore {
         self.inner.batch(writes).await
     }
 
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.inner.atomic().is_some().then_some(self as &dyn AtomicStore)
-    }
-}
-
-#[async_trait]
-impl AtomicStore for CountingStore {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         match self.inner.atomic() {
             Some(store) => {

@@ -14,10 +14,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_trait::async_trait;
-
-use crate::model::{ClassName, Document, Filter, ObjectId, Query};
-use crate::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+use crate::store::{CommitOutcome, Store, StoreWrapper, Write, WriteOutcome};
 
 /// The environment variable that names the folder.
 pub(super) const VARIABLE: &str = "PAYLOG_HALT";
@@ -128,18 +125,9 @@ impl HaltingStore {
     }
 }
 
-#[async_trait]
-impl Store for HaltingStore {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.inner.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.inner.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
+impl StoreWrapper for HaltingStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
@@ -167,13 +155,6 @@ impl Store for HaltingStore {
         self.stop().await
     }
 
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.inner.atomic().is_some().then_some(self as &dyn AtomicStore)
-    }
-}
-
-#[async_trait]
-impl AtomicStore for HaltingStore {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         let Some(atomic) = self.inner.atomic() else {
             // `atomic` has not offered it: somebody holds the type itself. Nothing is sent.

@@ -4,11 +4,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_trait::async_trait;
-
 use crate::environment::Environment;
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
-use crate::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+use crate::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 
 /// How often what goes wrong, in thousandths of all calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,8 +154,11 @@ fn unknown() -> WriteOutcome {
     WriteOutcome::Unknown("lost by the fault decorator".into())
 }
 
-#[async_trait]
-impl Store for FaultStore {
+impl StoreWrapper for FaultStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
         self.before_call().await;
         self.read_fault()?;
@@ -183,13 +184,6 @@ impl Store for FaultStore {
         self.faulty(writes).await
     }
 
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.inner.atomic().map(|_| self as &dyn AtomicStore)
-    }
-}
-
-#[async_trait]
-impl AtomicStore for FaultStore {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         self.before_call().await;
         let lost = || CommitOutcome::Unknown("lost by the fault decorator".into());

@@ -14,7 +14,7 @@ use crate::payment::log::LogState;
 use crate::payment::mark::PAY_EPOCH;
 use crate::payment::relocation::{NewHome, Over, Placed, Placement};
 use crate::store::load::{self, Batch, Load, Loaded, Loader};
-use crate::store::{AtomicStore, ReadError, Store, Write, WriteOutcome};
+use crate::store::{ReadError, Store, StoreWrapper, Write, WriteOutcome};
 
 /// The old home over its API: as the client's own port, but that objects are read with their ACLs, and at the source's
 /// pace.
@@ -159,8 +159,11 @@ fn step(placement: &Placement, over: load::Over) -> Load {
     }
 }
 
-#[async_trait]
-impl Store for Destination {
+impl StoreWrapper for Destination {
+    fn inner(&self) -> &dyn Store {
+        &*self.store
+    }
+
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
         let found = self.store.get(class, id).await?;
         Ok(found.filter(|document| !self.is_hidden(class, document)))
@@ -176,18 +179,6 @@ impl Store for Destination {
 
     async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
         self.store.count(class, &self.seen(class, filter)).await
-    }
-
-    async fn write(&self, write: Write) -> WriteOutcome {
-        self.store.write(write).await
-    }
-
-    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        self.store.batch(writes).await
-    }
-
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.store.atomic()
     }
 }
 

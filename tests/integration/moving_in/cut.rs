@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use async_trait::async_trait;
-use paylog::model::{ClassName, Document, Filter, ObjectId, Query};
-use paylog::store::{ReadError, Store, Write, WriteOutcome};
+use paylog::store::{Store, StoreWrapper, Write, WriteOutcome};
 use tokio::sync::Notify;
 
 /// Lets so many calls that write through, and never answers another.
@@ -38,18 +36,9 @@ impl CutStore {
     }
 }
 
-#[async_trait]
-impl Store for CutStore {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.inner.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.inner.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
+impl StoreWrapper for CutStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
@@ -60,5 +49,9 @@ impl Store for CutStore {
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
         self.pass().await;
         self.inner.batch(writes).await
+    }
+
+    fn is_atomic(&self) -> bool {
+        false
     }
 }

@@ -4,11 +4,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use async_trait::async_trait;
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Update, Value};
 use paylog::payment::Payments;
 use paylog::payment::audit::{Audit, Opened, Report, Unopened};
-use paylog::store::{Action, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{Action, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
 use super::bank::{ALL, Bank, Batches, key};
@@ -244,10 +243,9 @@ impl Busy {
     }
 }
 
-#[async_trait]
-impl Store for Busy {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.inner.get(class, id).await
+impl StoreWrapper for Busy {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
@@ -261,16 +259,8 @@ impl Store for Busy {
         self.inner.find(class, query).await
     }
 
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
-    }
-
-    async fn write(&self, write: Write) -> WriteOutcome {
-        self.inner.write(write).await
-    }
-
-    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        self.inner.batch(writes).await
+    fn is_atomic(&self) -> bool {
+        false
     }
 }
 
@@ -451,22 +441,9 @@ async fn an_account_that_was_paid_from_before_is_never_opened() {
 #[derive(Debug)]
 struct Mute(Arc<dyn Store>, AtomicU64);
 
-#[async_trait]
-impl Store for Mute {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.0.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.0.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.0.count(class, filter).await
-    }
-
-    async fn write(&self, write: Write) -> WriteOutcome {
-        self.0.write(write).await
+impl StoreWrapper for Mute {
+    fn inner(&self) -> &dyn Store {
+        &*self.0
     }
 
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
@@ -478,6 +455,10 @@ impl Store for Mute {
                 .collect();
         }
         outcomes
+    }
+
+    fn is_atomic(&self) -> bool {
+        false
     }
 }
 

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use paylog::environment::Environment;
-use paylog::model::{
-    ClassName, CloudError, Document, Filter, ObjectId, Principal, Query, Test, Update, Value,
-};
+use paylog::model::{ClassName, CloudError, Filter, ObjectId, Principal, Query, Test, Update, Value};
 use paylog::payment::invariant::Difference;
 use paylog::payment::service::Receipt;
 use paylog::payment::{audit, recovery, schema};
 use paylog::storage::SqliteStore;
-use paylog::store::{Database, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{Database, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -240,18 +237,9 @@ async fn two_attempts_that_succeeded_do_not_pass_the_audit() {
 #[derive(Debug)]
 struct Silent(Arc<dyn Store>);
 
-#[async_trait]
-impl Store for Silent {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.0.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.0.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.0.count(class, filter).await
+impl StoreWrapper for Silent {
+    fn inner(&self) -> &dyn Store {
+        &*self.0
     }
 
     async fn write(&self, _: Write) -> WriteOutcome {
@@ -260,6 +248,10 @@ impl Store for Silent {
 
     async fn batch(&self, _: Vec<Write>) -> Vec<WriteOutcome> {
         std::future::pending().await
+    }
+
+    fn is_atomic(&self) -> bool {
+        false
     }
 }
 

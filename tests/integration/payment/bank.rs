@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use paylog::environment::{Clock, Entropy, Environment};
 use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Timestamp, Update, Value};
 use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
 use paylog::payment::{Amount, PaymentConfig, Payments, audit, schema};
 use paylog::storage::{MemoryStore, SqliteStore};
-use paylog::store::{Action, AtomicStore, Database, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{Action, Database, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -70,30 +69,9 @@ struct Embedded {
     _folder: TempDir,
 }
 
-#[async_trait]
-impl Store for Embedded {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.store.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.store.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.store.count(class, filter).await
-    }
-
-    async fn write(&self, write: Write) -> WriteOutcome {
-        self.store.write(write).await
-    }
-
-    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        self.store.batch(writes).await
-    }
-
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.store.atomic()
+impl StoreWrapper for Embedded {
+    fn inner(&self) -> &dyn Store {
+        &self.store
     }
 }
 

@@ -3,10 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use paylog::environment::Environment;
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query};
-use paylog::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -30,8 +29,11 @@ impl Counting {
     }
 }
 
-#[async_trait]
-impl Store for Counting {
+impl StoreWrapper for Counting {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
         self.note("read".into());
         self.inner.get(class, id).await
@@ -40,10 +42,6 @@ impl Store for Counting {
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
         self.note("read".into());
         self.inner.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
@@ -57,13 +55,6 @@ impl Store for Counting {
         self.inner.batch(writes).await
     }
 
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.inner.atomic().map(|_| self as &dyn AtomicStore)
-    }
-}
-
-#[async_trait]
-impl AtomicStore for Counting {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         let classes: Vec<_> = writes.iter().map(|write| write.class.to_string()).collect();
         self.note(format!("commit {}", classes.join(" ")));

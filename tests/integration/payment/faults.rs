@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use paylog::environment::{Clock, Entropy, Environment};
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Timestamp};
 use paylog::payment::PaymentConfig;
 use paylog::store::fault::{FaultRates, FaultStore};
-use paylog::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
 use super::bank::{self, BOTH, Bank, Batches, key};
@@ -236,8 +235,11 @@ fn gone() -> ReadError {
     ReadError::Unavailable("this worker is dead".into())
 }
 
-#[async_trait]
-impl Store for Mortal {
+impl StoreWrapper for Mortal {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
         if !self.alive() {
             return Err(gone());
@@ -252,12 +254,8 @@ impl Store for Mortal {
         self.inner.find(class, query).await
     }
 
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
-    }
-
     async fn write(&self, write: Write) -> WriteOutcome {
-        self.batch(vec![write]).await.remove(0)
+        StoreWrapper::batch(self, vec![write]).await.remove(0)
     }
 
     async fn batch(&self, mut writes: Vec<Write>) -> Vec<WriteOutcome> {
@@ -278,13 +276,6 @@ impl Store for Mortal {
         vec![WriteOutcome::Unknown("this worker is dead".into()); count]
     }
 
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.inner.atomic().map(|_| self as &dyn AtomicStore)
-    }
-}
-
-#[async_trait]
-impl AtomicStore for Mortal {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         let atomic = self.inner.atomic().unwrap();
         match self.spend() {

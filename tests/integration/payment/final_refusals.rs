@@ -3,11 +3,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query};
+use paylog::model::{CloudError, Filter, ObjectId};
 use paylog::payment::PaymentConfig;
 use paylog::payment::service::{Channel, Receipt};
-use paylog::store::{AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{CommitOutcome, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
 use super::bank::{self, Bank, Batches, code, key};
@@ -36,18 +35,9 @@ impl Repeating {
     }
 }
 
-#[async_trait]
-impl Store for Repeating {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.inner.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.inner.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
+impl StoreWrapper for Repeating {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
@@ -60,13 +50,6 @@ impl Store for Repeating {
         self.inner.batch(writes).await
     }
 
-    fn atomic(&self) -> Option<&dyn AtomicStore> {
-        self.inner.atomic().map(|_| self as &dyn AtomicStore)
-    }
-}
-
-#[async_trait]
-impl AtomicStore for Repeating {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         self.keep(true, &writes);
         self.inner.atomic().unwrap().commit(writes).await

@@ -4,11 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use paylog::environment::Environment;
-use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Timestamp, Update};
+use paylog::model::{ClassName, Document, Filter, ObjectId, Timestamp, Update};
 use paylog::payment::service::Recovered;
-use paylog::store::{Action, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{Action, Store, StoreWrapper, Write, WriteOutcome};
 
 use super::bank::{self, Bank, Batches, key};
 use super::faults::environment;
@@ -20,18 +19,9 @@ pub(super) struct Troubled {
     trouble: AtomicBool,
 }
 
-#[async_trait]
-impl Store for Troubled {
-    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
-        self.inner.get(class, id).await
-    }
-
-    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.inner.find(class, query).await
-    }
-
-    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.inner.count(class, filter).await
+impl StoreWrapper for Troubled {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
@@ -44,9 +34,13 @@ impl Store for Troubled {
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
         let mut outcomes = Vec::new();
         for write in writes {
-            outcomes.push(self.write(write).await);
+            outcomes.push(StoreWrapper::write(self, write).await);
         }
         outcomes
+    }
+
+    fn is_atomic(&self) -> bool {
+        false
     }
 }
 

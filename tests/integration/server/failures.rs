@@ -8,7 +8,7 @@ use paylog::model::{
     ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Pointer, Principal, Query, Schema,
     SchemaChange,
 };
-use paylog::store::{AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome};
+use paylog::store::{Database, Found, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
 use super::support::{As, start_over};
@@ -49,8 +49,11 @@ impl Failing {
     }
 }
 
-#[async_trait]
-impl Store for Failing {
+impl StoreWrapper for Failing {
+    fn inner(&self) -> &dyn Store {
+        &*self.inner
+    }
+
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
         self.readable()?;
         self.inner.get(class, id).await
@@ -69,15 +72,9 @@ impl Store for Failing {
             None => self.inner.write(write).await,
         }
     }
-    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        self.inner.batch(writes).await
-    }
-}
 
-#[async_trait]
-impl AtomicStore for Failing {
-    async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
-        self.inner.commit(writes).await
+    fn is_atomic(&self) -> bool {
+        false
     }
 }
 
