@@ -1,4 +1,5 @@
 #![doc = include_str!("ARCHITECTURE.md")]
+#![warn(clippy::too_many_lines)]
 
 #[cfg(feature = "runtime")]
 pub mod client;

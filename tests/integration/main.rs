@@ -16,6 +16,7 @@ mod conformance;
 mod crash;
 mod engine;
 mod examples;
+mod gate;
 mod indexes;
 mod migration;
 mod moving_in;
