@@ -10,7 +10,7 @@ use md5::{Digest, Md5};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
-use crate::model::{CloudError, Timestamp};
+use crate::model::{CloudError, Timestamp, hex};
 
 pub(crate) use hook_signature::HookSignature;
 
@@ -190,11 +190,7 @@ fn sign_digest(key: &SecretString, time: &str) -> String {
         .chain_update(time)
         .chain_update(key.expose_secret())
         .finalize();
-    hexadecimal(&digest)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest)
 }
 
 /// Whether `shown` is the key; never where there is no key, or an empty one. Constant time.

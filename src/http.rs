@@ -10,7 +10,7 @@ pub mod body;
 pub mod cors;
 pub mod remote_address;
 pub mod request_id;
-mod surrogate;
+mod surrogates;
 
 pub use body::read_body;
 pub use cors::{CorsLayer, cors_layer};
@@ -54,7 +54,7 @@ pub fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
 
 /// A request's body as a JSON object, and the credentials of headers or of a `text/plain` body.
 #[derive(Debug)]
-pub struct Incoming {
+pub struct IncomingRequest {
     /// Who calls.
     pub caller: Caller,
     /// The body without the `_…` keys of a `text/plain` one. Empty where there was no body.
@@ -63,7 +63,7 @@ pub struct Incoming {
     pub method: Option<String>,
 }
 
-impl Incoming {
+impl IncomingRequest {
     /// Reads the body and checks the credentials. An empty body is an empty object.
     ///
     /// # Errors
@@ -121,7 +121,7 @@ pub fn parse_object(body: &[u8]) -> Result<Document, CloudError> {
         return Ok(Document::new());
     }
     let read = serde_json::from_slice::<Document>(body).or_else(|error| {
-        let mended = surrogate::without_halves(body).ok_or(error)?;
+        let mended = surrogates::replace_lone(body).ok_or(error)?;
         serde_json::from_slice(&mended)
     });
     read.map_err(|error| {

@@ -8,40 +8,41 @@
 //! its owner, in no filter, no order, no hook call (but the caller's own token) and no log line; a before hook that
 //! cannot be asked stops the write; nothing here knows which engine stores the documents or what they mean.
 
-mod answer;
-mod attempts;
 mod auth_login;
-mod authorize;
+mod authorization;
 mod batch;
 mod batch_save;
 mod classes;
 mod cloud_query;
+mod condition_reason;
 mod config;
 mod context;
 mod error;
-mod explain;
 mod files;
+mod headers;
 mod hook_caller;
 mod include;
+mod login_limiter;
 mod parameters;
 mod password;
-mod present;
 mod query;
-mod reply;
-mod resolve;
+mod rate_limit;
+mod response;
 mod roles;
 mod router;
 mod scan;
 mod schemas;
-mod service;
 pub mod sessions;
-mod set_up;
-mod throttle;
+mod setup;
+mod state;
+mod subqueries;
 mod user_rules;
 mod users;
-mod validate;
+mod validation;
+mod visibility;
 mod write_path;
+mod write_response;
 
 pub use config::{PasswordCost, ServerConfig};
-pub use service::Server;
-pub use set_up::set_up;
+pub use setup::set_up;
+pub use state::Server;

@@ -8,8 +8,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
 
-use super::{Credentials, hexadecimal, same};
-use crate::model::{ClassName, HookKind, Timestamp};
+use super::{Credentials, same};
+use crate::model::{ClassName, HookKind, Timestamp, hex};
 
 /// How old a mark may be, and how far from the future, in milliseconds. Hooks last seconds, and clocks differ by more;
 /// but whoever comes upon a mark is not to hold it for ever.
@@ -75,7 +75,7 @@ fn mark(key: &SecretString, name: &str, millis: i64) -> String {
         // HMAC takes keys of any length.
         .unwrap_or_else(|_| <Hmac<Sha1> as KeyInit>::new(&Default::default()));
     mac.update(format!("{name}:{millis}").as_bytes());
-    format!("{millis},{}", hexadecimal(&mac.finalize().into_bytes()))
+    format!("{millis},{}", hex(&mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]

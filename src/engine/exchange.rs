@@ -20,7 +20,7 @@ use crate::engine::hook::{no_hook, object_of_hook, session_token};
 use crate::engine::registry::{Access, Function, OtherHook};
 use crate::engine::remote_app::RemoteApp;
 use crate::engine::router::{Engine, PREFIXES, Shared};
-use crate::http::{Incoming, RemoteAddress, json_response, percent_decode, read_body, remote_address};
+use crate::http::{IncomingRequest, RemoteAddress, json_response, percent_decode, read_body, remote_address};
 use crate::model::{ClassName, CloudError, Document, ErrorCode, HookKind, UserHook, Value};
 
 /// One HTTP request to the engine.
@@ -52,7 +52,7 @@ impl Exchange<'_> {
         let form = is_form(self.parts).then(|| form_as_json(&body)).transpose()?;
         let json = form.as_ref().unwrap_or(&body);
         let incoming =
-            Incoming::read(&config.credentials, &self.parts.headers, json).map_err(as_engine_error)?;
+            IncomingRequest::read(&config.credentials, &self.parts.headers, json).map_err(as_engine_error)?;
         let request = Authenticated {
             caller: incoming.caller,
             raw: body,

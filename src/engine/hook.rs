@@ -65,7 +65,7 @@ impl Hooks for LocalHooks {
             .elapsed()
             .saturating_add(shared.config.limits.of_hook(call.kind));
         let meta = Meta {
-            remote_address: call.remote_address.map(RemoteAddress::Told),
+            remote_address: call.remote_address.map(RemoteAddress::Reported),
             session_token: session_token(call.user.as_ref()),
             ..shared.meta(&hook.name, &shared.new_request_id(), deadline)
         };
@@ -104,7 +104,7 @@ impl Hooks for LocalHooks {
             .elapsed()
             .saturating_add(config.limits.other_hook);
         let meta = Meta {
-            remote_address: call.remote_address.map(RemoteAddress::Told),
+            remote_address: call.remote_address.map(RemoteAddress::Reported),
             session_token: session_token(call.user.as_ref()),
             ..shared.meta(&hook.name, &shared.new_request_id(), deadline)
         };

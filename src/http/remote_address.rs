@@ -14,14 +14,14 @@ pub enum RemoteAddress {
     /// That of the socket, or of a trusted proxy's `Forwarded`.
     Ip(IpAddr),
     /// What a trusted proxy or the storage service says otherwise, as it says it.
-    Told(String),
+    Reported(String),
 }
 
 impl fmt::Display for RemoteAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ip(address) => address.fmt(f),
-            Self::Told(text) => f.write_str(text),
+            Self::Reported(text) => f.write_str(text),
         }
     }
 }
@@ -51,7 +51,7 @@ pub fn remote_address(
             plain
                 .map(str::trim)
                 .filter(|text| !text.is_empty())
-                .map(|text| RemoteAddress::Told(text.to_owned()))
+                .map(|text| RemoteAddress::Reported(text.to_owned()))
         })
     };
     trust_proxy.then(told).flatten().or_else(|| {

@@ -9,15 +9,16 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::model::user_secrets::{SECRET_AND_LOGIN_COLUMNS, SECRET_COLUMNS};
 use crate::model::value::Kind;
 use crate::model::{Document, GeoPoint, Value};
 use crate::store::load::Link;
 
 /// Fields of `_User` that the REST API never shows: to be left out where one side is read through it.
-pub const SECRETS: [&str; 4] = ["password", "salt", "bcryptPassword", "sessionToken"];
+pub const SECRETS: [&str; 4] = SECRET_COLUMNS;
 
 /// The same, where third-party logins are not shown either.
-pub const SECRETS_AND_LOGINS: [&str; 5] = ["password", "salt", "bcryptPassword", "sessionToken", "authData"];
+pub const SECRETS_AND_LOGINS: [&str; 5] = SECRET_AND_LOGIN_COLUMNS;
 
 /// The fields of `_User` that a source does not show, by whether it shows third-party logins.
 #[must_use]

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::migration::canonical::{self, SECRETS};
 use crate::model::value::Kind;
-use crate::model::{ClassName, Document, ObjectId, Pointer, Timestamp};
+use crate::model::{ClassName, Document, ObjectId, Pointer, Timestamp, hex};
 use crate::store::load::{Link, Load, Over};
 
 /// What objects without an id or without times get.
@@ -80,7 +80,7 @@ pub(super) fn object(
 fn made_id(class: &ClassName, document: &Document, defaults: Defaults<'_>) -> String {
     let text = canonical::text(document, &[]);
     let digest = Sha256::digest(format!("{class}\n{}\n{}\n{text}", defaults.file, defaults.index));
-    digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.get(..12).unwrap_or(&digest))
 }
 
 /// The step that puts an object into a relation.

@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 
 use crate::migration::names::{Holds, what};
-use crate::model::ClassName;
+use crate::model::{ClassName, hex};
 
 /// Levels of folders that are looked through.
 const DEPTH_MAX: usize = 8;
@@ -92,11 +92,7 @@ impl Source {
                 source.pieces.push((path, piece(name, metadata.len(), class)));
             }
         }
-        source.identity = identity
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        source.identity = hex(&identity.finalize());
         Ok(source)
     }
 

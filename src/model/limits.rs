@@ -24,6 +24,12 @@ pub const CLASSES_MAX: usize = 500;
 /// Levels of nesting in a stored value: MongoDB's limit for documents.
 pub const VALUE_DEPTH_MAX: usize = 100;
 
+/// Levels of a dotted path of `include`. LeanCloud names no bound; a path that follows a cycle must have one.
+pub const INCLUDE_DEPTH_MAX: usize = 8;
+
+/// Levels of hooks that call each other: what an app means to do is done after a few, and what goes on is a circle.
+pub const HOOK_DEPTH_MAX: u32 = 8;
+
 /// How far behind an array's end `array.<index>` may set an element; the gap is filled with `null`.
 pub const ARRAY_PADDING_MAX: usize = 10_000;
 

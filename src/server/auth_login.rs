@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::context::Context;
 use super::error::no_such_user;
 use super::parameters::flag;
-use super::reply::Reply;
+use super::response::ApiResponse;
 use super::write_path::{self, Change, WriteRequest};
 use super::{hook_caller, sessions, user_rules, users};
 use crate::model::auth_data::{ANONYMOUS, Unlink};
@@ -36,7 +36,10 @@ pub(super) fn is_login(request: &WriteRequest) -> bool {
 ///
 /// # Errors
 /// 107, 250; 211 with `failOnNotExist` where nobody is known; 141, 142 from the hooks; those of a sign-up.
-pub(super) async fn log_in(context: &Arc<Context>, mut request: WriteRequest) -> Result<Reply, CloudError> {
+pub(super) async fn log_in(
+    context: &Arc<Context>,
+    mut request: WriteRequest,
+) -> Result<ApiResponse, CloudError> {
     let given = request.body.shift_remove("authData").unwrap_or_default();
     let given = AuthData::parse(&given)?;
     let data = verified(context, None, given).await?;
@@ -70,12 +73,12 @@ pub(super) async fn log_in(context: &Arc<Context>, mut request: WriteRequest) ->
 }
 
 /// Logs a known user in, and keeps what the platform now says.
-async fn welcome(context: &Context, user: Document, data: &AuthData) -> Result<Reply, CloudError> {
+async fn welcome(context: &Context, user: Document, data: &AuthData) -> Result<ApiResponse, CloudError> {
     let id = user.object_id().ok_or_else(no_such_user)?;
     users::ask_login_hook(context, &user).await?;
     let mut update = Update::new();
     link(&user, data, &[], &mut update);
-    let _turn = context.shared().links.lock().await;
+    let _turn = context.state().links.lock().await;
     require_free(context, &data.claims(), Some(&id)).await?;
     users::write(context, &id, Filter::all(), update).await?;
     let user = users::stored(context, &id).await?;

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::context::Context;
 use super::parameters::parse_query;
-use super::reply::Reply;
-use super::router::{self, Call, Method};
+use super::response::ApiResponse;
+use super::router::{self, ApiRequest, Method};
 use super::write_path::{self, WriteRequest};
 use crate::model::{CloudError, Document, ErrorCode};
 
@@ -18,13 +18,13 @@ const REQUESTS_MAX: usize = 10_000;
 ///
 /// # Errors
 /// 107 where there is no list of requests, or too long a one.
-pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<Reply, CloudError> {
+pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<ApiResponse, CloudError> {
     let requests = take_requests(body)?;
     let mut answers = Vec::with_capacity(requests.len());
     // Writes that wait for a common trip to the database.
     let mut waiting: Vec<WriteRequest> = Vec::new();
     for request in requests {
-        let element = match Element::parse(request).and_then(|element| element.prepare(context)) {
+        let element = match BatchRequest::parse(request).and_then(|element| element.prepare(context)) {
             Ok(Prepared::Together(write)) => {
                 waiting.push(write);
                 continue;
@@ -35,12 +35,12 @@ pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<Re
         answers.push(match element {
             Ok(Prepared::Alone(write)) => write_path::perform(context, write).await,
             Ok(Prepared::Other(path, call)) => Box::pin(router::dispatch(context, &path, call)).await,
-            Ok(Prepared::Together(_)) => Ok(Reply::object(None)),
+            Ok(Prepared::Together(_)) => Ok(ApiResponse::object(None)),
             Err(error) => Err(error),
         });
     }
     send_waiting(context, &mut waiting, &mut answers).await;
-    Ok(Reply::ok(
+    Ok(ApiResponse::ok(
         answers.into_iter().map(into_element).collect::<Vec<_>>(),
     ))
 }
@@ -64,17 +64,17 @@ pub(super) fn take_requests(mut body: Document) -> Result<Vec<Value>, CloudError
 async fn send_waiting(
     context: &Arc<Context>,
     waiting: &mut Vec<WriteRequest>,
-    answers: &mut Vec<Result<Reply, CloudError>>,
+    answers: &mut Vec<Result<ApiResponse, CloudError>>,
 ) {
     if !waiting.is_empty() {
-        answers.extend(write_path::perform_together(context, std::mem::take(waiting)).await);
+        answers.extend(write_path::perform_batch(context, std::mem::take(waiting)).await);
     }
 }
 
 /// One request of a batch.
-pub(super) struct Element {
+pub(super) struct BatchRequest {
     pub(super) path: String,
-    pub(super) call: Call,
+    pub(super) call: ApiRequest,
     /// `new`, beside the method: the object is to be created.
     pub(super) is_new: bool,
 }
@@ -86,10 +86,10 @@ enum Prepared {
     /// A write that calls hooks, or has rules of its own.
     Alone(WriteRequest),
     /// Everything else.
-    Other(String, Call),
+    Other(String, ApiRequest),
 }
 
-impl Element {
+impl BatchRequest {
     /// Reads one of the requests.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Element {
         let body = object(request.shift_remove("body"), "body")?;
         Ok(Self {
             path: path.to_owned(),
-            call: Call {
+            call: ApiRequest {
                 method,
                 parameters,
                 body: body.into(),
@@ -123,7 +123,7 @@ impl Element {
 
     fn prepare(self, context: &Context) -> Result<Prepared, CloudError> {
         match router::as_write(&self.path, self.call)? {
-            Ok(write) if write_path::travels_alone(context, &write) => Ok(Prepared::Alone(write)),
+            Ok(write) if write_path::needs_own_trip(context, &write) => Ok(Prepared::Alone(write)),
             Ok(write) => Ok(Prepared::Together(write)),
             Err(call) => Ok(Prepared::Other(self.path, call)),
         }
@@ -140,9 +140,9 @@ fn object(value: Option<Value>, name: &str) -> Result<Map<String, Value>, CloudE
     }
 }
 
-fn into_element(answer: Result<Reply, CloudError>) -> Value {
+fn into_element(answer: Result<ApiResponse, CloudError>) -> Value {
     let (name, value) = match answer {
-        Ok(reply) => ("success", reply.into_success()),
+        Ok(response) => ("success", response.into_success()),
         Err(error) => (
             "error",
             serde_json::json!({"code": error.code, "error": error.message}),

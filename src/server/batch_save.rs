@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::batch::{Element, take_requests};
+use super::batch::{BatchRequest, take_requests};
 use super::context::Context;
 use super::error::no_such_object;
-use super::reply::Reply;
+use super::response::ApiResponse;
 use super::router::{self, Method};
 use super::write_path::{self, Change, WriteRequest};
 use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Pointer};
@@ -26,15 +26,15 @@ const CHILDREN: &str = "__children";
 ///
 /// # Errors
 /// 107; 1 for a child that no request has created; those of a write.
-pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<Reply, CloudError> {
+pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<ApiResponse, CloudError> {
     let mut saved = Saved::default();
     for request in take_requests(body)? {
-        let (name, request) = saved.prepare(Element::parse(request)?)?;
+        let (name, request) = saved.prepare(BatchRequest::parse(request)?)?;
         let class = request.class.clone();
         let answer = write_path::perform(context, request).await?.into_success();
         saved.note(name, class, answer);
     }
-    Ok(Reply::ok(saved.answers))
+    Ok(ApiResponse::ok(saved.answers))
 }
 
 /// What the requests before have made.
@@ -47,7 +47,7 @@ struct Saved {
 
 impl Saved {
     /// A request as a write, and the client's name for its object.
-    fn prepare(&self, mut element: Element) -> Result<(Option<String>, WriteRequest), CloudError> {
+    fn prepare(&self, mut element: BatchRequest) -> Result<(Option<String>, WriteRequest), CloudError> {
         let body = &mut element.call.body;
         let name = match body.shift_remove(NAME) {
             Some(Value::String(name)) => Some(name),

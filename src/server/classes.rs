@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::context::Context;
 use super::error::no_such_object;
-use super::reply::Reply;
-use super::router::{Call, Method};
+use super::response::ApiResponse;
+use super::router::{ApiRequest, Method};
 use super::write_path::{self, Change, WriteRequest};
 use super::{parameters, query};
 use crate::environment::Environment;
@@ -18,7 +18,11 @@ const DELETED_MAX: usize = 10_000;
 ///
 /// # Errors
 /// Those of a query and of a write; 405.
-pub(super) async fn class(context: &Arc<Context>, name: ClassName, call: Call) -> Result<Reply, CloudError> {
+pub(super) async fn class(
+    context: &Arc<Context>,
+    name: ClassName,
+    call: ApiRequest,
+) -> Result<ApiResponse, CloudError> {
     match call.method {
         Method::Get => query::find(context, &name, &call.parameters).await,
         Method::Post => write_path::perform(context, create_request(name, call)).await,
@@ -34,8 +38,8 @@ pub(super) async fn object(
     context: &Arc<Context>,
     name: ClassName,
     ids: &str,
-    call: Call,
-) -> Result<Reply, CloudError> {
+    call: ApiRequest,
+) -> Result<ApiResponse, CloudError> {
     match call.method {
         Method::Get => query::get(context, &name, ids, &call.parameters).await,
         Method::Put | Method::Delete => {
@@ -47,7 +51,7 @@ pub(super) async fn object(
 }
 
 /// `POST` on a class, as a write.
-pub(super) fn create_request(class: ClassName, call: Call) -> WriteRequest {
+pub(super) fn create_request(class: ClassName, call: ApiRequest) -> WriteRequest {
     let mut parameters = call.parameters;
     // A new object has nothing that a condition could hold for; one SDK sends `where` all the same.
     parameters.shift_remove("where");
@@ -63,7 +67,11 @@ pub(super) fn create_request(class: ClassName, call: Call) -> WriteRequest {
 ///
 /// # Errors
 /// For what is no id: 1 at `PUT`, 104 at `DELETE`.
-pub(super) fn change_request(class: ClassName, ids: &str, call: Call) -> Result<WriteRequest, CloudError> {
+pub(super) fn change_request(
+    class: ClassName,
+    ids: &str,
+    call: ApiRequest,
+) -> Result<WriteRequest, CloudError> {
     let change = if call.method == Method::Delete {
         let ids: Vec<ObjectId> = ids
             .split(',')
@@ -90,11 +98,11 @@ pub(super) fn change_request(class: ClassName, ids: &str, call: Call) -> Result<
 }
 
 /// `GET /date`.
-pub(super) fn date(environment: &Environment) -> Reply {
-    Reply::ok(environment.now().to_date())
+pub(super) fn date(environment: &Environment) -> ApiResponse {
+    ApiResponse::ok(environment.now().to_date())
 }
 
 /// `?session_token=`, or the header.
-pub(super) fn session_token<'a>(context: &'a Context, call: &'a Call) -> Option<&'a str> {
+pub(super) fn session_token<'a>(context: &'a Context, call: &'a ApiRequest) -> Option<&'a str> {
     parameters::text(&call.parameters, "session_token").or_else(|| context.session_token())
 }

@@ -4,8 +4,8 @@ use serde_json::json;
 
 use super::context::Context;
 use super::error::no_such_class;
-use super::reply::Reply;
-use super::{parameters, query, validate};
+use super::response::ApiResponse;
+use super::{parameters, query, validation};
 use crate::model::cql::Selection;
 use crate::model::{CloudError, Document, ErrorCode, Value};
 
@@ -13,7 +13,7 @@ use crate::model::{CloudError, Document, ErrorCode, Value};
 ///
 /// # Errors
 /// 300 where the statement is malformed; 107 where `cql` is missing or `pvalues` is no array; those of a query.
-pub(super) async fn run(context: &Context, parameters: &Document) -> Result<Reply, CloudError> {
+pub(super) async fn run(context: &Context, parameters: &Document) -> Result<ApiResponse, CloudError> {
     let malformed = |text: &str| CloudError::new(ErrorCode::INVALID_JSON, text);
     let text = parameters::text(parameters, "cql").ok_or_else(|| malformed("'cql' is missing."))?;
     let values = match parameters.get("pvalues") {
@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, parameters: &Document) -> Result<Repl
         Some(values) => read_values(values, 2).ok_or_else(|| malformed("'pvalues' is a JSON array."))?,
     };
     let selection = Selection::parse(text, &values, context.environment().now())?;
-    let class_name = validate::class_name(selection.class.as_str())?;
+    let class_name = validation::class_name(selection.class.as_str())?;
     let schema = context.schema();
     let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
     let found = query::rows(context, &schema, class, selection.query).await?;
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, parameters: &Document) -> Result<Repl
     if let (Some(count), Some(answer)) = (found.count, answer.as_object_mut()) {
         answer.insert("count".to_owned(), count.into());
     }
-    Ok(Reply::ok(answer))
+    Ok(ApiResponse::ok(answer))
 }
 
 /// The values, which may be JSON in a text; one of the SDKs writes them as JSON twice.

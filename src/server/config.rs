@@ -35,7 +35,7 @@ pub struct ServerConfig {
     pub requests_per_second: Option<u32>,
     /// The users whom nobody deletes, the master key neither: those who match. It is part of the delete's own condition.
     /// `None` keeps nobody.
-    pub kept_users: Option<Filter>,
+    pub protected_users: Option<Filter>,
     /// Whether each request is logged at level `info`; at `debug` it always is.
     pub request_log: bool,
 }
@@ -65,7 +65,7 @@ impl ServerConfig {
             public_url: None,
             concurrent_requests_max: Some(Self::CONCURRENT_REQUESTS_MAX),
             requests_per_second: None,
-            kept_users: None,
+            protected_users: None,
             request_log: false,
         }
     }

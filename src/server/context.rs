@@ -9,8 +9,8 @@ use axum::http::{HeaderName, header};
 use tokio::sync::OnceCell;
 
 use super::error::read_failed;
-use super::service::Shared;
-use super::{explain, sessions};
+use super::state::ServerState;
+use super::{headers, sessions};
 use crate::credentials::Caller;
 use crate::environment::{Environment, hook_depth};
 use crate::http::{RemoteAddress, base_url, remote_address};
@@ -19,7 +19,7 @@ use crate::store::Database;
 
 /// One HTTP request: all elements of a batch share it, and with it the session and the roles, read at most once.
 pub(super) struct Context {
-    shared: Arc<Shared>,
+    state: Arc<ServerState>,
     caller: Caller,
     /// The head of the request. What few requests need of it is read when it is needed.
     head: Arc<Parts>,
@@ -29,15 +29,14 @@ pub(super) struct Context {
     principal: OnceCell<Principal>,
 }
 
-const EXPLAINED: HeaderName = HeaderName::from_static(explain::ASKED);
 /// Which SDK it is, where it cannot set `User-Agent`.
 const SDK: HeaderName = HeaderName::from_static("x-lc-ua");
 const HOOK_DEPTH: HeaderName = HeaderName::from_static(hook_depth::HEADER);
 
 impl Context {
-    pub(super) fn new(shared: Arc<Shared>, caller: Caller, head: Arc<Parts>) -> Self {
+    pub(super) fn new(state: Arc<ServerState>, caller: Caller, head: Arc<Parts>) -> Self {
         Self {
-            shared,
+            state,
             caller,
             head,
             reason: Mutex::default(),
@@ -46,16 +45,16 @@ impl Context {
         }
     }
 
-    pub(super) fn shared(&self) -> &Shared {
-        &self.shared
+    pub(super) fn state(&self) -> &ServerState {
+        &self.state
     }
 
     pub(super) fn database(&self) -> &dyn Database {
-        &*self.shared.database
+        &*self.state.database
     }
 
     pub(super) fn environment(&self) -> &Environment {
-        &self.shared.config.environment
+        &self.state.config.environment
     }
 
     fn header(&self, name: &HeaderName) -> Option<&str> {
@@ -64,13 +63,13 @@ impl Context {
 
     /// The client's address, where it is known.
     pub(super) fn remote_address(&self) -> Option<RemoteAddress> {
-        let trust_proxy = self.shared.config.trust_proxy;
+        let trust_proxy = self.state.config.trust_proxy;
         remote_address(&self.head.headers, &self.head.extensions, trust_proxy)
     }
 
     /// How the client addresses the server, without a slash at the end.
     pub(super) fn base_url(&self) -> String {
-        let config = &self.shared.config;
+        let config = &self.state.config;
         match &config.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => base_url(&self.head.uri, &self.head.headers, config.trust_proxy),
@@ -107,7 +106,7 @@ impl Context {
     pub(super) fn wants_reason(&self) -> bool {
         self.caller.master
             && self
-                .header(&EXPLAINED)
+                .header(&headers::EXPLAIN)
                 .is_some_and(|asked| asked != "0" && asked != "false")
     }
 
@@ -123,7 +122,7 @@ impl Context {
 
     /// The classes as they are now.
     pub(super) fn schema(&self) -> Arc<Schema> {
-        self.shared.database.schema()
+        self.state.database.schema()
     }
 
     /// A class as it is now.
@@ -181,7 +180,7 @@ impl Context {
                 let Some(user) = self.session_user().await? else {
                     return Ok(Principal::anonymous());
                 };
-                let roles = self.shared.roles.names_of(self.database(), &user).await;
+                let roles = self.state.roles.names_of(self.database(), &user).await;
                 let roles = roles.map_err(read_failed)?;
                 Ok(Principal::Client {
                     user: Some(user),

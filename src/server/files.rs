@@ -6,18 +6,19 @@
 //! characters.
 
 mod content_type;
+mod create_by_name;
 mod download;
-mod expand;
+mod expansion;
 mod form;
-mod named;
-mod parts;
+mod part_upload;
+mod pending_uploads;
 mod rows;
-mod token;
 mod upload;
+mod upload_token;
 
+pub(super) use create_by_name::create_by_name;
 pub(super) use download::download;
-pub(super) use expand::complete;
-pub(super) use named::create_named;
-pub(super) use parts::PartUploads;
+pub(super) use expansion::expand_files;
+pub(super) use pending_uploads::PendingUploads;
 pub(super) use rows::{check_new, close_upload, create_token, key_of, remove_bytes};
 pub(super) use upload::upload;

@@ -8,10 +8,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
 use super::context::Context;
-use super::present::for_hook;
-use super::sessions;
+use super::visibility::for_hook;
 use crate::credentials::HookSignature;
 use crate::environment::hook_depth;
+use crate::model::limits::HOOK_DEPTH_MAX;
+use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
 };
@@ -19,9 +20,6 @@ use crate::model::{
 /// After hooks that may run at the same time; a write whose hook finds no place waits for one, so that a flood of
 /// writes cannot pile up hooks without end.
 const AFTER_HOOKS_MAX: usize = 1024;
-
-/// Hooks inside of each other: what an app means to do is done after a few, and what goes on is a circle.
-const DEPTH_MAX: u32 = 8;
 
 /// Before hooks that may run at the same time for writes of another app's engine: whoever shows the hook key, and does not
 /// say how deep in hooks it is ([`hook_depth::HEADER`]). The official SDKs never say it. A write inside of a before hook
@@ -36,7 +34,7 @@ const UNTOLD_TIMEOUT: Duration = Duration::from_secs(1);
 const PLACE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The hooks under way.
-pub(super) struct HooksUnderWay {
+pub(super) struct RunningHooks {
     /// The after hooks.
     tasks: TaskTracker,
     places: Arc<Semaphore>,
@@ -44,7 +42,7 @@ pub(super) struct HooksUnderWay {
     untold: Semaphore,
 }
 
-impl Default for HooksUnderWay {
+impl Default for RunningHooks {
     fn default() -> Self {
         Self {
             tasks: TaskTracker::new(),
@@ -54,7 +52,7 @@ impl Default for HooksUnderWay {
     }
 }
 
-impl HooksUnderWay {
+impl RunningHooks {
     /// A place for the before hook of a write of another app's engine; `None` for every other write, which needs none.
     ///
     /// # Errors
@@ -101,7 +99,7 @@ impl WriteHooks {
                 continue;
             };
             // Whoever has made it has the master key, or has the object from us.
-            let credentials = &context.shared().config.credentials;
+            let credentials = &context.state().config.credentials;
             if credentials.verify_hook_signature(&mark.name(&class), shown, context.environment().now()) {
                 let marked = HookKind::ALL
                     .into_iter()
@@ -114,7 +112,7 @@ impl WriteHooks {
 
     /// Whoever runs this hook, where there is one and it is not ignored.
     fn find<'a>(&self, context: &'a Context, kind: HookKind) -> Option<&'a Arc<dyn Hooks>> {
-        let hooks = context.shared().hooks.as_ref()?;
+        let hooks = context.state().hooks.as_ref()?;
         // Devices report themselves too often for hooks; LeanCloud never calls any for them.
         if self.class.as_str() == "_Installation" {
             return None;
@@ -127,11 +125,11 @@ impl WriteHooks {
     /// # Errors
     /// 142 where the request comes from too many hooks inside of each other.
     pub(super) fn check_depth(&self, context: &Context, kinds: [HookKind; 2]) -> Result<(), CloudError> {
-        if context.hook_depth() < DEPTH_MAX || !kinds.iter().any(|kind| self.runs(context, *kind)) {
+        if context.hook_depth() < HOOK_DEPTH_MAX || !kinds.iter().any(|kind| self.runs(context, *kind)) {
             return Ok(());
         }
         let text = format!(
-            "hooks call each other more than {DEPTH_MAX} levels deep; a save inside of a hook ignores hooks with \
+            "hooks call each other more than {HOOK_DEPTH_MAX} levels deep; a save inside of a hook ignores hooks with \
              __ignore_hooks."
         );
         Err(refusal(&self.class, "", &CloudError::other(text)))
@@ -158,7 +156,7 @@ impl WriteHooks {
         };
         let call = self.call(context, kind, object, updated_keys).await?;
         let answer = async {
-            let _place = context.shared().hooks_under_way.place(context).await?;
+            let _place = context.state().running_hooks.place(context).await?;
             deeper(context, hooks.call(call)).await
         };
         match answer.await {
@@ -185,7 +183,7 @@ impl WriteHooks {
                 return;
             }
         };
-        let under_way = &context.shared().hooks_under_way;
+        let under_way = &context.state().running_hooks;
         let place = Arc::clone(&under_way.places).acquire_owned();
         let Ok(Ok(place)) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
             tracing::error!(class.name = %self.class, hook = kind.name(), "an after hook found no place");
@@ -261,7 +259,7 @@ pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document)
     };
     let call = user_hook_call(context, hook, Some(user), None);
     let depth = context.hook_depth().saturating_add(1);
-    context.shared().hooks_under_way.tasks.spawn(async move {
+    context.state().running_hooks.tasks.spawn(async move {
         if let Err(error) = hook_depth::at(depth, hooks.call_user_hook(call)).await {
             tracing::warn!(%error, hook = hook.path(), "a hook of users failed");
         }
@@ -269,7 +267,7 @@ pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document)
 }
 
 fn find_user_hook(context: &Context, hook: UserHook) -> Option<&Arc<dyn Hooks>> {
-    let hooks = context.shared().hooks.as_ref();
+    let hooks = context.state().hooks.as_ref();
     hooks.filter(|hooks| hooks.user_hook_defined(hook))
 }
 
@@ -290,8 +288,8 @@ fn user_hook_call(
 /// A user as hooks see the one whom they act for: with the session token.
 fn with_session(user: &Document) -> Document {
     let mut shown = for_hook(&ClassName::user(), user.clone());
-    if let Some(token) = user.get(sessions::COLUMN) {
-        shown.insert(sessions::COLUMN.to_owned(), token.clone());
+    if let Some(token) = user.get(SESSION_TOKEN) {
+        shown.insert(SESSION_TOKEN.to_owned(), token.clone());
     }
     shown
 }

@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 
-use super::authorize::{self, Right};
+use super::authorization::{self, Right};
 use super::context::Context;
 use super::error::read_failed;
-use super::present::View;
+use super::visibility::Reader;
 use crate::model::{
-    ClassName, CloudError, Document, Filter, KeyPath, ObjectId, Pointer, Query, Schema, Value,
+    ClassName, CloudError, Document, Filter, KeyPath, ObjectId, Pointer, Query, Schema, Value, limits,
 };
-
-/// Levels of a dotted path. LeanCloud names no bound; a path that follows a cycle must have one.
-const DEPTH_MAX: usize = 8;
 
 /// How much the included objects may add to an answer, in bytes of their estimated JSON. What does not fit stays a
 /// pointer: objects that are pointed to many times would otherwise multiply at every level.
@@ -33,7 +30,7 @@ type Fetched = BTreeMap<ClassName, BTreeMap<String, (Document, usize)>>;
 pub(super) async fn expand(
     context: &Context,
     schema: &Schema,
-    view: View<'_>,
+    reader: Reader<'_>,
     paths: &[KeyPath],
     documents: &mut [Document],
 ) -> Result<(), CloudError> {
@@ -43,7 +40,7 @@ pub(super) async fn expand(
     let mut tree = Tree::default();
     for path in paths {
         let mut node = &mut tree;
-        for part in path.parts().take(DEPTH_MAX) {
+        for part in path.parts().take(limits::INCLUDE_DEPTH_MAX) {
             node = node.0.entry(part.trim().to_owned()).or_default();
         }
     }
@@ -51,7 +48,7 @@ pub(super) async fn expand(
     let mut expansion = Expansion {
         context,
         schema,
-        view,
+        reader,
         bytes_left: BYTES_MAX,
     };
     expansion.level(&tree, &mut documents).await
@@ -60,7 +57,7 @@ pub(super) async fn expand(
 struct Expansion<'a> {
     context: &'a Context,
     schema: &'a Schema,
-    view: View<'a>,
+    reader: Reader<'a>,
     bytes_left: usize,
 }
 
@@ -104,7 +101,7 @@ impl Expansion<'_> {
             let Some(class) = self.schema.classes.get(&class_name) else {
                 continue;
             };
-            if !authorize::allows(class, Right::Get, principal) {
+            if !authorization::allows(class, Right::Get, principal) {
                 continue;
             }
             let ids: Vec<Value> = ids.iter().map(|id| id.as_str().into()).collect();
@@ -118,7 +115,7 @@ impl Expansion<'_> {
                     .find_as(&class_name, &query, principal)
                     .await;
                 let found = found.map_err(read_failed)?.results.into_iter();
-                documents.extend(found.map(|document| self.view.show(class, document)));
+                documents.extend(found.map(|document| self.reader.visible(class, document)));
             }
             self.level(inner, &mut documents.iter_mut().collect::<Vec<_>>())
                 .await?;

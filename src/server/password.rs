@@ -3,7 +3,7 @@
 //! Each thread works in one piece of memory that it keeps while there is something to do. The allocator would
 //! cut up the megabytes of a finished hash, and come back for others: ten times the memory that is needed.
 
-mod imported;
+mod imported_hash;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,14 +15,12 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::oneshot;
 
-use super::attempts::Trial;
 use super::config::PasswordCost;
 use super::error::internal;
+use super::login_limiter::LoginAttempt;
 use crate::environment::Environment;
+use crate::model::user_secrets::PASSWORD_COLUMNS;
 use crate::model::{CloudError, Document, ErrorCode};
-
-/// Columns that hold what a password is checked against; the last two come with imported users.
-pub(super) const COLUMNS: [&str; 3] = ["password", "salt", "bcryptPassword"];
 
 /// What a user's password is checked against.
 #[derive(Debug, Default)]
@@ -46,7 +44,7 @@ pub(super) enum Verdict {
 impl StoredPassword {
     /// What is stored of a user.
     pub(super) fn of(user: &Document) -> Self {
-        let [hash, salt, bcrypt] = COLUMNS.map(|column| user.text(column).map(ToOwned::to_owned));
+        let [hash, salt, bcrypt] = PASSWORD_COLUMNS.map(|column| user.text(column).map(ToOwned::to_owned));
         Self {
             hash: hash.unwrap_or_default(),
             salt,
@@ -65,8 +63,8 @@ impl StoredPassword {
                     Verdict::Wrong
                 };
             }
-            (hash, _) if imported::is_bcrypt(hash) => imported::fits_bcrypt(hash, text),
-            (hash, Some(salt)) => imported::fits_leancloud(hash, salt, text),
+            (hash, _) if imported_hash::is_bcrypt(hash) => imported_hash::fits_bcrypt(hash, text),
+            (hash, Some(salt)) => imported_hash::fits_leancloud(hash, salt, text),
             (_, None) => false,
         };
         if imported {
@@ -150,15 +148,15 @@ impl Passwords {
     /// 219; 429 where too many wait.
     pub(super) async fn verify(
         &self,
-        trial: Trial,
+        attempt: LoginAttempt,
         stored: StoredPassword,
         password: SecretString,
     ) -> Result<Verdict, CloudError> {
-        trial.check()?;
+        attempt.check()?;
         self.on_thread(move |memory| {
-            trial.check()?;
+            attempt.check()?;
             let verdict = stored.fits(&password, memory);
-            trial.end(verdict != Verdict::Wrong);
+            attempt.end(verdict != Verdict::Wrong);
             Ok(verdict)
         })
         .await
@@ -168,7 +166,7 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T, CloudError> + Send + 'static,
     ) -> Result<T, CloudError> {
-        let place = Place::take(&self.waiting)?;
+        let place = QueueSlot::take(&self.waiting)?;
         let (answer, answered) = oneshot::channel();
         let job = move |memory: &mut Vec<Block>| {
             // Held by the job, not by the request: a client that leaves does not make room before it is there.
@@ -240,9 +238,9 @@ fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
 }
 
 /// A place in the queue, given back when dropped.
-struct Place(Arc<AtomicUsize>);
+struct QueueSlot(Arc<AtomicUsize>);
 
-impl Place {
+impl QueueSlot {
     fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, CloudError> {
         let before = waiting.fetch_add(1, Ordering::Relaxed);
         let place = Self(Arc::clone(waiting));
@@ -256,7 +254,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for QueueSlot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -266,7 +264,7 @@ impl Drop for Place {
 mod tests {
     use super::*;
     use crate::model::ObjectId;
-    use crate::server::attempts::LoginAttempts;
+    use crate::server::login_limiter::LoginLimiter;
 
     async fn fits(passwords: &Passwords, hash: &str, password: &str) -> bool {
         let stored = StoredPassword {
@@ -274,8 +272,8 @@ mod tests {
             ..StoredPassword::default()
         };
         let tom = ObjectId::parse("tom").unwrap();
-        let trial = LoginAttempts::default().trial(tom, &Environment::system());
-        passwords.verify(trial, stored, password.into()).await.unwrap() == Verdict::Right
+        let attempt = LoginLimiter::default().attempt(tom, &Environment::system());
+        passwords.verify(attempt, stored, password.into()).await.unwrap() == Verdict::Right
     }
 
     #[tokio::test]
@@ -320,14 +318,16 @@ mod tests {
     #[test]
     fn the_queue_has_an_end_and_gives_places_back() {
         let waiting = Arc::new(AtomicUsize::new(0));
-        let places: Vec<_> = (0..WAITING_MAX).map(|_| Place::take(&waiting).unwrap()).collect();
-        let refused = Place::take(&waiting).err().unwrap();
+        let places: Vec<_> = (0..WAITING_MAX)
+            .map(|_| QueueSlot::take(&waiting).unwrap())
+            .collect();
+        let refused = QueueSlot::take(&waiting).err().unwrap();
         assert_eq!(
             (refused.code, refused.status),
             (ErrorCode::TOO_MANY_REQUESTS, 429)
         );
         drop(places);
         assert_eq!(waiting.load(Ordering::Relaxed), 0);
-        assert!(Place::take(&waiting).is_ok());
+        assert!(QueueSlot::take(&waiting).is_ok());
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::Map;
 
-use super::authorize::{self, Right};
+use super::authorization::{self, Right};
 use super::context::Context;
 use super::error::{forbidden_reading, no_such_class, no_such_user, read_failed};
 use super::parameters;
-use super::present::View;
-use super::reply::Reply;
-use super::resolve::Resolver;
+use super::response::ApiResponse;
+use super::subqueries::QueryRunner;
+use super::visibility::Reader;
 use super::{files, include};
 use crate::model::{
     Class, ClassName, CloudError, ColumnType, Document, Filter, ObjectId, Query, Schema, Value, limits,
@@ -23,7 +23,7 @@ pub(super) async fn find(
     context: &Context,
     class_name: &ClassName,
     parameters: &Document,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     let schema = context.schema();
     let mut class: &Class = schema.classes.get(class_name).ok_or_else(no_such_class)?;
     let mut answer = Map::new();
@@ -50,21 +50,23 @@ pub(super) async fn find_permitted(
     schema: &Schema,
     class: &Class,
     query: Query,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     let wanted = query.clone();
-    let found = Resolver::new(context, schema).run_permitted(class, query).await?;
+    let found = QueryRunner::new(context, schema)
+        .run_permitted(class, query)
+        .await?;
     let found = prepare(context, schema, class, wanted, found).await?;
     Ok(listed(Map::new(), found))
 }
 
 /// `results`, and `count` where it was asked for.
-fn listed(mut answer: Map<String, Value>, found: Found) -> Reply {
+fn listed(mut answer: Map<String, Value>, found: Found) -> ApiResponse {
     let results = found.results.into_iter().map(Document::into_value).collect();
     answer.insert("results".to_owned(), Value::Array(results));
     if let Some(count) = found.count {
         answer.insert("count".to_owned(), count.into());
     }
-    Reply::ok(answer)
+    ApiResponse::ok(answer)
 }
 
 /// Runs a query for the caller and prepares its rows.
@@ -81,7 +83,7 @@ pub(super) async fn rows(
         filter: Filter::all(),
         ..query.clone()
     };
-    let found = Resolver::new(context, schema).run(class, query).await?;
+    let found = QueryRunner::new(context, schema).run(class, query).await?;
     prepare(context, schema, class, wanted, found).await
 }
 
@@ -93,17 +95,17 @@ async fn prepare(
     wanted: Query,
     mut found: Found,
 ) -> Result<Found, CloudError> {
-    let view = View {
+    let reader = Reader {
         principal: context.principal().await?,
         acl: wanted.return_acl,
     };
     let mut rows: Vec<Document> = found
         .results
         .into_iter()
-        .map(|row| view.show(class, row))
+        .map(|row| reader.visible(class, row))
         .collect();
-    include::expand(context, schema, view, &wanted.include, &mut rows).await?;
-    files::complete(context, schema, class, wanted.keys.as_ref(), &mut rows).await?;
+    include::expand(context, schema, reader, &wanted.include, &mut rows).await?;
+    files::expand_files(context, schema, class, wanted.keys.as_ref(), &mut rows).await?;
     if let Some(keys) = wanted.keys {
         rows = rows.into_iter().map(|row| keys.project(row)).collect();
     }
@@ -135,11 +137,11 @@ pub(super) async fn get(
     class_name: &ClassName,
     id: &str,
     parameters: &Document,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     let schema = context.schema();
     let class = schema.classes.get(class_name).ok_or_else(no_such_class)?;
     let principal = context.principal().await?;
-    authorize::require(class, Right::Get, principal)?;
+    authorization::require(class, Right::Get, principal)?;
     let query = Query::parse(parameters)?;
     // What cannot be an id is the id of nothing.
     let document = match ObjectId::parse(id) {
@@ -154,25 +156,25 @@ pub(super) async fn get(
         if class_name.as_str() == "_User" {
             return Err(no_such_user());
         }
-        return Ok(Reply::object(None));
+        return Ok(ApiResponse::object(None));
     };
     if !principal.may_read(&document) {
         return Err(forbidden_reading());
     }
     let modified = document.updated_at();
-    let view = View {
+    let reader = Reader {
         principal,
         acl: query.return_acl,
     };
-    let mut shown = [view.show(class, document)];
-    include::expand(context, &schema, view, &query.include, &mut shown).await?;
-    files::complete(context, &schema, class, query.keys.as_ref(), &mut shown).await?;
+    let mut shown = [reader.visible(class, document)];
+    include::expand(context, &schema, reader, &query.include, &mut shown).await?;
+    files::expand_files(context, &schema, class, query.keys.as_ref(), &mut shown).await?;
     let [shown] = shown;
     let shown = match query.keys {
         Some(keys) => keys.project(shown),
         None => shown,
     };
-    Ok(Reply::object(Some(shown)).modified_at(modified))
+    Ok(ApiResponse::object(Some(shown)).modified_at(modified))
 }
 
 /// The condition of a write, where there is one, ready to be evaluated.
@@ -192,8 +194,8 @@ pub(super) async fn guard(
     };
     let alone = Document::from_iter([("where".to_owned(), wanted)]);
     let filter = Query::parse(&alone)?.filter;
-    authorize::check_filter(class, &filter, context.principal().await?)?;
-    Resolver::new(context, schema)
+    authorization::check_filter(class, &filter, context.principal().await?)?;
+    QueryRunner::new(context, schema)
         .filter(class, filter)
         .await
         .map(Some)

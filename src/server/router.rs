@@ -22,12 +22,14 @@ use super::config::ServerConfig;
 use super::context::Context;
 use super::error::not_built_yet;
 use super::parameters::parse_query;
-use super::reply::Reply;
-use super::service::{Server, Shared};
+use super::response::ApiResponse;
+use super::state::{Server, ServerState};
 use super::write_path::WriteRequest;
-use super::{batch, batch_save, classes, cloud_query, explain, files, scan, schemas, users, validate};
+use super::{batch, batch_save, classes, cloud_query, files, headers, scan, schemas, users, validation};
 use crate::http::body::BODY_TIMEOUT;
-use crate::http::{Incoming, REQUEST_ID, cors_layer, percent_decode, read_body, remote_address, request_id};
+use crate::http::{
+    IncomingRequest, REQUEST_ID, cors_layer, percent_decode, read_body, remote_address, request_id,
+};
 use crate::model::limits::BODY_BYTES_MAX;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId};
 
@@ -64,7 +66,7 @@ fn compression() -> CompressionLayer<SizeAbove> {
 
 /// A request, from the wire or from a batch.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct ApiRequest {
     pub(super) method: Method,
     /// Of the query string, or `params` of a batch's request, whose values need not be text.
     pub(super) parameters: Document,
@@ -133,8 +135,8 @@ enum Endpoint<'a> {
 /// 103 for a class name that is not legal; 404, code 1, for a path that LeanCloud has not either.
 fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
     Ok(match *segments {
-        ["classes", class] => Endpoint::Class(validate::class_name(class)?),
-        ["classes", class, ids] => Endpoint::Object(validate::class_name(class)?, ids),
+        ["classes", class] => Endpoint::Class(validation::class_name(class)?),
+        ["classes", class, ids] => Endpoint::Object(validation::class_name(class)?, ids),
         ["users"] => Endpoint::Class(ClassName::user()),
         ["users", "me"] => Endpoint::Me,
         ["users", "strictlyQuery"] => Endpoint::QueryUsers,
@@ -147,11 +149,11 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
         ["batch"] => Endpoint::Batch,
         ["batch", "save"] => Endpoint::BatchSave,
         ["date"] => Endpoint::Date,
-        ["scan", "classes", class] => Endpoint::Scan(validate::class_name(class)?),
+        ["scan", "classes", class] => Endpoint::Scan(validation::class_name(class)?),
         ["cloudQuery"] => Endpoint::CloudQuery,
         ["schemas"] => Endpoint::Schemas,
-        ["schemas", class] => Endpoint::Schema(validate::class_name(class)?),
-        ["schemas", class, "definition"] => Endpoint::Definition(validate::class_name(class)?),
+        ["schemas", class] => Endpoint::Schema(validation::class_name(class)?),
+        ["schemas", class, "definition"] => Endpoint::Definition(validation::class_name(class)?),
         ["usersByMobilePhone" | "requestMobilePhoneVerify" | "requestLoginSmsCode"]
         | ["requestPasswordResetBySmsCode" | "requestChangePhoneNumber" | "changePhoneNumber"]
         | ["requestSmsCode"]
@@ -187,7 +189,11 @@ fn find<'a>(segments: &[&'a str]) -> Result<Endpoint<'a>, CloudError> {
 ///
 /// # Errors
 /// Whatever its endpoint answers; 404 and 405.
-pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> Result<Reply, CloudError> {
+pub(super) async fn dispatch(
+    context: &Arc<Context>,
+    path: &str,
+    call: ApiRequest,
+) -> Result<ApiResponse, CloudError> {
     let path = percent_decode(path);
     let segments = segments(&path)?;
     match (find(&segments)?, call.method) {
@@ -206,7 +212,7 @@ pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> 
         (Endpoint::RefreshSessionToken(id), Method::Put) => {
             users::refresh_token(context, &ObjectId::parse(id)?).await
         }
-        (Endpoint::File(name), Method::Post) => files::create_named(context, name, call).await,
+        (Endpoint::File(name), Method::Post) => files::create_by_name(context, name, call).await,
         (Endpoint::File(ids), _) => classes::object(context, ClassName::file(), ids, call).await,
         (Endpoint::FileToken, Method::Post) => files::create_token(context, call.body).await,
         (Endpoint::FileCallback, Method::Post) => files::close_upload(context, &call.body).await,
@@ -230,7 +236,7 @@ pub(super) async fn dispatch(context: &Arc<Context>, path: &str, call: Call) -> 
 ///
 /// # Errors
 /// 103; 104; 404.
-pub(super) fn as_write(path: &str, call: Call) -> Result<Result<WriteRequest, Call>, CloudError> {
+pub(super) fn as_write(path: &str, call: ApiRequest) -> Result<Result<WriteRequest, ApiRequest>, CloudError> {
     let path = percent_decode(path);
     let segments = segments(&path)?;
     Ok(match (find(&segments)?, call.method) {
@@ -278,13 +284,13 @@ fn segments(path: &str) -> Result<Vec<&str>, CloudError> {
 async fn handle(State(server): State<Server>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let parts = Arc::new(parts);
-    let environment = &server.shared.config.environment;
+    let environment = &server.state.config.environment;
     let request_id = request_id(&parts.headers, environment);
     let started = environment.elapsed();
     let span = tracing::error_span!("request", request.id = %request_id);
-    let answered = match server.shared.throttle.admit(started) {
+    let answered = match server.state.rate_limit.acquire(started) {
         // The place is held until the answer is there.
-        Ok(_admission) => answer(&server.shared, &parts, body).instrument(span).await,
+        Ok(_permit) => answer(&server.state, &parts, body).instrument(span).await,
         Err(error) => Err(error),
     };
     let (reply, reason) = match answered {
@@ -298,7 +304,7 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
     let status = response.status();
     let headers = response.headers_mut();
     if let Some(reason) = reason.and_then(|reason| HeaderValue::try_from(reason).ok()) {
-        headers.insert(explain::REASON, reason);
+        headers.insert(headers::REASON, reason);
     }
     if status == StatusCode::TOO_MANY_REQUESTS {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -309,7 +315,7 @@ async fn handle(State(server): State<Server>, request: Request) -> Response {
     );
     headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
     let duration_ms = environment.elapsed().saturating_sub(started).as_millis();
-    log(&server.shared.config, &request_id, &parts, status, duration_ms);
+    log(&server.state.config, &request_id, &parts, status, duration_ms);
     if let Ok(request_id) = HeaderValue::try_from(request_id) {
         response.headers_mut().insert(REQUEST_ID, request_id);
     }
@@ -333,23 +339,23 @@ fn log(config: &ServerConfig, request_id: &str, parts: &Parts, status: StatusCod
 
 /// The reply, and why a write had no effect where that is asked for. An error here is one of the request as a whole.
 async fn answer(
-    shared: &Arc<Shared>,
+    state: &Arc<ServerState>,
     parts: &Arc<Parts>,
     body: Body,
-) -> Result<(Result<Reply, CloudError>, Option<String>), CloudError> {
+) -> Result<(Result<ApiResponse, CloudError>, Option<String>), CloudError> {
     let path = parts.uri.path();
     if parts.method == axum::http::Method::GET && path.trim_end_matches('/') == "/1.1/date" {
         // One of the official clients asks for the time without showing any key.
-        return Ok((Ok(classes::date(&shared.config.environment)), None));
+        return Ok((Ok(classes::date(&state.config.environment)), None));
     }
     let body = read_body(body, BODY_BYTES_MAX, BODY_TIMEOUT).await?;
-    let incoming = Incoming::read(&shared.config.credentials, &parts.headers, &body)
+    let incoming = IncomingRequest::read(&state.config.credentials, &parts.headers, &body)
         .map_err(|error| unreadable(path, error))?;
     let method = incoming.method.as_deref().unwrap_or(parts.method.as_str());
     let Some(method) = Method::parse(method) else {
         return Err(CloudError::other("Methods of this API are GET, POST, PUT and DELETE.").with_status(405));
     };
-    let mut call = Call {
+    let mut call = ApiRequest {
         method,
         parameters: parse_query(parts.uri.query().unwrap_or_default()),
         body: incoming.body,
@@ -358,7 +364,7 @@ async fn answer(
         // A GET in the clothes of a POST brings its parameters in the body.
         call.parameters.extend(std::mem::take(&mut call.body.0));
     }
-    let context = Context::new(Arc::clone(shared), incoming.caller, Arc::clone(parts));
+    let context = Context::new(Arc::clone(state), incoming.caller, Arc::clone(parts));
     let context = Arc::new(context);
     let reply = match (method, path.trim_end_matches('/')) {
         (Method::Post, "/1.1/batch") => batch::perform(&context, call.body).await,

@@ -5,8 +5,8 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use super::context::Context;
 use super::error::{master_only, no_such_class};
-use super::reply::Reply;
-use super::resolve::value_at;
+use super::response::ApiResponse;
+use super::subqueries::value_at;
 use super::{parameters, query};
 use crate::model::{
     ClassName, CloudError, Direction, Document, ErrorCode, Filter, KeyPath, OrderKey, Query, Test, Value,
@@ -21,7 +21,7 @@ pub(super) async fn page(
     context: &Context,
     class_name: &ClassName,
     parameters: &Document,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     if !context.is_master() {
         return Err(master_only());
     }
@@ -54,7 +54,7 @@ pub(super) async fn page(
         None => row,
     });
     let results: Vec<Value> = shown.map(Document::into_value).collect();
-    Ok(Reply::ok(
+    Ok(ApiResponse::ok(
         serde_json::json!({"results": results, "cursor": cursor}),
     ))
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, json};
 
 use super::context::Context;
 use super::error::{master_only, no_such_class};
-use super::reply::Reply;
+use super::response::ApiResponse;
 use crate::model::schema::definition::{self, Definition, EVERYWHERE};
 use crate::model::{Class, ClassName, CloudError, Document, SchemaChange, Value};
 
@@ -16,7 +16,7 @@ use crate::model::{Class, ClassName, CloudError, Document, SchemaChange, Value};
 ///
 /// # Errors
 /// 1 without the master key.
-pub(super) fn all(context: &Context) -> Result<Reply, CloudError> {
+pub(super) fn all(context: &Context) -> Result<ApiResponse, CloudError> {
     require_master(context)?;
     let schema = context.schema();
     let classes = schema.classes.values();
@@ -24,34 +24,38 @@ pub(super) fn all(context: &Context) -> Result<Reply, CloudError> {
     let shown: Map<String, Value> = classes
         .map(|class| (class.name.to_string(), Value::Object(columns(class))))
         .collect();
-    Ok(Reply::ok(shown))
+    Ok(ApiResponse::ok(shown))
 }
 
 /// `GET /schemas/<C>`: the columns of a class.
 ///
 /// # Errors
 /// 1 without the master key; 101.
-pub(super) fn one(context: &Context, name: &ClassName) -> Result<Reply, CloudError> {
+pub(super) fn one(context: &Context, name: &ClassName) -> Result<ApiResponse, CloudError> {
     require_master(context)?;
     let class = context.class(name).ok_or_else(no_such_class)?;
-    Ok(Reply::ok(columns(&class)))
+    Ok(ApiResponse::ok(columns(&class)))
 }
 
 /// `GET /schemas/<C>/definition`: all of a class, in the form in which it is defined.
 ///
 /// # Errors
 /// 1 without the master key; 101.
-pub(super) fn definition(context: &Context, name: &ClassName) -> Result<Reply, CloudError> {
+pub(super) fn definition(context: &Context, name: &ClassName) -> Result<ApiResponse, CloudError> {
     require_master(context)?;
     let class = context.class(name).ok_or_else(no_such_class)?;
-    Ok(Reply::ok(definition::show(&class)))
+    Ok(ApiResponse::ok(definition::show(&class)))
 }
 
 /// `POST /schemas/<C>`: makes a class. All of it is there, or nothing.
 ///
 /// # Errors
 /// 1 without the master key, and for a class that is there already; 103, 105, 107, 111, 123.
-pub(super) async fn create(context: &Context, name: ClassName, body: &Document) -> Result<Reply, CloudError> {
+pub(super) async fn create(
+    context: &Context,
+    name: ClassName,
+    body: &Document,
+) -> Result<ApiResponse, CloudError> {
     require_master(context)?;
     if context.class(&name).is_some() {
         return Err(CloudError::other(format!(
@@ -62,7 +66,7 @@ pub(super) async fn create(context: &Context, name: ClassName, body: &Document) 
     Definition::parse(body, &class)?.apply(&mut class);
     let change = SchemaChange::CreateClass(class.clone());
     context.database().define(change).await?;
-    Ok(Reply::created(
+    Ok(ApiResponse::created(
         format!("/1.1/schemas/{}", class.name),
         Document(definition::show(&class)),
     ))
@@ -77,14 +81,14 @@ pub(super) async fn change(
     context: &Context,
     name: &ClassName,
     body: &Document,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     require_master(context)?;
     let class = context.class(name).ok_or_else(no_such_class)?;
     for change in Definition::parse(body, &class)?.into_changes(name) {
         context.database().define(change).await?;
     }
     let class = context.class(name).ok_or_else(no_such_class)?;
-    Ok(Reply::ok(definition::show(&class)))
+    Ok(ApiResponse::ok(definition::show(&class)))
 }
 
 fn columns(class: &Class) -> Map<String, Value> {

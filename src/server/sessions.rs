@@ -1,14 +1,12 @@
 //! Session tokens: who is logged in.
 
 use crate::environment::Environment;
+use crate::model::user_secrets::{SESSION_TOKEN, is_secret};
 use crate::model::{ClassName, Document, Filter, Query};
 use crate::store::{Database, ReadError};
 
 /// Characters of a session token: 36^25 values, as long as LeanCloud's.
 const LENGTH: usize = 25;
-
-/// The column that holds the token.
-pub(super) const COLUMN: &str = "sessionToken";
 
 /// The user whose session token this is, with `sessionToken` and without the password; one indexed read.
 ///
@@ -17,7 +15,7 @@ pub(super) const COLUMN: &str = "sessionToken";
 pub async fn user_by_token(database: &dyn Database, token: &str) -> Result<Option<Document>, ReadError> {
     let user = stored_user_by_token(database, token).await?;
     Ok(user.map(|mut user| {
-        user.retain(|key, _| key == COLUMN || !super::present::is_secret(key));
+        user.retain(|key, _| key == SESSION_TOKEN || !is_secret(key));
         user
     }))
 }
@@ -30,7 +28,7 @@ pub(super) async fn stored_user_by_token(
     if !is_well_formed(token) {
         return Ok(None);
     }
-    let query = Query::new(Filter::all().eq(COLUMN, token)).limit(1);
+    let query = Query::new(Filter::all().eq(SESSION_TOKEN, token)).limit(1);
     Ok(database.find(&ClassName::user(), &query).await?.pop())
 }
 

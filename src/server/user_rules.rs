@@ -6,10 +6,10 @@ use secrecy::SecretString;
 use super::auth_login;
 use super::context::Context;
 use super::error::read_failed;
-use super::present::is_secret;
-use super::validate::read_only;
-use super::{password, sessions, users};
+use super::validation::read_only;
+use super::{sessions, users};
 use crate::model::auth_data::{ANONYMOUS, Unlink};
+use crate::model::user_secrets::{PASSWORD_COLUMNS, SESSION_TOKEN, is_secret};
 use crate::model::{
     AuthData, ClassName, CloudError, ErrorCode, Filter, Identity, KeyPath, ObjectId, Op, Query, Update, Value,
 };
@@ -61,8 +61,12 @@ pub(super) async fn require_self(context: &Context, id: &ObjectId) -> Result<(),
 ///
 /// # Errors
 /// What the database answers.
-pub(super) async fn is_kept(context: &Context, class: &ClassName, id: &ObjectId) -> Result<bool, CloudError> {
-    let Some(kept) = &context.shared().config.kept_users else {
+pub(super) async fn is_protected(
+    context: &Context,
+    class: &ClassName,
+    id: &ObjectId,
+) -> Result<bool, CloudError> {
+    let Some(kept) = &context.state().config.protected_users else {
         return Ok(false);
     };
     if *class != ClassName::user() {
@@ -73,7 +77,7 @@ pub(super) async fn is_kept(context: &Context, class: &ClassName, id: &ObjectId)
 }
 
 /// 119: a user whom nobody deletes.
-pub(super) fn kept() -> CloudError {
+pub(super) fn protected_user() -> CloudError {
     CloudError::new(
         ErrorCode::OPERATION_FORBIDDEN,
         "This user is kept: others rely on what the object holds.",
@@ -170,11 +174,11 @@ pub(super) async fn change_logins(
         auth_login::ensure_index(context, identity).await;
     }
     if secrets.password.is_some() {
-        secrets.new_token &= password::COLUMNS
+        secrets.new_token &= PASSWORD_COLUMNS
             .iter()
             .any(|column| user.get(*column).is_some_and(|value| !value.is_null()));
         // What an imported hash came with is of no use to another.
-        let imported = password::COLUMNS.iter().skip(1);
+        let imported = PASSWORD_COLUMNS.iter().skip(1);
         let imported = imported.filter(|column| user.contains_key(**column));
         let deleted = imported.map(|column| (KeyPath::new(column), Op::Delete));
         update.ops.extend(deleted);
@@ -197,7 +201,7 @@ pub(super) async fn seal(
 ) -> Result<Option<String>, CloudError> {
     if let Some(password) = secrets.password {
         let hash = context
-            .shared()
+            .state()
             .passwords
             .hash(context.environment(), password)
             .await?;
@@ -209,7 +213,7 @@ pub(super) async fn seal(
     let token = sessions::new_token(context.environment());
     update
         .ops
-        .push((KeyPath::new(sessions::COLUMN), Op::Set(token.as_str().into())));
+        .push((KeyPath::new(SESSION_TOKEN), Op::Set(token.as_str().into())));
     Ok(Some(token))
 }
 

@@ -5,9 +5,10 @@ use secrecy::SecretString;
 use super::context::Context;
 use super::error::{no_such_class, no_such_user, not_built_yet, outcome_unknown, read_failed};
 use super::password::{StoredPassword, Verdict};
-use super::present::View;
-use super::reply::Reply;
+use super::response::ApiResponse;
+use super::visibility::Reader;
 use super::{files, hook_caller, query, sessions, user_rules};
+use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{
     Class, ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Principal, Query, Test, Update,
     UserHook, Value,
@@ -19,7 +20,7 @@ use crate::store::{Action, Write, WriteOutcome, Written};
 ///
 /// # Errors
 /// 200, 201 for missing keys; 210; 211; 219; 429; 141, 142 from the app's hook.
-pub(super) async fn log_in(context: &Context, body: &Document) -> Result<Reply, CloudError> {
+pub(super) async fn log_in(context: &Context, body: &Document) -> Result<ApiResponse, CloudError> {
     let name = ["username", "email", "mobilePhoneNumber"]
         .into_iter()
         .find_map(|key| body.text(key).map(|text| (key, text)));
@@ -60,22 +61,26 @@ pub(super) async fn ask_login_hook(context: &Context, user: &Document) -> Result
 ///
 /// # Errors
 /// Those of a read.
-pub(super) async fn get(context: &Context, id: &str, parameters: &Document) -> Result<Reply, CloudError> {
-    let mut reply = query::get(context, &ClassName::user(), id, parameters).await?;
+pub(super) async fn get(
+    context: &Context,
+    id: &str,
+    parameters: &Document,
+) -> Result<ApiResponse, CloudError> {
+    let mut response = query::get(context, &ClassName::user(), id, parameters).await?;
     if let (true, Ok(id)) = (context.is_master(), ObjectId::parse(id)) {
         let user = stored(context, &id).await?;
-        if let (Some(shown), Some(token)) = (reply.fields_mut(), user.get(sessions::COLUMN)) {
-            shown.insert(sessions::COLUMN.to_owned(), token.clone());
+        if let (Some(shown), Some(token)) = (response.fields_mut(), user.get(SESSION_TOKEN)) {
+            shown.insert(SESSION_TOKEN.to_owned(), token.clone());
         }
     }
-    Ok(reply)
+    Ok(response)
 }
 
 /// `GET /users/me`: the user whose session token this is.
 ///
 /// # Errors
 /// 211 for a token that is missing or not valid.
-pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<Reply, CloudError> {
+pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<ApiResponse, CloudError> {
     let user = match token {
         // The header's token may have been looked up already.
         Some(token) if Some(token) == context.session_token() => context.session().await?.cloned(),
@@ -93,7 +98,10 @@ pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<Reply, 
 ///
 /// # Errors
 /// 119 for a query that would list users, or asks for what is secret; 107.
-pub(super) async fn strictly_query(context: &Context, parameters: &Document) -> Result<Reply, CloudError> {
+pub(super) async fn strictly_query(
+    context: &Context,
+    parameters: &Document,
+) -> Result<ApiResponse, CloudError> {
     let class_name = ClassName::user();
     let schema = context.schema();
     let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
@@ -149,17 +157,13 @@ pub(super) async fn update_password(
     context: &Context,
     id: &ObjectId,
     body: &Document,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     user_rules::require_self(context, id).await?;
     let user = stored(context, id).await?;
     let new = user_rules::password_of(body.get("new_password").unwrap_or(&Value::Null))?;
     let old = user_rules::password_of(body.get("old_password").unwrap_or(&Value::Null))?;
     require_password(context, &user, old).await?;
-    let hash = context
-        .shared()
-        .passwords
-        .hash(context.environment(), new)
-        .await?;
+    let hash = context.state().passwords.hash(context.environment(), new).await?;
     // Of two who change the password at the same time, one is told that the old one is no longer right.
     let old_hash = user.get("password").cloned().unwrap_or(Value::Null);
     let guard = Filter::all().eq("password", old_hash);
@@ -174,7 +178,7 @@ pub(super) async fn update_password(
 ///
 /// # Errors
 /// 206; 211.
-pub(super) async fn refresh_token(context: &Context, id: &ObjectId) -> Result<Reply, CloudError> {
+pub(super) async fn refresh_token(context: &Context, id: &ObjectId) -> Result<ApiResponse, CloudError> {
     user_rules::require_self(context, id).await?;
     stored(context, id).await?;
     new_token(context, id, Filter::all(), Update::new()).await
@@ -199,10 +203,10 @@ async fn require_password(
     password: SecretString,
 ) -> Result<(), CloudError> {
     let id = user.object_id().ok_or_else(no_such_user)?;
-    let shared = context.shared();
-    let trial = shared.login_attempts.trial(id.clone(), context.environment());
+    let state = context.state();
+    let attempt = state.login_limiter.attempt(id.clone(), context.environment());
     let stored = StoredPassword::of(user);
-    match shared.passwords.verify(trial, stored, password.clone()).await? {
+    match state.passwords.verify(attempt, stored, password.clone()).await? {
         Verdict::Right => {}
         Verdict::RightByImportedHash => replace_imported(context, user, &id, password).await,
         Verdict::Wrong => return Err(mismatch()),
@@ -214,7 +218,7 @@ async fn require_password(
 async fn replace_imported(context: &Context, user: &Document, id: &ObjectId, password: SecretString) {
     let replaced = async {
         let hash = context
-            .shared()
+            .state()
             .passwords
             .hash(context.environment(), password)
             .await?;
@@ -242,13 +246,13 @@ fn mismatch() -> CloudError {
 /// # Errors
 /// 211; those of a write.
 pub(super) async fn with_token(context: &Context, user: Document) -> Result<Document, CloudError> {
-    if user.text(sessions::COLUMN).is_some() {
+    if user.text(SESSION_TOKEN).is_some() {
         return Ok(user);
     }
     let id = user.object_id().ok_or_else(no_such_user)?;
     let token = sessions::new_token(context.environment());
-    let guard = Filter::all().exists(sessions::COLUMN, false);
-    let update = Update::new().set(sessions::COLUMN, token);
+    let guard = Filter::all().exists(SESSION_TOKEN, false);
+    let update = Update::new().set(SESSION_TOKEN, token);
     write(context, &id, guard, update).await?;
     // Somebody else may have been faster: then theirs is the token of both.
     stored(context, &id).await
@@ -259,12 +263,12 @@ async fn new_token(
     id: &ObjectId,
     guard: Filter,
     update: Update,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     let token = sessions::new_token(context.environment());
-    let update = update.set(sessions::COLUMN, token.as_str());
+    let update = update.set(SESSION_TOKEN, token.as_str());
     let written = write(context, id, guard, update).await?.ok_or_else(mismatch)?;
     let updated_at = written.updated_at.map(|time| time.to_string());
-    Ok(Reply::ok(serde_json::json!({
+    Ok(ApiResponse::ok(serde_json::json!({
         "updatedAt": updated_at,
         "objectId": id.as_str(),
         "sessionToken": token,
@@ -302,22 +306,22 @@ pub(super) async fn write(
 ///
 /// # Errors
 /// 101 where there are no users at all.
-pub(super) async fn whole_user(context: &Context, user: Document) -> Result<Reply, CloudError> {
+pub(super) async fn whole_user(context: &Context, user: Document) -> Result<ApiResponse, CloudError> {
     let class = context.class(&ClassName::user()).ok_or_else(no_such_class)?;
-    let token = user.get(sessions::COLUMN).cloned();
+    let token = user.get(SESSION_TOKEN).cloned();
     let own = Principal::Client {
         user: user.object_id(),
         roles: Vec::new(),
     };
-    let view = View {
+    let reader = Reader {
         principal: &own,
         acl: false,
     };
-    let mut shown = [view.show(&class, user)];
-    files::complete(context, &context.schema(), &class, None, &mut shown).await?;
+    let mut shown = [reader.visible(&class, user)];
+    files::expand_files(context, &context.schema(), &class, None, &mut shown).await?;
     let [mut shown] = shown;
     if let Some(token) = token {
-        shown.insert(sessions::COLUMN.to_owned(), token);
+        shown.insert(SESSION_TOKEN.to_owned(), token);
     }
-    Ok(Reply::ok(shown.0))
+    Ok(ApiResponse::ok(shown.0))
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::answer::{answer_create, answer_update, applied, not_matched};
-use super::authorize::{self, Right};
+use super::authorization::{self, Right};
 use super::context::Context;
 use super::error::{forbidden_writing, internal, no_effect, no_such_class, read_failed};
 use super::hook_caller::WriteHooks;
 use super::parameters::flag;
-use super::present::for_hook;
-use super::reply::Reply;
+use super::response::ApiResponse;
 use super::user_rules::Secrets;
-use super::{auth_login, explain, files, hook_caller, query, roles, user_rules, users, validate};
+use super::visibility::for_hook;
+use super::write_response::{answer_create, answer_update, applied, not_matched};
+use super::{auth_login, condition_reason, files, hook_caller, query, roles, user_rules, users, validation};
 use crate::model::{
     AuthData, Class, ClassName, CloudError, Document, ErrorCode, Filter, HookKind, Identity, ObjectId, Op,
     Principal, Update, UserHook, Value,
@@ -44,18 +44,18 @@ pub(super) enum Change {
 
 /// A write that may be done, down to what is sent to the database.
 #[derive(Debug)]
-struct Plan {
+struct WritePlan {
     writes: Vec<Write>,
     principal: Principal,
     hooks: WriteHooks,
-    answer: Answer,
+    answer: ResponsePlan,
     /// What a user is to be known by on other platforms.
     claims: Vec<Identity>,
 }
 
 /// What is needed to answer once the database has.
 #[derive(Debug)]
-enum Answer {
+enum ResponsePlan {
     Create {
         class: Arc<Class>,
         fetch: bool,
@@ -88,7 +88,10 @@ enum Answer {
 ///
 /// # Errors
 /// Those of every step. A 5xx, and codes that leave the outcome unknown, come from the database alone.
-pub(super) async fn perform(context: &Arc<Context>, request: WriteRequest) -> Result<Reply, CloudError> {
+pub(super) async fn perform(
+    context: &Arc<Context>,
+    request: WriteRequest,
+) -> Result<ApiResponse, CloudError> {
     if auth_login::is_login(&request) {
         return auth_login::log_in(context, request).await;
     }
@@ -99,16 +102,16 @@ pub(super) async fn perform(context: &Arc<Context>, request: WriteRequest) -> Re
     // In a task of its own: a client that leaves must not take the after hook with it.
     let task_context = Arc::clone(context);
     let task = async move { write(&task_context, plan).await };
-    let task = context.shared().tasks.spawn(task);
+    let task = context.state().tasks.spawn(task);
     task.await.map_err(|error| internal(&error))?
 }
 
 /// Performs several writes that call no before hook, in order, in one trip to the database; each succeeds or fails on
 /// its own.
-pub(super) async fn perform_together(
+pub(super) async fn perform_batch(
     context: &Arc<Context>,
     requests: Vec<WriteRequest>,
-) -> Vec<Result<Reply, CloudError>> {
+) -> Vec<Result<ApiResponse, CloudError>> {
     let mut plans = Vec::with_capacity(requests.len());
     for request in requests {
         plans.push(plan(context, request).await);
@@ -140,7 +143,7 @@ pub(super) async fn perform_together(
 }
 
 /// Whether a before hook would run for this write, or its class has rules of its own; such writes travel alone.
-pub(super) fn travels_alone(context: &Context, request: &WriteRequest) -> bool {
+pub(super) fn needs_own_trip(context: &Context, request: &WriteRequest) -> bool {
     let kind = match request.change {
         Change::Create | Change::SignUp(_) | Change::NewFile(_) => HookKind::BeforeSave,
         Change::Update(_) => HookKind::BeforeUpdate,
@@ -152,7 +155,7 @@ pub(super) fn travels_alone(context: &Context, request: &WriteRequest) -> bool {
 }
 
 /// Steps one to three: permissions, validation, before hook.
-async fn plan(context: &Context, request: WriteRequest) -> Result<Plan, CloudError> {
+async fn plan(context: &Context, request: WriteRequest) -> Result<WritePlan, CloudError> {
     match request.change.clone() {
         Change::Create => plan_create(context, request, None, None).await,
         Change::SignUp(data) => plan_create(context, request, Some(data), None).await,
@@ -167,11 +170,11 @@ async fn plan_create(
     mut request: WriteRequest,
     data: Option<AuthData>,
     key: Option<FileKey>,
-) -> Result<Plan, CloudError> {
+) -> Result<WritePlan, CloudError> {
     // Who may.
     let class = existing_or_new(context, &request.class)?;
     let principal = &*context.creator(&class).await?;
-    authorize::require(&class, Right::Create, principal)?;
+    authorization::require(&class, Right::Create, principal)?;
     // What exactly.
     let hooks = WriteHooks::of(context, request.class, &request.body);
     if class.name == ClassName::user() {
@@ -183,17 +186,17 @@ async fn plan_create(
         request.body.shift_remove("ACL");
     }
     hooks.check_depth(context, [HookKind::BeforeSave, HookKind::AfterSave])?;
-    let mut update = Update::parse_create(&validate::without_reserved(request.body))?;
+    let mut update = Update::parse_create(&validation::without_reserved(request.body))?;
     let secrets = match class.name.as_str() {
         "_User" => user_rules::check_new(context, &mut update, data.as_ref())?,
         "_Role" => roles::check_new(&update).map(|()| Secrets::default())?,
         "_File" => files::check_new(context, &mut update, key.as_ref()).map(|()| Secrets::default())?,
         _ => Secrets::default(),
     };
-    validate::check_writable(&class, &update, principal)?;
-    validate::check_required(&class, &update)?;
-    validate::default_acl(&class, &mut update, principal.user());
-    authorize::require_columns(&class, &update, principal)?;
+    validation::check_writable(&class, &update, principal)?;
+    validation::check_required(&class, &update)?;
+    validation::default_acl(&class, &mut update, principal.user());
+    authorization::require_columns(&class, &update, principal)?;
     // The before hook.
     if hooks.runs(context, HookKind::BeforeSave) {
         class.admit(&update)?;
@@ -201,21 +204,25 @@ async fn plan_create(
     }
     let token = user_rules::seal(context, secrets, &mut update).await?;
     let fetch = wants_fields(&request.parameters);
-    Ok(Plan {
+    Ok(WritePlan {
         writes: vec![Write::create(&class.name, update)],
         principal: principal.clone(),
         hooks,
-        answer: Answer::Create { class, fetch, token },
+        answer: ResponsePlan::Create { class, fetch, token },
         claims: data.map(|data| data.claims()).unwrap_or_default(),
     })
 }
 
-async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> Result<Plan, CloudError> {
+async fn plan_update(
+    context: &Context,
+    request: WriteRequest,
+    id: ObjectId,
+) -> Result<WritePlan, CloudError> {
     // Who may.
     let schema = context.schema();
     let principal = context.principal().await?;
     let class = Arc::clone(schema.classes.get(&request.class).ok_or_else(no_such_class)?);
-    authorize::require(&class, Right::Update, principal)?;
+    authorization::require(&class, Right::Update, principal)?;
     let is_user = class.name == ClassName::user();
     if is_user {
         user_rules::require_self(context, &id).await?;
@@ -224,9 +231,9 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
     let guard = query::guard(context, &schema, &class, &request.parameters).await?;
     let hooks = WriteHooks::of(context, request.class, &request.body);
     hooks.check_depth(context, [HookKind::BeforeUpdate, HookKind::AfterUpdate])?;
-    let mut update = Update::parse(&validate::without_reserved(request.body))?;
-    validate::check_writable(&class, &update, principal)?;
-    validate::check_required(&class, &update)?;
+    let mut update = Update::parse(&validation::without_reserved(request.body))?;
+    validation::check_writable(&class, &update, principal)?;
+    validation::check_required(&class, &update)?;
     let columns = update.columns();
     let mut secrets = match class.name.as_str() {
         "_User" => user_rules::check_update(&mut update)?,
@@ -239,14 +246,14 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
         claims = user_rules::change_logins(context, &id, &mut update, &mut secrets).await?;
         verified = newly_verified(context, &id, &update).await?;
     }
-    authorize::require_columns(&class, &update, principal)?;
+    authorization::require_columns(&class, &update, principal)?;
     // An ACL has no say over users: their own session or the master key has been checked instead.
     let principal = if is_user { &Principal::Master } else { principal };
     // The before hook.
     if hooks.runs(context, HookKind::BeforeUpdate) {
         class.admit(&update)?;
         let Some(mut object) = stored(context, &hooks, &id, guard.as_ref(), principal).await? else {
-            explain::note(context, &class.name, &id, guard.as_ref()).await;
+            condition_reason::note(context, &class.name, &id, guard.as_ref()).await;
             return Err(not_matched(&class.name, &id, guard.is_some()));
         };
         update.apply(&mut object)?;
@@ -266,11 +273,11 @@ async fn plan_update(context: &Context, request: WriteRequest, id: ObjectId) -> 
             fetch: wants_fields(&request.parameters),
         },
     };
-    Ok(Plan {
+    Ok(WritePlan {
         writes: vec![write],
         principal: principal.clone(),
         hooks,
-        answer: Answer::Update {
+        answer: ResponsePlan::Update {
             class,
             id,
             guard,
@@ -287,12 +294,12 @@ async fn plan_delete(
     context: &Context,
     request: WriteRequest,
     ids: Vec<ObjectId>,
-) -> Result<Plan, CloudError> {
+) -> Result<WritePlan, CloudError> {
     // Who may.
     let schema = context.schema();
     let principal = context.principal().await?;
     let class = schema.classes.get(&request.class).ok_or_else(no_such_class)?;
-    authorize::require(class, Right::Delete, principal)?;
+    authorization::require(class, Right::Delete, principal)?;
     let is_user = class.name == ClassName::user();
     if is_user {
         for id in &ids {
@@ -329,17 +336,17 @@ async fn plan_delete(
         }
     }
     let mut condition = guard.clone().unwrap_or_else(Filter::all);
-    if let (true, Some(kept)) = (is_user, &context.shared().config.kept_users) {
+    if let (true, Some(kept)) = (is_user, &context.state().config.protected_users) {
         condition = Filter::And(vec![condition, Filter::Nor(vec![kept.clone()])]);
     }
-    Ok(Plan {
+    Ok(WritePlan {
         writes: ids
             .iter()
             .map(|id| Write::delete(&class.name, id, condition.clone()))
             .collect(),
         principal: principal.clone(),
         hooks,
-        answer: Answer::Delete {
+        answer: ResponsePlan::Delete {
             ids,
             guard,
             objects,
@@ -350,7 +357,7 @@ async fn plan_delete(
 }
 
 /// Steps four to six: the write, the answer, the after hook.
-async fn write(context: &Context, mut plan: Plan) -> Result<Reply, CloudError> {
+async fn write(context: &Context, mut plan: WritePlan) -> Result<ApiResponse, CloudError> {
     let writes = std::mem::take(&mut plan.writes);
     let update = match writes.first().map(|write| &write.action) {
         Some(Action::Create { fields: update } | Action::Update { update, .. })
@@ -365,18 +372,18 @@ async fn write(context: &Context, mut plan: Plan) -> Result<Reply, CloudError> {
     let turn = if claims.is_empty() {
         None
     } else {
-        let turn = context.shared().links.lock().await;
+        let turn = context.state().links.lock().await;
         auth_login::require_free(context, &claims, id.as_ref()).await?;
         Some(turn)
     };
     let outcomes = send(context, writes, &plan.principal).await;
     drop(turn);
-    let reply = plan.conclude(context, outcomes).await;
-    match (reply, update) {
+    let response = plan.conclude(context, outcomes).await;
+    match (response, update) {
         (Err(refusal), Some(update)) => {
             Err(user_rules::explain_duplicate(context, &update, id.as_ref(), refusal).await)
         }
-        (reply, _) => reply,
+        (response, _) => response,
     }
 }
 
@@ -387,21 +394,25 @@ async fn send(context: &Context, writes: Vec<Write>, principal: &Principal) -> V
     context.database().write_as(writes, principal).await
 }
 
-impl Plan {
+impl WritePlan {
     fn has_after_hook(&self, context: &Context) -> bool {
         self.hooks.runs(context, self.answer.after_hook())
     }
 
-    /// Turns what the database answered into the reply, and starts the after hook.
-    async fn conclude(self, context: &Context, outcomes: Vec<WriteOutcome>) -> Result<Reply, CloudError> {
+    /// Turns what the database answered into the response, and starts the after hook.
+    async fn conclude(
+        self,
+        context: &Context,
+        outcomes: Vec<WriteOutcome>,
+    ) -> Result<ApiResponse, CloudError> {
         let hooks = &self.hooks;
         match self.answer {
-            Answer::Create { class, fetch, token } => {
+            ResponsePlan::Create { class, fetch, token } => {
                 let written = applied(outcomes.into_iter().next())?.ok_or_else(no_effect)?;
                 start_after_hook(context, hooks, HookKind::AfterSave, &written, &[]).await;
                 answer_create(context, &class, fetch, token, written).await
             }
-            Answer::Update {
+            ResponsePlan::Update {
                 class,
                 id,
                 guard,
@@ -411,7 +422,7 @@ impl Plan {
                 verified,
             } => {
                 let Some(written) = applied(outcomes.into_iter().next())? else {
-                    explain::note(context, &class.name, &id, guard.as_ref()).await;
+                    condition_reason::note(context, &class.name, &id, guard.as_ref()).await;
                     return Err(not_matched(&class.name, &id, guard.is_some()));
                 };
                 start_after_hook(context, hooks, HookKind::AfterUpdate, &written, &columns).await;
@@ -420,7 +431,7 @@ impl Plan {
                 }
                 answer_update(context, &class, &id, fetch.then_some(&*columns), token, written).await
             }
-            Answer::Delete {
+            ResponsePlan::Delete {
                 ids,
                 guard,
                 objects,
@@ -441,19 +452,19 @@ impl Plan {
                                 hooks.after(context, hook, object.clone(), Vec::new()).await;
                             }
                         }
-                        Ok(None) if user_rules::is_kept(context, &hooks.class, id).await? => {
-                            failure = failure.or_else(|| Some(user_rules::kept()));
+                        Ok(None) if user_rules::is_protected(context, &hooks.class, id).await? => {
+                            failure = failure.or_else(|| Some(user_rules::protected_user()));
                         }
                         // Deleting what is not there is no failure.
                         Ok(None) if guard.is_none() => {}
                         Ok(None) => {
-                            explain::note(context, &hooks.class, id, guard.as_ref()).await;
+                            condition_reason::note(context, &hooks.class, id, guard.as_ref()).await;
                             failure = failure.or_else(|| Some(no_effect()));
                         }
                         Err(error) => failure = failure.or(Some(error)),
                     }
                 }
-                failure.map_or_else(|| Ok(Reply::ok(serde_json::Map::new())), Err)
+                failure.map_or_else(|| Ok(ApiResponse::ok(serde_json::Map::new())), Err)
             }
         }
     }
@@ -472,7 +483,7 @@ async fn start_after_hook(
     }
 }
 
-impl Answer {
+impl ResponsePlan {
     fn after_hook(&self) -> HookKind {
         match self {
             Self::Create { .. } => HookKind::AfterSave,
@@ -501,7 +512,7 @@ async fn before_save(context: &Context, hooks: &WriteHooks, update: Update) -> R
     };
     let mut answer = for_hook(&hooks.class, answer);
     answer.retain(|_, value| value.get("__type").and_then(Value::as_str) != Some("Relation"));
-    let mut stored = Update::parse_create(&validate::without_reserved(answer))?;
+    let mut stored = Update::parse_create(&validation::without_reserved(answer))?;
     let relations = update.ops.into_iter().filter(|(_, op)| op.is_relation());
     stored.ops.extend(relations);
     Ok(stored)
@@ -529,7 +540,7 @@ async fn stored(
     }
     match guard {
         Some(guard) if !guard.matches(&object)? => {
-            explain::note(context, &hooks.class, id, Some(guard)).await;
+            condition_reason::note(context, &hooks.class, id, Some(guard)).await;
             Err(no_effect())
         }
         _ => Ok(Some(object)),
@@ -552,7 +563,7 @@ async fn newly_verified(
         ("emailVerified", UserHook::VerifiedEmail),
     ];
     let mut hooks: Vec<_> = columns.into_iter().filter(|(key, _)| sets(key)).collect();
-    if hooks.is_empty() || context.shared().hooks.is_none() {
+    if hooks.is_empty() || context.state().hooks.is_none() {
         return Ok(Vec::new());
     }
     let user = users::stored(context, id).await?;
@@ -565,7 +576,7 @@ fn existing_or_new(context: &Context, name: &ClassName) -> Result<Arc<Class>, Cl
     if let Some(class) = context.class(name) {
         return Ok(class);
     }
-    if !context.is_master() && !context.shared().config.clients_create_classes {
+    if !context.is_master() && !context.state().config.clients_create_classes {
         let text = format!("Class '{name}' doesn't exist, and clients may not create classes.");
         return Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text));
     }

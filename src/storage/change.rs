@@ -12,9 +12,6 @@ use crate::store::{ReadError, WriteOutcome, Written};
 /// The keys that the store itself sets.
 const OWN_KEYS: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
 
-/// Levels of nesting in a stored document: MongoDB's bound, well below what the JSON reader takes.
-const DEPTH_MAX: usize = 100;
-
 /// Columns that a class gets, by name.
 type Columns = Vec<(String, Column)>;
 
@@ -176,10 +173,13 @@ fn apply(
         let Some(value) = document.get_mut(key) else {
             continue;
         };
-        if depth_exceeds(value, DEPTH_MAX) {
+        if depth_exceeds(value, limits::VALUE_DEPTH_MAX) {
             return Err(CloudError::new(
                 ErrorCode::INVALID_JSON,
-                format!("The value of '{key}' is nested deeper than {DEPTH_MAX} levels."),
+                format!(
+                    "The value of '{key}' is nested deeper than {} levels.",
+                    limits::VALUE_DEPTH_MAX
+                ),
             ));
         }
         let added = || {

@@ -1,14 +1,12 @@
 //! Objects and links that are stored as they were elsewhere.
 
+use crate::model::user_secrets::PASSWORD_COLUMNS;
 use crate::model::value::{Kind, normalize};
 use crate::model::{
     Class, CloudError, Column, ColumnType, Document, ErrorCode, KeyPath, ObjectId, Timestamp, Value,
 };
 use crate::storage::change::{self, Change};
 use crate::store::load::{Link, Loaded, Over};
-
-/// A user's hash in its several forms, and its salt: taken over from another version together or not at all.
-const PASSWORD: [&str; 3] = ["password", "salt", "bcryptPassword"];
 
 /// An object as it is to be stored, whatever the class.
 #[derive(Clone, Debug)]
@@ -84,9 +82,9 @@ impl Given {
     pub(super) fn settle(self, stored: &Document, over: &Over, complete: &[&str]) -> Result<Self, Loaded> {
         let fill = |document: &mut Document, other: &Document| {
             let lacks = |document: &Document, key: &str| document.get(key).is_none_or(Value::is_null);
-            let has_password = PASSWORD.iter().any(|key| !lacks(document, key));
+            let has_password = PASSWORD_COLUMNS.iter().any(|key| !lacks(document, key));
             for key in complete {
-                let is_missing = lacks(document, key) && !(has_password && PASSWORD.contains(key));
+                let is_missing = lacks(document, key) && !(has_password && PASSWORD_COLUMNS.contains(key));
                 if let Some(value) = other.get(*key).filter(|value| is_missing && !value.is_null()) {
                     document.insert((*key).to_owned(), value.clone());
                 }

@@ -160,7 +160,7 @@ fn server_config(
         public_url: arguments.public_url.clone(),
         concurrent_requests_max: Some(arguments.concurrent_requests_max),
         requests_per_second: arguments.requests_per_second,
-        kept_users: Some(payments.kept_users()),
+        protected_users: Some(payments.kept_users()),
         request_log: arguments.request_log,
         ..ServerConfig::new(credentials.clone(), environment.clone())
     })

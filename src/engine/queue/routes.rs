@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::engine::queue::task::Asked;
 use crate::engine::router::Engine;
-use crate::http::{Incoming, json_response, read_body};
+use crate::http::{IncomingRequest, json_response, read_body};
 use crate::model::{CloudError, ErrorCode};
 
 /// Its routes.
@@ -54,9 +54,9 @@ async fn info(State(engine): State<Engine>, Path(id): Path<String>, request: Req
     }
 }
 
-async fn read(engine: &Engine, request: Request) -> Result<Incoming, CloudError> {
+async fn read(engine: &Engine, request: Request) -> Result<IncomingRequest, CloudError> {
     let config = engine.config();
     let (parts, body): (_, Body) = request.into_parts();
     let body = read_body(body, config.limits.body_bytes_max, config.limits.function).await?;
-    Incoming::read(&config.credentials, &parts.headers, &body)
+    IncomingRequest::read(&config.credentials, &parts.headers, &body)
 }

@@ -1,5 +1,6 @@
 //! LeanCloud's own classes, as they are before anything is written to them.
 
+use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{Class, ClassName, Column, ColumnType, Index, Permission};
 
 impl Class {
@@ -21,8 +22,10 @@ impl Class {
         self.add(&["username", "email", "mobilePhoneNumber"], &ColumnType::String);
         self.add(&["emailVerified", "mobilePhoneVerified"], &ColumnType::Boolean);
         self.add(&["authData"], &ColumnType::Object);
-        self.add(&["password", "salt", "sessionToken"], &ColumnType::String);
-        for name in ["password", "salt", "sessionToken"] {
+        // Not `bcryptPassword`: the class gets it with the first imported user.
+        let secrets = ["password", "salt", SESSION_TOKEN];
+        self.add(&secrets, &ColumnType::String);
+        for name in secrets {
             if let Some(column) = self.columns.get_mut(name) {
                 column.hidden = true;
             }

@@ -13,7 +13,7 @@ use super::content_type;
 use crate::http::percent_decode;
 use crate::model::{CloudError, Document, ErrorCode, Filter, Query};
 use crate::server::error::{internal, read_failed};
-use crate::server::service::{Server, Shared};
+use crate::server::state::{Server, ServerState};
 use crate::store::files::FileKey;
 
 /// What a page that is made of a file may do: nothing. Whoever uploads HTML must not act for who opens it.
@@ -26,7 +26,7 @@ const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=86400");
 pub(crate) async fn download(State(server): State<Server>, request: Request) -> Response {
     let mut response = match request.method() {
         &Method::GET | &Method::HEAD => answer(
-            &server.shared,
+            &server.state,
             request.method(),
             request.uri().path(),
             request.headers(),
@@ -65,17 +65,17 @@ fn preflight() -> Response {
 }
 
 async fn answer(
-    shared: &Arc<Shared>,
+    state: &Arc<ServerState>,
     method: &Method,
     path: &str,
     asked: &HeaderMap,
 ) -> Result<Response, CloudError> {
     let absent = || CloudError::new(ErrorCode::NOT_FOUND, "There is no such file.");
-    let files = shared.config.files.as_ref().ok_or_else(absent)?;
+    let files = state.config.files.as_ref().ok_or_else(absent)?;
     let key = percent_decode(path.strip_prefix("/files/").unwrap_or_default());
     let key = FileKey::parse(&key).map_err(|_| absent())?;
     let query = Query::new(Filter::all().eq("key", key.as_str())).limit(1);
-    let rows = shared.database.find(&super::rows::class(), &query).await;
+    let rows = state.database.find(&super::rows::class(), &query).await;
     let row = rows.map_err(read_failed)?.pop().ok_or_else(absent)?;
     let size = files.size(&key).await.map_err(|error| internal(&error))?;
     let size = size.ok_or_else(absent)?;

@@ -6,13 +6,13 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::SecretString;
 
 use super::content_type;
-use super::token::UploadToken;
+use super::upload_token::UploadToken;
 use crate::model::{
     ClassName, CloudError, Document, ErrorCode, Filter, KeyPath, ObjectId, Op, Query, Update, Value,
 };
 use crate::server::context::Context;
 use crate::server::error::{internal, outcome_unknown, read_failed};
-use crate::server::reply::Reply;
+use crate::server::response::ApiResponse;
 use crate::server::write_path::{self, Change, WriteRequest};
 use crate::store::files::{FileKey, FileStore, is_legal_char};
 use crate::store::{Write, WriteOutcome};
@@ -85,9 +85,12 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 /// # Errors
 /// Code 1 where no files are kept, and without the master key for a key that is not random, or is used already; those
 /// of a write.
-pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> Result<Reply, CloudError> {
+pub(crate) async fn create_token(
+    context: &Arc<Context>,
+    mut body: Document,
+) -> Result<ApiResponse, CloudError> {
     store(context)?;
-    let uploads = &context.shared().part_uploads;
+    let uploads = &context.state().pending_uploads;
     uploads.forget_expired(context.environment().now());
     let name = match body.shift_remove("name") {
         Some(Value::String(name)) if !name.is_empty() => name,
@@ -135,7 +138,7 @@ pub(crate) async fn create_token(context: &Arc<Context>, mut body: Document) -> 
     if let Some(meta_data) = meta_data {
         answer.insert("metaData".to_owned(), meta_data);
     }
-    Ok(Reply::ok(answer.0))
+    Ok(ApiResponse::ok(answer.0))
 }
 
 /// A file whose bytes are to be kept here.
@@ -154,7 +157,7 @@ pub(super) async fn create_row(
     row: NewRow<'_>,
     mut body: Document,
     parameters: Document,
-) -> Result<(Reply, String), CloudError> {
+) -> Result<(ApiResponse, String), CloudError> {
     let mime_type = content_type::of(body.text("mime_type"), row.name);
     for parameter in ["keep_file_name", "prefix", "url", "provider", "mime_type"] {
         body.shift_remove(parameter);
@@ -180,7 +183,7 @@ pub(super) async fn create_row(
 ///
 /// # Errors
 /// 107 without a token; code 1, HTTP 403, for one that is not ours.
-pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<Reply, CloudError> {
+pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<ApiResponse, CloudError> {
     store(context)?;
     let token = body
         .text("token")
@@ -194,7 +197,7 @@ pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<R
     if !succeeded {
         take_back(context, &token.id, &token.key).await?;
     }
-    Ok(Reply::ok(serde_json::Map::new()))
+    Ok(ApiResponse::ok(serde_json::Map::new()))
 }
 
 /// Deletes a row and its bytes. Where there is no such row the bytes stay: by now they may be those of another row.
@@ -203,7 +206,7 @@ pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<R
 /// Those of a write.
 pub(super) async fn take_back(context: &Context, id: &ObjectId, key: &FileKey) -> Result<(), CloudError> {
     let delete = Write::delete(&class(), id, Filter::all());
-    context.shared().part_uploads.forget(id);
+    context.state().pending_uploads.forget(id);
     match context.database().write(delete).await {
         WriteOutcome::Applied(_) => {
             remove_bytes(context, key).await;
@@ -293,7 +296,7 @@ pub(crate) fn key_of(row: &Document) -> Option<FileKey> {
 
 /// Forgets the bytes of a row that is gone. Bytes without a row cost room and nothing else.
 pub(crate) async fn remove_bytes(context: &Context, key: &FileKey) {
-    let Some(files) = &context.shared().config.files else {
+    let Some(files) = &context.state().config.files else {
         return;
     };
     if let Err(error) = files.remove(key).await {
@@ -315,7 +318,7 @@ pub(super) fn url(context: &Context, key: &str) -> String {
 /// # Errors
 /// Code 1 where nowhere.
 pub(super) fn store(context: &Context) -> Result<&Arc<dyn FileStore>, CloudError> {
-    let files = context.shared().config.files.as_ref();
+    let files = context.state().config.files.as_ref();
     files.ok_or_else(|| {
         CloudError::other("This server keeps no files: it was started without a folder for them.")
     })
@@ -323,7 +326,7 @@ pub(super) fn store(context: &Context) -> Result<&Arc<dyn FileStore>, CloudError
 
 /// What upload tokens are signed with.
 fn secret(context: &Context) -> Result<&SecretString, CloudError> {
-    let key = context.shared().config.credentials.master_key.as_ref();
+    let key = context.state().config.credentials.master_key.as_ref();
     key.ok_or_else(|| {
         CloudError::other("This server keeps no files: it has no master key to sign uploads with.")
     })

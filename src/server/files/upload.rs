@@ -11,12 +11,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 
-use super::token::UploadToken;
-use super::{form, parts};
+use super::upload_token::UploadToken;
+use super::{form, part_upload};
 use crate::http::json_response;
 use crate::model::{CloudError, ErrorCode};
 use crate::server::error::{internal, read_failed};
-use crate::server::service::{Server, Shared};
+use crate::server::state::{Server, ServerState};
 use crate::store::files::{FileContent, FileError, FileKey, FileStore};
 
 /// How long the next piece of a file may take.
@@ -33,7 +33,7 @@ pub(crate) async fn upload(State(server): State<Server>, request: Request) -> Re
             (&Method::PUT, _) => s3_error,
             _ => |error: &CloudError| error.clone().into_response(),
         };
-        let received = receive(&server.shared, request).await;
+        let received = receive(&server.state, request).await;
         received.unwrap_or_else(|error| refuse(&error))
     };
     let headers = response.headers_mut();
@@ -68,8 +68,8 @@ fn place(path: &str) -> (&str, Option<&str>) {
     }
 }
 
-async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, CloudError> {
-    let config = &shared.config;
+async fn receive(state: &Arc<ServerState>, request: Request) -> Result<Response, CloudError> {
+    let config = &state.config;
     let (Some(files), Some(secret)) = (&config.files, &config.credentials.master_key) else {
         return Err(CloudError::other("This server keeps no files.").with_status(404));
     };
@@ -78,7 +78,7 @@ async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, Clo
     }
     let (token, below) = place(request.uri().path());
     let token = UploadToken::verify(token, secret, config.environment.now())?;
-    let row = shared.database.get(&super::rows::class(), &token.id).await;
+    let row = state.database.get(&super::rows::class(), &token.id).await;
     if row.map_err(read_failed)?.is_none() {
         return Err(CloudError::new(
             ErrorCode::NOT_FOUND,
@@ -86,7 +86,7 @@ async fn receive(shared: &Arc<Shared>, request: Request) -> Result<Response, Clo
         ));
     }
     if let Some(below) = below.map(ToOwned::to_owned) {
-        return parts::receive(shared, files, &token, &below, request).await;
+        return part_upload::receive(state, files, &token, &below, request).await;
     }
     let (parts, body) = request.into_parts();
     let bytes_max = config.file_bytes_max;

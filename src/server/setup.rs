@@ -1,6 +1,6 @@
 //! The classes that a server needs before its first request.
 
-use super::sessions;
+use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{Class, ClassName, CloudError, Column, Index, SchemaChange};
 use crate::store::Database;
 
@@ -45,7 +45,7 @@ fn user_class() -> Class {
         }
     }
     class.indexes.push(Index {
-        keys: vec![sessions::COLUMN.to_owned()],
+        keys: vec![SESSION_TOKEN.to_owned()],
         unique: true,
         sparse: true,
     });

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rows::{self, Provider};
 use crate::model::value::Kind;
 use crate::model::{Class, CloudError, Document, Filter, Keys, ObjectId, Query, Schema, Value};
-use crate::server::authorize::{self, Right};
+use crate::server::authorization::{self, Right};
 use crate::server::context::Context;
 use crate::server::error::read_failed;
 use crate::server::include::size_of_value;
-use crate::server::present::View;
+use crate::server::visibility::Reader;
 
 /// What a file inside of an object is shown with, beside `__type` and what is on every object.
 const SHOWN: [&str; 7] = [
@@ -34,7 +34,7 @@ const BYTES_MAX: usize = 32 * 1024 * 1024;
 ///
 /// # Errors
 /// What the database answers.
-pub(crate) async fn complete(
+pub(crate) async fn expand_files(
     context: &Context,
     schema: &Schema,
     class: &Class,
@@ -121,10 +121,10 @@ async fn read(
     let mut shown = BTreeMap::new();
     let principal = context.principal().await?;
     let class = schema.classes.get(&rows::class());
-    let Some(class) = class.filter(|class| authorize::allows(class, Right::Get, principal)) else {
+    let Some(class) = class.filter(|class| authorization::allows(class, Right::Get, principal)) else {
         return Ok(shown);
     };
-    let view = View {
+    let reader = Reader {
         principal,
         acl: false,
     };
@@ -138,7 +138,7 @@ async fn read(
         let query = Query::new(Filter::all().one_of("objectId", ids.to_vec())).limit(Query::LIMIT_MAX);
         let found = context.database().find_as(&class.name, &query, principal).await;
         for row in found.map_err(read_failed)?.results {
-            let mut row = view.show(class, row);
+            let mut row = reader.visible(class, row);
             add_place(context, &mut row);
             let Some(id) = row.text("objectId").map(ToOwned::to_owned) else {
                 continue;

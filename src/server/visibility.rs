@@ -1,25 +1,18 @@
 //! What of a stored document its reader gets to see.
 
+use crate::model::user_secrets::is_secret;
 use crate::model::{Acl, Class, ClassName, Document, ObjectId, Principal, Value};
-
-/// Columns of `_User` that nobody sees, the master key included. `salt` and `bcryptPassword` come with imported users.
-const SECRETS: [&str; 4] = ["password", "sessionToken", "salt", "bcryptPassword"];
-
-/// Whether this column of `_User` is never shown nor searched.
-pub(super) fn is_secret(key: &str) -> bool {
-    SECRETS.contains(&key)
-}
 
 /// Who looks, and whether at ACLs too.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View<'a> {
+pub(super) struct Reader<'a> {
     pub(super) principal: &'a Principal,
     pub(super) acl: bool,
 }
 
-impl View<'_> {
+impl Reader<'_> {
     /// The document as the reader sees it.
-    pub(super) fn show(self, class: &Class, document: Document) -> Document {
+    pub(super) fn visible(self, class: &Class, document: Document) -> Document {
         let mut shown = if self.principal.is_master() {
             with_hidden_columns(class, document)
         } else {

@@ -4,7 +4,7 @@
 //! escape: `"\ud83c"`. The grammar of JSON allows it (RFC 8259, section 8.2), and no text can hold it.
 
 /// The JSON text with U+FFFD for every half of a surrogate pair that stands alone; `None` where there is none.
-pub(super) fn without_halves(json: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn replace_lone(json: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::with_capacity(json.len());
     let mut rest = json;
     let mut found = false;
@@ -53,7 +53,7 @@ mod tests {
             (r#""\ud83c\n\u0041\udf89""#, "\u{fffd}\nA\u{fffd}"),
         ] {
             assert!(serde_json::from_str::<String>(json).is_err(), "{json}");
-            let mended = without_halves(json.as_bytes()).unwrap();
+            let mended = replace_lone(json.as_bytes()).unwrap();
             assert_eq!(serde_json::from_slice::<String>(&mended).unwrap(), read);
         }
         for whole in [
@@ -65,7 +65,7 @@ mod tests {
             "{",
             "",
         ] {
-            assert_eq!(without_halves(whole.as_bytes()), None, "{whole}");
+            assert_eq!(replace_lone(whole.as_bytes()), None, "{whole}");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::slice;
 
-use super::authorize::{self, Right};
+use super::authorization::{self, Right};
 use super::context::Context;
 use super::error::read_failed;
 use crate::model::filter::Subquery;
@@ -21,13 +21,13 @@ use crate::store::Found;
 const READS_MAX: usize = 100;
 
 /// Resolves the filters of one request.
-pub(super) struct Resolver<'a> {
+pub(super) struct QueryRunner<'a> {
     context: &'a Context,
     schema: &'a Schema,
     reads_left: usize,
 }
 
-impl<'a> Resolver<'a> {
+impl<'a> QueryRunner<'a> {
     pub(super) fn new(context: &'a Context, schema: &'a Schema) -> Self {
         Self {
             context,
@@ -41,21 +41,21 @@ impl<'a> Resolver<'a> {
     /// # Errors
     /// 403, 119, and what the subqueries and the database answer.
     pub(super) async fn run(&mut self, class: &Class, query: Query) -> Result<Found, CloudError> {
-        authorize::require(class, Right::Find, self.context.principal().await?)?;
+        authorization::require(class, Right::Find, self.context.principal().await?)?;
         self.run_permitted(class, query).await
     }
 
-    /// As [`Resolver::run`], past the permission of the class.
+    /// As [`QueryRunner::run`], past the permission of the class.
     ///
     /// # Errors
-    /// As [`Resolver::run`].
+    /// As [`QueryRunner::run`].
     pub(super) async fn run_permitted(
         &mut self,
         class: &Class,
         mut query: Query,
     ) -> Result<Found, CloudError> {
         let principal = self.context.principal().await?;
-        authorize::check_query(class, &query, principal)?;
+        authorization::check_query(class, &query, principal)?;
         query.filter = self.filter(class, query.filter).await?;
         let found = self
             .context
@@ -194,8 +194,8 @@ impl<'a> Resolver<'a> {
             None => false,
             Some(_) if principal.is_master() => true,
             Some(owner_class) => {
-                authorize::require(owner_class, Right::Get, principal)?;
-                authorize::check_key(owner_class, &KeyPath::new(key), principal)?;
+                authorization::require(owner_class, Right::Get, principal)?;
+                authorization::check_key(owner_class, &KeyPath::new(key), principal)?;
                 let owner = database
                     .get_as(&owner.class_name, &owner.object_id, principal)
                     .await;
@@ -229,7 +229,7 @@ impl<'a> Resolver<'a> {
             return Ok(Vec::new());
         };
         if let Some(class) = self.schema.classes.get(&subquery.class) {
-            authorize::check_key(class, &path, self.context.principal().await?)?;
+            authorization::check_key(class, &path, self.context.principal().await?)?;
         }
         let rows = self.subquery(subquery).await?;
         Ok(rows.iter().filter_map(|row| value_at(row, &path)).collect())

@@ -18,31 +18,31 @@ const USERS_MAX: usize = 10_000;
 
 /// The failures of late, in this process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LoginAttempts(Arc<Mutex<HashMap<ObjectId, Failures>>>);
+pub(super) struct LoginLimiter(Arc<Mutex<HashMap<ObjectId, Failures>>>);
 
 /// One guess at a user's password.
-pub(super) struct Trial {
-    attempts: LoginAttempts,
+pub(super) struct LoginAttempt {
+    limiter: LoginLimiter,
     user: ObjectId,
     environment: Environment,
 }
 
-impl Trial {
+impl LoginAttempt {
     /// Whether the user may try now. Asked again when the guess has its turn: of many that come at once, those that
     /// waited see the failures of those before.
     ///
     /// # Errors
     /// 219.
     pub(super) fn check(&self) -> Result<(), CloudError> {
-        self.attempts.check(&self.user, self.environment.elapsed())
+        self.limiter.check(&self.user, self.environment.elapsed())
     }
 
     /// Counts what it came to.
     pub(super) fn end(&self, is_right: bool) {
         if is_right {
-            self.attempts.succeeded(&self.user);
+            self.limiter.succeeded(&self.user);
         } else {
-            self.attempts.failed(&self.user, self.environment.elapsed());
+            self.limiter.failed(&self.user, self.environment.elapsed());
         }
     }
 }
@@ -54,11 +54,11 @@ struct Failures {
     since: Duration,
 }
 
-impl LoginAttempts {
+impl LoginLimiter {
     /// A guess at this user's password.
-    pub(super) fn trial(&self, user: ObjectId, environment: &Environment) -> Trial {
-        Trial {
-            attempts: self.clone(),
+    pub(super) fn attempt(&self, user: ObjectId, environment: &Environment) -> LoginAttempt {
+        LoginAttempt {
+            limiter: self.clone(),
             user,
             environment: environment.clone(),
         }
@@ -118,35 +118,35 @@ mod tests {
 
     #[test]
     fn six_failures_lock_a_user_for_a_quarter_of_an_hour() {
-        let (attempts, tom) = (LoginAttempts::default(), ObjectId::parse("tom").unwrap());
+        let (limiter, tom) = (LoginLimiter::default(), ObjectId::parse("tom").unwrap());
         let minute = |minutes: u64| Duration::from_secs(60 * minutes);
         for minutes in 0..6 {
-            assert!(attempts.check(&tom, minute(minutes)).is_ok());
-            attempts.failed(&tom, minute(minutes));
+            assert!(limiter.check(&tom, minute(minutes)).is_ok());
+            limiter.failed(&tom, minute(minutes));
         }
-        let refused = attempts.check(&tom, minute(14)).unwrap_err();
+        let refused = limiter.check(&tom, minute(14)).unwrap_err();
         assert_eq!(refused.code, ErrorCode::TOO_MANY_LOGINS);
         assert!(
-            attempts
+            limiter
                 .check(&ObjectId::parse("jerry").unwrap(), minute(14))
                 .is_ok()
         );
-        assert!(attempts.check(&tom, minute(15)).is_ok());
+        assert!(limiter.check(&tom, minute(15)).is_ok());
         // Another window begins, and a success forgets it.
         for _ in 0..6 {
-            attempts.failed(&tom, minute(16));
+            limiter.failed(&tom, minute(16));
         }
-        assert!(attempts.check(&tom, minute(16)).is_err());
-        attempts.succeeded(&tom);
-        assert!(attempts.check(&tom, minute(16)).is_ok());
+        assert!(limiter.check(&tom, minute(16)).is_err());
+        limiter.succeeded(&tom);
+        assert!(limiter.check(&tom, minute(16)).is_ok());
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let attempts = LoginAttempts::default();
+        let limiter = LoginLimiter::default();
         for user in 0..USERS_MAX + 10 {
-            attempts.failed(&ObjectId::parse(&format!("u{user}")).unwrap(), Duration::ZERO);
+            limiter.failed(&ObjectId::parse(&format!("u{user}")).unwrap(), Duration::ZERO);
         }
-        assert_eq!(attempts.0.lock().unwrap().len(), USERS_MAX);
+        assert_eq!(limiter.0.lock().unwrap().len(), USERS_MAX);
     }
 }

@@ -2,9 +2,10 @@
 
 use super::context::Context;
 use super::error::{no_effect, no_such_class, no_such_object, outcome_unknown};
-use super::present::View;
-use super::reply::Reply;
-use super::{files, sessions};
+use super::files;
+use super::response::ApiResponse;
+use super::visibility::Reader;
+use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{Class, ClassName, CloudError, ColumnType, Document, ObjectId, Principal};
 use crate::store::{WriteOutcome, Written};
 
@@ -37,7 +38,7 @@ pub(super) async fn answer_create(
     fetch: bool,
     token: Option<String>,
     written: Written,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     let id = written
         .object_id
         .ok_or_else(|| outcome_unknown("a created object has no id"))?;
@@ -48,7 +49,7 @@ pub(super) async fn answer_create(
         if let Some(time) = written.created_at {
             body.insert("createdAt".to_owned(), time.to_string().into());
         }
-        return Ok(Reply::created(location, body));
+        return Ok(ApiResponse::created(location, body));
     }
     // The columns may be those that this very write has added.
     let class = context.class(&class.name).ok_or_else(no_such_class)?;
@@ -61,17 +62,17 @@ pub(super) async fn answer_create(
     } else {
         context.principal().await?
     };
-    let view = View {
+    let reader = Reader {
         principal,
         acl: false,
     };
-    let mut shown = [view.show(&class, written.fields)];
-    files::complete(context, &context.schema(), &class, None, &mut shown).await?;
+    let mut shown = [reader.visible(&class, written.fields)];
+    files::expand_files(context, &context.schema(), &class, None, &mut shown).await?;
     let [mut body] = shown;
     if let Some(token) = token {
-        body.insert(sessions::COLUMN.to_owned(), token.into());
+        body.insert(SESSION_TOKEN.to_owned(), token.into());
     }
-    Ok(Reply::created(location, body))
+    Ok(ApiResponse::created(location, body))
 }
 
 /// 200: id and time, and the fields that were asked for.
@@ -82,17 +83,17 @@ pub(super) async fn answer_update(
     fetched: Option<&[String]>,
     token: Option<String>,
     written: Written,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     let mut body = Document::new();
     if let Some(columns) = fetched {
         let class = context.class(&class.name).ok_or_else(no_such_class)?;
-        let view = View {
+        let reader = Reader {
             principal: context.principal().await?,
             // An ACL that was written is shown like any other field.
             acl: columns.iter().any(|column| column == "ACL"),
         };
-        let mut shown = [view.show(&class, written.fields)];
-        files::complete(context, &context.schema(), &class, None, &mut shown).await?;
+        let mut shown = [reader.visible(&class, written.fields)];
+        files::expand_files(context, &context.schema(), &class, None, &mut shown).await?;
         let [shown] = shown;
         let is_relation = |name: &str| {
             let column = class.columns.get(name).map(|column| &column.column_type);
@@ -106,7 +107,7 @@ pub(super) async fn answer_update(
     }
     body.insert("objectId".to_owned(), id.to_string().into());
     if let Some(token) = token {
-        body.insert(sessions::COLUMN.to_owned(), token.into());
+        body.insert(SESSION_TOKEN.to_owned(), token.into());
     }
-    Ok(Reply::ok(body.0))
+    Ok(ApiResponse::ok(body.0))
 }

@@ -14,7 +14,7 @@ const BURST: Duration = Duration::from_secs(1);
 
 /// The bounds of one server.
 #[derive(Debug)]
-pub(super) struct Throttle {
+pub(super) struct RateLimit {
     slots: Option<Arc<Semaphore>>,
     rate: Option<Rate>,
 }
@@ -28,11 +28,11 @@ struct Rate {
 
 /// A place among the requests under way, given back when dropped.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct Permit {
     _slot: Option<OwnedSemaphorePermit>,
 }
 
-impl Throttle {
+impl RateLimit {
     pub(super) fn new(config: &ServerConfig) -> Self {
         let rate = config.requests_per_second.filter(|rate| *rate > 0);
         Self {
@@ -50,7 +50,7 @@ impl Throttle {
     ///
     /// # Errors
     /// 429.
-    pub(super) fn admit(&self, now: Duration) -> Result<Admission, CloudError> {
+    pub(super) fn acquire(&self, now: Duration) -> Result<Permit, CloudError> {
         let slot = match &self.slots {
             None => None,
             Some(slots) => match Arc::clone(slots).try_acquire_owned() {
@@ -65,7 +65,7 @@ impl Throttle {
             }
             *paid_until = now.max(*paid_until).saturating_add(rate.interval);
         }
-        Ok(Admission { _slot: slot })
+        Ok(Permit { _slot: slot })
     }
 }
 
@@ -77,8 +77,8 @@ fn too_many() -> CloudError {
 mod tests {
     use super::*;
 
-    fn throttle(slots: Option<usize>, rate: Option<u32>) -> Throttle {
-        Throttle {
+    fn limit(slots: Option<usize>, rate: Option<u32>) -> RateLimit {
+        RateLimit {
             slots: slots.map(|slots| Arc::new(Semaphore::new(slots))),
             rate: rate.map(|rate| Rate {
                 interval: Duration::from_secs(1) / rate,
@@ -89,27 +89,25 @@ mod tests {
 
     #[test]
     fn places_are_given_back() {
-        let throttle = throttle(Some(2), None);
-        let first = throttle.admit(Duration::ZERO).unwrap();
-        let _second = throttle.admit(Duration::ZERO).unwrap();
-        assert_eq!(throttle.admit(Duration::ZERO).unwrap_err().status, 429);
+        let limit = limit(Some(2), None);
+        let first = limit.acquire(Duration::ZERO).unwrap();
+        let _second = limit.acquire(Duration::ZERO).unwrap();
+        assert_eq!(limit.acquire(Duration::ZERO).unwrap_err().status, 429);
         drop(first);
-        assert!(throttle.admit(Duration::ZERO).is_ok());
+        assert!(limit.acquire(Duration::ZERO).is_ok());
     }
 
     #[test]
     fn a_rate_holds_after_a_burst() {
-        let throttle = throttle(None, Some(10));
+        let limit = limit(None, Some(10));
         let admitted = |from: u64, to: u64| {
             (from..to)
-                .filter(|millis| throttle.admit(Duration::from_millis(*millis)).is_ok())
+                .filter(|millis| limit.acquire(Duration::from_millis(*millis)).is_ok())
                 .count()
         };
         // A second's worth at once, and then ten a second.
         assert_eq!(
-            (0..100)
-                .filter(|_| throttle.admit(Duration::ZERO).is_ok())
-                .count(),
+            (0..100).filter(|_| limit.acquire(Duration::ZERO).is_ok()).count(),
             11
         );
         assert_eq!(admitted(1, 1001), 10);
@@ -117,7 +115,7 @@ mod tests {
         // What was not used is kept for one second, not for ten.
         assert_eq!(
             (0..100)
-                .filter(|_| throttle.admit(Duration::from_secs(20)).is_ok())
+                .filter(|_| limit.acquire(Duration::from_secs(20)).is_ok())
                 .count(),
             11
         );

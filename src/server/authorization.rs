@@ -1,6 +1,6 @@
 //! Class permissions, and the columns that a reader may neither see nor search.
 
-use super::present::is_secret;
+use crate::model::user_secrets::is_secret;
 use crate::model::{
     Class, ClassPermissions, CloudError, ErrorCode, Filter, KeyPath, Permission, Principal, Query, Update,
 };

@@ -13,8 +13,8 @@ use crate::model::{CloudError, Document, ErrorCode, ObjectId, Value};
 use crate::server::classes;
 use crate::server::context::Context;
 use crate::server::error::outcome_unknown;
-use crate::server::reply::Reply;
-use crate::server::router::Call;
+use crate::server::response::ApiResponse;
+use crate::server::router::ApiRequest;
 use crate::server::write_path;
 
 /// Makes the row of a file. The name in the body counts before that in the path; `base64` holds the bytes of a file that
@@ -22,11 +22,11 @@ use crate::server::write_path;
 ///
 /// # Errors
 /// As `POST /files`; with `base64` 107 for what is none, and as an upload.
-pub(crate) async fn create_named(
+pub(crate) async fn create_by_name(
     context: &Arc<Context>,
     name: &str,
-    call: Call,
-) -> Result<Reply, CloudError> {
+    call: ApiRequest,
+) -> Result<ApiResponse, CloudError> {
     let mut body = call.body;
     let mut parameters = call.parameters;
     parameters.insert("fetchWhenSave".to_owned(), true.into());
@@ -45,7 +45,7 @@ pub(crate) async fn create_named(
             keep(context, body, parameters, bytes.into()).await
         }
         _ => {
-            let call = Call {
+            let call = ApiRequest {
                 body,
                 parameters,
                 ..call
@@ -69,7 +69,7 @@ async fn keep(
     mut body: Document,
     parameters: Document,
     bytes: Bytes,
-) -> Result<Reply, CloudError> {
+) -> Result<ApiResponse, CloudError> {
     let files = rows::store(context)?;
     let name = body.text("name").unwrap_or_default().to_owned();
     let key = rows::random_key(context, &name, &mut body)?;
@@ -85,7 +85,7 @@ async fn keep(
         .and_then(|fields| fields.get("objectId")?.as_str())
         .and_then(|id| ObjectId::parse(id).ok())
         .ok_or_else(|| outcome_unknown("a created file has no id"))?;
-    let bytes_max = context.shared().config.file_bytes_max;
+    let bytes_max = context.state().config.file_bytes_max;
     let content = Box::pin(stream::once(future::ready(Ok(bytes))));
     match upload::put(files, &key, content, bytes_max).await {
         Ok(size) => {

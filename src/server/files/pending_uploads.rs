@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::super::token::LIFETIME_MILLIS;
-use super::super::upload::too_large;
+use super::upload::too_large;
+use super::upload_token::LIFETIME_MILLIS;
 use crate::model::{CloudError, ObjectId, Timestamp};
 use crate::store::files::SetAside;
 
 /// Uploads by the ids of their rows. The parts are in the file store, which forgets them with what is kept here.
 #[derive(Debug, Default)]
-pub(in crate::server) struct PartUploads(Mutex<BTreeMap<ObjectId, PartUpload>>);
+pub(in crate::server) struct PendingUploads(Mutex<BTreeMap<ObjectId, PartUpload>>);
 
 #[derive(Debug)]
 struct PartUpload {
@@ -28,7 +28,7 @@ impl PartUpload {
     }
 }
 
-impl PartUploads {
+impl PendingUploads {
     /// Begins an upload, or begins it anew.
     pub(super) fn begin(&self, id: &ObjectId, now: Timestamp) -> Timestamp {
         let expires = Timestamp::from_millis(now.as_millis().saturating_add(LIFETIME_MILLIS));
@@ -104,13 +104,13 @@ impl PartUploads {
     }
 
     /// Forgets an upload and its parts.
-    pub(in crate::server::files) fn forget(&self, id: &ObjectId) {
+    pub(super) fn forget(&self, id: &ObjectId) {
         let forgotten = self.lock().remove(id);
         drop(forgotten);
     }
 
     /// Forgets the uploads that have not ended in time.
-    pub(in crate::server::files) fn forget_expired(&self, now: Timestamp) {
+    pub(super) fn forget_expired(&self, now: Timestamp) {
         let forgotten: Vec<_> = self
             .lock()
             .extract_if(.., |_, upload| upload.expires < now)
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn an_upload_is_bounded_and_ends_with_all_of_its_parts() {
-        let uploads = PartUploads::default();
+        let uploads = PendingUploads::default();
         let id = ObjectId::parse("a").unwrap();
         let part = |size: u64| Arc::new(Bytes(size));
         let status = |result: Result<(), CloudError>| result.map_err(|error| error.status);
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn what_is_not_ended_is_forgotten() {
-        let uploads = PartUploads::default();
+        let uploads = PendingUploads::default();
         let [first, second, third] = ["a", "b", "c"].map(|id| ObjectId::parse(id).unwrap());
         let part = Arc::new(Bytes(1));
         uploads.begin(&first, Timestamp::from_millis(0));

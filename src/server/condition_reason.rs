@@ -3,12 +3,6 @@
 use super::context::Context;
 use crate::model::{ClassName, Filter, ObjectId};
 
-/// The request header that asks for a reason; any value but `0` and `false` does.
-pub(super) const ASKED: &str = "x-paylog-explain";
-
-/// The header of the answer: `absent`, or `condition:` and the first key whose test fails.
-pub(super) const REASON: &str = "x-paylog-reason";
-
 /// Finds out why a write under a condition had no effect, where the caller wants to know.
 ///
 /// The object is read after the write. So the reason is that of the moment after, and there is none where the condition

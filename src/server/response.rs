@@ -9,7 +9,7 @@ use crate::model::{Document, Timestamp, Value};
 
 /// An answer to one request.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct ApiResponse {
     status: StatusCode,
     /// `Location`: where a created object is.
     location: Option<String>,
@@ -18,7 +18,7 @@ pub(super) struct Reply {
     body: Value,
 }
 
-impl Reply {
+impl ApiResponse {
     /// 200.
     pub(super) fn ok(body: impl Into<Value>) -> Self {
         Self {

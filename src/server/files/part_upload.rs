@@ -3,8 +3,6 @@
 //!
 //! The token in the path says which file it is. Neither `Authorization` nor `Host` is read: one SDK leaves the port out.
 
-mod under_way;
-
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::HttpBody;
@@ -19,15 +17,13 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
-pub(in crate::server) use under_way::PartUploads;
-
 use super::rows;
-use super::token::UploadToken;
 use super::upload::{pieces, put, refused, too_large};
+use super::upload_token::UploadToken;
 use crate::http::body::BODY_TIMEOUT;
 use crate::http::{json_response, parse_object, percent_decode, read_body};
-use crate::model::CloudError;
-use crate::server::service::Shared;
+use crate::model::{CloudError, hex};
+use crate::server::state::ServerState;
 use crate::store::files::FileStore;
 
 /// Parts of one file, as at Qiniu.
@@ -85,7 +81,7 @@ impl Step {
 /// 403 for another file than the token's, 404 for what has not begun, 406 for a part with another MD5, 400 for a list that
 /// is not that of all parts; those of [`put`].
 pub(super) async fn receive(
-    shared: &Shared,
+    state: &ServerState,
     files: &Arc<dyn FileStore>,
     token: &UploadToken,
     below: &str,
@@ -93,27 +89,27 @@ pub(super) async fn receive(
 ) -> Result<Response, CloudError> {
     let answer = match Step::parse(request.method(), below, token)? {
         Step::Begin => {
-            let now = shared.config.environment.now();
-            let expires = shared.part_uploads.begin(&token.id, now);
+            let now = state.config.environment.now();
+            let expires = state.pending_uploads.begin(&token.id, now);
             // An upload has the id of its row: who begins anew has but the one.
             json!({"uploadId": token.id.as_str(), "expireAt": expires.as_millis() / 1000})
         }
-        Step::Part(number) => keep_part(shared, files, token, number, request).await?,
-        Step::End => end(shared, files, token, request).await?,
+        Step::Part(number) => keep_part(state, files, token, number, request).await?,
+        Step::End => end(state, files, token, request).await?,
     };
     Ok(json_response(StatusCode::OK, &answer))
 }
 
 /// Keeps a part, in the place of an earlier one of its number.
 async fn keep_part(
-    shared: &Shared,
+    state: &ServerState,
     files: &Arc<dyn FileStore>,
     token: &UploadToken,
     number: u32,
     request: Request,
 ) -> Result<Value, CloudError> {
-    let bytes_max = shared.config.file_bytes_max;
-    let room = shared.part_uploads.room(&token.id, number, bytes_max)?;
+    let bytes_max = state.config.file_bytes_max;
+    let room = state.pending_uploads.room(&token.id, number, bytes_max)?;
     let (head, body) = request.into_parts();
     if body.size_hint().lower() > room {
         return Err(too_large(bytes_max));
@@ -130,9 +126,9 @@ async fn keep_part(
     if !is_as_sent(&head.headers, &md5) {
         return Err(CloudError::other("the part has another MD5 than its Content-MD5").with_status(406));
     }
-    let etag = hexadecimal(&md5);
-    shared
-        .part_uploads
+    let etag = hex(&md5);
+    state
+        .pending_uploads
         .add(&token.id, number, &etag, kept, bytes_max)?;
     Ok(json!({"etag": etag, "md5": etag}))
 }
@@ -140,18 +136,12 @@ async fn keep_part(
 /// Whether a part has the MD5 that its header says, in base64 as RFC 1864 has it, or in hexadecimal digits as Qiniu has.
 fn is_as_sent(headers: &HeaderMap, md5: &[u8]) -> bool {
     let said = headers.get(CONTENT_MD5).and_then(|said| said.to_str().ok());
-    said.is_none_or(|said| {
-        said.trim() == STANDARD.encode(md5) || said.trim().eq_ignore_ascii_case(&hexadecimal(md5))
-    })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    said.is_none_or(|said| said.trim() == STANDARD.encode(md5) || said.trim().eq_ignore_ascii_case(&hex(md5)))
 }
 
 /// Makes the file of its parts.
 async fn end(
-    shared: &Shared,
+    state: &ServerState,
     files: &Arc<dyn FileStore>,
     token: &UploadToken,
     request: Request,
@@ -159,10 +149,10 @@ async fn end(
     let body = read_body(request.into_body(), LIST_BYTES_MAX, BODY_TIMEOUT).await?;
     let body = parse_object(&body)?;
     let listed = listed(body.get("parts"))?;
-    let parts = shared.part_uploads.parts(&token.id, &listed)?;
+    let parts = state.pending_uploads.parts(&token.id, &listed)?;
     let content = stream::iter(parts).flat_map(|part| part.content());
-    let size = put(files, &token.key, Box::pin(content), shared.config.file_bytes_max).await?;
-    shared.part_uploads.forget(&token.id);
+    let size = put(files, &token.key, Box::pin(content), state.config.file_bytes_max).await?;
+    state.pending_uploads.forget(&token.id);
     Ok(json!({"hash": format!("{}-{size:x}", token.id), "key": token.key.as_str()}))
 }
 

@@ -6,33 +6,33 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use super::attempts::LoginAttempts;
 use super::config::ServerConfig;
-use super::files::PartUploads;
-use super::hook_caller::HooksUnderWay;
+use super::files::PendingUploads;
+use super::hook_caller::RunningHooks;
+use super::login_limiter::LoginLimiter;
 use super::password::Passwords;
+use super::rate_limit::RateLimit;
 use super::roles::RoleCache;
-use super::throttle::Throttle;
 use crate::model::Hooks;
 use crate::store::Database;
 
 /// A server of LeanCloud's storage API. Cheap to clone.
 #[derive(Clone)]
 pub struct Server {
-    pub(super) shared: Arc<Shared>,
+    pub(super) state: Arc<ServerState>,
 }
 
 /// What every request works with.
-pub(super) struct Shared {
+pub(super) struct ServerState {
     pub(super) database: Arc<dyn Database>,
     pub(super) config: ServerConfig,
     pub(super) hooks: Option<Arc<dyn Hooks>>,
     pub(super) passwords: Passwords,
-    pub(super) login_attempts: LoginAttempts,
+    pub(super) login_limiter: LoginLimiter,
     pub(super) roles: RoleCache,
-    pub(super) hooks_under_way: HooksUnderWay,
-    pub(super) throttle: Throttle,
-    pub(super) part_uploads: PartUploads,
+    pub(super) running_hooks: RunningHooks,
+    pub(super) rate_limit: RateLimit,
+    pub(super) pending_uploads: PendingUploads,
     /// Held while a user takes an identity of another platform: of two who want the same one, one is second.
     pub(super) links: Mutex<()>,
     /// Writes that must run to their end although their client has gone.
@@ -44,19 +44,19 @@ impl Server {
     #[must_use]
     pub fn new(database: Arc<dyn Database>, config: ServerConfig, hooks: Option<Arc<dyn Hooks>>) -> Self {
         let passwords = Passwords::new(config.password_cost, config.password_threads);
-        let hooks_under_way = HooksUnderWay::default();
-        let throttle = Throttle::new(&config);
+        let running_hooks = RunningHooks::default();
+        let rate_limit = RateLimit::new(&config);
         Self {
-            shared: Arc::new(Shared {
+            state: Arc::new(ServerState {
                 database,
                 config,
                 hooks,
                 passwords,
-                login_attempts: LoginAttempts::default(),
+                login_limiter: LoginLimiter::default(),
                 roles: RoleCache::default(),
-                hooks_under_way,
-                throttle,
-                part_uploads: PartUploads::default(),
+                running_hooks,
+                rate_limit,
+                pending_uploads: PendingUploads::default(),
                 links: Mutex::default(),
                 tasks: TaskTracker::new(),
             }),
@@ -66,17 +66,17 @@ impl Server {
     /// Waits for the writes and the after hooks that are under way. To be called once the listener is closed, and
     /// under a deadline: a hook may take its full time.
     pub async fn close(&self) {
-        self.shared.tasks.close();
-        self.shared.tasks.wait().await;
-        self.shared.hooks_under_way.close().await;
+        self.state.tasks.close();
+        self.state.tasks.wait().await;
+        self.state.running_hooks.close().await;
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("config", &self.shared.config)
-            .field("hooks", &self.shared.hooks.is_some())
+            .field("config", &self.state.config)
+            .field("hooks", &self.state.hooks.is_some())
             .finish_non_exhaustive()
     }
 }
