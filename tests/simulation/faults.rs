@@ -1,6 +1,6 @@
 //! What may go wrong, and how often.
 
-use crate::chance::Chance;
+use crate::rng::Chance;
 
 /// How often what goes wrong, in thousandths of all calls of the store unless said otherwise.
 #[derive(Clone, Copy, Debug, Default)]

@@ -12,9 +12,9 @@ use paylog::payment::{Kind, Rules, invariant};
 use tokio::sync::oneshot;
 
 use crate::auditor::{Seen, integer, is_fenced, is_live};
-use crate::chance::Chance;
 use crate::network::{Batches, Network, Reads};
 use crate::processes::Fleet;
+use crate::rng::Chance;
 use crate::tasks::Owner;
 use crate::world::{DECISIONS, Reply, Request, World};
 

@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auditor::Seen;
 use crate::calls::{Answer, Call};
-use crate::chance::{Chance, Clocks};
 use crate::network::{Batches, Network, Reads};
+use crate::rng::{Chance, Clocks};
 use crate::tasks::Owner;
 use crate::world::World;
 

@@ -9,15 +9,15 @@ use paylog::payment::log::{Log, LogState};
 use paylog::payment::{PaymentConfig, audit};
 
 use crate::auditor::Seen;
-use crate::chance::Chance;
-use crate::errands::{Plan, Town};
 use crate::faults::Faults;
 use crate::moves::{self, Moves};
 use crate::network::{Batches, arrive_late};
 use crate::processes::Fleet;
+use crate::reconciliation::as_told;
+use crate::rng::Chance;
 use crate::sabotage::Sabotage;
 use crate::tasks::Owner;
-use crate::told::as_told;
+use crate::workload::{Plan, Town};
 use crate::world::World;
 
 /// A run that needs more steps than this gets nowhere.

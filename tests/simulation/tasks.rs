@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::chance::Chance;
+use crate::rng::Chance;
 
 pub(crate) type TaskId = u64;
 

@@ -20,8 +20,8 @@ use paylog::store::load::{Batch, Load, Loaded, Loader, Over};
 use paylog::store::{Action, CommitOutcome, Database, Store, Write, WriteOutcome, Written};
 
 use crate::auditor::{Auditor, Effect, Seen};
-use crate::chance::{Chance, Clocks};
 use crate::faults::Faults;
+use crate::rng::{Chance, Clocks};
 use crate::sabotage::Sabotage;
 use crate::tasks::{TaskId, Tasks};
 

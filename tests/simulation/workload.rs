@@ -7,9 +7,9 @@ use paylog::store::{Write, WriteOutcome};
 use serde_json::json;
 
 use crate::calls::{Answer, Call, Told};
-use crate::chance::Chance;
-use crate::ledger::Ledger;
 use crate::processes::{Fleet, is_undecided};
+use crate::responses::Ledger;
+use crate::rng::Chance;
 use crate::tasks::Owner;
 use crate::world::World;
 

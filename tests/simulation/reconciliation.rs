@@ -8,8 +8,8 @@ use paylog::payment::service::Receipt;
 
 use crate::auditor::integer;
 use crate::calls::{Call, Told};
-use crate::errands::{Product, Town};
-use crate::ledger::Ledger;
+use crate::responses::Ledger;
+use crate::workload::{Product, Town};
 use crate::world::World;
 
 /// What an order must show.

@@ -13,33 +13,19 @@
     reason = "a simulation that is wrong must stop the test"
 )]
 
-#[path = "simulation/auditor.rs"]
 mod auditor;
-#[path = "simulation/calls.rs"]
 mod calls;
-#[path = "simulation/chance.rs"]
-mod chance;
-#[path = "simulation/errands.rs"]
-mod errands;
-#[path = "simulation/faults.rs"]
 mod faults;
-#[path = "simulation/ledger.rs"]
-mod ledger;
-#[path = "simulation/moves.rs"]
 mod moves;
-#[path = "simulation/network.rs"]
 mod network;
-#[path = "simulation/processes.rs"]
 mod processes;
-#[path = "simulation/run.rs"]
+mod reconciliation;
+mod responses;
+mod rng;
 mod run;
-#[path = "simulation/sabotage.rs"]
 mod sabotage;
-#[path = "simulation/tasks.rs"]
 mod tasks;
-#[path = "simulation/told.rs"]
-mod told;
-#[path = "simulation/world.rs"]
+mod workload;
 mod world;
 
 use std::collections::BTreeMap;
