@@ -10,7 +10,7 @@ use paylog::environment::Environment;
 use serde_json::{Value, json};
 
 use crate::support::program::{As, Server, poll, run, stderr, stdout};
-use crate::support::skip::say_skipped;
+use crate::support::skip::skip;
 
 struct Shop {
     server: Server,
@@ -548,9 +548,7 @@ impl Drop for SmallDisk {
 async fn a_full_disk_answers_503_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path()) else {
-        say_skipped(format_args!(
-            "the full disk: this user cannot mount a small file system"
-        ));
+        skip("this user cannot mount a small file system");
         return;
     };
     let data = disk.0.join("data");

@@ -12,7 +12,7 @@ use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 
 use crate::support::program::{
-    As, Server, could_not_look, ended, poll, program, refusal, run, stderr, stdout, terminate,
+    As, Server, could_not_look, ended, launch, poll, program, refusal, run, stderr, stdout, terminate,
 };
 
 mod refusals;
@@ -170,7 +170,7 @@ async fn functions_run_on_leanclouds_api() {
             .env("LEANCLOUD_APP_PORT", "0");
         command
     };
-    let mut child = with_keys(program()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = launch(with_keys(program()).stdout(Stdio::piped()));
     let mut line = String::new();
     let mut printed = std::io::BufReader::new(child.stdout.take().unwrap());
     std::io::BufRead::read_line(&mut printed, &mut line).unwrap();
@@ -595,7 +595,8 @@ async fn hooks_guard_the_classes_that_the_environment_names() {
     terminate(&server.child);
     ended(&mut server.child).await;
     crate::support::program::forget_names(&data).await;
-    server.child = program()
+    let mut command = program();
+    command
         .args([
             "--port",
             "0",
@@ -607,9 +608,8 @@ async fn hooks_guard_the_classes_that_the_environment_names() {
         ])
         .env("PAYLOG_LOG_CLASS", "PayLog")
         .env("PAYLOG_ORDER_CLASS", "PayOrder")
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+        .stdout(std::process::Stdio::null());
+    server.child = launch(&mut command);
     server.address = crate::support::program::address_of(&mut server.child, &data).await;
     for class in ["PayLog", "PayOrder"] {
         let path = format!("/1.1/classes/{class}");

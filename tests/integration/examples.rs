@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::beside::forwarder;
-use crate::support::program::{As, Server, address_of, keys, poll, program, terminate};
-use crate::support::skip::say_skipped;
+use crate::support::program::{As, Server, address_of, keys, launch, poll, program, terminate};
+use crate::support::skip::skip;
 
 /// The program of an example, with an environment that says nothing about LeanCloud; `None`, said aloud, where it is
 /// not built.
@@ -21,7 +21,7 @@ fn example(name: &str) -> Option<Command> {
             "the examples must be built: {}",
             path.display()
         );
-        say_skipped(format_args!(
+        skip(&format!(
             "the example {name} is not built: cargo build --examples"
         ));
         return None;
@@ -60,7 +60,7 @@ struct Example {
 impl Example {
     /// Starts it, and reads so many lines.
     fn start(mut command: Command, lines: usize) -> Self {
-        let mut child = command.spawn().unwrap();
+        let mut child = launch(&mut command);
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let said = (0..lines)
             .map(|_| {

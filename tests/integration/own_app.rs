@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::support::program::{program, refusal, run, stderr, stdout};
-use crate::support::skip::say_skipped;
+use crate::support::skip::skip;
 
 fn new_app(folder: &Path) -> PathBuf {
     let app = folder.join("my-app");
@@ -53,7 +53,7 @@ fn a_new_app_has_all_that_it_needs() {
 #[test]
 fn a_new_app_builds() {
     if std::env::var_os("CI").is_none() && std::env::var_os("PAYLOG_TEST_NEW_APP").is_none() {
-        say_skipped(format_args!("PAYLOG_TEST_NEW_APP=1 builds a new app"));
+        skip("PAYLOG_TEST_NEW_APP=1 builds a new app");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

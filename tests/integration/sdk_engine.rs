@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::beside::forwarder;
-use crate::support::program::{As, Server, poll};
+use crate::support::program::{As, Server, launch, poll};
 use crate::support::skip::is_installed;
 
 /// Where the SDKs are installed: beside what cargo builds.
@@ -50,19 +50,18 @@ async fn start(mut app: Command) -> Beside {
     let (url, target) = forwarder().await;
     let server = Server::start_with(folder.path(), &["--sandbox=true", "--engine", &url]).await;
     let keys = &server.keys;
-    let mut app = app
-        .env("LEANCLOUD_APP_ID", &keys.app_id)
-        .env("LEANCLOUD_APP_KEY", &keys.app_key)
-        .env("LEANCLOUD_APP_MASTER_KEY", &keys.master_key)
-        .env("LEANCLOUD_APP_HOOK_KEY", &keys.hook_key)
-        .env("LEANCLOUD_API_SERVER", &server.address)
-        .env("LEANCLOUD_APP_ENV", "production")
-        .env("NODE_ENV", "production")
-        .env_remove("NODE_OPTIONS")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut app = launch(
+        app.env("LEANCLOUD_APP_ID", &keys.app_id)
+            .env("LEANCLOUD_APP_KEY", &keys.app_key)
+            .env("LEANCLOUD_APP_MASTER_KEY", &keys.master_key)
+            .env("LEANCLOUD_APP_HOOK_KEY", &keys.hook_key)
+            .env("LEANCLOUD_API_SERVER", &server.address)
+            .env("LEANCLOUD_APP_ENV", "production")
+            .env("NODE_ENV", "production")
+            .env_remove("NODE_OPTIONS")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped()),
+    );
     let mut port = String::new();
     let mut output = BufReader::new(app.stdout.take().unwrap());
     output.read_line(&mut port).unwrap();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{folder, text};
 use crate::support::program::{
-    As, Server, could_not_look, keys, poll, program, refusal, run, serve, spawn, stderr, stdout,
+    As, Server, could_not_look, keys, launch, poll, program, refusal, run, serve, spawn, stderr, stdout,
 };
 
 /// What the channel "sandbox" answers to a recharge.
@@ -120,7 +120,7 @@ async fn a_command_without_the_servers_keys_says_what_to_set() {
         .env("LEANCLOUD_APP_ID", "shipped-id")
         .env("LEANCLOUD_APP_KEY", "shipped-key")
         .env("LEANCLOUD_APP_MASTER_KEY", "shipped-master");
-    let server = Server::started(command.spawn().unwrap(), &data).await;
+    let server = Server::started(launch(&mut command), &data).await;
     let error = refusal(&run(&["recover", "--data", text(&data)]));
     for part in ["401", "LEANCLOUD_APP_MASTER_KEY", "other keys"] {
         assert!(error.contains(part), "{part} is not in: {error}");

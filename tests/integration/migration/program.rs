@@ -9,7 +9,7 @@ use paylog::storage::SqliteStore;
 use paylog::store::load::Loader;
 use serde_json::{Value, json};
 
-use crate::support::program::{As, Server, poll, program, refusal, run, stderr, stdout};
+use crate::support::program::{As, Server, launch, poll, program, refusal, run, stderr, stdout};
 
 /// The example of LeanCloud's guide: the hash of "password".
 const SALT: &str = "h60d8x797d3oa0naxybxxv9bn7xpt2yiowz68mpiwou7gwr2";
@@ -286,14 +286,13 @@ async fn the_old_id_and_keys_go_on() {
             .status
             .success()
     );
-    let child = crate::support::program::serve(&data)
+    let mut command = crate::support::program::serve(&data);
+    command
         .env("LEANCLOUD_APP_ID", "oldAppId-gzGzoHsz")
         .env("LEANCLOUD_APP_KEY", "oldAppKey")
         .env("LEANCLOUD_APP_MASTER_KEY", "oldMasterKey")
-        .env("LEANCLOUD_APP_HOOK_KEY", "oldHookKey")
-        .spawn()
-        .unwrap();
-    let mut child = child;
+        .env("LEANCLOUD_APP_HOOK_KEY", "oldHookKey");
+    let mut child = launch(&mut command);
     let address = crate::support::program::address_of(&mut child, &data).await;
     let http = crate::support::program::http_client();
     let answer = http

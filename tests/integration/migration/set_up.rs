@@ -8,7 +8,7 @@ use paylog::storage::SqliteStore;
 use paylog::store::Database;
 use tempfile::TempDir;
 
-use crate::support::program::{Server, refusal, run, serve, stderr, stdout};
+use crate::support::program::{Server, launch, refusal, run, serve, stderr, stdout};
 
 const TIMES: &str = r#""createdAt":"2020-01-01T00:00:00.000Z","updatedAt":"2020-01-01T00:00:00.000Z""#;
 
@@ -154,7 +154,7 @@ async fn another_thing_of_the_same_name_stays_as_it_is() {
     assert!(error.contains("PAYLOG_ORDER_CLASS"), "{error}");
     let mut renamed = serve(&export.data);
     renamed.env("PAYLOG_ORDER_CLASS", "PayOrder");
-    let server = Server::started(renamed.spawn().unwrap(), &export.data).await;
+    let server = Server::started(launch(&mut renamed), &export.data).await;
     assert!(server.stop().await.success());
 }
 

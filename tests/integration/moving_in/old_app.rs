@@ -99,7 +99,7 @@ impl OldApp {
         command
             .env("PAYLOG_LOG_CLASS", "NobodysLog")
             .env("PAYLOG_ORDER_CLASS", "NobodysOrder");
-        let storage = Server::started(command.spawn().unwrap(), &data).await;
+        let storage = Server::started(program::launch(&mut command), &data).await;
         let keys = &storage.keys;
         let client = Client::builder(&storage.address, &keys.app_id, keys.app_key.as_str())
             .master_key(keys.master_key.as_str())

@@ -1,5 +1,6 @@
 //! The real program: started, asked over HTTP, stopped and killed.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
@@ -23,6 +24,21 @@ pub(crate) fn program() -> Command {
     }
     command.stdin(Stdio::null());
     command
+}
+
+/// Starts a program. What it writes on standard error becomes output of the test, which is shown only if the test fails.
+pub(crate) fn launch(command: &mut Command) -> Child {
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = BufReader::new(child.stderr.take().unwrap());
+    // The test harness captures the output of a test's threads too.
+    std::thread::spawn(move || {
+        let mut line = Vec::new();
+        while errors.read_until(b'\n', &mut line).is_ok_and(|length| length > 0) {
+            eprint!("{}", String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+    child
 }
 
 /// Runs the program to its end.
@@ -133,7 +149,7 @@ pub(crate) enum As<'a> {
 
 /// Starts `paylog serve` on a port of its own; the output is thrown away.
 pub(crate) fn spawn(data: &Path, arguments: &[&str]) -> Child {
-    serve(data).args(arguments).spawn().unwrap()
+    launch(serve(data).args(arguments))
 }
 
 /// `paylog serve` on a port of its own, not started yet; the output is thrown away.

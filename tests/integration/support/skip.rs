@@ -1,25 +1,34 @@
-//! Tests that need what a machine may lack.
+//! Tests that need an SDK or a tool that a machine may lack.
 
 use std::io::Write;
 use std::path::Path;
 
-/// Whether what `.ci/sdk` installs is there. Where it must be and is not, the test fails; where it may be absent, that is
-/// said.
-pub(crate) fn is_installed(what: &str, file: &Path) -> bool {
+#[expect(dead_code, reason = "tests/skipped takes the list")]
+#[path = "../../skipped/registry.rs"]
+mod registry;
+
+/// True if `file`, a part of an SDK that `.ci/sdk` installs, is there. Otherwise the test is counted as skipped.
+///
+/// # Panics
+/// If it is missing and `PAYLOG_SDK_REQUIRED` is set.
+pub(crate) fn is_installed(sdk: &str, file: &Path) -> bool {
     if file.exists() {
         return true;
     }
     assert!(
         std::env::var_os("PAYLOG_SDK_REQUIRED").is_none(),
-        "the {what} must be installed (.ci/sdk): {} is absent",
+        "the {sdk} must be installed (.ci/sdk): {} is missing",
         file.display()
     );
-    say_skipped(format_args!("the {what} is not installed; .ci/sdk installs it"));
+    skip(&format!("the {sdk} is not installed; .ci/sdk installs it"));
     false
 }
 
-/// Says aloud that a test is left out, past the capture of the test runner.
-pub(crate) fn say_skipped(what: std::fmt::Arguments<'_>) {
-    let mut stderr = std::io::stderr();
-    let _ = stderr.write_fmt(format_args!("SKIPPED: {what}\n"));
+/// Counts the test that runs on this thread as skipped, and prints the reason at once, past the output capture of the
+/// test harness. `tests/skipped` prints the count at the end of `cargo test`.
+pub(crate) fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
+    registry::add(test, reason);
 }
