@@ -83,7 +83,7 @@ impl Watched {
                 .map_or(0, Vec::len);
             let marks = i64::try_from(marks).unwrap();
             self.marks_max.fetch_max(marks, Ordering::Relaxed);
-            let threshold = i64::try_from(paylog::payment::prune::THRESHOLD).unwrap();
+            let threshold = i64::try_from(paylog::payment::protocol::pruning::THRESHOLD).unwrap();
             let excess = marks - threshold - self.open.load(Ordering::Relaxed);
             self.excess_max.fetch_max(excess, Ordering::Relaxed);
         }

@@ -1,35 +1,25 @@
 //! The payment flow: money moves exactly once on a store that offers nothing but conditional updates of single
 //! documents.
 //!
-//! All but [`driver`], and what is built on it, is pure: it imports the data model only, and what it needs of time and
-//! names is an argument. [`machine::step`] decides; [`driver`] does; [`service`] answers the cloud functions.
+//! [`protocol`] is pure: it imports the data model only, and what it needs of time and names is an argument.
+//! [`protocol::machine::step`] decides; [`driver`] does; [`service`] answers the cloud functions.
+
+pub mod protocol;
 
 #[cfg(feature = "runtime")]
 pub mod audit;
+#[cfg(feature = "runtime")]
 pub mod config;
 #[cfg(feature = "runtime")]
 pub mod driver;
-pub mod effect;
-pub mod error;
 #[cfg(feature = "runtime")]
 pub mod gateway;
+#[cfg(feature = "runtime")]
 pub mod hooks;
-pub mod invariant;
-pub mod kind;
-pub mod leg;
-pub mod log;
-pub mod machine;
-pub mod mark;
-pub mod money;
-pub mod moving;
-pub mod order;
 #[cfg(feature = "runtime")]
 pub mod policy;
-pub mod prune;
-pub mod recovery;
 #[cfg(feature = "runtime")]
 pub mod relocation;
-pub mod rules;
 #[cfg(feature = "runtime")]
 pub mod schema;
 #[cfg(feature = "runtime")]
@@ -37,12 +27,19 @@ pub mod service;
 #[cfg(feature = "runtime")]
 pub mod worker;
 
+#[cfg(feature = "runtime")]
 pub use config::PaymentConfig;
-pub use error::{ProtocolError, Refusal};
-pub use kind::Kind;
-pub use money::{Amount, Balance, Delta};
 #[cfg(feature = "runtime")]
 pub use policy::{AllowAll, PaymentPolicy};
-pub use rules::Rules;
+pub use protocol::error::{ProtocolError, Refusal};
+pub use protocol::kind::Kind;
+pub use protocol::money::{Amount, Balance, Delta};
+pub use protocol::names::Rules;
 #[cfg(feature = "runtime")]
 pub use service::Payments;
+
+// Former paths, until all callers have moved.
+#[doc(hidden)]
+pub use protocol::{effect, error, kind, leg, log, machine, mark, money, order, recovery};
+#[doc(hidden)]
+pub use protocol::{ledger as invariant, names as rules, pruning as prune, relocation as moving};

@@ -39,8 +39,8 @@ mod world;
 use std::time::Instant;
 
 use control::Control;
-use paylog::payment::log::LogState;
-use paylog::payment::machine::Manner::{AtOnce, Stepwise};
+use paylog::payment::protocol::log::LogState;
+use paylog::payment::protocol::machine::Manner::{AtOnce, Stepwise};
 use properties::Seen;
 use scenario::{Scenario, capture, capture_part, expiry, keyed_capture, keyed_release, release};
 use stateright::{Checker, Expectation, HasDiscoveries, Model};

@@ -24,7 +24,7 @@ use futures_util::future;
 use serde::Serialize;
 
 use crate::payment::PaymentConfig;
-use crate::payment::invariant::Difference;
+use crate::payment::protocol::ledger::Difference;
 use crate::store::{ReadError, Store};
 
 use pages::Pages;

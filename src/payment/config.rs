@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::ClassName;
-use crate::payment::{Rules, prune, recovery};
+use crate::payment::Rules;
+use crate::payment::protocol::{pruning, recovery};
 
 /// Names, limits and intervals of the payment flow.
 #[derive(Clone, Debug)]
@@ -49,22 +50,22 @@ impl PaymentConfig {
     /// LeanCloud's and this package's own names, and the defaults above. `sandbox` is off.
     #[must_use]
     pub fn new() -> Self {
-        // The literals are legal names; `_User` stands in for the error that cannot happen.
-        let class = |name: &str| ClassName::parse(name).unwrap_or_else(|_| ClassName::user());
+        let names = Rules::default();
         Self {
-            user_class: ClassName::user(),
-            log_class: class("Log"),
-            order_class: class("Order"),
-            product_class: class("Product"),
-            account_field: "account".into(),
-            frozen_field: "frozen".into(),
+            user_class: names.user_class,
+            log_class: names.log_class,
+            order_class: names.order_class,
+            // A legal name; `_User` stands in for the error that cannot happen.
+            product_class: ClassName::parse("Product").unwrap_or_else(|_| ClassName::user()),
+            account_field: names.account,
+            frozen_field: names.frozen,
             sandbox: false,
             store_timeout: Duration::from_secs(5),
             deadline: Duration::from_secs(12),
             lease: Duration::from_secs(5),
             sweep_every: Duration::from_secs(3),
             closing_delay: Duration::from_millis(10),
-            prune_threshold: Some(prune::THRESHOLD),
+            prune_threshold: Some(pruning::THRESHOLD),
             order_expires: Duration::from_secs(30 * 60),
             recharge_expires: Duration::from_secs(24 * 60 * 60),
             claims_max: recovery::CLAIMS_MAX,

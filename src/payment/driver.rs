@@ -10,10 +10,11 @@ use futures_util::future;
 
 use crate::environment::Environment;
 use crate::model::{ClassName, Document, ErrorCode, Filter, Query};
-use crate::payment::effect::{Commit, Effect, Input, Outcome, Purpose, Write};
-use crate::payment::leg::Target;
-use crate::payment::machine::{End, Manner, Next, Payment, Restart, step};
-use crate::payment::{ProtocolError, mark, recovery};
+use crate::payment::ProtocolError;
+use crate::payment::protocol::effect::{Commit, Effect, Input, Outcome, Purpose, Write};
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::machine::{End, Manner, Next, Payment, Restart, step};
+use crate::payment::protocol::{mark, recovery};
 use crate::store::{self, CommitOutcome, ReadError, Store, WriteOutcome, Written};
 
 /// The shortest pause before a payment starts over; doubled each time.

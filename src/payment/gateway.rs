@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::model::{CloudError, ErrorCode, Value};
 use crate::payment::Refusal;
-use crate::payment::money::Amount;
+use crate::payment::protocol::money::Amount;
 
 /// Through whom money comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]

@@ -2,7 +2,7 @@
 
 use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter};
 use crate::payment::PaymentConfig;
-use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
 
 impl PaymentConfig {
     /// The fields of a user that only the payment flow writes.

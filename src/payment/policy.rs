@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::model::ObjectId;
-use crate::payment::log::Intent;
+use crate::payment::protocol::log::Intent;
 use crate::payment::{Amount, Kind};
 
 /// What a policy is asked about.

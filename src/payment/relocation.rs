@@ -1,5 +1,5 @@
 //! Relocation of all payment data to another store, while payments go on: carries out what
-//! [`moving`](crate::payment::moving) prescribes.
+//! [`moving`](crate::payment::protocol::relocation) prescribes.
 
 mod destination;
 mod relocator;

@@ -6,8 +6,8 @@ use crate::model::{
     Class, ClassName, ClassPermissions, Column, ColumnType, Index, Permission, Schema, SchemaChange,
 };
 use crate::payment::PaymentConfig;
-use crate::payment::log::{CANCEL, EXPIRES_AT};
-use crate::payment::mark::{PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::log::{CANCEL, EXPIRES_AT};
+use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
 
 /// A class of that name is there already, and clients may write it: it is somebody else's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

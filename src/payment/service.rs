@@ -31,11 +31,11 @@ use tokio::sync::mpsc;
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, ErrorCode, ObjectId};
 use crate::payment::driver::{Driver, Known, Progress, Ran};
-use crate::payment::leg::Target;
-use crate::payment::log::{Intent, Log};
-use crate::payment::machine::{Draft, End, Payment};
 use crate::payment::policy::{AllowAll, PaymentPolicy, Proposal};
-use crate::payment::recovery::Worker;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::{Intent, Log};
+use crate::payment::protocol::machine::{Draft, End, Payment};
+use crate::payment::protocol::recovery::Worker;
 use crate::payment::{PaymentConfig, ProtocolError, Refusal, Rules};
 use crate::store::Store;
 

@@ -1,8 +1,8 @@
 //! Negative controls: one rule at a time is left out of what the machine asks for, or of what it is told.
 
 use paylog::model::{Filter, KeyPath, Update};
-use paylog::payment::effect::{Commit, Effect, Input, Outcome, Write};
-use paylog::payment::machine::Payment;
+use paylog::payment::protocol::effect::{Commit, Effect, Input, Outcome, Write};
+use paylog::payment::protocol::machine::Payment;
 
 use crate::tables::{Ask, Role};
 

@@ -5,11 +5,11 @@
 //! is kept: copies that were read behind an earlier fence, and decisions that were sent.
 
 use paylog::model::{Document, Filter, Update, Value};
-use paylog::payment::effect::Write;
-use paylog::payment::leg::Target;
-use paylog::payment::log::LogState;
-use paylog::payment::moving::{self, Attempt, Copy, Decision, Placing, Resolution, Todo};
-use paylog::payment::{mark, prune};
+use paylog::payment::protocol::effect::Write;
+use paylog::payment::protocol::leg::Target;
+use paylog::payment::protocol::log::LogState;
+use paylog::payment::protocol::relocation::{self, Attempt, Copy, Decision, Placing, Resolution, Todo};
+use paylog::payment::protocol::{mark, pruning};
 
 use crate::control::Control;
 use crate::outside::Outside;
@@ -96,8 +96,8 @@ impl World {
                     marks.push(format!("{}{}", mark::MOVE, attempt.get()).into());
                 }
             }
-            if document.contains_key(moving::LOG_MOVE) {
-                document.insert(moving::LOG_MOVE.into(), attempt.get().into());
+            if document.contains_key(relocation::LOG_MOVE) {
+                document.insert(relocation::LOG_MOVE.into(), attempt.get().into());
             }
         }
         document
@@ -116,7 +116,7 @@ impl World {
         let by_mark = marks
             .filter_map(|held| held.strip_prefix(mark::MOVE)?.parse().ok())
             .max();
-        let by = by_mark.or(attempt.integer(moving::LOG_MOVE)).unwrap_or(1);
+        let by = by_mark.or(attempt.integer(relocation::LOG_MOVE)).unwrap_or(1);
         let copy = self.copy_of(tables, index, number, attempt_of(by))?;
         let there = store.newest(self.place_of(NEW, index));
         let there = (there != ABSENT).then(|| tables.documents.value(there));
@@ -198,7 +198,8 @@ impl World {
         }
         let attempt = attempt_of(attempt);
         let document = self.seen(tables, number, attempt);
-        let todo = moving::fence(&self.scenario.rules, &self.target_of(index), &document, attempt).unwrap();
+        let todo =
+            relocation::fence(&self.scenario.rules, &self.target_of(index), &document, attempt).unwrap();
         let Todo::Write(write) = todo else { return None };
         let log = index >= self.fixed();
         let left_out = match self.scenario.control {
@@ -264,7 +265,7 @@ impl World {
         let marked = |log: usize| {
             (0..self.fixed()).any(|index| {
                 let document = tables.documents.value(store.newest(self.place_of(OLD, index)));
-                prune::logs(document)
+                pruning::logs(document)
                     .unwrap()
                     .iter()
                     .any(|id| log_index(id) == Some(log))
@@ -312,7 +313,7 @@ impl World {
                 ..decision
             };
             let early = self.scenario.control == Control::OpenAfterFinal;
-            moving::open(
+            relocation::open(
                 rules,
                 &target,
                 &document,
@@ -324,7 +325,7 @@ impl World {
                 // A late roll-back of the first attempt names this epoch, too.
                 document.insert(mark::PAYLOGS.into(), vec![Value::from("move:1")].into());
             }
-            moving::roll_back(rules, &target, &document, decision)
+            relocation::roll_back(rules, &target, &document, decision)
         };
         let Todo::Write(mut write) = todo.unwrap() else {
             return None;

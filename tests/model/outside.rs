@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use paylog::model::{Filter, ObjectId, Update};
-use paylog::payment::effect::Write;
-use paylog::payment::leg::Target;
-use paylog::payment::prune;
-use paylog::payment::recovery::close_unpaid;
+use paylog::payment::protocol::effect::Write;
+use paylog::payment::protocol::leg::Target;
+use paylog::payment::protocol::pruning;
+use paylog::payment::protocol::recovery::close_unpaid;
 
 use crate::control::Control;
 use crate::moving::Move;
@@ -114,7 +114,7 @@ impl World {
                     if *number == ABSENT || fact.epoch >= self.scenario.epochs || fact.epoch < 0 {
                         continue;
                     }
-                    let marked = prune::logs(tables.documents.value(*number)).unwrap();
+                    let marked = pruning::logs(tables.documents.value(*number)).unwrap();
                     let marked: u8 = marked.iter().filter_map(log_index).map(|log| 1 << log).sum();
                     for logs in (1..=u8::MAX).filter(|logs| logs & !(closed & marked) == 0) {
                         let target = self.scenario.documents[document].0.clone();
@@ -145,7 +145,7 @@ impl World {
         logs: u8,
     ) -> Option<Landed> {
         let closed: BTreeSet<ObjectId> = (0..8).filter(|log| logs & (1 << log) != 0).map(log_id).collect();
-        let write = prune::prune(target, tables.documents.value(seen), &closed).unwrap()?;
+        let write = pruning::prune(target, tables.documents.value(seen), &closed).unwrap()?;
         let write = match self.scenario.control {
             Control::EpochInGuard => write,
             control => control.tampered(write, Role::Other),

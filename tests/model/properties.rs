@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use paylog::model::{Document, ObjectId};
-use paylog::payment::effect::Write;
-use paylog::payment::invariant::{Ledger, legs_add_up};
-use paylog::payment::leg::{Leg, Legs, Target};
-use paylog::payment::log::{Intent, Log, LogState, Verdict};
-use paylog::payment::machine::Draft;
-use paylog::payment::mark::{self, MarkKind};
-use paylog::payment::moving::Resolution;
-use paylog::payment::order::OrderMark;
-use paylog::payment::{Amount, Delta, Kind, prune};
+use paylog::payment::protocol::effect::Write;
+use paylog::payment::protocol::ledger::{Ledger, legs_add_up};
+use paylog::payment::protocol::leg::{Leg, Legs, Target};
+use paylog::payment::protocol::log::{Intent, Log, LogState, Verdict};
+use paylog::payment::protocol::machine::Draft;
+use paylog::payment::protocol::mark::{self, MarkKind};
+use paylog::payment::protocol::order::OrderMark;
+use paylog::payment::protocol::pruning;
+use paylog::payment::protocol::relocation::Resolution;
+use paylog::payment::{Amount, Delta, Kind};
 use stateright::Property;
 
 use crate::control::Control;
@@ -390,7 +391,8 @@ fn few_marks(view: &View<'_>) -> bool {
             return true;
         }
         let target = &view.world.scenario.documents[index].0;
-        if let Some(Write::Update { guard, update, .. }) = prune::prune(target, &document, &closed).unwrap() {
+        if let Some(Write::Update { guard, update, .. }) = pruning::prune(target, &document, &closed).unwrap()
+        {
             if !guard.matches(&document).unwrap() {
                 return false;
             }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use paylog::model::{ClassName, Document, ObjectId, Value};
-use paylog::payment::leg::{Bound, Leg, Legs, Target};
-use paylog::payment::log::{Intent, LogState};
-use paylog::payment::machine::{Draft, Manner};
-use paylog::payment::{Amount, Delta, Kind, PaymentConfig, Rules};
+use paylog::payment::protocol::leg::{Bound, Leg, Legs, Target};
+use paylog::payment::protocol::log::{Intent, LogState};
+use paylog::payment::protocol::machine::{Draft, Manner};
+use paylog::payment::{Amount, Delta, Kind, Rules};
 use serde_json::{Map, json};
 
 use crate::control::Control;
@@ -70,7 +70,7 @@ pub(crate) enum Caller {
 }
 
 pub(crate) fn rules() -> Arc<Rules> {
-    PaymentConfig::new().rules()
+    Arc::new(Rules::default())
 }
 
 pub(crate) fn id(text: &str) -> ObjectId {

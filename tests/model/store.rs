@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use paylog::model::{Document, ErrorCode, Filter, KeyPath, ObjectId, Test, Update};
-use paylog::payment::effect::{Commit, Outcome, Write};
-use paylog::payment::leg::Target;
+use paylog::payment::protocol::effect::{Commit, Outcome, Write};
+use paylog::payment::protocol::leg::Target;
 
 use crate::control::Control;
 use crate::moving::Moving;

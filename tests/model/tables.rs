@@ -6,10 +6,10 @@ use std::hash::Hash;
 use std::sync::Arc;
 
 use paylog::model::{Document, Filter};
-use paylog::payment::effect::{Commit, Input, Outcome, Purpose, Write};
-use paylog::payment::leg::Target;
-use paylog::payment::log::{Log, LogState};
-use paylog::payment::machine::Payment;
+use paylog::payment::protocol::effect::{Commit, Input, Outcome, Purpose, Write};
+use paylog::payment::protocol::leg::Target;
+use paylog::payment::protocol::log::{Log, LogState};
+use paylog::payment::protocol::machine::Payment;
 use paylog::payment::{Balance, Rules};
 
 /// The number of a document, a job, a message, an answer … in its table.

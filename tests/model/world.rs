@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use paylog::model::{Document, Op, Update};
-use paylog::payment::effect::{Commit, Effect, Input, Outcome, Write};
-use paylog::payment::log::{LogState, Verdict};
-use paylog::payment::machine::{Draft, End, Next, Payment, step};
-use paylog::payment::mark::Epoch;
-use paylog::payment::recovery::Worker;
+use paylog::payment::protocol::effect::{Commit, Effect, Input, Outcome, Write};
+use paylog::payment::protocol::log::{LogState, Verdict};
+use paylog::payment::protocol::machine::{Draft, End, Next, Payment, step};
+use paylog::payment::protocol::mark::Epoch;
+use paylog::payment::protocol::recovery::Worker;
 use stateright::{Model, Property};
 
 use crate::control::{Control, is_claim, is_void};

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use paylog::model::{ClassName, Document, ObjectId, Op, Update, Value};
-use paylog::payment::invariant::legs_add_up;
-use paylog::payment::leg::{Leg, Target};
-use paylog::payment::log::{Log, LogState, Verdict};
-use paylog::payment::mark::{MarkKind, PAY_EPOCH, PAYLOGS};
-use paylog::payment::moving::{Attempt, Decision, Resolution};
+use paylog::payment::protocol::ledger::legs_add_up;
+use paylog::payment::protocol::leg::{Leg, Target};
+use paylog::payment::protocol::log::{Log, LogState, Verdict};
+use paylog::payment::protocol::mark::{MarkKind, PAY_EPOCH, PAYLOGS};
+use paylog::payment::protocol::relocation::{Attempt, Decision, Resolution};
 use paylog::payment::{Kind, Rules};
 use paylog::store::{Action, Write};
 

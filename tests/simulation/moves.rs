@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paylog::model::{ClassName, Document};
-use paylog::payment::moving::Resolution;
+use paylog::payment::protocol::ledger;
+use paylog::payment::protocol::relocation::Resolution;
 use paylog::payment::relocation::{MoveError, Mover};
 use paylog::payment::relocation::{NewHome, Over, Placed, Placement};
-use paylog::payment::{Kind, Rules, invariant};
+use paylog::payment::{Kind, Rules};
 use tokio::sync::oneshot;
 
 use crate::auditor::{Seen, integer, is_fenced, is_live};
@@ -318,7 +319,7 @@ fn is_a_stranded_order(
 
 /// Whether the log came too late for the move, and nobody has lost anything by that.
 fn has_stranded(world: &World, rules: &Rules, home: usize, document: &Document) -> bool {
-    let Ok(log) = invariant::read_log(document, rules) else {
+    let Ok(log) = ledger::read_log(document, rules) else {
         return false;
     };
     let state = world.state();

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
-use paylog::payment::leg::Target;
-use paylog::payment::mark::Epoch;
+use paylog::payment::protocol::leg::Target;
+use paylog::payment::protocol::mark::Epoch;
 use paylog::payment::relocation::Placed;
 use paylog::store::{Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written};
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use paylog::model::ObjectId;
-use paylog::payment::log::Verdict;
+use paylog::payment::protocol::log::Verdict;
 use paylog::payment::service::Receipt;
 
 use crate::auditor::integer;

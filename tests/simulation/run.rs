@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paylog::model::ObjectId;
-use paylog::payment::log::{Log, LogState};
+use paylog::payment::protocol::log::{Log, LogState};
 use paylog::payment::{PaymentConfig, audit};
 
 use crate::auditor::Seen;

@@ -1,7 +1,7 @@
 //! One rule of the protocol at a time is left out of what travels to the store. The simulation must notice.
 
 use paylog::model::{Filter, ObjectId, Op, Update};
-use paylog::payment::log::LogState;
+use paylog::payment::protocol::log::LogState;
 use paylog::store::{Action, Write};
 
 /// The rule that is left out.

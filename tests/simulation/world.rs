@@ -11,8 +11,8 @@ use paylog::environment::{Clock, Environment};
 use paylog::model::{
     Class, ClassName, Document, ErrorCode, Index, ObjectId, OrderKey, Query, SchemaChange, Update,
 };
-use paylog::payment::leg::Target;
-use paylog::payment::moving::Decision;
+use paylog::payment::protocol::leg::Target;
+use paylog::payment::protocol::relocation::Decision;
 use paylog::payment::relocation::{self, Placed, Placement};
 use paylog::payment::{PaymentConfig, schema};
 use paylog::storage::MemoryStore;

@@ -6,7 +6,8 @@ use super::Finding;
 use crate::cli::documents;
 use crate::model::value::as_integer;
 use crate::model::{Document, Filter, Value};
-use crate::payment::{PaymentConfig, mark};
+use crate::payment::PaymentConfig;
+use crate::payment::protocol::mark;
 use crate::store::Store;
 
 /// More findings of one kind than this help nobody.

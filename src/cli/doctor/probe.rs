@@ -7,7 +7,8 @@ use super::Finding;
 use crate::client::{Client, ClientError, WriteOptions};
 use crate::environment::Environment;
 use crate::model::{ClassName, Document, ErrorCode, Filter, HookKind, ObjectId, Query, Update, Value};
-use crate::payment::{PaymentConfig, mark};
+use crate::payment::PaymentConfig;
+use crate::payment::protocol::mark;
 use crate::store::{Store, Write, WriteOutcome};
 
 /// An id that no object has: well-formed, and older than LeanCloud.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::model::value::as_integer;
 use crate::model::{ClassName, Document};
 use crate::payment::Rules;
-use crate::payment::log::LogState;
+use crate::payment::protocol::log::LogState;
 
 /// Sums, and payments that are not closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

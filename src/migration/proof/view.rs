@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use crate::migration::canonical;
 use crate::model::{ClassName, Document, Value};
 use crate::payment::Rules;
-use crate::payment::log::LogState;
-use crate::payment::mark::{MOVE, PAY_EPOCH, PAYLOGS};
-use crate::payment::moving::LOG_MOVE;
+use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::mark::{MOVE, PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::relocation::LOG_MOVE;
 
 /// What is compared, and what is not.
 #[derive(Clone, Debug)]

@@ -18,9 +18,9 @@ use crate::environment::Environment;
 use crate::model::{ErrorCode, ObjectId, Value};
 use crate::payment::audit::AuditError;
 use crate::payment::audit::sort::Sorter;
-use crate::payment::invariant::opening_key;
-use crate::payment::leg::{Leg, Legs, Target};
-use crate::payment::log::{Intent, LogState, Verdict};
+use crate::payment::protocol::ledger::opening_key;
+use crate::payment::protocol::leg::{Leg, Legs, Target};
+use crate::payment::protocol::log::{Intent, LogState, Verdict};
 use crate::payment::{Amount, Delta, Kind, Rules};
 use crate::store::{ReadError, Store, Write, WriteOutcome};
 

@@ -11,8 +11,8 @@ use crate::payment::Rules;
 use crate::payment::audit::opening::Unopened;
 use crate::payment::audit::record::{self, Class};
 use crate::payment::audit::sort::{Sorted, Sorter};
-use crate::payment::invariant::{self, Difference, Finding, Posting, Statement, Totals};
-use crate::payment::leg::Target;
+use crate::payment::protocol::ledger::{self, Difference, Finding, Posting, Statement, Totals};
+use crate::payment::protocol::leg::Target;
 
 /// Differences that a report holds. There may be one for every account of an app that has had balances before; so
 /// many are enough to begin with, and all are counted.
@@ -134,7 +134,7 @@ impl Reading {
 
     pub(super) fn take(&mut self, page: &[(ObjectId, Document)]) -> io::Result<()> {
         for (id, document) in page {
-            let wrong = match invariant::read_log(document, &self.rules) {
+            let wrong = match ledger::read_log(document, &self.rules) {
                 Ok(log) => {
                     self.totals.add(&log);
                     for posting in Posting::all(&log, &self.rules) {
@@ -142,7 +142,7 @@ impl Reading {
                         record::write(&posting, &self.rules, &mut self.record);
                         self.sorter.push(&self.record)?;
                     }
-                    invariant::examine(&log, &self.rules)
+                    ledger::examine(&log, &self.rules)
                 }
                 Err(difference) => {
                     self.totals.logs = self.totals.logs.saturating_add(1);

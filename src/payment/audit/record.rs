@@ -3,10 +3,10 @@
 use std::io;
 
 use crate::model::ObjectId;
-use crate::payment::invariant::{Entry, Posting};
-use crate::payment::leg::Target;
-use crate::payment::log::{LogState, Verdict};
-use crate::payment::order::OrderStatus;
+use crate::payment::protocol::ledger::{Entry, Posting};
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::{LogState, Verdict};
+use crate::payment::protocol::order::OrderStatus;
 use crate::payment::{Kind, Rules};
 
 /// Which class a record is about; they are read in this order.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::model::Value;
 use crate::payment::gateway::Channel;
-use crate::payment::money::Amount;
+use crate::payment::protocol::money::Amount;
 
 /// How to confirm a sandbox recharge: call `confirmRecharge` with the master key and these parameters. `tradeNo`
 /// stands for the provider's own number: any text, another one for each payment.

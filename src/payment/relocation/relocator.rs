@@ -19,15 +19,16 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Timestamp};
-use crate::payment::effect::Write as ProtocolWrite;
-use crate::payment::leg::Target;
-use crate::payment::log::LogState;
-use crate::payment::mark::PAY_EPOCH;
-use crate::payment::moving::{self, Attempt, Decision, Resolution};
+use crate::payment::protocol::effect::Write as ProtocolWrite;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::mark::PAY_EPOCH;
+use crate::payment::protocol::relocation::{self, Attempt, Decision, Resolution};
+use crate::payment::protocol::{ledger, pruning};
 use crate::payment::relocation::destination::NewHome;
 use crate::payment::relocation::transfer::Hands;
 use crate::payment::service::Payments;
-use crate::payment::{Kind, PaymentConfig, ProtocolError, Rules, invariant, prune};
+use crate::payment::{Kind, PaymentConfig, ProtocolError, Rules};
 use crate::store::{Store, Write, WriteOutcome};
 
 /// One of the two stores.
@@ -353,8 +354,9 @@ impl Mover {
         let mut hands = Hands::new(self, Stage::RollingBack);
         for class in self.classes() {
             let rules = &self.rules;
-            let todo =
-                |target: &Target, document: &Document| moving::roll_back(rules, target, document, decided);
+            let todo = |target: &Target, document: &Document| {
+                relocation::roll_back(rules, target, document, decided)
+            };
             hands
                 .unfence_all(Home::Old, class, &self.fenced(class), &todo)
                 .await?;
@@ -541,10 +543,10 @@ impl Mover {
             let Some(id) = document.object_id() else { continue };
             let by = Target::new(class, &id);
             if *class != rules.log_class {
-                let logs = prune::logs(document).map_err(|error| malformed(&by, error))?;
+                let logs = pruning::logs(document).map_err(|error| malformed(&by, error))?;
                 let targets = logs.iter().map(|log| Target::new(&rules.log_class, log));
                 named.extend(targets.map(|log| (log, by.clone())));
-            } else if let Ok(log) = invariant::read_log(document, rules) {
+            } else if let Ok(log) = ledger::read_log(document, rules) {
                 let legs = log.intent.legs.as_slice().iter();
                 let order = log.intent.order.iter();
                 let order = order.map(|order| Target::new(&rules.order_class, order));
@@ -601,7 +603,8 @@ impl Mover {
         hands.begin(Stage::Opening);
         for class in self.classes() {
             let rules = &self.rules;
-            let todo = |target: &Target, document: &Document| moving::open(rules, target, document, decision);
+            let todo =
+                |target: &Target, document: &Document| relocation::open(rules, target, document, decision);
             hands
                 .unfence_all(Home::New, class, &self.fenced(class), &todo)
                 .await?;

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query, Value};
+use crate::payment::ProtocolError;
 use crate::payment::driver::to_store;
-use crate::payment::effect::Write as ProtocolWrite;
-use crate::payment::leg::Target;
-use crate::payment::log::Log;
-use crate::payment::moving::{self, Attempt, Copy, Placing, Todo};
+use crate::payment::protocol::effect::Write as ProtocolWrite;
+use crate::payment::protocol::ledger;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::Log;
+use crate::payment::protocol::relocation::{self, Attempt, Copy, Placing, Todo};
 use crate::payment::relocation::destination::{Over, Placed, Placement};
 use crate::payment::relocation::relocator::{Home, MoveError, Mover, Progress, Report, Stage, malformed};
-use crate::payment::{ProtocolError, invariant};
 use crate::store::{ReadError, Store, Write, WriteOutcome};
 
 /// Documents that are read at once.
@@ -312,7 +313,7 @@ impl<'a> Hands<'a> {
         attempt: Attempt,
     ) -> Result<(), MoveError> {
         let rules = &self.mover.rules;
-        let ask = |target: &Target, document: &Document| moving::fence(rules, target, document, attempt);
+        let ask = |target: &Target, document: &Document| relocation::fence(rules, target, document, attempt);
         let fenced = self.settle(Home::Old, class, documents, &ask).await?;
         self.report.fenced = self.report.fenced.saturating_add(fenced.changed);
         if fenced.refused > 0 {
@@ -333,7 +334,9 @@ impl<'a> Hands<'a> {
         let standing = self.mover.standing().await?;
         Ok(standing
             .map(|standing| standing.decision)
-            .filter(|decision| decision.attempt != attempt || decision.resolution != moving::Resolution::Open)
+            .filter(|decision| {
+                decision.attempt != attempt || decision.resolution != relocation::Resolution::Open
+            })
             .map(MoveError::Superseded))
     }
 
@@ -419,7 +422,7 @@ impl<'a> Hands<'a> {
         self.late.insert(target.clone());
         self.report.stranded.push(target.clone());
         if target.class == self.mover.rules.log_class
-            && let Ok(log) = invariant::read_log(copy.document(), &self.mover.rules)
+            && let Ok(log) = ledger::read_log(copy.document(), &self.mover.rules)
         {
             self.stranded.push(log);
         }

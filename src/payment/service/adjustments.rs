@@ -4,8 +4,8 @@ use serde_json::Map;
 
 use crate::model::value::as_integer;
 use crate::model::{CloudError, ErrorCode, ObjectId, Value};
-use crate::payment::leg::{Bound, Leg};
-use crate::payment::machine::Draft;
+use crate::payment::protocol::leg::{Bound, Leg};
+use crate::payment::protocol::machine::Draft;
 use crate::payment::service::keyed::{Asked, By};
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::{CallerKey, Payments, Receipt};

@@ -9,9 +9,9 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ErrorCode, ObjectId};
 use crate::payment::driver::Known;
-use crate::payment::leg::{Leg, Legs, Target};
-use crate::payment::log::{Intent, Log};
-use crate::payment::machine::Draft;
+use crate::payment::protocol::leg::{Leg, Legs, Target};
+use crate::payment::protocol::log::{Intent, Log};
+use crate::payment::protocol::machine::Draft;
 use crate::payment::service::orders::no_such;
 use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
 use crate::payment::{Amount, Delta, Kind, ProtocolError, Refusal};

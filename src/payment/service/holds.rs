@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::model::value::as_integer;
 use crate::model::{CloudError, ErrorCode, ObjectId, Value};
-use crate::payment::machine::Draft;
+use crate::payment::protocol::machine::Draft;
 use crate::payment::service::endings::{End, How};
 use crate::payment::service::keyed::{Asked, By};
 use crate::payment::service::{CallerKey, Payments, Receipt};

@@ -6,9 +6,9 @@ use serde_json::Map;
 
 use crate::model::{CloudError, Filter, ObjectId, Value};
 use crate::payment::driver::Known;
-use crate::payment::leg::{Bound, Leg, Legs};
-use crate::payment::log::Intent;
-use crate::payment::machine::Draft;
+use crate::payment::protocol::leg::{Bound, Leg, Legs};
+use crate::payment::protocol::log::Intent;
+use crate::payment::protocol::machine::Draft;
 use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
 use crate::payment::{Amount, Kind};
 

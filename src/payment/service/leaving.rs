@@ -1,7 +1,7 @@
 //! Users who leave.
 
 use crate::model::{CloudError, Document, Filter, Query};
-use crate::payment::machine::Manner;
+use crate::payment::protocol::machine::Manner;
 use crate::payment::service::{Payments, undecided};
 
 impl Payments {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Timestamp};
-use crate::payment::effect::Outcome;
-use crate::payment::log::{Log, LogState};
-use crate::payment::machine::Payment;
+use crate::payment::protocol::effect::Outcome;
+use crate::payment::protocol::log::{Log, LogState};
+use crate::payment::protocol::machine::Payment;
+use crate::payment::protocol::recovery;
 use crate::payment::service::orders::no_such;
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::{Payments, undecided};
 use crate::payment::worker::{Swept, next_page};
-use crate::payment::{Amount, Kind, Refusal, Rules, recovery};
+use crate::payment::{Amount, Kind, Refusal, Rules};
 
 /// How often the end of an unpaid recharge is tried: each time another worker has been faster.
 const TRIES: u32 = 5;

@@ -6,11 +6,11 @@ use serde_json::Map;
 use crate::model::value::as_integer;
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Update, Value};
 use crate::payment::driver::Known;
-use crate::payment::effect::{Outcome, Write};
-use crate::payment::leg::{Bound, Leg, Legs, Target};
-use crate::payment::log::{Intent, Log};
-use crate::payment::machine::Draft;
-use crate::payment::order::{self, Order, OrderMark, OrderStatus, Payee};
+use crate::payment::protocol::effect::{Outcome, Write};
+use crate::payment::protocol::leg::{Bound, Leg, Legs, Target};
+use crate::payment::protocol::log::{Intent, Log};
+use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::order::{self, Order, OrderMark, OrderStatus, Payee};
 use crate::payment::service::{CallerKey, Done, OrderReceipt, Payments, Receipt, keys, undecided};
 use crate::payment::{Amount, Kind, ProtocolError, Refusal, Rules};
 

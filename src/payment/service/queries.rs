@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Test, Timestamp};
-use crate::payment::log::Log;
+use crate::payment::protocol::log::Log;
 use crate::payment::service::orders::no_such;
 use crate::payment::service::{CallerKey, Payments, Receipt, undecided};
 use crate::payment::{Balance, Kind};

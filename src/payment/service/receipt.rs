@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::value::as_integer;
 use crate::model::{CloudError, ObjectId, Timestamp, Value};
-use crate::payment::log::{Log, LogState, Verdict};
-use crate::payment::order::{Order, OrderStatus};
+use crate::payment::protocol::log::{Log, LogState, Verdict};
+use crate::payment::protocol::order::{Order, OrderStatus};
 use crate::payment::service::endings::{ENDED, How};
 use crate::payment::service::holds::millis;
 use crate::payment::{Amount, Kind, Refusal};

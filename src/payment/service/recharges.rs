@@ -5,9 +5,9 @@ use serde_json::{Map, json};
 
 use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Query, Value};
 use crate::payment::driver::Known;
-use crate::payment::leg::{Leg, Legs};
-use crate::payment::log::{Intent, Log, LogState};
-use crate::payment::machine::{Draft, Payment};
+use crate::payment::protocol::leg::{Leg, Legs};
+use crate::payment::protocol::log::{Intent, Log, LogState};
+use crate::payment::protocol::machine::{Draft, Payment};
 use crate::payment::service::orders::no_such;
 use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
 use crate::payment::{Amount, Kind, Refusal};
@@ -164,7 +164,7 @@ impl Payments {
             .await
     }
 
-    /// Credits what a gateway has confirmed for `log` of the old home of a [move](crate::payment::moving), where its key is
+    /// Credits what a gateway has confirmed for `log` of the old home of a [move](crate::payment::protocol::relocation), where its key is
     /// another payment's here.
     ///
     /// **Idempotency**: one credit per `tradeNo`, shared with [`Payments::confirm_recharge`].

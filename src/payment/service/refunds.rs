@@ -12,10 +12,10 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ErrorCode, ObjectId, Query, Value};
 use crate::payment::driver::Known;
-use crate::payment::leg::{Bound, Leg, Legs, Target};
-use crate::payment::log::{Intent, Log};
-use crate::payment::machine::Draft;
-use crate::payment::order::Order;
+use crate::payment::protocol::leg::{Bound, Leg, Legs, Target};
+use crate::payment::protocol::log::{Intent, Log};
+use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::order::Order;
 use crate::payment::service::orders::no_such;
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};

@@ -3,8 +3,8 @@
 use serde_json::Map;
 
 use crate::model::{CloudError, ObjectId, Value};
-use crate::payment::leg::Leg;
-use crate::payment::machine::Draft;
+use crate::payment::protocol::leg::Leg;
+use crate::payment::protocol::machine::Draft;
 use crate::payment::service::keyed::{Asked, By};
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::{CallerKey, Payments, Receipt};

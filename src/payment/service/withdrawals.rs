@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ObjectId, Value};
 use crate::payment::gateway::{Channel, Gateways};
-use crate::payment::machine::Draft;
+use crate::payment::protocol::machine::Draft;
 use crate::payment::service::endings::{End, How};
 use crate::payment::service::keyed::{Asked, By};
 use crate::payment::service::parameters::check_text;

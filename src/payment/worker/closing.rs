@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::ObjectId;
 use crate::payment::Kind;
-use crate::payment::machine::Payment;
+use crate::payment::protocol::machine::Payment;
 use crate::payment::service::{Payments, Receipt, lock};
 
 /// Closings that share one batch, at most.

@@ -4,14 +4,15 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Document, ErrorCode, Filter, ObjectId, Timestamp, Update};
-use crate::payment::effect::Write;
-use crate::payment::leg::Target;
-use crate::payment::log::{EXPIRES_AT, Log, LogState};
-use crate::payment::order::Order;
+use crate::payment::Refusal;
+use crate::payment::protocol::effect::Write;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::{EXPIRES_AT, Log, LogState};
+use crate::payment::protocol::order::Order;
+use crate::payment::protocol::recovery;
 use crate::payment::service::Payments;
 use crate::payment::service::endings::{End, How};
 use crate::payment::worker::next_page;
-use crate::payment::{Refusal, recovery};
 
 /// Orders and recharges that are expired at once.
 const EXPIRIES_AT_ONCE: usize = 16;

@@ -11,12 +11,12 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Filter, ObjectId, Query, Value};
-use crate::payment::effect::Outcome;
-use crate::payment::leg::Target;
-use crate::payment::log::LogState;
-use crate::payment::machine::Payment;
+use crate::payment::protocol::effect::Outcome;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::machine::Payment;
+use crate::payment::protocol::{mark, pruning};
 use crate::payment::service::{Payments, lock};
-use crate::payment::{mark, prune};
 
 /// Documents that are pruned at once.
 const PRUNINGS_AT_ONCE: usize = 8;
@@ -155,7 +155,7 @@ impl Payments {
             None => return Pruned::Later,
         };
         let crowd = mark::list(&document).is_ok_and(|marks| marks.len() > threshold);
-        let Ok(logs) = prune::logs(&document) else {
+        let Ok(logs) = pruning::logs(&document) else {
             return Pruned::Enough;
         };
         if !crowd {
@@ -172,7 +172,7 @@ impl Payments {
                 return Pruned::Later;
             };
             let closed: BTreeSet<ObjectId> = found.iter().filter_map(|log| log.object_id()).collect();
-            match prune::prune(target, &document, &closed) {
+            match pruning::prune(target, &document, &closed) {
                 Ok(Some(write)) => {
                     return match self.0.driver.write_before(write, deadline).await {
                         Outcome::Applied(_) | Outcome::NotMatched => Pruned::Some,

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{CloudError, Document, ErrorCode, ObjectId};
 use crate::payment::driver::Progress;
-use crate::payment::log::Log;
-use crate::payment::machine::Payment;
-use crate::payment::recovery;
+use crate::payment::protocol::log::Log;
+use crate::payment::protocol::machine::Payment;
+use crate::payment::protocol::recovery;
 use crate::payment::service::{Done, Payments, undecided};
 use crate::payment::worker::next_page;
 

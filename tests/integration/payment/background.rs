@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use paylog::environment::Environment;
 use paylog::model::{ClassName, CloudError, Filter, ObjectId, Principal, Query, Test, Update, Value};
-use paylog::payment::invariant::Difference;
+use paylog::payment::protocol::ledger::Difference;
+use paylog::payment::protocol::recovery;
 use paylog::payment::service::Receipt;
-use paylog::payment::{audit, recovery, schema};
+use paylog::payment::{audit, schema};
 use paylog::storage::SqliteStore;
 use paylog::store::{Database, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;

@@ -14,9 +14,12 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::model::{Document, ObjectId};
-use crate::payment::leg::Target;
-use crate::payment::log::{Intent, Log, LogState};
-use crate::payment::{Amount, Kind, ProtocolError, Rules};
+use crate::payment::protocol::error::ProtocolError;
+use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::{Intent, Log, LogState};
+use crate::payment::protocol::money::Amount;
+use crate::payment::protocol::names::Rules;
 
 pub use posting::{Entry, Posting};
 pub use statement::{Finding, Statement};

@@ -1,15 +1,15 @@
 //! The writes of a move, on documents that the real filters and operations change.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::model::{ClassName, ObjectId};
-use crate::payment::PaymentConfig;
-use crate::payment::mark::Epoch;
-use std::sync::Arc;
+use crate::payment::protocol::mark::Epoch;
 
 fn rules() -> Arc<Rules> {
-    PaymentConfig::new().rules()
+    Arc::new(Rules::default())
 }
 
 fn user() -> Target {

@@ -20,13 +20,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::Timestamp;
-use crate::payment::effect::{Effect, Input, Outcome, Purpose};
-use crate::payment::leg::{Leg, Target};
-use crate::payment::log::{Intent, Log, LogState};
-use crate::payment::mark::Epoch;
-use crate::payment::order::OrderMark;
-use crate::payment::recovery::{Wish, Worker};
-use crate::payment::{ProtocolError, Refusal, Rules};
+use crate::payment::protocol::effect::{Effect, Input, Outcome, Purpose};
+use crate::payment::protocol::error::{ProtocolError, Refusal};
+use crate::payment::protocol::leg::{Leg, Target};
+use crate::payment::protocol::log::{Intent, Log, LogState};
+use crate::payment::protocol::mark::Epoch;
+use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::order::OrderMark;
+use crate::payment::protocol::recovery::{Wish, Worker};
 
 /// How a payment is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,9 +7,10 @@ use serde_json::{Map, json};
 
 use crate::model::value::as_integer;
 use crate::model::{ClassName, Document, ErrorCode, Filter, ObjectId, Update, Value};
-use crate::payment::mark::{self, Epoch, MarkKind};
-use crate::payment::money::{Balance, Delta};
-use crate::payment::{ProtocolError, Refusal, Rules};
+use crate::payment::protocol::error::{ProtocolError, Refusal};
+use crate::payment::protocol::mark::{self, Epoch, MarkKind};
+use crate::payment::protocol::money::{Balance, Delta};
+use crate::payment::protocol::names::Rules;
 
 /// Which document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -591,7 +592,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_was_too_little() {
-        let rules = crate::payment::PaymentConfig::new().rules();
+        let rules = Rules::default();
         let order = Target::new(&rules.order_class, &ObjectId::parse("o").unwrap());
         let code = |leg: Leg| leg.refusal(&rules).code;
         assert_eq!(code(take("a", 5)), ErrorCode::INSUFFICIENT_BALANCE);

@@ -1,10 +1,11 @@
 //! Postings: what one log says about one document.
 
 use crate::model::{ClassName, ObjectId};
-use crate::payment::leg::{Leg, Target};
-use crate::payment::log::{Log, LogState, Verdict};
-use crate::payment::order::OrderStatus;
-use crate::payment::{Kind, Rules};
+use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::leg::{Leg, Target};
+use crate::payment::protocol::log::{Log, LogState, Verdict};
+use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::order::OrderStatus;
 
 /// The beginning of the key of the log that ends a hold or a withdrawal; its id follows.
 const SETTLE: &str = "settle:";

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 
 use crate::model::{Document, Filter, ObjectId, Update, Value};
-use crate::payment::ProtocolError;
-use crate::payment::effect::Write;
-use crate::payment::leg::Target;
-use crate::payment::mark::{self, Epoch, MarkKind, PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::effect::Write;
+use crate::payment::protocol::error::ProtocolError;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::mark::{self, Epoch, MarkKind, PAY_EPOCH, PAYLOGS};
 
 /// Marks beyond which a document is pruned.
 pub const THRESHOLD: usize = 64;

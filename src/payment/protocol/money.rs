@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use crate::model::value::{INTEGER_MAX, as_integer};
 use crate::model::{CloudError, Document, ErrorCode, Value};
-use crate::payment::ProtocolError;
+use crate::payment::protocol::error::ProtocolError;
 
 /// What is paid, asked for or credited: 1 to 10^12 minor units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -23,7 +23,7 @@ fn somebody_who_asks_again_takes_a_stuck_log_back_and_counts_from_the_beginning(
 #[test]
 fn nobody_is_asked_to_resume_what_is_closed() {
     let log = |state| Log::from_document(&stored(&purchase(vec![take("u", 100)]), state), &rules()).unwrap();
-    let stuck = |state| crate::payment::recovery::stuck(&rules(), &log(state), "why");
+    let stuck = |state| crate::payment::protocol::recovery::stuck(&rules(), &log(state), "why");
     assert!(stuck(LogState::Settled).is_some());
     assert_eq!(stuck(LogState::Closed), None);
 }

@@ -7,7 +7,7 @@
 //!    attempts.
 //! 2. [`fence`] every account and order at the old home, those that no payment has touched yet too.
 //! 3. Then list the logs and [`fence`] the open ones: a log that moved money is there by now, since none has moved
-//!    after step 2. A listing may be stale; the marks on the fenced documents ([`prune::logs`](crate::payment::prune::logs))
+//!    after step 2. A listing may be stale; the marks on the fenced documents ([`pruning::logs`](crate::payment::protocol::pruning::logs))
 //!    name logs that must be among those found.
 //! 4. [Copy](struct@Copy) all of it, each from a read that shows the fence; closed logs too, which never change.
 //! 5. When every copy [stands](Placing::Stands): [`Decision::decide`], *final* or *rolled back*, once.
@@ -37,11 +37,12 @@ use std::collections::BTreeSet;
 
 use crate::model::value::{INTEGER_MAX, as_integer};
 use crate::model::{Document, Filter, Update, Value};
-use crate::payment::effect::Write;
-use crate::payment::leg::Target;
-use crate::payment::log::LogState;
-use crate::payment::mark::{self, PAY_EPOCH, PAYLOGS};
-use crate::payment::{ProtocolError, Rules};
+use crate::payment::protocol::effect::Write;
+use crate::payment::protocol::error::ProtocolError;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::mark::{self, PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::names::Rules;
 
 /// The field of a log with the attempt that has fenced it.
 pub const LOG_MOVE: &str = "move";

@@ -1,7 +1,7 @@
 //! What can be wrong with a payment, and why one is refused.
 
 use crate::model::{CloudError, ErrorCode};
-use crate::payment::leg::Target;
+use crate::payment::protocol::leg::Target;
 
 /// Something that the protocol cannot go on from by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]

@@ -2,16 +2,18 @@
 
 mod logs;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::model::{ClassName, Timestamp};
-use crate::payment::leg::{Bound, Leg, Legs};
-use crate::payment::log::{LogState, Verdict};
-use crate::payment::{Delta, PaymentConfig};
+use crate::payment::protocol::leg::{Bound, Leg, Legs};
+use crate::payment::protocol::log::{LogState, Verdict};
+use crate::payment::protocol::money::Delta;
 
-fn rules() -> std::sync::Arc<Rules> {
-    PaymentConfig::new().rules()
+fn rules() -> Arc<Rules> {
+    Arc::new(Rules::default())
 }
 
 fn id(text: &str) -> ObjectId {

@@ -17,6 +17,21 @@ pub struct Rules {
     pub frozen: String,
 }
 
+impl Default for Rules {
+    /// LeanCloud's and this package's own names.
+    fn default() -> Self {
+        // The literals are legal names; `_User` stands in for the error that cannot happen.
+        let class = |name: &str| ClassName::parse(name).unwrap_or_else(|_| ClassName::user());
+        Self {
+            user_class: ClassName::user(),
+            log_class: class("Log"),
+            order_class: class("Order"),
+            account: "account".into(),
+            frozen: "frozen".into(),
+        }
+    }
+}
+
 impl Rules {
     /// The classes of the documents that hold money, and that say what becomes of it: accounts, orders, logs.
     #[must_use]

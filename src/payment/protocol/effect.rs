@@ -1,8 +1,8 @@
 //! What the machine asks for, and what it is told.
 
 use crate::model::{ClassName, Document, ErrorCode, Filter, Update};
-use crate::payment::ProtocolError;
-use crate::payment::leg::Target;
+use crate::payment::protocol::error::ProtocolError;
+use crate::payment::protocol::leg::Target;
 
 /// What the machine wants done next. The driver does it, and feeds what became of it as an [`Input`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -6,11 +6,12 @@ use serde_json::Map;
 
 use crate::model::value::as_integer;
 use crate::model::{Acl, Document, ObjectId, Timestamp, Update, Value};
-use crate::payment::kind::Kind;
-use crate::payment::leg::Legs;
-use crate::payment::money::Amount;
-use crate::payment::order::OrderMark;
-use crate::payment::{ProtocolError, Refusal, Rules};
+use crate::payment::protocol::error::{ProtocolError, Refusal};
+use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::leg::Legs;
+use crate::payment::protocol::money::Amount;
+use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::order::OrderMark;
 
 /// The field of a hold's log that says when the sweeper is to end it. It goes when there is nothing left to come back
 /// for, so that whoever looks for expired holds finds no others.
@@ -400,7 +401,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::payment::PaymentConfig;
 
     fn object(value: Value) -> Map<String, Value> {
         let Value::Object(map) = value else {
@@ -428,7 +428,7 @@ mod tests {
     }
 
     fn stored(fields: Value) -> Document {
-        let rules = PaymentConfig::new().rules();
+        let rules = Rules::default();
         let mut document = Document::from_iter([("objectId".to_owned(), json!("G"))]);
         let update = intent(Kind::Recharge, None).to_update(&rules, LogState::Ordered);
         update.apply(&mut document).unwrap();
@@ -437,7 +437,7 @@ mod tests {
     }
 
     fn read(fields: Value) -> Log {
-        Log::from_document(&stored(fields), &PaymentConfig::new().rules()).unwrap()
+        Log::from_document(&stored(fields), &Rules::default()).unwrap()
     }
 
     #[test]
@@ -548,7 +548,7 @@ mod tests {
             (bare.claims, bare.claimed_until, bare.created_at),
             (0, None, None)
         );
-        let rules = PaymentConfig::new().rules();
+        let rules = Rules::default();
         for (state, outcome) in [
             (json!(1), json!("succeeded")),
             (json!(2), json!("failed")),
@@ -597,7 +597,7 @@ mod tests {
 
     #[test]
     fn an_intent_is_read_as_it_was_written() {
-        let rules = PaymentConfig::new().rules();
+        let rules = Rules::default();
         let whole = Intent {
             number: Some("N".into()),
             order: Some(id("o")),

@@ -6,12 +6,13 @@ use serde_json::json;
 
 use crate::model::value::as_integer;
 use crate::model::{Acl, Document, ErrorCode, Filter, ObjectId, Timestamp, Update, Value};
-use crate::payment::kind::Kind;
-use crate::payment::leg::Target;
-use crate::payment::log::Intent;
-use crate::payment::mark::Epoch;
-use crate::payment::money::Amount;
-use crate::payment::{ProtocolError, Refusal, Rules};
+use crate::payment::protocol::error::{ProtocolError, Refusal};
+use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::Intent;
+use crate::payment::protocol::mark::Epoch;
+use crate::payment::protocol::money::Amount;
+use crate::payment::protocol::names::Rules;
 
 /// What an order shows. It reflects the attempts; it is never the arbiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -357,8 +358,8 @@ mod tests {
     use serde_json::Map;
 
     use super::*;
-    use crate::payment::leg::{Bound, Leg, Legs};
-    use crate::payment::{Delta, PaymentConfig};
+    use crate::payment::protocol::leg::{Bound, Leg, Legs};
+    use crate::payment::protocol::money::Delta;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::parse(text).unwrap()
@@ -387,7 +388,7 @@ mod tests {
 
     #[test]
     fn an_order_as_it_is_made_is_read_again() {
-        let rules = PaymentConfig::new().rules();
+        let rules = Rules::default();
         let payee = Payee {
             user: id("v"),
             amount: Amount::new(7).unwrap(),
@@ -438,7 +439,7 @@ mod tests {
 
     #[test]
     fn what_a_payment_makes_of_its_order() {
-        let rules = PaymentConfig::new().rules();
+        let rules = Rules::default();
         let mark = |intent: &Intent| intent.order_mark(&rules);
         let cancel = |params| mark(&intent(Kind::Cancel, params, vec![]));
         assert_eq!(cancel(json!({})), Ok(Some(OrderMark::Cancelled)));
@@ -475,7 +476,7 @@ mod tests {
     #[test]
     fn what_an_order_says_to_a_mark_without_effect() {
         use MarkStanding::{Disagrees, Done, Retry};
-        let target = Target::new(&PaymentConfig::new().order_class, &id("o"));
+        let target = Target::new(&Rules::default().order_class, &id("o"));
         let refunded = OrderMark::Refunded { total: 100 };
         for (mark, status, epoch, expected) in [
             (OrderMark::Paid, "paid", 0, Done),

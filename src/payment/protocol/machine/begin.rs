@@ -1,14 +1,16 @@
 //! Until the log is this worker's to carry out: its epochs, its creation or its claim.
 
 use crate::model::{Document, ErrorCode, Filter, Update};
-use crate::payment::effect::{Commit, Effect, Outcome, Purpose, Write};
-use crate::payment::leg::{Standing, Target};
-use crate::payment::log::{EXPIRES_AT, Log, LogState, Verdict};
-use crate::payment::machine::{Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject};
-use crate::payment::mark::{Epoch, PAY_EPOCH};
-use crate::payment::order::{MarkStanding, OrderMark, OrderStatus};
-use crate::payment::recovery::{self, Claim, Wish};
-use crate::payment::{ProtocolError, Refusal};
+use crate::payment::protocol::effect::{Commit, Effect, Outcome, Purpose, Write};
+use crate::payment::protocol::error::{ProtocolError, Refusal};
+use crate::payment::protocol::leg::{Standing, Target};
+use crate::payment::protocol::log::{EXPIRES_AT, Log, LogState, Verdict};
+use crate::payment::protocol::machine::{
+    Answer, Draft, End, Manner, Next, Part, Payment, Phase, Restart, Subject,
+};
+use crate::payment::protocol::mark::{Epoch, PAY_EPOCH};
+use crate::payment::protocol::order::{MarkStanding, OrderMark, OrderStatus};
+use crate::payment::protocol::recovery::{self, Claim, Wish};
 
 impl Payment {
     /// Step 1 of recovery, and of everything else: read the epochs first. A log that moves no money yet (a refusal,
@@ -19,7 +21,9 @@ impl Payment {
             if let Some(refusal) = draft.refusal.clone() {
                 return self.decline(refusal);
             }
-            if draft.intent.kind == crate::payment::Kind::Recharge && draft.state <= LogState::Ordered {
+            if draft.intent.kind == crate::payment::protocol::kind::Kind::Recharge
+                && draft.state <= LogState::Ordered
+            {
                 return self.create();
             }
         }

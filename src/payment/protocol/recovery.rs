@@ -1,12 +1,13 @@
 //! What recovery writes on a log, and which logs it looks for.
 
 use crate::model::{Filter, Test, Timestamp, Update};
-use crate::payment::effect::Write;
-use crate::payment::kind::Kind;
-use crate::payment::leg::Target;
-use crate::payment::log::{CANCEL, EXPIRES_AT, Log, LogState};
-use crate::payment::order::OrderStatus;
-use crate::payment::{Refusal, Rules};
+use crate::payment::protocol::effect::Write;
+use crate::payment::protocol::error::Refusal;
+use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::{CANCEL, EXPIRES_AT, Log, LogState};
+use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::order::OrderStatus;
 
 /// Who takes logs up, and until when it asks the others to leave them alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -174,7 +175,7 @@ pub fn close_unpaid(rules: &Rules, log: &Log, reason: &str) -> Write {
         guard: Filter::all().eq("state", LogState::Ordered.number()),
         update: Update::new()
             .set("state", LogState::Closed.number())
-            .set("outcome", crate::payment::log::Verdict::Failed.name())
+            .set("outcome", crate::payment::protocol::log::Verdict::Failed.name())
             .set("reason", reason),
     }
 }
@@ -334,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_written_on_a_log_that_is_given_up() {
-        let rules = crate::payment::PaymentConfig::new().rules();
+        let rules = Rules::default();
         let stored = json!({
             "objectId": "G", "state": 1, "kind": "recharge", "key": "k", "legs": [],
             "user": rules.user_pointer(&crate::model::ObjectId::parse("u").unwrap()),

@@ -1,11 +1,11 @@
 //! Once every leg is applied: the outcome in the log, the mark on the order, the closing.
 
 use crate::model::{Document, Filter, Update};
-use crate::payment::ProtocolError;
-use crate::payment::effect::{Effect, Outcome, Write};
-use crate::payment::log::{CANCEL, LogState, Verdict};
-use crate::payment::machine::{Answer, End, Next, Payment, Phase, Restart};
-use crate::payment::order::{MarkStanding, OrderMark};
+use crate::payment::protocol::effect::{Effect, Outcome, Write};
+use crate::payment::protocol::error::ProtocolError;
+use crate::payment::protocol::log::{CANCEL, LogState, Verdict};
+use crate::payment::protocol::machine::{Answer, End, Next, Payment, Phase, Restart};
+use crate::payment::protocol::order::{MarkStanding, OrderMark};
 
 impl Payment {
     /// Writes the outcome and marks the order, in one round trip: either may land alone, since state 3 says that the

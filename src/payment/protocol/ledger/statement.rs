@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use crate::model::value::as_integer;
 use crate::model::{Document, ObjectId};
-use crate::payment::invariant::posting::{Entry, Posting};
-use crate::payment::invariant::{Difference, LOGS_NAMED};
-use crate::payment::leg::Target;
-use crate::payment::log::{LogState, Verdict};
-use crate::payment::mark::{self, MarkKind, PAY_EPOCH, PAYLOGS};
-use crate::payment::money::Amount;
-use crate::payment::order::OrderStatus;
-use crate::payment::{Kind, Rules};
+use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::ledger::posting::{Entry, Posting};
+use crate::payment::protocol::ledger::{Difference, LOGS_NAMED};
+use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::log::{LogState, Verdict};
+use crate::payment::protocol::mark::{self, MarkKind, PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::money::Amount;
+use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::order::OrderStatus;
 
 /// Takes the postings of one document, in any order and each once, and compares their sum with the document. Its size
 /// does not depend on how many there are.

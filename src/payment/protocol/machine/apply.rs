@@ -1,13 +1,13 @@
 //! The legs: conditional ones one at a time, refusal and reversal, then the unconditional ones.
 
 use crate::model::{Document, Filter, Update};
-use crate::payment::effect::{Effect, Outcome, Purpose, Write};
-use crate::payment::leg::{Leg, Standing};
-use crate::payment::log::{LogState, Verdict};
-use crate::payment::machine::{Answer, End, Next, Payment, Phase, Restart};
-use crate::payment::mark::{self, MarkKind};
-use crate::payment::recovery::Wish;
-use crate::payment::{ProtocolError, Refusal};
+use crate::payment::protocol::effect::{Effect, Outcome, Purpose, Write};
+use crate::payment::protocol::error::{ProtocolError, Refusal};
+use crate::payment::protocol::leg::{Leg, Standing};
+use crate::payment::protocol::log::{LogState, Verdict};
+use crate::payment::protocol::machine::{Answer, End, Next, Payment, Phase, Restart};
+use crate::payment::protocol::mark::{self, MarkKind};
+use crate::payment::protocol::recovery::Wish;
 
 impl Payment {
     /// Sends the conditional leg `index`; after the last one the money is secured.

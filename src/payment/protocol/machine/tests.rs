@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::model::{ClassName, Document, ErrorCode, ObjectId, Timestamp};
-use crate::payment::effect::{Commit, Write};
-use crate::payment::leg::{Bound, Legs};
-use crate::payment::log::Verdict;
-use crate::payment::{Amount, Delta, Kind, PaymentConfig};
+use crate::payment::protocol::effect::{Commit, Write};
+use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::leg::{Bound, Legs};
+use crate::payment::protocol::log::Verdict;
+use crate::payment::protocol::money::{Amount, Delta};
 
 fn rules() -> Arc<Rules> {
-    PaymentConfig::new().rules()
+    Arc::new(Rules::default())
 }
 
 fn id(text: &str) -> ObjectId {

@@ -3,14 +3,14 @@
 
 use crate::model::value::as_integer;
 use crate::model::{Document, Filter, ObjectId, Update, Value};
-use crate::payment::ProtocolError;
-use crate::payment::leg::Target;
+use crate::payment::protocol::error::ProtocolError;
+use crate::payment::protocol::leg::Target;
 
 /// The field that holds the marks.
 pub const PAYLOGS: &str = "paylogs";
 /// The field that holds the epoch.
 pub const PAY_EPOCH: &str = "payEpoch";
-/// How a mark begins that names no log but an attempt to move the store ([`moving`](crate::payment::moving)). It stands
+/// How a mark begins that names no log but an attempt to move the store ([`moving`](crate::payment::protocol::relocation)). It stands
 /// only while the epoch is negative.
 pub const MOVE: &str = "move:";
 
