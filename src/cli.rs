@@ -6,29 +6,23 @@ mod arguments;
 mod audit;
 mod backup;
 mod bench;
-mod books;
-mod counting;
-mod credentials_file;
-mod cron_file;
+mod cancel;
 mod doctor;
-mod documents;
-mod durable_file;
+mod embedded_audit;
 mod export;
-#[cfg(debug_assertions)]
-mod halting;
 mod import;
 mod new;
-mod operator;
 mod package;
+mod payment_report;
+mod progress_bar;
+mod proof;
 mod pull;
 mod recover;
+mod resume;
 mod serve;
-mod server_file;
 mod show;
-mod standalone;
+mod source;
 mod stuck;
-mod tasks;
-mod terminal;
 mod verify;
 
 use std::future::Future;
@@ -37,6 +31,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use crate::app::payments::payment_config;
+use crate::app::terminal;
 use crate::config::{Backend, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
@@ -66,7 +62,7 @@ pub fn run(app: impl FnOnce(&PaymentConfig) -> App<Payments>) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            terminal::warn(format!("error: {}", causes(&error)));
+            terminal::eprint_line(format!("error: {}", causes(&error)));
             failed
         }
     }
@@ -100,11 +96,11 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
     let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     match &command {
         Command::Serve(given) => {
-            let config = serve::payment_config(&variables)?;
+            let config = payment_config(&variables)?;
             on_threads(serve::run(app(&config), given, config, &variables, environment))
         }
         Command::Recover(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             on_threads(recover::run(
                 app(&config),
                 given,
@@ -115,45 +111,45 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
             ))
         }
         Command::Audit(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             let app = app(&config);
             on_one_thread(audit::run(app, given, &home, &config, &variables, &environment))
         }
         Command::Stuck(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
-            on_one_thread(stuck::list(given, &home, config, &variables, &environment))
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
+            on_one_thread(stuck::run(given, &home, config, &variables, &environment))
         }
         Command::Show(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             on_one_thread(show::run(given, &home, config, &variables, &environment))
         }
         Command::Resume(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             let app = app(&config);
-            on_threads(stuck::resume(app, given, &home, config, &variables, &environment))
+            on_threads(resume::run(app, given, &home, config, &variables, &environment))
         }
         Command::Cancel(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             let app = app(&config);
-            on_threads(stuck::cancel(app, given, &home, config, &variables, &environment))
+            on_threads(cancel::run(app, given, &home, config, &variables, &environment))
         }
         Command::Doctor(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             on_one_thread(doctor::run(given, &home, &config, &variables, &environment))
         }
         Command::Backup(given) => on_one_thread(backup::backup(given, &home(&given.home)?, &environment)),
         Command::Restore(given) => backup::restore(given, &home(&given.home)?),
         Command::Import(given) => {
-            let (home, config) = (home(&given.home)?, serve::payment_config(&variables)?);
+            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             on_threads(import::run(given, &home, &config, &environment))
         }
         Command::Export(given) => on_one_thread(export::run(given, &home(&given.home)?, &environment)),
         Command::Pull(given) => {
-            let config = serve::payment_config(&variables)?;
+            let config = payment_config(&variables)?;
             on_threads(pull::run(given, config, &environment))
         }
         Command::Verify(given) => {
-            let config = serve::payment_config(&variables)?;
+            let config = payment_config(&variables)?;
             on_threads(verify::run(given, &config, &environment))
         }
         // One thread: what makes the load is to leave the machine to what carries it.

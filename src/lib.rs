@@ -2,6 +2,8 @@
 #![warn(clippy::too_many_lines)]
 
 #[cfg(feature = "runtime")]
+mod app;
+#[cfg(feature = "runtime")]
 pub mod client;
 #[cfg(feature = "runtime")]
 pub mod config;

@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::ClassName;
 use crate::server::ServerConfig;
 use crate::telemetry::LogFormat;
 
@@ -434,14 +436,14 @@ pub(crate) struct AccessArguments {
     pub(crate) skip_relations: bool,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("a number from 1 on is expected".to_owned()),
     }
 }
 
-fn requests_per_second(text: &str) -> Result<f64, String> {
+fn requests_per_second(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(number) if (0.01..=10_000.0).contains(&number) => Ok(number),
         _ => Err("a number from 0.01 to 10000 is expected".to_owned()),
@@ -585,6 +587,11 @@ pub(crate) enum BenchMode {
     Uniform,
     /// All on one account.
     Hot,
+}
+
+/// Reads the name of a class from the command line.
+pub(crate) fn class_name(text: &str) -> Result<ClassName> {
+    ClassName::parse(text).map_err(|error| anyhow::anyhow!(error.message))
 }
 
 #[cfg(test)]

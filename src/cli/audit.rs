@@ -1,27 +1,18 @@
 //! `paylog audit`: every balance recomputed from the logs, and compared.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use anyhow::{Context, Result};
-use indicatif::ProgressBar;
 use serde::Serialize;
 
+use crate::app::write_access::WriteAccess;
+use crate::app::{leancloud_client, terminal};
 use crate::cli::arguments::AuditArguments;
-use crate::cli::books;
-use crate::cli::operator::Operator;
-use crate::cli::serve::leancloud;
-use crate::cli::terminal;
+use crate::cli::embedded_audit;
+use crate::cli::progress_bar::AuditProgress;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::model::Filter;
-use crate::payment::audit::{Audit, Opened, Progress, Report, Stage, Unopened};
+use crate::payment::audit::{Audit, Opened, Report, Unopened};
 use crate::payment::{PaymentConfig, Payments};
-use crate::store::Store;
-
-/// Where there is no terminal, a line is printed after so many documents.
-const LINE_EVERY: u64 = 100_000;
 
 /// Everything that the command prints.
 #[derive(Debug, Serialize)]
@@ -49,12 +40,12 @@ pub(crate) async fn run(
             Opened::default()
         } else {
             let keys = Keys::read(variables)?;
-            let operator = Operator::open(app, home, config.clone(), keys, environment).await?;
+            let access = WriteAccess::open(app, home, config.clone(), keys, environment).await?;
             let outcome = unopened
-                .open(&*operator.store(), &config.rules(), environment)
+                .open(&*access.store(), &config.rules(), environment)
                 .await
                 .context("not all accounts could be opened; run the command again");
-            operator.close().await;
+            access.close().await;
             (report, _) = audited(home, config, variables, environment).await?;
             outcome?
         };
@@ -63,9 +54,9 @@ pub(crate) async fn run(
     let is_right = report.differing == 0;
     let output = Output { opened, report };
     if arguments.json {
-        terminal::say_json(&output)?;
+        terminal::print_json(&output)?;
     } else {
-        terminal::say(describe(&output));
+        terminal::print_line(describe(&output));
     }
     Ok(is_right)
 }
@@ -78,79 +69,15 @@ async fn audited(
     environment: &Environment,
 ) -> Result<(Report, Unopened)> {
     match home {
-        Backend::Embedded(data) => embedded(data, config, environment).await,
+        Backend::Embedded(data) => embedded_audit::audit(data, config, environment).await,
         Backend::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
-            let client = leancloud::client(server, &credentials, environment).build()?;
-            let shown = Shown::of(&client, config).await;
+            let client = leancloud_client::builder(server, &credentials, environment).build()?;
+            let shown = AuditProgress::of(&client, config).await;
             let watch = |progress| shown.show(progress);
             let audit = Audit::of(&client, config).watched_by(&watch);
             audit.run().await.context("LeanCloud could not be read")
         }
-    }
-}
-
-/// Audits the embedded store in `data` as of one moment, also while a server writes to it.
-pub(crate) async fn embedded(
-    data: &Path,
-    config: &PaymentConfig,
-    environment: &Environment,
-) -> Result<(Report, Unopened)> {
-    let store = books::open_snapshot(data, config, environment).await?;
-    let shown = Shown::of(&store, config).await;
-    let watch = |progress| shown.show(progress);
-    let audit = Audit::of(&store, config).of_one_moment().watched_by(&watch);
-    audit.run().await.context("the data cannot be read")
-}
-
-/// How far an audit is: a bar on a terminal, lines elsewhere.
-struct Shown {
-    bar: ProgressBar,
-    logs: u64,
-    documents: u64,
-    /// Documents of the last line.
-    said: AtomicU64,
-}
-
-impl Shown {
-    async fn of(store: &dyn Store, config: &PaymentConfig) -> Self {
-        let all = Filter::all();
-        // A total that is not known shows as none.
-        let mut counts = [0, 0, 0];
-        let classes = [&config.log_class, &config.user_class, &config.order_class];
-        for (count, class) in counts.iter_mut().zip(classes) {
-            *count = store.count(class, &all).await.unwrap_or_default();
-        }
-        let [logs, users, orders] = counts;
-        let documents = users.saturating_add(orders);
-        Self {
-            bar: terminal::progress("auditing", logs.saturating_add(documents)),
-            logs,
-            documents,
-            said: AtomicU64::new(0),
-        }
-    }
-
-    fn show(&self, progress: Progress) {
-        let Progress { pass, stage, done } = progress;
-        let (before, total, what) = match stage {
-            Stage::Logs => (0, self.logs, "logs"),
-            Stage::Documents => (self.logs, self.documents, "users and orders"),
-        };
-        if pass > 1 {
-            self.bar.set_message("again");
-        }
-        self.bar.set_position(before.saturating_add(done));
-        let steps = done / LINE_EVERY;
-        if self.bar.is_hidden() && steps > 0 && self.said.swap(steps, Ordering::Relaxed) != steps {
-            terminal::warn(format!("audit, pass {pass}: {done} of {total} {what}"));
-        }
-    }
-}
-
-impl Drop for Shown {
-    fn drop(&mut self) {
-        self.bar.finish_and_clear();
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::app::{credentials_file, durable_file, terminal};
 use crate::cli::arguments::{BackupArguments, RestoreArguments};
-use crate::cli::{credentials_file, durable_file, terminal};
+use crate::cli::progress_bar;
 use crate::config::Backend;
 use crate::environment::Environment;
 use crate::storage::{SqliteStore, sqlite};
@@ -38,7 +39,7 @@ pub(crate) async fn backup(
             );
         }
     }
-    let bar = terminal::progress("copying", 0);
+    let bar = progress_bar::progress("copying", 0);
     let shown = bar.clone();
     store
         .backup(&arguments.file, move |progress| {
@@ -47,16 +48,16 @@ pub(crate) async fn backup(
         })
         .await?;
     bar.finish_and_clear();
-    terminal::say(format!("The data are in {}.", arguments.file.display()));
+    terminal::print_line(format!("The data are in {}.", arguments.file.display()));
     if arguments.with_credentials {
         let keys = credentials_file::path(data);
         let text =
             fs::read(&keys).with_context(|| format!("the keys in {} cannot be read", keys.display()))?;
         durable_file::write_private(&beside, &text)
             .with_context(|| format!("the keys cannot be written to {}", beside.display()))?;
-        terminal::say(format!("The keys are in {}: keep them secret.", beside.display()));
+        terminal::print_line(format!("The keys are in {}: keep them secret.", beside.display()));
     } else {
-        terminal::say("The keys are not in it (--with-credentials).");
+        terminal::print_line("The keys are not in it (--with-credentials).");
     }
     Ok(true)
 }
@@ -86,11 +87,11 @@ pub(crate) fn restore(arguments: &RestoreArguments, home: &Backend) -> Result<bo
         let path = credentials_file::path(data);
         durable_file::write_private(&path, keys.as_bytes())
             .with_context(|| format!("the keys cannot be written to {}", path.display()))?;
-        terminal::say("The keys are those of the backup.");
+        terminal::print_line("The keys are those of the backup.");
     } else {
-        terminal::say("The backup came without keys: the next start makes new ones.");
+        terminal::print_line("The backup came without keys: the next start makes new ones.");
     }
-    terminal::say(format!("Restored into {}.", data.display()));
+    terminal::print_line(format!("Restored into {}.", data.display()));
     Ok(true)
 }
 

@@ -14,8 +14,9 @@ mod storage;
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 
+use crate::app::terminal;
 use crate::cli::arguments::{BenchArguments, BenchMode};
-use crate::cli::{audit, terminal};
+use crate::cli::embedded_audit;
 use crate::config::ApiServer;
 use crate::credentials::Credentials;
 use crate::engine;
@@ -58,7 +59,7 @@ async fn run_on_own_server(arguments: &BenchArguments, environment: &Environment
     let result = measure(arguments, &target, Some(&child), environment).await;
     let folder = child.stop(environment).await?;
     let mut report = result?;
-    let (findings, _) = audit::embedded(folder.path(), &PaymentConfig::new(), environment).await?;
+    let (findings, _) = embedded_audit::audit(folder.path(), &PaymentConfig::new(), environment).await?;
     report.audited(findings.differing);
     report.print(arguments.json)?;
     Ok(report.is_right())
@@ -128,7 +129,7 @@ async fn measure(
     let after = target.counters().await?;
     let wrong_balances = prepare::count_wrong_balances(target, &prepared.users, payments).await?;
     if !arguments.json {
-        terminal::say("");
+        terminal::print_line("");
     }
     Ok(Report::new(
         arguments,

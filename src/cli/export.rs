@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use crate::cli::arguments::ExportArguments;
-use crate::cli::import::class_name;
-use crate::cli::terminal;
+use crate::app::terminal;
+use crate::cli::arguments::{self, ExportArguments};
+use crate::cli::progress_bar;
 use crate::config::Backend;
 use crate::environment::Environment;
 use crate::migration::{ExportOptions, export};
@@ -23,14 +23,14 @@ pub(crate) async fn run(
              LeanCloud's own data are exported from its console"
         );
     };
-    let classes = arguments.class.iter().map(|name| class_name(name));
+    let classes = arguments.class.iter().map(|name| arguments::class_name(name));
     let options = ExportOptions {
         target: arguments.target.clone(),
         classes: classes.collect::<Result<_>>()?,
         since: arguments.since.as_deref().map(since).transpose()?,
     };
     let store = SqliteStore::open_snapshot(data, environment.clone())?;
-    let bar = terminal::progress("exporting", 0);
+    let bar = progress_bar::progress("exporting", 0);
     let shown = bar.clone();
     let exported = export(&store, &options, |objects| {
         shown.set_length(objects);
@@ -40,19 +40,19 @@ pub(crate) async fn run(
     bar.finish_and_clear();
     let exported = exported?;
     if arguments.json {
-        terminal::say_json(&exported)?;
+        terminal::print_json(&exported)?;
         return Ok(true);
     }
     for (class, objects) in &exported.classes {
-        terminal::say(format!("{:<28} {objects:>10}", class.as_str()));
+        terminal::print_line(format!("{:<28} {objects:>10}", class.as_str()));
     }
     let objects: u64 = exported.classes.values().sum();
-    terminal::say(format!(
+    terminal::print_line(format!(
         "{objects} objects and {} links of relations are in {}.",
         exported.links,
         options.target.display()
     ));
-    terminal::say("Password hashes and session tokens are among them: keep it secret.");
+    terminal::print_line("Password hashes and session tokens are among them: keep it secret.");
     Ok(true)
 }
 

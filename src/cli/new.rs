@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::app::terminal;
 use crate::cli::arguments::NewArguments;
-use crate::cli::terminal;
 
 /// Every file of the new app, with what stands in it.
 const FILES: [(&str, &str); 7] = [
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<bool> {
             .and_then(|()| fs::write(&path, text));
         written.with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    terminal::say(format!(
+    terminal::print_line(format!(
         "{name} is in {folder}. To run it:\ncd {folder}\ncargo run",
         folder = folder.display()
     ));

@@ -10,8 +10,8 @@ use object::elf::FileHeader64;
 use object::read::elf::{FileHeader, SectionHeader};
 use serde::Deserialize;
 
+use crate::app::terminal;
 use crate::cli::arguments::PackageArguments;
-use crate::cli::terminal;
 
 /// The C library of Ubuntu 20.04, on which LeanEngine runs programs.
 const GLIBC: (u32, u32) = (2, 31);
@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &PackageArguments) -> Result<bool> {
     };
     let needs = check(&program)?;
     let archive = pack(&app, &program, &arguments.folder)?;
-    terminal::say(format!(
+    terminal::print_line(format!(
         "{} starts on Ubuntu 20.04 ({needs}) and is packed in {}.\n\
          To deploy it: unpack it into a folder of its own, and there run lean deploy.",
         program.display(),

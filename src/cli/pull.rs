@@ -1,35 +1,27 @@
 //! `paylog pull`: a live app, copied, followed, and at the end moved.
 
-mod bars;
-
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::cli::arguments::{AccessArguments, PullArguments};
-use crate::cli::serve::{embedded, listen};
-use crate::cli::{terminal, verify};
-use crate::client::{Client, ClientBuilder, Downloads, RetryPolicy};
-use crate::config::ApiServer;
+use crate::app::{data_folder, listener, terminal};
+use crate::cli::arguments::PullArguments;
+use crate::cli::progress_bar::PullProgress;
+use crate::cli::{proof, source};
+use crate::client::{Downloads, RetryPolicy};
 use crate::config::backend::DEFAULT_DATA;
 use crate::environment::Environment;
 use crate::migration::pull::classes::Classes;
-use crate::migration::pull::pace::Pace;
 use crate::migration::pull::{
-    CutOver, Following, KeptFiles, Moved, Observer, OldHome, PullError, Puller, Round, Source,
+    CutOver, Following, KeptFiles, Moved, Observer, OldHome, Puller, Round, Source,
 };
-use crate::model::{ClassName, Query};
+use crate::model::ClassName;
 use crate::payment::PaymentConfig;
 use crate::storage::sqlite::OpenError;
 use crate::storage::{FolderFiles, SqliteStore};
 use crate::store::load::Loader;
-
-pub(crate) use bars::Bars;
-
-/// How long one request to the source may take: a page of large objects from a busy server.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Runs the command, and answers whether all is well.
 pub(crate) async fn run(
@@ -39,11 +31,11 @@ pub(crate) async fn run(
 ) -> Result<bool> {
     let data = given.home.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
     let (server, access) = (&given.source.server, &given.source.access);
-    let following = following(server, access)?;
-    let observer: Arc<dyn Observer> = Arc::new(Bars::new(environment.clone()));
-    let source = source(server, access, environment)?;
+    let following = source::following(server, access)?;
+    let observer: Arc<dyn Observer> = Arc::new(PullProgress::new(environment.clone()));
+    let source = source::source(server, access, environment)?;
     let store = open(&data, environment)?;
-    embedded::prepare(&store, &config).await?;
+    data_folder::prepare(&store, &config).await?;
     let pulled = pull(
         given,
         config,
@@ -68,9 +60,9 @@ async fn pull(
     environment: &Environment,
 ) -> Result<bool> {
     let loader: Arc<dyn Loader> = Arc::new(store.clone());
-    let mut puller = Puller::new(source, loader, observer).without(left_out(&given.source.access)?);
+    let mut puller = Puller::new(source, loader, observer).without(source::left_out(&given.source.access)?);
     if given.files {
-        let folder = data.join(embedded::FILES);
+        let folder = data.join(data_folder::FILES);
         let files = FolderFiles::open(&folder, environment.clone())
             .with_context(|| format!("the folder for files, {}, cannot be used", folder.display()))?;
         // Whatever the app has taken, it keeps: no bound.
@@ -79,7 +71,7 @@ async fn pull(
     if given.roll_back {
         let cut_over = cut_over(given, puller, config, environment).await?;
         let report = cut_over.roll_back().await?;
-        terminal::say(format!(
+        terminal::print_line(format!(
             "{} documents were given back to the source, which pays again.",
             report.opened
         ));
@@ -94,9 +86,9 @@ async fn pull(
     let round = puller.round(&classes, &|_, _| true).await?;
     // With --json the proof alone is for programs to read.
     if given.json {
-        terminal::warn(describe(&round));
+        terminal::eprint_line(describe(&round));
     } else {
-        terminal::say(describe(&round));
+        terminal::print_line(describe(&round));
     }
     if !given.last {
         return Ok(round.refused.is_empty() && round.files_failed.is_empty());
@@ -115,10 +107,10 @@ async fn cut_over(
     environment: &Environment,
 ) -> Result<CutOver> {
     let (server, access) = (&given.source.server, &given.source.access);
-    let source = source(server, access, environment)?;
+    let source = source::source(server, access, environment)?;
     let is_paylog = source.definition(&ClassName::user()).await?.is_some();
     // What moves money is sent once.
-    let old = builder(server, access, environment)?
+    let old = source::builder(server, access, environment)?
         .retry_policy(RetryPolicy::never())
         .guarded_batches(is_paylog)
         .build()?;
@@ -138,17 +130,17 @@ fn report(moved: &Moved, json: bool) -> Result<bool> {
     match moved {
         Moved::Final(proof) => {
             if let Some(proof) = proof {
-                verify::print(proof, json)?;
+                proof::print(proof, json)?;
             }
-            terminal::warn(
+            terminal::eprint_line(
                 "The app has moved: nothing pays at the source any more. Start this server (paylog serve), and send \
                  the clients to it.",
             );
             Ok(true)
         }
         Moved::RolledBack(proof) => {
-            verify::print(proof, json)?;
-            terminal::warn(
+            proof::print(proof, json)?;
+            terminal::eprint_line(
                 "Rolled back: the source pays as before, since the two sides are not the same. Stop what still writes \
                  there, and try again; or move all the same with --accept-differences.",
             );
@@ -159,7 +151,7 @@ fn report(moved: &Moved, json: bool) -> Result<bool> {
 
 /// Follows until the process is told to stop. What may pass is waited for.
 async fn watch(puller: &Puller, following: &Following, every: u64, environment: &Environment) -> Result<()> {
-    let mut told_to_stop = Box::pin(listen::told_to_stop()?);
+    let mut shutdown = Box::pin(listener::shutdown_signal()?);
     loop {
         let round = async {
             let classes = puller.prepare(following).await?;
@@ -167,16 +159,18 @@ async fn watch(puller: &Puller, following: &Following, every: u64, environment: 
         };
         let round = tokio::select! {
             round = round => round,
-            () = &mut told_to_stop => return Ok(()),
+            () = &mut shutdown => return Ok(()),
         };
         match round {
-            Ok(round) => terminal::say(describe(&round)),
-            Err(error) if error.may_pass() => terminal::warn(format!("this round came to no end: {error}")),
+            Ok(round) => terminal::print_line(describe(&round)),
+            Err(error) if error.may_pass() => {
+                terminal::eprint_line(format!("this round came to no end: {error}"))
+            }
             Err(error) => return Err(error.into()),
         }
         tokio::select! {
             () = environment.sleep(Duration::from_secs(every)) => {}
-            () = &mut told_to_stop => return Ok(()),
+            () = &mut shutdown => return Ok(()),
         }
     }
 }
@@ -190,7 +184,7 @@ fn warn_of_permissions(classes: &Classes) {
         .iter()
         .map(ClassName::as_str)
         .collect();
-    terminal::warn(format!(
+    terminal::eprint_line(format!(
         "LeanCloud's API tells neither class permissions nor indexes. New classes are open here as LeanCloud makes \
          them, and the ACLs of objects hold. Before you open the server, set what your console shows, by PUT \
          /1.1/schemas/<class> with the master key, for: {}",
@@ -230,77 +224,4 @@ fn open(data: &Path, environment: &Environment) -> Result<SqliteStore> {
         }
         opened => Ok(opened?),
     }
-}
-
-/// What the store is to remember about its source.
-pub(crate) fn following(server: &str, access: &AccessArguments) -> Result<Following> {
-    Ok(Following {
-        server: ApiServer::parse("the source", server)?.url().to_owned(),
-        app_id: app_id(access)?.to_owned(),
-        moved: false,
-        moved_at: None,
-    })
-}
-
-/// The server to read from.
-pub(crate) fn source(server: &str, access: &AccessArguments, environment: &Environment) -> Result<Source> {
-    let client = builder(server, access, environment)?.retry_policy(Source::PATIENCE);
-    Ok(Source::new(
-        &client.build()?,
-        Pace::new(environment.clone(), access.requests_per_second),
-        usize::from(access.requests_at_once),
-        Query::LIMIT_MAX,
-    )?)
-}
-
-/// Everything is signed with the master key, so the app key is not needed.
-fn builder(server: &str, access: &AccessArguments, environment: &Environment) -> Result<ClientBuilder> {
-    let server = ApiServer::parse("the source", server)?;
-    let master_key = access
-        .master_key
-        .as_deref()
-        .context("the master key of the source is missing: --master-key, or LEANCLOUD_APP_MASTER_KEY")?;
-    Ok(Client::builder(server.url(), app_id(access)?, master_key)
-        .master_key(master_key)
-        .environment(environment.clone())
-        .timeout(REQUEST_TIMEOUT))
-}
-
-fn app_id(access: &AccessArguments) -> Result<&str> {
-    let app_id = access.app_id.as_deref();
-    app_id.context("the app id of the source is missing: --app-id, or LEANCLOUD_APP_ID")
-}
-
-/// The classes that stay where they are; the document that decides about the move among them.
-pub(crate) fn left_out(access: &AccessArguments) -> Result<Vec<ClassName>> {
-    let names = access.without.iter().map(|name| ClassName::parse(name));
-    let mut classes: Vec<ClassName> = names.collect::<Result<_, _>>()?;
-    classes.push(CutOver::decision_class()?);
-    Ok(classes)
-}
-
-/// Refuses to serve what is the copy of a live app: money would be spent in both.
-///
-/// # Errors
-/// Where the app has not moved.
-pub(crate) async fn refuse_copy(store: &SqliteStore, allow: bool) -> Result<()> {
-    let following = match Following::read(store).await {
-        Ok(following) => following,
-        Err(PullError::Refused(reason)) => bail!(reason),
-        Err(error) => return Err(error.into()),
-    };
-    let Some(following) = following.filter(|following| !following.moved) else {
-        return Ok(());
-    };
-    let text = format!(
-        "this folder is a copy of the app that still lives at {}: money would be spent in both. Move it here first \
-         (paylog pull --final). To try the copy, serve a copy of the folder (paylog backup, paylog restore) with \
-         --allow-unsafe",
-        following.server
-    );
-    if !allow {
-        bail!(text);
-    }
-    tracing::warn!("{text}");
-    Ok(())
 }

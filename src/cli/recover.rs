@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::json;
 
+use crate::app::terminal;
+use crate::app::write_access::WriteAccess;
 use crate::cli::arguments::RecoverArguments;
-use crate::cli::operator::Operator;
-use crate::cli::terminal;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
@@ -35,12 +35,12 @@ pub(crate) async fn run(
         patience: config.lease.saturating_add(PAUSE),
         environment,
     };
-    let operator = Operator::open(app, home, config, Keys::read(variables)?, environment).await?;
+    let access = WriteAccess::open(app, home, config, Keys::read(variables)?, environment).await?;
     let recovered = recovery
         .repeat(|limit| {
-            let operator = &operator;
+            let access = &access;
             async move {
-                operator
+                access
                     .ask("recoverPayments", &json!({"limit": limit}), async |payments| {
                         payments.recover_payments(limit).await
                     })
@@ -48,12 +48,12 @@ pub(crate) async fn run(
             }
         })
         .await;
-    operator.close().await;
+    access.close().await;
     let recovered = recovered?;
     if arguments.json {
-        terminal::say_json(&json!(recovered))?;
+        terminal::print_json(&json!(recovered))?;
     } else {
-        terminal::say(describe(&recovered));
+        terminal::print_line(describe(&recovered));
     }
     Ok(recovered.open == 0 && recovered.stuck == 0)
 }

@@ -3,9 +3,8 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 
+use crate::app::{read_access, terminal};
 use crate::cli::arguments::ShowArguments;
-use crate::cli::books;
-use crate::cli::terminal;
 use crate::config::{Backend, Variables};
 use crate::environment::Environment;
 use crate::model::{Document, Value};
@@ -22,21 +21,21 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let payments = books::open(home, config, variables, environment).await?;
+    let payments = read_access::open_payments(home, config, variables, environment).await?;
     let records = payments
         .records(&arguments.what)
         .await
         .context("the records cannot be read")?;
     if arguments.json {
-        terminal::say_json(&json!({"payments": records}))?;
+        terminal::print_json(&json!({"payments": records}))?;
     } else if records.is_empty() {
-        terminal::say(format!(
+        terminal::print_line(format!(
             "no payment is known as {}: give the id of a log or order, a number, or a whole key",
             arguments.what
         ));
     } else {
         for record in &records {
-            terminal::say(describe(record));
+            terminal::print_line(describe(record));
         }
     }
     Ok(!records.is_empty())

@@ -1,19 +1,16 @@
-//! `paylog stuck`, `paylog resume` and `paylog cancel`: payments that wait for an operator.
+//! `paylog stuck`: payments that wait for an operator.
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::cli::arguments::{CancelArguments, ResumeArguments, StuckArguments};
-use crate::cli::books;
-use crate::cli::operator::Operator;
-use crate::cli::terminal;
-use crate::config::{Backend, Keys, Variables};
-use crate::engine::App;
+use crate::app::{read_access, terminal};
+use crate::cli::arguments::StuckArguments;
+use crate::config::{Backend, Variables};
 use crate::environment::Environment;
-use crate::model::{ObjectId, Timestamp};
-use crate::payment::service::{Operated, StuckPayment};
-use crate::payment::{PaymentConfig, Payments};
+use crate::model::Timestamp;
+use crate::payment::PaymentConfig;
+use crate::payment::service::StuckPayment;
 
 /// A payment that waits, and for how long it has.
 #[derive(Debug, Serialize)]
@@ -26,14 +23,14 @@ struct Waiting {
 
 /// Lists the payments that wait for an operator, and answers whether there are none. Reads only, also beside a running
 /// server.
-pub(crate) async fn list(
+pub(crate) async fn run(
     arguments: &StuckArguments,
     home: &Backend,
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let payments = books::open(home, config, variables, environment).await?;
+    let payments = read_access::open_payments(home, config, variables, environment).await?;
     let stuck = payments
         .stuck_payments()
         .await
@@ -47,14 +44,14 @@ pub(crate) async fn list(
         })
         .collect();
     if arguments.json {
-        terminal::say_json(&json!({"stuck": waiting}))?;
+        terminal::print_json(&json!({"stuck": waiting}))?;
     } else if waiting.is_empty() {
-        terminal::say("no payment waits for an operator");
+        terminal::print_line("no payment waits for an operator");
     } else {
         for one in &waiting {
-            terminal::say(describe_waiting(one));
+            terminal::print_line(describe_waiting(one));
         }
-        terminal::say(format!(
+        terminal::print_line(format!(
             "{} wait. Repair what stands in the way, then: paylog resume <log>. Or, before the money is secured: \
              paylog cancel <log>. Money that has arrived with another amount than was asked for: paylog resume <log> \
              --credit takes it as it is, paylog cancel <log> --returned says that it was given back at the provider",
@@ -62,93 +59,6 @@ pub(crate) async fn list(
         ));
     }
     Ok(waiting.is_empty())
-}
-
-/// Takes a payment up again, and answers whether it is at its end.
-pub(crate) async fn resume(
-    app: App<Payments>,
-    arguments: &ResumeArguments,
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<bool> {
-    let log = log_id(&arguments.payment)?;
-    let credit = arguments.credit;
-    let operator = Operator::open(app, home, config, Keys::read(variables)?, environment).await?;
-    let operated = operator
-        .ask(
-            "resumePayment",
-            &json!({"log": log, "credit": credit}),
-            async |payments| payments.resume_payment(&log, credit).await,
-        )
-        .await;
-    operator.close().await;
-    say(&operated?, arguments.json)
-}
-
-/// Cancels a payment, and answers whether it is at its end.
-pub(crate) async fn cancel(
-    app: App<Payments>,
-    arguments: &CancelArguments,
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<bool> {
-    let log = log_id(&arguments.payment)?;
-    let (reason, returned) = (arguments.reason.as_deref(), arguments.returned);
-    let mut asked = json!({"log": log, "returned": returned});
-    if let (Some(reason), Some(asked)) = (reason, asked.as_object_mut()) {
-        asked.insert("reason".to_owned(), reason.into());
-    }
-    let operator = Operator::open(app, home, config, Keys::read(variables)?, environment).await?;
-    let operated = operator
-        .ask("cancelPayment", &asked, async |payments| {
-            payments.cancel_payment(&log, reason, returned).await
-        })
-        .await;
-    operator.close().await;
-    say(&operated?, arguments.json)
-}
-
-fn log_id(text: &str) -> Result<ObjectId> {
-    ObjectId::parse(text)
-        .ok()
-        .with_context(|| format!("'{text}' is no id of a log: take one from `paylog stuck`"))
-}
-
-fn say(operated: &Operated, json: bool) -> Result<bool> {
-    if json {
-        terminal::say_json(operated)?;
-    } else {
-        terminal::say(describe(operated));
-    }
-    Ok(operated.is_closed())
-}
-
-fn describe(operated: &Operated) -> String {
-    let Operated {
-        log,
-        kind,
-        amount,
-        user,
-        state,
-        outcome,
-        reason,
-        error,
-    } = operated;
-    let amount = amount.map(|units| format!(" of {units}")).unwrap_or_default();
-    let mut text = format!("{log}, {kind}{amount} of the user {user}: ");
-    match outcome.as_deref() {
-        Some(outcome) if operated.is_closed() => text += outcome,
-        Some(outcome) => text += &format!("{outcome}; its log is not closed yet (state {state})"),
-        None => text += &format!("not at its end (state {state})"),
-    }
-    if let Some(why) = reason.as_deref().or(error.as_deref()) {
-        text += &format!(": {why}");
-    }
-    text
 }
 
 fn describe_waiting(waiting: &Waiting) -> String {

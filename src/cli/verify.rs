@@ -5,11 +5,11 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use crate::cli::arguments::VerifyArguments;
-use crate::cli::pull::{self, Bars};
-use crate::cli::terminal;
+use crate::cli::progress_bar::PullProgress;
+use crate::cli::{proof, source};
 use crate::config::backend::DEFAULT_DATA;
 use crate::environment::Environment;
-use crate::migration::proof::{Proof, Prover};
+use crate::migration::proof::Prover;
 use crate::migration::pull::Following;
 use crate::payment::PaymentConfig;
 use crate::storage::SqliteStore;
@@ -23,11 +23,11 @@ pub(crate) async fn run(
 ) -> Result<bool> {
     let data = given.home.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
     let store: Arc<dyn Loader> = Arc::new(SqliteStore::open_read_only(&data, environment.clone())?);
-    let bars = Arc::new(Bars::new(environment.clone()));
+    let bars = Arc::new(PullProgress::new(environment.clone()));
     let mut prover = Prover::new(Arc::clone(&store), config.rules()).with_observer(bars);
     if let Some(server) = &given.against {
         let access = &given.access;
-        let wanted = pull::following(server, access)?;
+        let wanted = source::following(server, access)?;
         if let Some(following) = Following::read(&*store).await? {
             if following.app_id != wanted.app_id {
                 bail!(
@@ -42,24 +42,14 @@ pub(crate) async fn run(
             }
         }
         prover = prover.against(
-            pull::source(server, access, environment)?,
-            pull::left_out(access)?,
+            source::source(server, access, environment)?,
+            source::left_out(access)?,
         );
         if access.skip_relations {
             prover = prover.without_relations();
         }
     }
-    let proof = prover.prove().await?;
-    print(&proof, given.json)?;
-    Ok(proof.clean)
-}
-
-/// Prints a proof.
-pub(crate) fn print(proof: &Proof, json: bool) -> Result<()> {
-    if json {
-        terminal::say_json(proof)
-    } else {
-        terminal::say(proof.describe());
-        Ok(())
-    }
+    let proved = prover.prove().await?;
+    proof::print(&proved, given.json)?;
+    Ok(proved.clean)
 }

@@ -45,7 +45,7 @@ const PAYMENT_RIM: &[&str] = &["model", "store", "environment"];
 const FROM_A_SERVER: &[&str] = &["model", "store", "environment", "client", "payment"];
 
 /// What may import everything: it wires the others together.
-const WIRING: &[&str] = &["cli", "testing"];
+const WIRING: &[&str] = &["app", "cli", "testing"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -274,11 +274,11 @@ fn no_lint_is_silenced_without_a_reason() {
 /// assertions only, and no profile but that of tests has them.
 #[test]
 fn a_release_cannot_be_told_to_stop() {
-    let only_in_debug = "#[cfg(debug_assertions)]\nmod halting;";
-    assert!(read(Path::new("src/cli.rs")).contains(only_in_debug));
+    let only_in_debug = "#[cfg(debug_assertions)]\nmod failpoint_store;";
+    assert!(read(Path::new("src/app.rs")).contains(only_in_debug));
     let variable = ["PAYLOG", "HALT"].join("_");
     for path in rust_files(&["src", "functions"]) {
-        if path != Path::new("src/cli/halting.rs") {
+        if path != Path::new("src/app/failpoint_store.rs") {
             assert!(!read(&path).contains(&variable), "{}", path.display());
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::connection::Target;
-use crate::cli::{credentials_file, server_file};
+use crate::app::{credentials_file, server_file};
 use crate::config::ApiServer;
 use crate::environment::Environment;
 

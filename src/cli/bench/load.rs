@@ -10,7 +10,7 @@ use hyper::{Method, StatusCode};
 
 use super::connection::{As, Target};
 use super::prepare::{BenchUser, Order};
-use crate::cli::terminal;
+use crate::cli::progress_bar;
 use crate::environment::Environment;
 
 /// How it went.
@@ -37,7 +37,7 @@ pub(super) async fn pay(
     what: &'static str,
     environment: &Environment,
 ) -> Result<Paid> {
-    let bar = terminal::progress(what, orders.len().try_into()?);
+    let bar = progress_bar::progress(what, orders.len().try_into()?);
     let mut connections = Vec::with_capacity(in_flight);
     for _ in 0..in_flight {
         connections.push(target.connect().await?);

@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::connection::{As, Connection, Headers, Target};
-use crate::cli::terminal;
+use crate::cli::progress_bar;
 use crate::environment::Environment;
 
 /// What one order costs, in fen.
@@ -76,7 +76,7 @@ async fn make_product(target: &Target) -> Result<String> {
 /// Signs users up and gives each the money for its share of the payments.
 async fn make_users(target: &Target, run: &str, users: u64, payments: u64) -> Result<Vec<BenchUser>> {
     let share = payments.div_ceil(users);
-    let bar = terminal::progress("signing up", users);
+    let bar = progress_bar::progress("signing up", users);
     let made = spread(
         target,
         SIGN_UPS_AT_ONCE,
@@ -132,7 +132,7 @@ async fn make_orders(
     payments: u64,
     in_flight: usize,
 ) -> Result<Vec<Order>> {
-    let bar = terminal::progress("ordering", payments);
+    let bar = progress_bar::progress("ordering", payments);
     let orders = spread(target, in_flight, payments, &bar, async |connection, index| {
         let user = usize::try_from(index)? % users.len();
         let headers = &users.get(user).context("no such user")?.headers;

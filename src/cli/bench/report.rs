@@ -6,8 +6,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::load::Paid;
+use crate::app::terminal;
 use crate::cli::arguments::{BenchArguments, BenchMode};
-use crate::cli::terminal;
 use crate::telemetry::counters::CounterSnapshot;
 
 /// The server's counters around the measured payments.
@@ -104,10 +104,10 @@ impl Report {
 
     pub(super) fn print(&self, json: bool) -> Result<()> {
         if json {
-            return terminal::say_json(self);
+            return terminal::print_json(self);
         }
         let Latency { p50, p99, p99_9, max } = self.latency_ms;
-        terminal::say(format!(
+        terminal::print_line(format!(
             "{} payments, {} ({} accounts), {} in flight, {:.2} s\n\
              payments per second   {:.0}\n\
              latency               p50 {p50:.2} ms, p99 {p99:.2} ms, p99.9 {p99_9:.2} ms, max {max:.2} ms\n\
@@ -124,14 +124,14 @@ impl Report {
             self.durable_commits_per_payment,
         ));
         if let Some(bytes) = self.peak_memory_bytes {
-            terminal::say(format!("peak memory           {:.1} MB", number(bytes) / 1e6));
+            terminal::print_line(format!("peak memory           {:.1} MB", number(bytes) / 1e6));
         }
         let audit = match self.audit_differences {
             Some(0) => "no difference".to_owned(),
             Some(differences) => format!("{differences} differences"),
             None => "not done (another server's data)".to_owned(),
         };
-        terminal::say(format!(
+        terminal::print_line(format!(
             "balances              {} wrong; audit: {audit}",
             self.wrong_balances
         ));

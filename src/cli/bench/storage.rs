@@ -17,8 +17,9 @@ use serde_json::json;
 use super::child::Child;
 use super::connection::{As, Connection, Target};
 use super::report::{Latency, latency, number};
+use crate::app::terminal;
 use crate::cli::arguments::BenchArguments;
-use crate::cli::terminal;
+use crate::cli::progress_bar;
 use crate::environment::Environment;
 
 /// The class that is measured has this name, and letters of its own after it: a server that runs already may have been
@@ -255,7 +256,7 @@ impl Load<'_> {
         request: impl Fn(u64) -> Sent,
         check: impl Fn(&[u8]) -> Result<()>,
     ) -> Result<Measured> {
-        let bar = terminal::progress(name, requests);
+        let bar = progress_bar::progress(name, requests);
         let mut connections = Vec::with_capacity(self.in_flight);
         for _ in 0..self.in_flight {
             connections.push(self.target.connect().await?);
@@ -315,9 +316,9 @@ impl Load<'_> {
 impl Report {
     fn print(&self, json: bool) -> Result<()> {
         if json {
-            return terminal::say_json(self);
+            return terminal::print_json(self);
         }
-        terminal::say(format!(
+        terminal::print_line(format!(
             "{} requests of each kind, {} in flight\n{:<26} {:>10} {:>12}  latency (ms): p50, p99, max",
             self.requests, self.in_flight, "", "per second", "CPU µs each"
         ));
@@ -330,12 +331,12 @@ impl Report {
         } in &self.operations
         {
             let processor = processor_us.map_or_else(String::new, |us| format!("{us:.0}"));
-            terminal::say(format!(
+            terminal::print_line(format!(
                 "{name:<26} {per_second:>10.0} {processor:>12}  {p50:.2}, {p99:.2}, {max:.2}"
             ));
         }
         if let Some(bytes) = self.peak_memory_bytes {
-            terminal::say(format!(
+            terminal::print_line(format!(
                 "peak memory of the server  {:.1} MB",
                 number(bytes) / 1e6
             ));

@@ -1,19 +1,15 @@
-//! The payments of a home, opened to be looked at; and under which names a folder keeps them. The first start writes them down in the store; from then on another
-//! name is refused, since under it every payment made so far would be unknown, and could be made a second time.
-
-use std::path::Path;
-use std::sync::Arc;
+//! The names of the classes that hold payments and orders, locked at the first start.
+//!
+//! The first start writes them down in the store. From then on another name is refused: under it every payment made so
+//! far would be unknown, and could be made a second time.
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::serve::leancloud;
-use crate::config::{Backend, Keys, LOG_CLASS, ORDER_CLASS, Variables};
-use crate::environment::Environment;
+use crate::config::{LOG_CLASS, ORDER_CLASS};
 use crate::model::ClassName;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::PaymentConfig;
 use crate::storage::SqliteStore;
-use crate::store::Store;
 use crate::store::load::{Batch, Loader};
 
 /// The name of the store's note.
@@ -65,40 +61,6 @@ impl Names {
 /// Says which name to set; a store that cannot be read.
 pub(crate) async fn check(store: &SqliteStore, config: &PaymentConfig) -> Result<()> {
     Names::kept(store).await?.require(config)
-}
-
-/// Opens the payments of a home to look at them, also beside a running server. Of a folder, as of one moment.
-///
-/// # Errors
-/// As [`open_snapshot`]; keys of LeanCloud's that are missing.
-pub(crate) async fn open(
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<Payments> {
-    let store: Arc<dyn Store> = match home {
-        Backend::Embedded(data) => Arc::new(open_snapshot(data, &config, environment).await?),
-        Backend::LeanCloud(server) => {
-            let credentials = Keys::read(variables)?.complete()?;
-            Arc::new(leancloud::client(server, &credentials, environment).build()?)
-        }
-    };
-    Ok(Payments::new(store, environment.clone(), config))
-}
-
-/// Opens a folder as it is at this moment, under the names that its payments are kept.
-///
-/// # Errors
-/// As [`check`]; a folder that cannot be opened.
-pub(crate) async fn open_snapshot(
-    data: &Path,
-    config: &PaymentConfig,
-    environment: &Environment,
-) -> Result<SqliteStore> {
-    let store = SqliteStore::open_snapshot(data, environment.clone())?;
-    check(&store, config).await?;
-    Ok(store)
 }
 
 /// As [`check`], and writes the names down.

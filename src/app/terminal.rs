@@ -1,16 +1,14 @@
-//! What is printed, and how far along something is.
+//! Lines on standard output and standard error.
 
 use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
-
-use indicatif::{ProgressBar, ProgressStyle};
 
 /// Why standard output could not be written, the first time that it could not.
 static UNWRITTEN: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
 /// Prints a line on standard output. A reader that has gone away (`paylog audit | head`) is no error; anything else
 /// that stands in the way is one of the whole command, which [`unwritten`] answers.
-pub(crate) fn say(line: impl AsRef<str>) {
+pub(crate) fn print_line(line: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
     let written = writeln!(out, "{}", line.as_ref()).and_then(|()| out.flush());
     if let Err(error) = written
@@ -27,7 +25,7 @@ pub(crate) fn unwritten() -> Option<std::io::Error> {
 }
 
 /// Prints a line on standard error.
-pub(crate) fn warn(line: impl AsRef<str>) {
+pub(crate) fn eprint_line(line: impl AsRef<str>) {
     let _ = writeln!(std::io::stderr().lock(), "{}", line.as_ref());
 }
 
@@ -35,23 +33,7 @@ pub(crate) fn warn(line: impl AsRef<str>) {
 ///
 /// # Errors
 /// A value that JSON cannot hold.
-pub(crate) fn say_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    say(serde_json::to_string_pretty(value)?);
+pub(crate) fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print_line(serde_json::to_string_pretty(value)?);
     Ok(())
-}
-
-/// A bar on standard error; invisible where that is no terminal.
-pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
-    let template = "{msg:>10} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}";
-    let bar = styled(ProgressBar::new(total), template);
-    bar.set_message(what);
-    bar
-}
-
-/// The bar as all of ours look, with what `template` says beside it.
-pub(crate) fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style.progress_chars("=> "));
-    }
-    bar
 }

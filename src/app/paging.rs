@@ -10,7 +10,7 @@ const PAGE: u32 = 1000;
 ///
 /// # Errors
 /// [`ReadError`].
-pub(crate) async fn each(
+pub(crate) async fn for_each_document(
     store: &dyn Store,
     class: &ClassName,
     filter: Filter,

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::serve::sessions::{EmbeddedSessions, RemoteSessions};
-use crate::cli::serve::{connect_after_payment, embedded, leancloud};
-use crate::cli::{books, credentials_file, server_file};
+use crate::app::payments::connect_after_payment;
+use crate::app::sessions::{EmbeddedSessions, RemoteSessions};
+use crate::app::{class_names_lock, credentials_file, data_folder, leancloud_client, server_file};
 use crate::client::Client;
 use crate::config::{ApiServer, Backend, Keys};
 use crate::credentials::Credentials;
@@ -23,7 +23,7 @@ use crate::storage::sqlite::OpenError;
 use crate::store::Store;
 
 /// Whoever does the work.
-pub(crate) enum Operator {
+pub(crate) enum WriteAccess {
     /// This process, which then has to tell the app of what has succeeded.
     Here {
         payments: Payments,
@@ -40,7 +40,7 @@ pub(crate) enum Operator {
     },
 }
 
-impl Operator {
+impl WriteAccess {
     /// Whoever can write to the data of `home`. Makes no folder where there is none.
     ///
     /// # Errors
@@ -55,12 +55,12 @@ impl Operator {
         match home {
             Backend::Embedded(data) => {
                 let store = SqliteStore::open_read_only(data, environment.clone())?;
-                books::check(&store, &config).await?;
+                class_names_lock::check(&store, &config).await?;
                 drop(store);
                 match SqliteStore::open(data, environment.clone()) {
                     Ok(store) => {
                         // As a server does: a folder that was only imported has no unique indexes yet.
-                        embedded::prepare(&store, &config).await?;
+                        data_folder::prepare(&store, &config).await?;
                         let sessions = Arc::new(EmbeddedSessions(Arc::new(store.clone())));
                         let credentials = embedded_credentials(data, keys, environment)?;
                         let payments = Payments::new(Arc::new(store.clone()), environment.clone(), config);
@@ -72,7 +72,7 @@ impl Operator {
             }
             Backend::LeanCloud(server) => {
                 let credentials = keys.complete()?;
-                let client = leancloud::client(server, &credentials, environment).build()?;
+                let client = leancloud_client::builder(server, &credentials, environment).build()?;
                 let sessions = Arc::new(RemoteSessions(client.clone()));
                 let payments = Payments::new(Arc::new(client), environment.clone(), config);
                 Self::here(app, payments, credentials, sessions, None, environment)
@@ -111,7 +111,7 @@ impl Operator {
             .with_context(|| format!("{busy}, and there are no keys to ask its server with"))?;
         keys.replace_in(&mut credentials)?;
         let address = ApiServer::parse("server.json", &server.address)?;
-        let master = leancloud::client(&address, &credentials, environment)
+        let master = leancloud_client::builder(&address, &credentials, environment)
             .build()?
             .as_master()?;
         Ok(Self::Server {

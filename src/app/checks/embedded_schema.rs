@@ -1,6 +1,6 @@
 //! The set-up of the embedded store, as its schema shows it.
 
-use super::Finding;
+use super::finding::Finding;
 use crate::config::{LOG_CLASS, ORDER_CLASS};
 use crate::model::{Class, ClassName, Permission, Schema};
 use crate::payment::{PaymentConfig, schema};
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(check(&schema(ColumnType::Number), &config), vec![]);
         let found = check(&schema(ColumnType::String), &config);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(super::super::is_unsafe(&found));
-        assert!(super::super::describe(&found).contains("holds String"));
+        assert!(crate::app::checks::is_unsafe(&found));
+        assert!(crate::app::checks::describe(&found).contains("holds String"));
     }
 }

@@ -12,7 +12,7 @@ use axum::response::Response;
 use serde_json::json;
 use tokio::sync::Mutex;
 
-use crate::cli::durable_file;
+use crate::app::durable_file;
 use crate::credentials::{Credentials, RequestCredentials};
 use crate::environment::Environment;
 use crate::http::json_response;
@@ -26,18 +26,18 @@ use crate::telemetry::Counters;
 const HOLDS: Duration = Duration::from_secs(1);
 
 /// What `/health` looks at.
-pub(super) struct Health {
-    pub(super) environment: Environment,
-    pub(super) credentials: Credentials,
-    pub(super) counters: Arc<Counters>,
-    pub(super) payments: Payments,
-    pub(super) store: HealthStore,
+pub(crate) struct Health {
+    pub(crate) environment: Environment,
+    pub(crate) credentials: Credentials,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) payments: Payments,
+    pub(crate) store: HealthStore,
     /// When it was looked last, and what was wrong.
-    pub(super) last: Mutex<Option<(Duration, Option<String>)>>,
+    pub(crate) last: Mutex<Option<(Duration, Option<String>)>>,
 }
 
 /// What is tried.
-pub(super) enum HealthStore {
+pub(crate) enum HealthStore {
     /// The database, and the folder that it lies in.
     Embedded(SqliteStore, PathBuf),
     /// LeanCloud: whether there is an answer. Nothing is written there.
@@ -104,7 +104,7 @@ async fn try_embedded(store: &SqliteStore, data: PathBuf) -> Option<String> {
 }
 
 /// Answers `GET /health`.
-pub(super) async fn answer(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
+pub(crate) async fn answer(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
     let problem = health.look().await;
     let status = match &problem {
         None => StatusCode::OK,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::cli::durable_file;
+use crate::app::durable_file;
 use crate::credentials::Credentials;
 use crate::environment::Environment;
 

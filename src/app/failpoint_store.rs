@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::store::{CommitOutcome, Store, StoreWrapper, Write, WriteOutcome};
 
 /// The environment variable that names the folder.
-pub(super) const VARIABLE: &str = "PAYLOG_HALT";
+pub(crate) const VARIABLE: &str = "PAYLOG_HALT";
 
 /// How much of the call takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,14 @@ enum Plan {
 
 /// Passes every call on to the store within, until it stops for good.
 #[derive(Debug)]
-pub(super) struct HaltingStore {
+pub(crate) struct FailpointStore {
     inner: Arc<dyn Store>,
     folder: PathBuf,
     plan: Mutex<Plan>,
 }
 
-impl HaltingStore {
-    pub(super) fn new(inner: Arc<dyn Store>, folder: PathBuf) -> Self {
+impl FailpointStore {
+    pub(crate) fn new(inner: Arc<dyn Store>, folder: PathBuf) -> Self {
         Self {
             inner,
             folder,
@@ -125,7 +125,7 @@ impl HaltingStore {
     }
 }
 
-impl StoreWrapper for HaltingStore {
+impl StoreWrapper for FailpointStore {
     fn inner(&self) -> &dyn Store {
         &*self.inner
     }

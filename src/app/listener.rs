@@ -1,26 +1,14 @@
-//! The port, the routes around those of the engine and the server, and how it all ends.
+//! The port: binding, serving, and stopping within the time that LeanEngine gives.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::HeaderValue;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::health::{self, Health};
-use crate::cli::terminal;
+use crate::app::terminal;
 use crate::engine::{self, ServeOptions};
-use crate::environment::Environment;
-use crate::http::{REQUEST_ID, json_response, new_request_id};
-use crate::model::CloudError;
-use crate::telemetry::Counters;
 
 /// LeanEngine gives a stopping instance ten seconds: so long for the requests under way …
 const STOP_TIMEOUT: Duration = Duration::from_secs(7);
@@ -47,64 +35,19 @@ pub(crate) async fn bind(host: IpAddr, port: u16) -> Result<TcpListener> {
     }
 }
 
-/// `inner`, the health check, a word for whoever looks at `/`, and an answer for every other path.
-pub(super) fn routes(inner: Router, health: Arc<Health>) -> Router {
-    let around = Around {
-        environment: health.environment.clone(),
-        counters: Arc::clone(&health.counters),
-    };
-    let own = Router::new()
-        .route("/health", get(health::answer))
-        .with_state(health)
-        .route("/", get(hello));
-    inner
-        .merge(own)
-        .fallback(nothing_here)
-        .layer(middleware::from_fn_with_state(around, counted))
-}
-
-#[derive(Clone)]
-struct Around {
-    environment: Environment,
-    counters: Arc<Counters>,
-}
-
-/// Counts the request, and gives the answer an id where it has none yet.
-async fn counted(State(around): State<Around>, request: Request, next: Next) -> Response {
-    around.counters.request();
-    let mut response = next.run(request).await;
-    if !response.headers().contains_key(REQUEST_ID)
-        && let Ok(id) = HeaderValue::try_from(new_request_id(&around.environment))
-    {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
-}
-
-async fn hello() -> Response {
-    let body = json!({"name": "paylog", "version": env!("CARGO_PKG_VERSION"), "health": "/health"});
-    json_response(axum::http::StatusCode::OK, &body)
-}
-
-async fn nothing_here() -> Response {
-    CloudError::other("There is nothing at this path.")
-        .with_status(404)
-        .into_response()
-}
-
 /// Serves until told to stop, and then for as long as the requests under way need, at most [`STOP_TIMEOUT`].
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
-    told_to_stop: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let options = ServeOptions {
         stop_timeout: STOP_TIMEOUT,
         ..ServeOptions::default()
     };
     let stopping = async {
-        told_to_stop.await;
-        terminal::warn("stopping");
+        shutdown.await;
+        terminal::eprint_line("stopping");
     };
     engine::serve_with(listener, routes, options, stopping)
         .await
@@ -116,7 +59,7 @@ pub(crate) async fn serve(
 ///
 /// # Errors
 /// A system that gives no notice of signals.
-pub(crate) fn told_to_stop() -> Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

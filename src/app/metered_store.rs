@@ -8,18 +8,18 @@ use crate::telemetry::Counters;
 
 /// Passes every call on to the store within, and counts it.
 #[derive(Debug)]
-pub(crate) struct CountingStore {
+pub(crate) struct MeteredStore {
     inner: Arc<dyn Store>,
     counters: Arc<Counters>,
 }
 
-impl CountingStore {
+impl MeteredStore {
     pub(crate) fn new(inner: Arc<dyn Store>, counters: Arc<Counters>) -> Self {
         Self { inner, counters }
     }
 }
 
-impl StoreWrapper for CountingStore {
+impl StoreWrapper for MeteredStore {
     fn inner(&self) -> &dyn Store {
         &*self.inner
     }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::Finding;
-use crate::cli::documents;
+use super::finding::Finding;
+use crate::app::paging;
 use crate::model::value::as_integer;
 use crate::model::{Document, Filter, Value};
 use crate::payment::PaymentConfig;
@@ -20,7 +20,7 @@ const FINDINGS_MAX: usize = 20;
 pub(crate) async fn check(store: &dyn Store, config: &PaymentConfig) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let mut more = 0_usize;
-    documents::each(store, &config.user_class, Filter::all(), |user| {
+    paging::for_each_document(store, &config.user_class, Filter::all(), |user| {
         for problem in problems(user, config) {
             if findings.len() < FINDINGS_MAX {
                 findings.push(Finding::money_at_risk(

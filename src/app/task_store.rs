@@ -1,4 +1,4 @@
-//! The tasks of the engine's queue as documents of a store, and the functions of LeanCloud through its REST API.
+//! The tasks of the engine's queue as documents of a store.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,11 +7,7 @@ use anyhow::{Context, Result};
 use async_trait::async_trait;
 use serde_json::json;
 
-use crate::client::Client;
-use crate::engine::queue::to_request;
-use crate::engine::{
-    Delivery, RemoteCaller, RemoteRequest, Task, TaskInfo, TaskOptions, TaskStatus, TaskStore,
-};
+use crate::engine::{Delivery, Task, TaskStatus, TaskStore};
 use crate::model::{
     Class, ClassName, ClassPermissions, CloudError, Column, ColumnType, Document, ErrorCode, Filter, Index,
     ObjectId, Query, Schema, SchemaChange, Test, Timestamp, Update, Value,
@@ -278,60 +274,6 @@ fn read(document: &Document) -> Result<Task, CloudError> {
         revision: number("revision")?,
         id: text("objectId")?.to_owned(),
     })
-}
-
-/// The functions and the queue of the app on LeanCloud.
-#[derive(Debug)]
-pub(crate) struct LeanCloudFunctions(pub(crate) Client);
-
-#[async_trait]
-impl RemoteCaller for LeanCloudFunctions {
-    async fn call(&self, request: RemoteRequest) -> Result<Value, CloudError> {
-        let client = match request.session_token {
-            Some(token) => self.0.with_session(token),
-            None => self.0.clone(),
-        };
-        let call = async {
-            if request.rpc {
-                client.rpc(&request.name, &request.params).await
-            } else {
-                client.run(&request.name, &request.params).await
-            }
-        };
-        match tokio::time::timeout(request.timeout, call).await {
-            Ok(answer) => answer.map_err(of_function),
-            Err(_) => Err(
-                CloudError::new(ErrorCode::TIMEOUT, "The request timed out on the server.").with_status(503),
-            ),
-        }
-    }
-
-    async fn enqueue(
-        &self,
-        function: &str,
-        params: &Document,
-        options: &TaskOptions,
-    ) -> Result<String, CloudError> {
-        let master = self.0.as_master()?;
-        Ok(master.enqueue(to_request(function, params, options)).await?)
-    }
-
-    async fn task_info(&self, unique_id: &str) -> Result<Option<TaskInfo>, CloudError> {
-        let Some(info) = self.0.task(unique_id).await? else {
-            return Ok(None);
-        };
-        serde_json::from_value(info.into_value())
-            .map(Some)
-            .map_err(|error| CloudError::internal(format!("the state of a task: {error}")))
-    }
-}
-
-/// A function's own error is passed on as it came.
-fn of_function(error: crate::client::ClientError) -> CloudError {
-    match error.cloud_error() {
-        Some(error) => error.clone(),
-        None => CloudError::from(error),
-    }
 }
 
 /// The queue's class is made where it is not there yet.

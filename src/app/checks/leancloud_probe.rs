@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::client::{Client, ClientError, WriteOptions};
 use crate::environment::Environment;
 use crate::model::{ClassName, Document, ErrorCode, Filter, HookKind, ObjectId, Query, Update, Value};

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-use crate::cli::terminal;
+use crate::app::terminal;
+use crate::cli::progress_bar;
 use crate::environment::Environment;
 use crate::migration::pull::{Event, Observer};
 
@@ -15,7 +16,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows it.
 #[derive(Debug)]
-pub(crate) struct Bars {
+pub(crate) struct PullProgress {
     environment: Environment,
     on_terminal: bool,
     shown: Mutex<Shown>,
@@ -29,7 +30,7 @@ struct Shown {
     last_line: Duration,
 }
 
-impl Bars {
+impl PullProgress {
     pub(crate) fn new(environment: Environment) -> Self {
         Self {
             environment,
@@ -48,12 +49,12 @@ impl Shown {
     }
 }
 
-impl Observer for Bars {
+impl Observer for PullProgress {
     fn told(&self, event: Event<'_>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let say = |shown: &Shown, line: String| match &shown.bar {
-            Some(bar) => bar.suspend(|| terminal::warn(line)),
-            None => terminal::warn(line),
+            Some(bar) => bar.suspend(|| terminal::eprint_line(line)),
+            None => terminal::eprint_line(line),
         };
         match event {
             Event::Begun { class, total } => {
@@ -74,7 +75,7 @@ impl Observer for Bars {
                     let now = self.environment.elapsed();
                     if now.saturating_sub(shown.last_line) >= LINE_EVERY {
                         shown.last_line = now;
-                        terminal::warn(shown.line(class.as_str()));
+                        terminal::eprint_line(shown.line(class.as_str()));
                     }
                 }
             }
@@ -83,7 +84,7 @@ impl Observer for Bars {
                     bar.finish_and_clear();
                 }
                 if shown.rows > 0 {
-                    terminal::warn(shown.line(class.as_str()));
+                    terminal::eprint_line(shown.line(class.as_str()));
                 }
             }
             Event::Refused { class, id, reason } => {
@@ -102,7 +103,7 @@ fn bar(class: &str, total: Option<u64>) -> ProgressBar {
         ),
         None => (ProgressBar::new_spinner(), "{msg:>20} {human_pos} {per_sec}"),
     };
-    let bar = terminal::styled(bar, template);
+    let bar = progress_bar::styled(bar, template);
     bar.set_message(class.to_owned());
     bar
 }

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use secrecy::ExposeSecret;
 
-use crate::cli::{credentials_file, terminal};
+use crate::app::{credentials_file, terminal};
 use crate::credentials::Credentials;
 
 /// Everything a newcomer needs for the first request. No secret: the app id and the app key are what clients get.
-pub(super) fn print(url: &str, data: &Path, credentials: &Credentials, sandbox: bool) {
+pub(crate) fn print(url: &str, data: &Path, credentials: &Credentials, sandbox: bool) {
     let Credentials { app_id, app_key, .. } = credentials;
     let app_key = app_key.expose_secret();
     let keys = credentials_file::path(data);
@@ -20,7 +20,7 @@ pub(super) fn print(url: &str, data: &Path, credentials: &Credentials, sandbox: 
     } else {
         ""
     };
-    terminal::say(format!(
+    terminal::print_line(format!(
         "paylog {version} serves {url}, with the data in {data}\n\
          \n\
          app id   {app_id}\n\

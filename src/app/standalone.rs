@@ -7,10 +7,9 @@ use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use secrecy::ExposeSecret;
 
-use crate::cli::serve::sessions::RemoteSessions;
-use crate::cli::serve::{leancloud, listen};
-use crate::cli::tasks::LeanCloudFunctions;
-use crate::cli::{credentials_file, terminal};
+use crate::app::leancloud_functions::LeanCloudFunctions;
+use crate::app::sessions::RemoteSessions;
+use crate::app::{credentials_file, leancloud_client, listener, terminal};
 use crate::client::Client;
 use crate::config::{ApiServer, Instance, Keys, Variables};
 use crate::credentials::Credentials;
@@ -29,8 +28,8 @@ impl App<()> {
     /// # Errors
     /// Settings that make no sense, names defined twice, a port that is taken.
     pub async fn serve(self) -> Result<()> {
-        let start = Start::read()?;
-        start.serve(self, ()).await
+        let config = StandaloneConfig::read()?;
+        config.serve(self, ()).await
     }
 }
 
@@ -42,25 +41,25 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     /// # Errors
     /// As [`App::serve`].
     pub async fn serve_with(self, state: impl FnOnce(Client) -> S) -> Result<()> {
-        let start = Start::read()?;
-        let client = start.client.clone().context(
+        let config = StandaloneConfig::read()?;
+        let client = config.client.clone().context(
             "LEANCLOUD_API_SERVER is not set: set it to the address of the app's storage, such as \
              http://127.0.0.1:3000 for a paylog server on this machine",
         )?;
-        start.serve(self, state(client)).await
+        config.serve(self, state(client)).await
     }
 }
 
 /// What the environment says.
-struct Start {
+struct StandaloneConfig {
     instance: Instance,
     credentials: Credentials,
-    is_made_up: bool,
+    has_generated_keys: bool,
     client: Option<Client>,
     environment: Environment,
 }
 
-impl Start {
+impl StandaloneConfig {
     fn read() -> Result<Self> {
         // An app that has set up logging already keeps its own.
         let _ = logs::start("info", LogFormat::Text);
@@ -68,12 +67,12 @@ impl Start {
         let instance = Instance::read(&variables)?;
         let environment = Environment::system();
         let keys = Keys::read(&variables)?;
-        let is_made_up = keys.app_id.is_none() && keys.app_key.is_none();
-        if is_made_up && instance.api_server.is_some() {
+        let has_generated_keys = keys.app_id.is_none() && keys.app_key.is_none();
+        if has_generated_keys && instance.api_server.is_some() {
             bail!("LEANCLOUD_API_SERVER is set, so LEANCLOUD_APP_ID and LEANCLOUD_APP_KEY must be set too");
         }
         let mut credentials = credentials_file::make(&environment);
-        if !is_made_up {
+        if !has_generated_keys {
             // Those that are not set are absent: what needs them is refused.
             (credentials.master_key, credentials.hook_key) = (None, None);
         }
@@ -86,7 +85,7 @@ impl Start {
         Ok(Self {
             instance,
             credentials,
-            is_made_up,
+            has_generated_keys,
             client,
             environment,
         })
@@ -108,23 +107,23 @@ impl Start {
             ..EngineConfig::new(self.credentials.clone(), sessions)
         };
         let engine = app.build(state, config)?;
-        let told_to_stop = listen::told_to_stop()?;
+        let shutdown = listener::shutdown_signal()?;
         let host = if self.instance.is_deployed {
             Ipv4Addr::UNSPECIFIED
         } else {
             Ipv4Addr::LOCALHOST
         };
-        let listener = listen::bind(IpAddr::V4(host), self.instance.port).await?;
+        let listener = listener::bind(IpAddr::V4(host), self.instance.port).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        terminal::say(format!(
+        terminal::print_line(format!(
             "serving {} definitions on {url}",
             engine.metadata().len()
         ));
-        if self.is_made_up {
+        if self.has_generated_keys {
             self.print_request(&url, engine.metadata().first().map_or("hello", |name| name));
         }
-        let served = listen::serve(listener, engine.router(), told_to_stop).await;
-        if tokio::time::timeout(listen::END_TIMEOUT, engine.close())
+        let served = listener::serve(listener, engine.router(), shutdown).await;
+        if tokio::time::timeout(listener::END_TIMEOUT, engine.close())
             .await
             .is_err()
         {
@@ -135,7 +134,7 @@ impl Start {
 
     fn print_request(&self, url: &str, function: &str) {
         let (id, key) = (&self.credentials.app_id, self.credentials.app_key.expose_secret());
-        terminal::say(format!(
+        terminal::print_line(format!(
             "The keys are for this run alone; LEANCLOUD_APP_ID and LEANCLOUD_APP_KEY set others. To try it:\n\
              curl -H 'X-LC-Id: {id}' -H 'X-LC-Key: {key}' -H 'Content-Type: application/json' \
              {url}/1.1/functions/{function} -d '{{}}'"
@@ -149,7 +148,7 @@ fn client(
     environment: &Environment,
     is_production: bool,
 ) -> Result<Client> {
-    Ok(leancloud::client(server, credentials, environment)
+    Ok(leancloud_client::builder(server, credentials, environment)
         .production(is_production)
         .build()?)
 }

@@ -1,0 +1,29 @@
+//! The data folder of the embedded store.
+
+use anyhow::{Context, Result};
+
+use crate::app::{class_names_lock, task_store};
+use crate::payment::{PaymentConfig, schema};
+use crate::server;
+use crate::storage::SqliteStore;
+use crate::store::Database;
+
+/// The folder of the files' bytes, in the data folder.
+pub(crate) const FILES: &str = "files";
+
+/// Makes the classes that users and payments need.
+pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Result<()> {
+    server::set_up(store)
+        .await
+        .context("the classes of users and roles cannot be made")?;
+    class_names_lock::check(store, payments).await?;
+    for change in schema::changes(&store.schema(), payments)? {
+        store
+            .define(change)
+            .await
+            .context("the classes of the payments cannot be made")?;
+    }
+    // Once they are there: a class that is refused is not kept.
+    class_names_lock::keep(store, payments).await?;
+    task_store::prepare(store).await
+}

@@ -1,0 +1,83 @@
+//! The payments of an app: their settings, their store, and the call of `afterPayment`.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::app::metered_store::MeteredStore;
+#[cfg(debug_assertions)]
+use crate::app::{failpoint_store, terminal};
+use crate::config::{ClassNames, Variables};
+use crate::engine::Engine;
+use crate::model::{CloudError, Document, Value};
+use crate::payment::{PaymentConfig, Payments};
+use crate::store::Store;
+use crate::telemetry::Counters;
+
+/// The payment flow's settings, with the class names that the environment gives.
+pub(crate) fn payment_config(variables: &Variables) -> Result<PaymentConfig> {
+    let names = ClassNames::read(variables)?;
+    let mut config = PaymentConfig::new();
+    if let Some(class) = names.log {
+        config.log_class = class;
+    }
+    if let Some(class) = names.order {
+        config.order_class = class;
+    }
+    Ok(config)
+}
+
+/// `store` as the payment flow sees it: every call is counted.
+#[cfg_attr(
+    not(debug_assertions),
+    expect(
+        clippy::unnecessary_wraps,
+        unused_variables,
+        reason = "a debug build may be told to stop somewhere"
+    )
+)]
+pub(crate) fn metered(
+    store: Arc<dyn Store>,
+    counters: &Arc<Counters>,
+    variables: &Variables,
+) -> Result<Arc<dyn Store>> {
+    let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, Arc::clone(counters)));
+    #[cfg(debug_assertions)]
+    if let Some(folder) = variables.get(failpoint_store::VARIABLE)? {
+        terminal::eprint_line(format!(
+            "WARNING: this is a build for tests, and {} is set: it stops for ever at the write that {folder}/halt names",
+            failpoint_store::VARIABLE
+        ));
+        return Ok(Arc::new(failpoint_store::FailpointStore::new(
+            store,
+            folder.into(),
+        )));
+    }
+    Ok(store)
+}
+
+/// The cloud function that an app may define to be told of payments.
+const AFTER_PAYMENT: &str = "afterPayment";
+
+/// Has `afterPayment` called, where the app has it, for every payment that has succeeded.
+pub(crate) fn connect_after_payment(engine: &Engine, payments: &Payments) {
+    if !engine.has_function(AFTER_PAYMENT) {
+        return;
+    }
+    let engine = engine.clone();
+    // The clone shares its settings with every other.
+    let _ = payments.clone().with_after_payment(move |receipt| {
+        let engine = engine.clone();
+        async move {
+            match serde_json::to_value(receipt) {
+                Ok(Value::Object(payment)) => engine
+                    .call_function(AFTER_PAYMENT, Document(payment))
+                    .await
+                    .map(drop),
+                other => Err(CloudError::other(format!(
+                    "a payment that is no object: {other:?}"
+                ))),
+            }
+        }
+    });
+}

@@ -1,0 +1,47 @@
+//! Read access to the payments of a home, also beside a running server.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use crate::app::{class_names_lock, leancloud_client};
+use crate::config::{Backend, Keys, Variables};
+use crate::environment::Environment;
+use crate::payment::{PaymentConfig, Payments};
+use crate::storage::SqliteStore;
+use crate::store::Store;
+
+/// Opens the payments of a home to look at them, also beside a running server. Of a folder, as of one moment.
+///
+/// # Errors
+/// As [`open_snapshot`]; keys of LeanCloud's that are missing.
+pub(crate) async fn open_payments(
+    home: &Backend,
+    config: PaymentConfig,
+    variables: &Variables,
+    environment: &Environment,
+) -> Result<Payments> {
+    let store: Arc<dyn Store> = match home {
+        Backend::Embedded(data) => Arc::new(open_snapshot(data, &config, environment).await?),
+        Backend::LeanCloud(server) => {
+            let credentials = Keys::read(variables)?.complete()?;
+            Arc::new(leancloud_client::builder(server, &credentials, environment).build()?)
+        }
+    };
+    Ok(Payments::new(store, environment.clone(), config))
+}
+
+/// Opens a folder as it is at this moment, under the names that its payments are kept.
+///
+/// # Errors
+/// As [`class_names_lock::check`]; a folder that cannot be opened.
+pub(crate) async fn open_snapshot(
+    data: &Path,
+    config: &PaymentConfig,
+    environment: &Environment,
+) -> Result<SqliteStore> {
+    let store = SqliteStore::open_snapshot(data, environment.clone())?;
+    class_names_lock::check(&store, config).await?;
+    Ok(store)
+}

@@ -1,0 +1,27 @@
+//! Progress of a command: a bar on a terminal, lines elsewhere.
+
+mod audit;
+mod import;
+mod pull;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+pub(crate) use audit::AuditProgress;
+pub(crate) use import::ImportProgressBar;
+pub(crate) use pull::PullProgress;
+
+/// A bar on standard error; invisible where that is no terminal.
+pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
+    let template = "{msg:>10} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}";
+    let bar = styled(ProgressBar::new(total), template);
+    bar.set_message(what);
+    bar
+}
+
+/// The bar as all of ours look, with what `template` says beside it.
+pub(crate) fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
+}

@@ -1,0 +1,16 @@
+//! The proof of a move, printed.
+
+use anyhow::Result;
+
+use crate::app::terminal;
+use crate::migration::proof::Proof;
+
+/// Prints a proof.
+pub(crate) fn print(proof: &Proof, json: bool) -> Result<()> {
+    if json {
+        terminal::print_json(proof)
+    } else {
+        terminal::print_line(proof.describe());
+        Ok(())
+    }
+}
