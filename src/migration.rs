@@ -4,15 +4,12 @@
 //! What an object is, it stays: id, times, ACL, pointers, relations, third-party logins, password hashes. Nothing here
 //! runs a hook or takes a default.
 
-pub mod canonical;
+pub mod canonical_form;
 pub mod export;
+mod file_names;
 pub mod import;
-mod names;
-pub mod proof;
 pub mod pull;
-mod records;
-mod rows;
-mod source;
+pub mod verification;
 
-pub use export::{ExportError, ExportOptions, Exported, export};
-pub use import::{ImportError, ImportOptions, ImportProgress, ImportSummary, Readable, import};
+pub use export::{ExportError, ExportOptions, ExportSummary, export};
+pub use import::{ImportError, ImportOptions, ImportProgress, ImportSummary, ReadableExport, import};

@@ -9,7 +9,7 @@ use crate::cli::arguments::{self, ImportArguments};
 use crate::cli::progress_bar::ImportProgressBar;
 use crate::config::Backend;
 use crate::environment::Environment;
-use crate::migration::{ImportError, ImportOptions, ImportSummary, Readable, import};
+use crate::migration::{ImportError, ImportOptions, ImportSummary, ReadableExport, import};
 use crate::model::SchemaChange;
 use crate::payment::{PaymentConfig, schema};
 use crate::storage::SqliteStore;
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     std::fs::metadata(&options.source)
         .with_context(|| format!("{} cannot be read", options.source.display()))?;
     // Before a folder is made for it.
-    let readable = match Readable::open(options) {
+    let readable = match ReadableExport::open(options) {
         Err(error @ ImportError::File(_)) => {
             return Err(error).with_context(|| {
                 format!(

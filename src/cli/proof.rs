@@ -3,10 +3,10 @@
 use anyhow::Result;
 
 use crate::app::terminal;
-use crate::migration::proof::Proof;
+use crate::migration::verification::VerificationReport;
 
 /// Prints a proof.
-pub(crate) fn print(proof: &Proof, json: bool) -> Result<()> {
+pub(crate) fn print(proof: &VerificationReport, json: bool) -> Result<()> {
     if json {
         terminal::print_json(proof)
     } else {

@@ -10,12 +10,13 @@ use crate::app::{data_folder, listener, terminal};
 use crate::cli::arguments::PullArguments;
 use crate::cli::progress_bar::PullProgress;
 use crate::cli::{proof, source};
-use crate::client::{Downloads, RetryPolicy};
+use crate::client::{FileDownloader, RetryPolicy};
 use crate::config::backend::DEFAULT_DATA;
 use crate::environment::Environment;
-use crate::migration::pull::classes::Classes;
+use crate::migration::pull::class_definitions::SourceClasses;
 use crate::migration::pull::{
-    CutOver, Following, KeptFiles, Moved, Observer, OldHome, Puller, Round, Source,
+    Cutover, CutoverOutcome, FileDownload, FollowedSource, Observer, Puller, RoundSummary, Source,
+    SourceStore,
 };
 use crate::model::ClassName;
 use crate::payment::PaymentConfig;
@@ -55,7 +56,7 @@ async fn pull(
     config: PaymentConfig,
     (store, data): (&SqliteStore, &Path),
     source: Source,
-    following: &Following,
+    following: &FollowedSource,
     observer: Arc<dyn Observer>,
     environment: &Environment,
 ) -> Result<bool> {
@@ -66,7 +67,11 @@ async fn pull(
         let files = FolderFiles::open(&folder, environment.clone())
             .with_context(|| format!("the folder for files, {}, cannot be used", folder.display()))?;
         // Whatever the app has taken, it keeps: no bound.
-        puller = puller.with_files(KeptFiles::new(Arc::new(files), Downloads::new()?, u64::MAX));
+        puller = puller.with_files(FileDownload::new(
+            Arc::new(files),
+            FileDownloader::new()?,
+            u64::MAX,
+        ));
     }
     if given.roll_back {
         let cut_over = cut_over(given, puller, config, environment).await?;
@@ -105,7 +110,7 @@ async fn cut_over(
     puller: Puller,
     config: PaymentConfig,
     environment: &Environment,
-) -> Result<CutOver> {
+) -> Result<Cutover> {
     let (server, access) = (&given.source.server, &given.source.access);
     let source = source::source(server, access, environment)?;
     let is_paylog = source.definition(&ClassName::user()).await?.is_some();
@@ -114,8 +119,8 @@ async fn cut_over(
         .retry_policy(RetryPolicy::never())
         .guarded_batches(is_paylog)
         .build()?;
-    let old = OldHome::new(old, source);
-    let mut cut_over = CutOver::new(puller, old, config, environment.clone())?;
+    let old = SourceStore::new(old, source);
+    let mut cut_over = Cutover::new(puller, old, config, environment.clone())?;
     if given.accept_differences {
         cut_over = cut_over.accepting_differences();
     }
@@ -126,9 +131,9 @@ async fn cut_over(
 }
 
 /// Says how it ended, and answers whether the app has moved.
-fn report(moved: &Moved, json: bool) -> Result<bool> {
+fn report(moved: &CutoverOutcome, json: bool) -> Result<bool> {
     match moved {
-        Moved::Final(proof) => {
+        CutoverOutcome::Moved(proof) => {
             if let Some(proof) = proof {
                 proof::print(proof, json)?;
             }
@@ -138,7 +143,7 @@ fn report(moved: &Moved, json: bool) -> Result<bool> {
             );
             Ok(true)
         }
-        Moved::RolledBack(proof) => {
+        CutoverOutcome::RolledBack(proof) => {
             proof::print(proof, json)?;
             terminal::eprint_line(
                 "Rolled back: the source pays as before, since the two sides are not the same. Stop what still writes \
@@ -150,7 +155,12 @@ fn report(moved: &Moved, json: bool) -> Result<bool> {
 }
 
 /// Follows until the process is told to stop. What may pass is waited for.
-async fn watch(puller: &Puller, following: &Following, every: u64, environment: &Environment) -> Result<()> {
+async fn watch(
+    puller: &Puller,
+    following: &FollowedSource,
+    every: u64,
+    environment: &Environment,
+) -> Result<()> {
     let mut shutdown = Box::pin(listener::shutdown_signal()?);
     loop {
         let round = async {
@@ -175,7 +185,7 @@ async fn watch(puller: &Puller, following: &Following, every: u64, environment: 
     }
 }
 
-fn warn_of_permissions(classes: &Classes) {
+fn warn_of_permissions(classes: &SourceClasses) {
     if classes.permissions_unknown.is_empty() {
         return;
     }
@@ -192,8 +202,8 @@ fn warn_of_permissions(classes: &Classes) {
     ));
 }
 
-fn describe(round: &Round) -> String {
-    let Round {
+fn describe(round: &RoundSummary) -> String {
+    let RoundSummary {
         read,
         created,
         replaced,

@@ -8,16 +8,16 @@ use crate::cli::arguments::AccessArguments;
 use crate::client::{Client, ClientBuilder};
 use crate::config::ApiServer;
 use crate::environment::Environment;
-use crate::migration::pull::pace::Pace;
-use crate::migration::pull::{CutOver, Following, Source};
+use crate::migration::pull::rate_limit::RateLimit;
+use crate::migration::pull::{Cutover, FollowedSource, Source};
 use crate::model::{ClassName, Query};
 
 /// How long one request to the source may take: a page of large objects from a busy server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the store is to remember about its source.
-pub(crate) fn following(server: &str, access: &AccessArguments) -> Result<Following> {
-    Ok(Following {
+pub(crate) fn following(server: &str, access: &AccessArguments) -> Result<FollowedSource> {
+    Ok(FollowedSource {
         server: ApiServer::parse("the source", server)?.url().to_owned(),
         app_id: app_id(access)?.to_owned(),
         moved: false,
@@ -30,7 +30,7 @@ pub(crate) fn source(server: &str, access: &AccessArguments, environment: &Envir
     let client = builder(server, access, environment)?.retry_policy(Source::PATIENCE);
     Ok(Source::new(
         &client.build()?,
-        Pace::new(environment.clone(), access.requests_per_second),
+        RateLimit::new(environment.clone(), access.requests_per_second),
         usize::from(access.requests_at_once),
         Query::LIMIT_MAX,
     )?)
@@ -62,6 +62,6 @@ fn app_id(access: &AccessArguments) -> Result<&str> {
 pub(crate) fn left_out(access: &AccessArguments) -> Result<Vec<ClassName>> {
     let names = access.without.iter().map(|name| ClassName::parse(name));
     let mut classes: Vec<ClassName> = names.collect::<Result<_, _>>()?;
-    classes.push(CutOver::decision_class()?);
+    classes.push(Cutover::decision_class()?);
     Ok(classes)
 }

@@ -9,8 +9,8 @@ use crate::cli::progress_bar::PullProgress;
 use crate::cli::{proof, source};
 use crate::config::backend::DEFAULT_DATA;
 use crate::environment::Environment;
-use crate::migration::proof::Prover;
-use crate::migration::pull::Following;
+use crate::migration::pull::FollowedSource;
+use crate::migration::verification::Verifier;
 use crate::payment::PaymentConfig;
 use crate::storage::SqliteStore;
 use crate::store::load::Loader;
@@ -24,11 +24,11 @@ pub(crate) async fn run(
     let data = given.home.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
     let store: Arc<dyn Loader> = Arc::new(SqliteStore::open_read_only(&data, environment.clone())?);
     let bars = Arc::new(PullProgress::new(environment.clone()));
-    let mut prover = Prover::new(Arc::clone(&store), config.rules()).with_observer(bars);
+    let mut prover = Verifier::new(Arc::clone(&store), config.rules()).with_observer(bars);
     if let Some(server) = &given.against {
         let access = &given.access;
         let wanted = source::following(server, access)?;
-        if let Some(following) = Following::read(&*store).await? {
+        if let Some(following) = FollowedSource::read(&*store).await? {
             if following.app_id != wanted.app_id {
                 bail!(
                     "this folder follows the app {} of {}, and not {}",
@@ -49,7 +49,7 @@ pub(crate) async fn run(
             prover = prover.without_relations();
         }
     }
-    let proved = prover.prove().await?;
+    let proved = prover.verify().await?;
     proof::print(&proved, given.json)?;
     Ok(proved.clean)
 }

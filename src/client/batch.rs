@@ -1,24 +1,29 @@
-//! Several requests in one round trip.
+//! Batches: several requests in one round trip.
 
 use http::Method;
 
-use crate::client::answer::{element, one_object};
-use crate::client::objects::{write_element, write_request};
-use crate::client::request::{Request, document};
+use crate::client::outcome::one_object;
+use crate::client::request::{ApiRequest, document};
+use crate::client::response::{BatchElement, batch_element};
+use crate::client::write_request::{write_element, write_request};
 use crate::client::{Client, ClientError, Idempotent};
 use crate::model::{ClassName, CloudError, Document, HookKind, ObjectId, Value};
 use crate::store::{Write, WriteOutcome};
 
-/// Elements of one batch: LeanCloud's recommendation. More are sent in several.
+/// Elements of one batch: LeanCloud's recommendation. More elements are sent in several batches.
 const BATCH_LENGTH_MAX: usize = 100;
 
+/// An object that was read in a batch, or the server's error for it.
+type ReadElement = Result<Option<Document>, CloudError>;
+
 impl Client {
-    /// Performs writes in order, each on its own: any may fail while a later one takes effect. As many outcomes as
-    /// writes. More than 100 are sent as several batches, one after the other, whatever became of those before.
+    /// Performs writes in order, each on its own: one may fail while a later one takes effect. Returns one outcome for
+    /// each write. More than 100 writes are sent as several batches, one after the other, whatever the outcome of the
+    /// batches before.
     ///
-    /// **Atomicity**: each object's. **Idempotency**: none; a batch is never sent again once it may have been sent.
+    /// **Atomicity**: one object. **Idempotency**: none; a batch is never sent again once it may have been sent.
     ///
-    /// LeanCloud documents conditional writes outside of batches only; see
+    /// LeanCloud documents conditional writes for single requests only; see
     /// [`ClientBuilder::guarded_batches`](crate::client::ClientBuilder::guarded_batches). A single write is sent as
     /// a request of its own.
     ///
@@ -46,16 +51,12 @@ impl Client {
         outcomes
     }
 
-    /// Reads several objects, of any classes, in one round trip; `None` for those that do not exist. Repeated as the
-    /// policy says.
+    /// Reads several objects, of any classes, in one round trip; `None` for an absent object. Repeated by the policy.
     ///
     /// # Errors
-    /// [`ClientError`] where the batch as a whole fails. Inside: what the server answered for one object (101: no such
+    /// [`ClientError`] if the batch as a whole fails. Each element is the server's error for that object (101: no such
     /// class).
-    pub async fn get_all(
-        &self,
-        objects: &[(ClassName, ObjectId)],
-    ) -> Result<Vec<Result<Option<Document>, CloudError>>, ClientError> {
+    pub async fn get_all(&self, objects: &[(ClassName, ObjectId)]) -> Result<Vec<ReadElement>, ClientError> {
         let mut results = Vec::with_capacity(objects.len());
         for part in objects.chunks(BATCH_LENGTH_MAX) {
             let elements = part.iter().map(|(class, id)| {
@@ -81,17 +82,18 @@ impl Client {
     }
 }
 
-/// `{"success": null}` is an absent object.
-fn read_element(id: &ObjectId, answer: Value) -> Result<Result<Option<Document>, CloudError>, String> {
-    Ok(match element(answer)? {
-        Ok(Value::Null) => Ok(None),
-        Ok(body) => Ok(one_object(body, Some(id))?),
-        Err(error) => Err(error),
+/// Decodes one object of a batch; `{"success": null}` is an absent object.
+fn read_element(id: &ObjectId, element: Value) -> Result<ReadElement, String> {
+    Ok(match batch_element(element) {
+        BatchElement::Success(Value::Null) => Ok(None),
+        BatchElement::Success(body) => Ok(one_object(body, Some(id))?),
+        BatchElement::Error(error) => Err(error),
+        BatchElement::Malformed(reason) => return Err(reason),
     })
 }
 
-/// The request that carries `elements`.
-pub(super) fn batch(elements: Vec<Value>, idempotent: Idempotent) -> Request {
+/// The batch request of `elements`.
+pub(super) fn batch(elements: Vec<Value>, idempotent: Idempotent) -> ApiRequest {
     let body = document([("requests", Value::Array(elements))]);
-    Request::new(Method::POST, "/1.1/batch", idempotent).with_body(body)
+    ApiRequest::new(Method::POST, "/1.1/batch", idempotent).with_body(body)
 }

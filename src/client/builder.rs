@@ -1,4 +1,4 @@
-//! The configuration of a client, checked as a whole before the first request.
+//! The builder of a client: the configuration is checked as a whole before the first request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,40 +6,11 @@ use std::time::Duration;
 use http::HeaderValue;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::client::handle::Shared;
-use crate::client::{Client, HttpTransport, RetryPolicy, Transport};
+use crate::client::config::ClientConfig;
+use crate::client::{Authentication, BuildError, Client, HttpTransport, RetryPolicy, Transport};
 use crate::environment::Environment;
 
-/// How requests prove that they come from the app.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Authentication {
-    /// `X-LC-Sign`: a digest of the time and the key; the key itself never travels.
-    #[default]
-    Sign,
-    /// `X-LC-Key`: the key itself, `,master` appended to the master key.
-    Key,
-}
-
-/// A part of the configuration that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("client configuration, {field}: {reason}")]
-pub struct BuildError {
-    /// The builder's method whose value is wrong.
-    pub field: &'static str,
-    /// What is wrong with it; never holds a secret.
-    pub reason: String,
-}
-
-impl BuildError {
-    pub(super) fn new(field: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            field,
-            reason: reason.into(),
-        }
-    }
-}
-
-/// Collects the configuration of a [`Client`].
+/// Builder of a [`Client`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -72,17 +43,28 @@ pub struct ClientBuilder {
     transport: Option<Arc<dyn Transport>>,
 }
 
+impl Client {
+    /// Begins the configuration of a client. See [`ClientBuilder::new`].
+    pub fn builder(
+        server_url: impl Into<String>,
+        app_id: impl Into<String>,
+        app_key: impl Into<SecretString>,
+    ) -> ClientBuilder {
+        ClientBuilder::new(server_url, app_id, app_key)
+    }
+}
+
 impl ClientBuilder {
-    /// Longer than LeanCloud's own limits (10 s for storage, 15 s for a function), so that its answer, which says more
-    /// than a time-out here, has a chance to arrive.
+    /// Default time-out of one attempt. Longer than LeanCloud's own limits (10 s for storage, 15 s for a function), so
+    /// that the server's response, which says more than a time-out here, can arrive.
     pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(20);
-    /// Enough for a lost SYN and its repetition.
+    /// Default time-out of connecting. Enough for a lost SYN and its repetition.
     pub const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
-    /// A request that takes longer than this is not waited for by anybody.
+    /// The longest time-out that can be set.
     const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 
-    /// The three that every request needs. `server_url` is the origin (and path prefix, where a proxy adds one)
-    /// without `/1.1`.
+    /// Starts with the three values that every request needs. `server_url` is the origin (with a path prefix if a proxy
+    /// adds one), without `/1.1`.
     pub fn new(
         server_url: impl Into<String>,
         app_id: impl Into<String>,
@@ -106,81 +88,83 @@ impl ClientBuilder {
         }
     }
 
-    /// Passes every permission; used by [`Client::as_master`] and by the [`Store`](crate::store::Store) alone.
+    /// Sets the master key, which has every permission. Only [`Client::as_master`] and the
+    /// [`Store`](crate::store::Store) use it.
     pub fn master_key(mut self, key: impl Into<SecretString>) -> Self {
         self.master_key = Some(key.into());
         self
     }
 
-    /// Sent with every request, as the official SDKs do; lets internal functions be called and hooks be left out.
+    /// Sets the hook key. It is sent with every request, as the official SDKs do; it allows calls of internal functions
+    /// and writes without hooks.
     pub fn hook_key(mut self, key: impl Into<SecretString>) -> Self {
         self.hook_key = Some(key.into());
         self
     }
 
-    /// Acts for a user from the start; see [`Client::with_session`].
+    /// Sets the session token of the user that the client acts for; see [`Client::with_session`].
     pub fn session_token(mut self, token: impl Into<SecretString>) -> Self {
         self.session_token = Some(token.into());
         self
     }
 
-    /// Signed requests (the default) or plain keys.
+    /// Chooses signed requests (the default) or plain keys.
     pub fn authentication(mut self, authentication: Authentication) -> Self {
         self.authentication = authentication;
         self
     }
 
-    /// `X-LC-Prod`: whether functions and hooks of production (the default) or of staging run.
+    /// Chooses functions and hooks of production (the default) or of staging (`X-LC-Prod`).
     pub fn production(mut self, production: bool) -> Self {
         self.production = production;
         self
     }
 
-    /// How long one attempt may take, from connecting to the end of the answer; up to 10 minutes.
+    /// Sets the time-out of one attempt, from connecting to the end of the response; up to 10 minutes.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long connecting may take; up to 10 minutes.
+    /// Sets the time-out of connecting; up to 10 minutes.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// Which requests are repeated, and when.
+    /// Sets the policy that decides which requests are repeated, and when.
     pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
         self.retry_policy = policy;
         self
     }
 
-    /// Whether [`Store::batch`](crate::store::Store::batch) may put conditional writes into one request (the default).
+    /// Allows [`Store::batch`](crate::store::Store::batch) to put conditional writes into one request (the default).
     ///
-    /// LeanCloud documents `where` for single requests only. In a batch it travels as the element's `params.where`,
-    /// the place where a batched query carries it; no page says that updates honour it there. Whoever relies on it
-    /// proves it first: a batched update whose condition cannot hold must answer 305. Where it does not, say `false`
-    /// here, and conditional writes are sent one after the other.
+    /// LeanCloud documents `where` for single requests only. In a batch it is sent as the element's `params.where`, as
+    /// for a batched query; no page says that updates honour it there. Test it before you rely on it: a batched update
+    /// whose condition cannot match must return 305. If it does not, pass `false`: conditional writes are then sent as
+    /// requests of their own.
     pub fn guarded_batches(mut self, allowed: bool) -> Self {
         self.guarded_batches = allowed;
         self
     }
 
-    /// The clock that signs and measures, and the chance of the delays.
+    /// Sets the clock for signatures and delays, and the source of random numbers.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = environment;
         self
     }
 
-    /// Another way to perform exchanges, instead of [`HttpTransport`].
+    /// Sets the transport that sends requests; [`HttpTransport`] by default.
     pub fn transport(mut self, transport: Arc<dyn Transport>) -> Self {
         self.transport = Some(transport);
         self
     }
 
-    /// Checks everything and makes the client. Nothing is sent.
+    /// Checks all values and makes the client. Nothing is sent.
     ///
     /// # Errors
-    /// [`BuildError`] naming the first field that is wrong.
+    /// [`BuildError`] that names the first wrong field.
     pub fn build(self) -> Result<Client, BuildError> {
         let (base_url, tls) = check_url(&self.server_url)?;
         check_key("app_id", &self.app_id)?;
@@ -201,7 +185,7 @@ impl ClientBuilder {
             Some(transport) => transport,
             None => Arc::new(HttpTransport::new(self.connect_timeout, tls)?),
         };
-        let shared = Shared {
+        let config = ClientConfig {
             base_url,
             app_id: self.app_id,
             app_key: self.app_key,
@@ -215,11 +199,11 @@ impl ClientBuilder {
             environment: self.environment,
             transport,
         };
-        Ok(Client::new(shared, self.session_token))
+        Ok(Client::new(config, self.session_token))
     }
 }
 
-/// The URL without a slash at its end, and whether it needs TLS.
+/// Returns the URL without a trailing slash, and `true` if it needs TLS.
 fn check_url(text: &str) -> Result<(String, bool), BuildError> {
     let wrong = |reason: &str| BuildError::new("server_url", reason);
     let url: reqwest::Url = text.parse().map_err(|error| {
@@ -243,7 +227,7 @@ fn check_url(text: &str) -> Result<(String, bool), BuildError> {
     Ok((base.to_owned(), url.scheme() == "https"))
 }
 
-/// A key must survive in a header, and a comma would part it from its own suffix.
+/// Checks that a header can hold the key. A comma is not allowed: it separates a key from its suffix `,master`.
 fn check_key(field: &'static str, key: &str) -> Result<(), BuildError> {
     if key.is_empty() {
         return Err(BuildError::new(field, "is empty"));

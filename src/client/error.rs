@@ -1,8 +1,27 @@
-//! Why a call that is not a write of a document failed.
+//! Errors of the client: a configuration that cannot be used, and calls that are not writes of documents.
 
 use crate::model::{CloudError, ErrorCode};
 
-/// A read, a login or a call of a cloud function that failed. Writes of documents answer
+/// A part of the client's configuration that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("client configuration, {field}: {reason}")]
+pub struct BuildError {
+    /// The builder's method whose value is wrong.
+    pub field: &'static str,
+    /// The reason; never contains a secret.
+    pub reason: String,
+}
+
+impl BuildError {
+    pub(super) fn new(field: &'static str, reason: impl Into<String>) -> Self {
+        Self {
+            field,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Failure of a read, a login or a call of a cloud function. Writes of documents return
 /// [`WriteOutcome`](crate::store::WriteOutcome) instead.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -10,43 +29,43 @@ pub enum ClientError {
     /// The request cannot be sent as it is; nothing was sent.
     #[error("the request is not possible: {0}")]
     Invalid(String),
-    /// The server answered an error.
+    /// The server returned an error.
     #[error("{error}")]
     #[non_exhaustive]
     Rejected {
-        /// Its code, text and HTTP status.
+        /// The error's code, text and HTTP status.
         error: CloudError,
-        /// Whether the request may be repeated.
+        /// Advice about repeating the request.
         retry: Retry,
     },
-    /// No byte of the request left, after every attempt that the policy allows.
+    /// No byte of the request was sent, after every attempt that the policy allows.
     #[error("the server was not reached: {0}")]
     NotSent(String),
-    /// The request may have been sent, but there is no usable answer: time-out, lost connection, a body that is not
-    /// what the request answers.
+    /// The request may have been sent, but there is no usable response: time-out, lost connection, or a body that does
+    /// not fit the request.
     #[error("the server gave no usable answer: {reason}")]
     #[non_exhaustive]
     NoAnswer {
-        /// What happened.
+        /// The cause.
         reason: String,
-        /// Whether the request may be repeated.
+        /// Advice about repeating the request.
         retry: Retry,
     },
 }
 
-/// What a caller can do about an error.
+/// Advice to a caller about repeating a failed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retry {
     /// The same request fails again.
     Never,
-    /// The same request may succeed later, and sending it again does no harm.
+    /// The same request may succeed later, and repeating it does no harm.
     SameRequest,
-    /// The request may have taken effect: look first, then decide.
+    /// The request may have taken effect: read first, then decide.
     AfterRead,
 }
 
 impl ClientError {
-    /// LeanCloud's code, where the server answered one.
+    /// LeanCloud's error code, if the server returned one.
     #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         match self {
@@ -55,7 +74,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the same request may be sent again.
+    /// Advice about repeating the request.
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
@@ -67,7 +86,7 @@ impl ClientError {
 
     /// The error of a read that was an element of a batch.
     pub(super) fn of_read(error: CloudError) -> Self {
-        let retry = if super::answer::may_pass(&error) {
+        let retry = if is_transient(&error) {
             Retry::SameRequest
         } else {
             Retry::Never
@@ -75,7 +94,7 @@ impl ClientError {
         Self::Rejected { error, retry }
     }
 
-    /// A read was answered with something else.
+    /// The error of a read whose response does not fit the request.
     pub(super) fn undecodable(reason: impl Into<String>) -> Self {
         Self::NoAnswer {
             reason: reason.into(),
@@ -83,7 +102,7 @@ impl ClientError {
         }
     }
 
-    /// The server's error, where it answered one.
+    /// The server's error, if it returned one.
     #[must_use]
     pub fn cloud_error(&self) -> Option<&CloudError> {
         match self {
@@ -93,9 +112,9 @@ impl ClientError {
     }
 }
 
-/// What a cloud function answers that gives up on an error of the client, by `?`: the server's own code and text, under
-/// HTTP 500 as LeanCloud's runtime for Node.js does it; where there is no answer of the server, an
-/// [internal](CloudError::internal) error.
+/// The error of a cloud function that gives up on a [`ClientError`] with `?`: the server's own code and text under HTTP
+/// 500, as in LeanCloud's runtime for Node.js; without a response of the server, an [internal](CloudError::internal)
+/// error.
 impl From<ClientError> for CloudError {
     fn from(error: ClientError) -> Self {
         match error {
@@ -103,4 +122,20 @@ impl From<ClientError> for CloudError {
             other => Self::internal(other),
         }
     }
+}
+
+/// True if the error leaves open whether the request took effect: any 5xx, as HTTP status or as the code of a layer
+/// further behind (in a batch there is only the code), and the codes of failed storage.
+pub(super) fn leaves_outcome_open(error: &CloudError) -> bool {
+    error.status >= 500 || error.code.leaves_outcome_unknown() || (500..600).contains(&error.code.0)
+}
+
+/// True if the server refuses the request because there are too many.
+pub(super) fn is_busy(error: &CloudError) -> bool {
+    error.status == 429 || error.code == ErrorCode::TOO_MANY_REQUESTS
+}
+
+/// True if the same request may have another result later.
+fn is_transient(error: &CloudError) -> bool {
+    is_busy(error) || leaves_outcome_open(error)
 }

@@ -1,34 +1,33 @@
-//! One object at a time: create, get, update, delete.
+//! Single objects: create, get, update, delete.
 
-use http::Method;
-
-use crate::client::answer::one_object;
-use crate::client::request::{Request, document};
+use crate::client::outcome::one_object;
+use crate::client::request::ApiRequest;
+use crate::client::write_request::{is_unconditional, write_request};
 use crate::client::{Client, ClientError, Idempotent};
 use crate::model::{
-    ClassName, Document, ErrorCode, Filter, HookKind, KeyPath, Keys, ObjectId, Query, Update, Value,
+    ClassName, Document, ErrorCode, Filter, HookKind, KeyPath, Keys, ObjectId, Query, Update,
 };
 use crate::store::{Action, Write, WriteOutcome};
 
-/// The objects of one class, as one [`Client`] sees them. Made by [`Client::objects`].
+/// Access to the objects of one class through one view of a [`Client`]. Made by [`Client::objects`].
 #[derive(Clone, Copy, Debug)]
 pub struct Objects<'a> {
     pub(super) client: &'a Client,
     pub(super) class: &'a ClassName,
 }
 
-/// How one object is read.
+/// Options of reading one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
-    /// Which fields the answer holds.
+    /// Fields that the response contains; all if absent.
     pub keys: Option<Keys>,
     /// Pointers to expand.
     pub include: Vec<KeyPath>,
-    /// Whether the answer holds the `ACL`; on LeanCloud an option of the app must allow it, too.
+    /// True if the response should contain the `ACL`. On LeanCloud an option of the app must also allow it.
     pub return_acl: bool,
 }
 
-/// Under which condition and how a write is done.
+/// Options of a write: its condition, its response, its hooks, and its idempotency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct WriteOptions {
@@ -55,36 +54,44 @@ impl WriteOptions {
         }
     }
 
-    /// Updates and deletes only: where the object matches (`where`). A create ignores it.
+    /// Sets the condition (`where`) of an update or delete. A create ignores it.
     pub fn guard(mut self, guard: Filter) -> Self {
         self.guard = guard;
         self
     }
 
-    /// Creates and updates: the answer holds the fields as they are afterwards (`fetchWhenSave`).
+    /// Asks for the fields after a create or update (`fetchWhenSave`).
     pub fn fetch(mut self) -> Self {
         self.fetch = true;
         self
     }
 
-    /// Leaves out these hooks (`__ignore_hooks`). LeanCloud asks for the master key or the hook key.
+    /// Skips these hooks (`__ignore_hooks`). LeanCloud requires the master key or the hook key.
     pub fn ignore_hooks(mut self, hooks: &[HookKind]) -> Self {
         self.ignored_hooks = hooks.to_vec();
         self
     }
 
-    /// Declares what repeating the write would do. A create, an unguarded write declared as guarded, and an unguarded
-    /// update with `Increment`, `Add` or `BitXor` are never repeated, whatever is declared.
+    /// Declares the effect of repeating the write. A create, an unconditional write declared as guarded, and an
+    /// unconditional update with `Increment`, `Add` or `BitXor` are never repeated, whatever is declared.
     pub fn idempotent(mut self, idempotent: Idempotent) -> Self {
         self.idempotent = idempotent;
         self
     }
 }
 
+impl Client {
+    /// Returns access to the objects of a class.
+    #[must_use]
+    pub fn objects<'a>(&'a self, class: &'a ClassName) -> Objects<'a> {
+        Objects { client: self, class }
+    }
+}
+
 impl Objects<'_> {
     /// Creates an object.
     ///
-    /// **Atomicity**: the object's. **Idempotency**: none; never sent again once it may have been sent.
+    /// **Atomicity**: one object. **Idempotency**: none; never sent again once it may have been sent.
     ///
     /// ```no_run
     /// # use paylog::{client::{Client, WriteOptions}, model::{ClassName, Update}, store::WriteOutcome};
@@ -106,10 +113,10 @@ impl Objects<'_> {
         self.client.send(&request).await.written(&write.action)
     }
 
-    /// Reads an object; `None` where there is none or no such class. Repeated as the policy says.
+    /// Reads an object; `None` if the object or its class does not exist. Repeated by the policy.
     ///
     /// # Errors
-    /// [`ClientError`]; 403 where the object may not be read.
+    /// [`ClientError`]; 403 if the object may not be read.
     ///
     /// ```no_run
     /// # use paylog::{client::{Client, ReadOptions}, model::{ClassName, ObjectId}};
@@ -128,8 +135,8 @@ impl Objects<'_> {
             ..Query::default()
         };
         let path = format!("/1.1/classes/{}/{id}", self.class);
-        let request = Request::get(path).with_query(parameters.to_parameters());
-        // With `-objectId` in the keys the answer cannot be checked.
+        let request = ApiRequest::get(path).with_query(parameters.to_parameters());
+        // With `-objectId` in the keys the response cannot be checked.
         let expected = options.keys.is_none().then_some(id);
         let read = self
             .client
@@ -142,10 +149,10 @@ impl Objects<'_> {
         }
     }
 
-    /// Changes an object, under a condition where the options hold one.
+    /// Updates an object, under the condition of the options if they have one.
     ///
-    /// **Atomicity**: all fields of the object together with the condition. **Idempotency**: only what the condition
-    /// gives; see [`WriteOptions::idempotent`]. After a repetition, a condition that no longer holds is
+    /// **Atomicity**: all fields of the object together with the condition. **Idempotency**: only through the condition;
+    /// see [`WriteOptions::idempotent`]. After a repetition, a condition that no longer matches is
     /// [`WriteOutcome::Unknown`]: it may be the trace of the first attempt.
     ///
     /// ```no_run
@@ -166,7 +173,7 @@ impl Objects<'_> {
         self.write(action, &options).await
     }
 
-    /// Deletes an object, under a condition where the options hold one. **Atomicity** and **Idempotency** as
+    /// Deletes an object, under the condition of the options if they have one. **Atomicity** and **Idempotency** as in
     /// [`Objects::update`].
     pub async fn delete(&self, id: &ObjectId, options: WriteOptions) -> WriteOutcome {
         let action = Action::Delete {
@@ -186,8 +193,8 @@ impl Objects<'_> {
         self.client.send(&request).await.written(&write.action)
     }
 
-    /// 101: no such object or class. LeanCloud says 211 for an absent user; with a session it may also be the session
-    /// that is not known.
+    /// True if the error means that the object does not exist. 101: no such object or class. LeanCloud returns 211 for an
+    /// absent user; with a session, 211 may also mean an unknown session.
     fn says_absent(&self, error: &ClientError) -> bool {
         match error.code() {
             Some(ErrorCode::NOT_FOUND) => true,
@@ -197,7 +204,7 @@ impl Objects<'_> {
     }
 }
 
-/// What was declared, where it can be true.
+/// The declared idempotency, corrected if it cannot be true.
 fn repeatable(action: &Action, declared: Idempotent) -> Idempotent {
     match (action, declared) {
         (Action::Create { .. }, _) => Idempotent::No,
@@ -210,82 +217,5 @@ fn repeatable(action: &Action, declared: Idempotent) -> Idempotent {
             Idempotent::No
         }
         _ => declared,
-    }
-}
-
-/// Whether the filter matches everything.
-pub(super) fn is_unconditional(guard: &Filter) -> bool {
-    matches!(guard, Filter::And(parts) if parts.is_empty())
-}
-
-/// A write as a request of its own.
-pub(super) fn write_request(write: &Write, ignored_hooks: &[HookKind], idempotent: Idempotent) -> Request {
-    let (method, path) = target(write);
-    let mut request = Request::new(method, path, idempotent).with_body(body(write, ignored_hooks));
-    let (guard, fetch) = condition(&write.action);
-    if fetch {
-        request.query.push(("fetchWhenSave", "true".to_owned()));
-    }
-    if let Some(guard) = guard {
-        request.query.push(("where", guard.to_value().to_string()));
-    }
-    request
-}
-
-/// A write as an element of a batch, where `where` and `fetchWhenSave` are `params`, and not text.
-pub(super) fn write_element(write: &Write, ignored_hooks: &[HookKind]) -> Value {
-    let (method, path) = target(write);
-    let mut element = document([
-        ("method", Value::from(method.as_str())),
-        ("path", Value::from(path)),
-        ("body", body(write, ignored_hooks).into_value()),
-    ]);
-    let (guard, fetch) = condition(&write.action);
-    let mut parameters = Document::new();
-    if fetch {
-        parameters.insert("fetchWhenSave".to_owned(), Value::Bool(true));
-    }
-    if let Some(guard) = guard {
-        parameters.insert("where".to_owned(), guard.to_value());
-    }
-    if !parameters.is_empty() {
-        element.insert("params".to_owned(), parameters.into_value());
-    }
-    element.into_value()
-}
-
-fn target(write: &Write) -> (Method, String) {
-    let class = &write.class;
-    match &write.action {
-        Action::Create { .. } => (Method::POST, format!("/1.1/classes/{class}")),
-        Action::Update { id, .. } => (Method::PUT, format!("/1.1/classes/{class}/{id}")),
-        Action::Delete { id, .. } => (Method::DELETE, format!("/1.1/classes/{class}/{id}")),
-    }
-}
-
-fn body(write: &Write, ignored_hooks: &[HookKind]) -> Document {
-    let mut body = match &write.action {
-        Action::Create { fields: update } | Action::Update { update, .. } => match update.to_value() {
-            Value::Object(fields) => Document(fields),
-            _ => Document::new(),
-        },
-        Action::Delete { .. } => Document::new(),
-    };
-    if !ignored_hooks.is_empty() {
-        let names = ignored_hooks
-            .iter()
-            .map(|hook| Value::from(hook.name()))
-            .collect();
-        body.insert("__ignore_hooks".to_owned(), Value::Array(names));
-    }
-    body
-}
-
-/// The condition, where there is one, and whether the changed fields are asked for.
-fn condition(action: &Action) -> (Option<&Filter>, bool) {
-    match action {
-        Action::Create { .. } => (None, false),
-        Action::Update { guard, fetch, .. } => (Some(guard).filter(|guard| !is_unconditional(guard)), *fetch),
-        Action::Delete { guard, .. } => (Some(guard).filter(|guard| !is_unconditional(guard)), false),
     }
 }

@@ -1,23 +1,24 @@
 //! Queries and counts.
 
-use crate::client::answer::element;
 use crate::client::batch::batch;
-use crate::client::request::{Request, document, encode};
+use crate::client::request::{ApiRequest, document, encode};
+use crate::client::response::{BatchElement, batch_element};
 use crate::client::{ClientError, Idempotent, Objects};
 use crate::model::{Document, Filter, Query, Value};
 use crate::store::Found;
 
-/// Encoded characters of a query's parameters from which on it is sent through `/batch`; the JavaScript SDK's number.
+/// Longest encoded parameters of a query, in characters; a longer query is sent through `/batch`. The JavaScript SDK's
+/// number.
 const PARAMETERS_LENGTH_MAX: usize = 2000;
 
 impl Objects<'_> {
-    /// Reads what matches, at most `query.limit` objects and never more than 1000. Repeated as the policy says.
+    /// Reads the matching objects, at most `query.limit` and never more than 1000. Repeated by the policy.
     ///
-    /// A query whose parameters are long is sent through `/batch`, as the official SDKs do. LeanCloud cuts a list off
-    /// silently at about 6 MB.
+    /// A query with long parameters is sent through `/batch`, as the official SDKs do. LeanCloud silently cuts a list off
+    /// at about 6 MB.
     ///
     /// # Errors
-    /// [`ClientError`]; 101 where there is no such class.
+    /// [`ClientError`]; 101 if the class does not exist.
     ///
     /// ```no_run
     /// # use paylog::{client::Client, model::{ClassName, Filter, Query}};
@@ -34,7 +35,7 @@ impl Objects<'_> {
         let parameters = query.to_parameters();
         let long = batch_parameters(&query, &parameters);
         if encode(&long.to_string()).len() <= PARAMETERS_LENGTH_MAX {
-            let request = Request::get(path).with_query(parameters);
+            let request = ApiRequest::get(path).with_query(parameters);
             return self.client.send(&request).await.read(Idempotent::Yes, found);
         }
         let wrapped = document([
@@ -43,23 +44,24 @@ impl Objects<'_> {
             ("params", long),
         ]);
         let request = batch(vec![wrapped.into_value()], Idempotent::Yes);
-        let answered = self
+        let element = self
             .client
             .send(&request)
             .await
             .read(Idempotent::Yes, |body| match body {
                 Value::Array(mut elements) if elements.len() == 1 => {
-                    match element(elements.pop().unwrap_or_default())? {
-                        Ok(body) => found(body).map(Ok),
-                        Err(error) => Ok(Err(error)),
-                    }
+                    Ok(batch_element(elements.pop().unwrap_or_default()))
                 }
                 _ => Err("the answer does not hold one element".to_owned()),
             })?;
-        answered.map_err(ClientError::of_read)
+        match element {
+            BatchElement::Success(body) => found(body).map_err(ClientError::undecodable),
+            BatchElement::Error(error) => Err(ClientError::of_read(error)),
+            BatchElement::Malformed(reason) => Err(ClientError::undecodable(reason)),
+        }
     }
 
-    /// Counts what matches.
+    /// Counts the matching objects.
     ///
     /// # Errors
     /// As [`Objects::query`].
@@ -75,7 +77,7 @@ impl Objects<'_> {
     }
 }
 
-/// The parameters as an element of a batch carries them: `where` an object, numbers numbers.
+/// The parameters as in an element of a batch: `where` is an object, numbers are numbers.
 fn batch_parameters(query: &Query, parameters: &[(&'static str, String)]) -> Value {
     let typed = |key: &str, text: &str| match key {
         "where" => query.filter.to_value(),
@@ -92,21 +94,21 @@ fn batch_parameters(query: &Query, parameters: &[(&'static str, String)]) -> Val
     parameters.into_value()
 }
 
-/// `{"results": […], "count"?}`.
+/// Decodes `{"results": […], "count"?}`.
 pub(super) fn found(body: Value) -> Result<Found, String> {
     let Value::Object(mut body) = body else {
-        return Err("the answer is no object".to_owned());
+        return Err("the answer is not an object".to_owned());
     };
     let count = match body.get("count") {
         None => None,
-        Some(count) => Some(count.as_u64().ok_or("the answer's count is no number")?),
+        Some(count) => Some(count.as_u64().ok_or("the answer's count is not a number")?),
     };
     let Some(Value::Array(rows)) = body.shift_remove("results") else {
         return Err("the answer holds no results".to_owned());
     };
     let results = rows.into_iter().map(|row| match row {
         Value::Object(fields) => Ok(Document(fields)),
-        _ => Err("a row of the answer is no object".to_owned()),
+        _ => Err("a row of the answer is not an object".to_owned()),
     });
     Ok(Found {
         results: results.collect::<Result<_, _>>()?,

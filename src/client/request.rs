@@ -1,4 +1,4 @@
-//! A request before it is signed: what is asked for, and what repeating it would do.
+//! A request before it is signed: method, path, parameters, body, and the effect of a repetition.
 
 use bytes::Bytes;
 use http::Method;
@@ -7,25 +7,25 @@ use crate::client::Idempotent;
 use crate::model::limits::BODY_BYTES_MAX;
 use crate::model::{CloudError, Document, ErrorCode, Value};
 
-/// Bytes of a URL at most: what the usual proxies take. A longer query goes through `/batch`; a longer condition of a
-/// single write is refused here, before a proxy does it in words that nobody can read.
+/// Longest URL in bytes that common proxies accept. A longer query is sent through `/batch`; a longer condition of a
+/// single write is refused here, with a clearer text than a proxy's.
 const URL_BYTES_MAX: usize = 8000;
 
 /// One call of the API.
 #[derive(Clone)]
-pub(super) struct Request {
+pub(super) struct ApiRequest {
     pub(super) method: Method,
-    /// With `/1.1`, encoded.
+    /// The path with `/1.1`, encoded.
     pub(super) path: String,
-    /// Not yet encoded.
+    /// The parameters, not yet encoded.
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) body: Option<Document>,
     pub(super) idempotent: Idempotent,
-    /// Signed with the master key, whatever the handle says.
+    /// True if the request is signed with the master key even if the handle has no master rights.
     pub(super) master: bool,
 }
 
-impl Request {
+impl ApiRequest {
     pub(super) fn new(method: Method, path: impl Into<String>, idempotent: Idempotent) -> Self {
         Self {
             method,
@@ -57,7 +57,7 @@ impl Request {
         self
     }
 
-    /// The whole URL.
+    /// The full URL.
     pub(super) fn url(&self, base_url: &str) -> Result<String, CloudError> {
         let mut url = format!("{base_url}{}", self.path);
         for (index, (key, value)) in self.query.iter().enumerate() {
@@ -68,7 +68,7 @@ impl Request {
         }
         if url.len() > URL_BYTES_MAX {
             return Err(CloudError::other(format!(
-                "The URL would be {} bytes long, more than the {URL_BYTES_MAX} that servers take: send it in a batch.",
+                "The URL would be {} bytes long, more than the {URL_BYTES_MAX} that servers accept: send it in a batch.",
                 url.len()
             )));
         }
@@ -81,7 +81,7 @@ impl Request {
             return Ok(None);
         };
         let text = serde_json::to_vec(body)
-            .map_err(|error| CloudError::new(ErrorCode::INVALID_JSON, format!("No JSON: {error}.")))?;
+            .map_err(|error| CloudError::new(ErrorCode::INVALID_JSON, format!("Not JSON: {error}.")))?;
         if text.len() > BODY_BYTES_MAX {
             return Err(CloudError::new(
                 ErrorCode::PAYLOAD_TOO_LARGE,
@@ -95,7 +95,7 @@ impl Request {
     }
 }
 
-/// Percent-encodes like JavaScript's `encodeURIComponent`: a blank is `%20`, a plus sign `%2B`.
+/// Percent-encodes like JavaScript's `encodeURIComponent`: a space is `%20`, a plus sign `%2B`.
 pub(super) fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     encode_into(&mut encoded, text);
@@ -119,7 +119,7 @@ fn encode_into(encoded: &mut String, text: &str) {
     }
 }
 
-/// A document from pairs.
+/// Makes a document from pairs.
 pub(super) fn document<const N: usize>(fields: [(&str, Value); N]) -> Document {
     fields
         .into_iter()

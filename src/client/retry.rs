@@ -1,26 +1,27 @@
-//! Whether and when a request is sent again. Pure: the caller brings the time, the chance and what happened.
+//! The retry policy: decides if a failed request is sent again, and after which delay. Pure: the caller supplies the
+//! elapsed time, a random number and the failure.
 
 use std::time::Duration;
 
 use crate::client::BuildError;
 
-/// What repeating a request would do; declared by whoever makes the request.
+/// Effect of repeating a request, as declared by its maker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Idempotent {
-    /// Nothing: a read, or something that ends the same however often it is done.
+    /// None: a read, or a request with the same result however often it is done.
     Yes,
-    /// Nothing, because its `where` no longer matches once it has taken effect. Repeated only where
+    /// None, because its `where` no longer matches once it has taken effect. Repeated only if
     /// [`RetryPolicy::guarded_writes`] allows it.
     Guarded,
-    /// It may have its effect twice. Never repeated, unless it was certainly not sent.
+    /// A second effect. Never repeated, unless it was certainly not sent.
     #[default]
     No,
 }
 
-/// Why an attempt did not end in an answer that counts.
+/// Failure of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Failure {
-    /// No byte of the request left.
+pub enum AttemptFailure {
+    /// No byte of the request was sent.
     NotSent,
     /// Time-out or connection lost: the request may have taken effect.
     Lost,
@@ -34,47 +35,47 @@ pub enum Failure {
         /// `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// A body that is not what the request answers. Repeating it would bring the same again.
+    /// A body that does not fit the request. A repetition would return the same again.
     Undecodable,
-    /// Any other answer: it stands.
+    /// Any other error: it is final.
     Refused,
 }
 
-/// What to do after a failed attempt.
+/// Decision after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Decision {
-    /// Send the same request again after this time.
+pub enum RetryDecision {
+    /// Send the same request again after this delay.
     After(Duration),
-    /// The failure stands.
+    /// The failure is final.
     GiveUp,
 }
 
-/// How often, how long and how fast requests are repeated.
+/// Bounds on the repetition of requests: number of attempts, total time, and delays.
 ///
-/// A request that was certainly not sent is repeated whatever it does. One that may have been is repeated only where
-/// it is [`Idempotent::Yes`], or [`Idempotent::Guarded`] and [`guarded_writes`](Self::guarded_writes) is set. Nothing
-/// that was answered is repeated, except 5xx, the codes that leave the outcome unknown, and 429.
+/// A request that was certainly not sent is always repeated. A request that may have been sent is repeated only if it is
+/// [`Idempotent::Yes`], or [`Idempotent::Guarded`] and [`guarded_writes`](Self::guarded_writes) is set. A request that
+/// got a response is not repeated, except after 5xx, the codes that leave the outcome unknown, and 429.
 ///
-/// The n-th delay is `delay_first` doubled n − 1 times, at most `delay_max`, of which a random half is taken off so
-/// that many clients do not come back at once; never less than the server's `Retry-After`. A delay that would end
+/// The n-th delay is `delay_first` doubled n − 1 times, at most `delay_max`; up to half of it is taken off at random, so
+/// that many clients do not return at once. It is never shorter than the server's `Retry-After`. A delay that would end
 /// after `elapsed_max` is not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first included; 1 to 20, and 1 means: never again.
+    /// Number of attempts, including the first; 1 to 20. With 1, nothing is repeated.
     pub attempts_max: u32,
-    /// From the start of the first attempt; no delay ends later.
+    /// Longest total time since the start of the first attempt; no delay ends later.
     pub elapsed_max: Duration,
-    /// The first delay, before chance.
+    /// First delay, before the random reduction.
     pub delay_first: Duration,
-    /// The longest delay, before chance and but for `Retry-After`.
+    /// Longest delay, before the random reduction; `Retry-After` may exceed it.
     pub delay_max: Duration,
-    /// Whether requests declared as [`Idempotent::Guarded`] are repeated.
+    /// True if requests declared as [`Idempotent::Guarded`] are repeated.
     pub guarded_writes: bool,
 }
 
 impl Default for RetryPolicy {
-    /// Four attempts within 20 seconds: long enough for a restart of the server, short enough for whoever waits for
-    /// a page.
+    /// Four attempts within 20 seconds: long enough for a restart of the server, short enough for a user who waits for a
+    /// page.
     fn default() -> Self {
         Self {
             attempts_max: 4,
@@ -87,10 +88,10 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// More attempts than this are a mistake.
+    /// Upper limit of `attempts_max`; more is a mistake.
     const ATTEMPTS_LIMIT: u32 = 20;
 
-    /// Every request once, whatever happens.
+    /// Sends every request once.
     #[must_use]
     pub fn never() -> Self {
         Self {
@@ -99,57 +100,57 @@ impl RetryPolicy {
         }
     }
 
-    /// Also repeats requests that are declared as guarded.
+    /// Also repeats requests declared as guarded.
     #[must_use]
     pub fn with_guarded_writes(mut self) -> Self {
         self.guarded_writes = true;
         self
     }
 
-    /// Decides after the `attempt`-th attempt (from 1) failed, `elapsed` after the first began. `chance` is any
-    /// random number.
+    /// Decides after the `attempt`-th attempt (from 1) failed, `elapsed` after the first began. `random` is any random
+    /// number.
     #[must_use]
     pub fn decide(
         &self,
         idempotent: Idempotent,
-        failure: Failure,
+        failure: AttemptFailure,
         attempt: u32,
         elapsed: Duration,
-        chance: u32,
-    ) -> Decision {
+        random: u32,
+    ) -> RetryDecision {
         let repeatable = match idempotent {
             Idempotent::Yes => true,
             Idempotent::Guarded => self.guarded_writes,
             Idempotent::No => false,
         };
         let (again, retry_after) = match failure {
-            Failure::NotSent => (true, None),
-            Failure::Lost => (repeatable, None),
-            Failure::ServerFailed { retry_after } | Failure::Busy { retry_after } => {
+            AttemptFailure::NotSent => (true, None),
+            AttemptFailure::Lost => (repeatable, None),
+            AttemptFailure::ServerFailed { retry_after } | AttemptFailure::Busy { retry_after } => {
                 (repeatable, retry_after)
             }
-            Failure::Undecodable | Failure::Refused => (false, None),
+            AttemptFailure::Undecodable | AttemptFailure::Refused => (false, None),
         };
         if !again || attempt >= self.attempts_max {
-            return Decision::GiveUp;
+            return RetryDecision::GiveUp;
         }
-        let delay = self.delay(attempt, chance).max(retry_after.unwrap_or_default());
+        let delay = self.delay(attempt, random).max(retry_after.unwrap_or_default());
         if elapsed.saturating_add(delay) > self.elapsed_max {
-            return Decision::GiveUp;
+            return RetryDecision::GiveUp;
         }
-        Decision::After(delay)
+        RetryDecision::After(delay)
     }
 
-    /// The delay after the `attempt`-th attempt: between half of the exponential one and all of it.
-    fn delay(&self, attempt: u32, chance: u32) -> Duration {
+    /// The delay after the `attempt`-th attempt: between half of the exponential delay and all of it.
+    fn delay(&self, attempt: u32, random: u32) -> Duration {
         let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
         let full = self.delay_first.saturating_mul(doubled).min(self.delay_max);
         let half = full / 2;
-        let nanos = half.as_nanos().saturating_mul(u128::from(chance)) / u128::from(u32::MAX);
+        let nanos = half.as_nanos().saturating_mul(u128::from(random)) / u128::from(u32::MAX);
         half.saturating_add(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
-    /// Refuses what cannot be meant.
+    /// Checks the bounds of the policy.
     pub(super) fn check(&self) -> Result<(), BuildError> {
         if !(1..=Self::ATTEMPTS_LIMIT).contains(&self.attempts_max) {
             let reason = format!(
@@ -175,14 +176,14 @@ mod tests {
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
-    /// One row per rule: which requests are repeated after which failure.
+    /// One row for each rule: kind of request, failure, repetition.
     #[test]
-    fn who_is_repeated_after_what() {
+    fn request_is_repeated_by_idempotency_and_failure() {
         let plain = RetryPolicy::default();
         let guarded = RetryPolicy::default().with_guarded_writes();
-        let server = Failure::ServerFailed { retry_after: None };
-        let busy = Failure::Busy { retry_after: None };
-        use Failure::{Lost, NotSent, Refused, Undecodable};
+        let server = AttemptFailure::ServerFailed { retry_after: None };
+        let busy = AttemptFailure::Busy { retry_after: None };
+        use AttemptFailure::{Lost, NotSent, Refused, Undecodable};
         use Idempotent::{Guarded, No, Yes};
         #[rustfmt::skip]
         let table = [
@@ -213,7 +214,7 @@ mod tests {
         for (policy, idempotent, failure, again) in table {
             let decision = policy.decide(idempotent, failure, 1, Duration::ZERO, 0);
             assert_eq!(
-                matches!(decision, Decision::After(_)),
+                matches!(decision, RetryDecision::After(_)),
                 again,
                 "{idempotent:?} after {failure:?}, guarded writes: {}",
                 policy.guarded_writes
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn delays_double_and_are_bounded_and_chance_takes_off_up_to_half() {
+    fn delay_doubles_up_to_bound_and_random_takes_off_up_to_half() {
         let policy = RetryPolicy {
             attempts_max: 8,
             elapsed_max: Duration::from_secs(60),
@@ -238,15 +239,22 @@ mod tests {
             (4, 250, 500),
             (7, 250, 500),
         ] {
-            let after =
-                |chance| policy.decide(Idempotent::Yes, Failure::Lost, attempt, Duration::ZERO, chance);
-            assert_eq!(after(0), Decision::After(MS(shortest)));
-            assert_eq!(after(u32::MAX), Decision::After(MS(longest)));
+            let after = |random| {
+                policy.decide(
+                    Idempotent::Yes,
+                    AttemptFailure::Lost,
+                    attempt,
+                    Duration::ZERO,
+                    random,
+                )
+            };
+            assert_eq!(after(0), RetryDecision::After(MS(shortest)));
+            assert_eq!(after(u32::MAX), RetryDecision::After(MS(longest)));
         }
     }
 
     #[test]
-    fn count_and_time_are_bounded() {
+    fn attempts_and_elapsed_time_are_bounded() {
         let policy = RetryPolicy {
             attempts_max: 3,
             elapsed_max: MS(1000),
@@ -255,28 +263,34 @@ mod tests {
             guarded_writes: false,
         };
         let decide = |attempt, elapsed| {
-            policy.decide(Idempotent::Yes, Failure::NotSent, attempt, MS(elapsed), u32::MAX)
+            policy.decide(
+                Idempotent::Yes,
+                AttemptFailure::NotSent,
+                attempt,
+                MS(elapsed),
+                u32::MAX,
+            )
         };
-        assert_eq!(decide(2, 0), Decision::After(MS(100)));
-        assert_eq!(decide(3, 0), Decision::GiveUp);
-        assert_eq!(decide(1, 900), Decision::After(MS(100)));
-        assert_eq!(decide(1, 901), Decision::GiveUp);
+        assert_eq!(decide(2, 0), RetryDecision::After(MS(100)));
+        assert_eq!(decide(3, 0), RetryDecision::GiveUp);
+        assert_eq!(decide(1, 900), RetryDecision::After(MS(100)));
+        assert_eq!(decide(1, 901), RetryDecision::GiveUp);
         let never = RetryPolicy::never();
-        let decision = never.decide(Idempotent::Yes, Failure::NotSent, 1, Duration::ZERO, 0);
-        assert_eq!(decision, Decision::GiveUp);
+        let decision = never.decide(Idempotent::Yes, AttemptFailure::NotSent, 1, Duration::ZERO, 0);
+        assert_eq!(decision, RetryDecision::GiveUp);
     }
 
     #[test]
-    fn the_server_may_ask_for_more_time_but_not_for_more_than_there_is() {
+    fn retry_after_extends_delay_up_to_elapsed_max() {
         let policy = RetryPolicy::default();
         let after = |seconds| {
-            let failure = Failure::Busy {
+            let failure = AttemptFailure::Busy {
                 retry_after: Some(Duration::from_secs(seconds)),
             };
             policy.decide(Idempotent::Yes, failure, 1, Duration::ZERO, u32::MAX)
         };
-        assert_eq!(after(0), Decision::After(MS(100)));
-        assert_eq!(after(20), Decision::After(Duration::from_secs(20)));
-        assert_eq!(after(21), Decision::GiveUp);
+        assert_eq!(after(0), RetryDecision::After(MS(100)));
+        assert_eq!(after(20), RetryDecision::After(Duration::from_secs(20)));
+        assert_eq!(after(21), RetryDecision::GiveUp);
     }
 }

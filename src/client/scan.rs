@@ -1,19 +1,18 @@
-//! Reading a whole class, page by page.
+//! Scans: a whole class, page by page.
 
 use std::collections::VecDeque;
 
 use futures_util::stream::{self, Stream};
 
-use crate::client::request::Request;
+use crate::client::request::ApiRequest;
 use crate::client::{Client, ClientError, Idempotent, Objects};
 use crate::model::{ClassName, Document, Filter, Keys, Query, Value};
 
-/// A walk over everything in a class that matches, in the order of `objectId`. Made by [`Objects::scan`].
+/// A scan of all matching objects of a class, in the order of `objectId`. Made by [`Objects::scan`].
 ///
-/// The position is kept by the server, under a cursor that lives for ten minutes after the last page and that every
-/// page answers anew: a page that was lost on its way cannot be asked for again, since the same request is answered
-/// with the page after it. So nothing but the first page is repeated, and after an error the scan is over: begin a
-/// new one.
+/// The server keeps the position under a cursor. A cursor lives for ten minutes after the last page, and every page
+/// returns a new one. A lost page cannot be requested again: the same request returns the page after it. So only the
+/// first page is repeated, and after an error the scan is over: begin a new one.
 #[derive(Clone, Debug)]
 pub struct Scan {
     client: Client,
@@ -28,13 +27,15 @@ pub struct Scan {
 #[derive(Clone, Debug)]
 enum Position {
     Start,
+    /// The cursor of the next page.
     At(String),
     End,
+    /// Unknown after an error.
     Lost,
 }
 
 impl Objects<'_> {
-    /// Begins a walk over what matches. Needs the master key.
+    /// Begins a scan of the matching objects. Needs the master key.
     ///
     /// ```no_run
     /// # use paylog::{client::Client, model::{ClassName, Filter}};
@@ -61,31 +62,31 @@ impl Objects<'_> {
 }
 
 impl Scan {
-    /// Rows per page, 1 to 1000; 100 unless said otherwise.
+    /// Sets the rows of a page, 1 to 1000; the default is 100.
     #[must_use]
     pub fn page_size(mut self, rows: u32) -> Self {
         self.limit = rows.clamp(1, Query::LIMIT_MAX);
         self
     }
 
-    /// Only these fields of the rows.
+    /// Returns only these fields of the rows.
     #[must_use]
     pub fn keys(mut self, keys: Keys) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// With the `ACL` of each row; on LeanCloud an option of the app must allow it, too.
+    /// Returns the `ACL` of each row. On LeanCloud an option of the app must also allow it.
     #[must_use]
     pub fn return_acl(mut self) -> Self {
         self.return_acl = true;
         self
     }
 
-    /// The next page, never empty; `None` at the end.
+    /// Returns the next page, never empty; `None` at the end.
     ///
     /// # Errors
-    /// [`ClientError`]; from then on [`ClientError::Invalid`], since the position is lost.
+    /// [`ClientError`]; every call after an error returns [`ClientError::Invalid`], since the position is lost.
     pub async fn next_page(&mut self) -> Result<Option<Vec<Document>>, ClientError> {
         let position = std::mem::replace(&mut self.position, Position::Lost);
         let (cursor, idempotent) = match position {
@@ -109,7 +110,7 @@ impl Scan {
         Ok((!rows.is_empty()).then_some(rows))
     }
 
-    /// The rows one by one; ends after the first error.
+    /// Returns the rows as a stream, which ends after the first error.
     pub fn into_stream(self) -> impl Stream<Item = Result<Document, ClientError>> + Send {
         stream::try_unfold((self, VecDeque::new()), |(mut scan, mut rows)| async move {
             if rows.is_empty() {
@@ -119,7 +120,7 @@ impl Scan {
         })
     }
 
-    fn request(&self, cursor: Option<String>, idempotent: Idempotent) -> Request {
+    fn request(&self, cursor: Option<String>, idempotent: Idempotent) -> ApiRequest {
         let query = Query {
             keys: self.keys.clone(),
             return_acl: self.return_acl,
@@ -130,18 +131,18 @@ impl Scan {
         query.push(("limit", self.limit.to_string()));
         query.extend(cursor.map(|cursor| ("cursor", cursor)));
         let path = format!("/1.1/scan/classes/{}", self.class);
-        let mut request = Request::get(path).with_query(query).with_master(true);
+        let mut request = ApiRequest::get(path).with_query(query).with_master(true);
         request.idempotent = idempotent;
         request
     }
 }
 
-/// `{"results": […], "cursor": text or null}`.
+/// Decodes `{"results": […], "cursor": string or null}`.
 fn page(mut body: Value) -> Result<(Vec<Document>, Option<String>), String> {
     let cursor = match body.get_mut("cursor").map(Value::take) {
         None | Some(Value::Null) => None,
         Some(Value::String(cursor)) => Some(cursor),
-        Some(_) => return Err("the answer's cursor is no text".to_owned()),
+        Some(_) => return Err("the answer's cursor is not a string".to_owned()),
     };
     Ok((super::query::found(body)?.results, cursor))
 }

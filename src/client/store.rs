@@ -1,16 +1,16 @@
-//! The port of the payment flow, on LeanCloud.
+//! The client as a `Store`: the payment flow's port on LeanCloud.
 //!
-//! - Everything is done with the master key and without a session; no hook runs.
-//! - A write is sent once. Only one whose connection never stood is sent again, and if it never stands the write is
+//! - Every request uses the master key and no session; no hook runs.
+//! - A write is sent once. It is sent again only if no connection was established; if none ever is, the write is
 //!   `Rejected` with 503: it had no effect and will have none.
 //! - `Unknown`: time-out, lost connection, any 5xx (as HTTP status, or as the code in a batch), the codes 124, 301,
-//!   303, 304, 511 and 524 whatever the HTTP status, and every success whose body is not what the write answers.
-//! - `Rejected` keeps the server's code. 429 is refused before anything is done, as far as LeanCloud says; 401 and 403
-//!   likewise. Whoever moves money takes none of them for a decision of the document: only a success and a 305 are.
-//! - A 429 for a whole batch is `Unknown` for each of its elements, since each of them counts as a call.
-//! - Where a condition inside a batch is not honoured, conditional writes are sent as requests of their own, several at
-//!   once unless two of them are of the same object.
-//! - Reads have no parameter that chooses the primary: LeanCloud has none. What decides about money is confirmed by a
+//!   303, 304, 511 and 524 whatever the HTTP status, and every success whose body does not fit the write.
+//! - `Rejected` keeps the server's code. According to LeanCloud, 429, 401 and 403 are returned before any effect. Code
+//!   that moves money takes none of them for a decision of the document: only a success and a 305 are.
+//! - A 429 for a whole batch is `Unknown` for each element, since each element counts as a call.
+//! - If conditions inside a batch are not honoured, conditional writes are sent as requests of their own: several at
+//!   once, unless two of them concern the same object.
+//! - Reads cannot choose the primary: LeanCloud has no such parameter. Decisions about money are confirmed by a
 //!   conditional update.
 
 use std::collections::HashSet;
@@ -18,16 +18,16 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 
-use crate::client::objects::{is_unconditional, write_request};
+use crate::client::write_request::{is_unconditional, write_request};
 use crate::client::{Client, ClientError, Idempotent, ReadOptions, Retry};
 use crate::model::{ClassName, Document, ErrorCode, Filter, HookKind, ObjectId, Query};
 use crate::store::{Action, ReadError, Store, Write, WriteOutcome};
 
-/// How LeanCloud says that there is no object to update, under code 1. Recorded.
+/// LeanCloud's text, under code 1, for an update of an absent object. Recorded.
 const NO_SUCH_OBJECT: &str = "Could not find object by id";
 
-/// Requests under way at once, in place of one batch.
-const WRITES_AT_ONCE: usize = 16;
+/// Concurrent requests in place of one batch.
+const CONCURRENT_WRITES_MAX: usize = 16;
 
 #[async_trait]
 impl Store for Client {
@@ -61,15 +61,15 @@ impl Store for Client {
     }
 
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        if !self.shared.guarded_batches && writes.iter().any(|write| is_conditional(&write.action)) {
-            let at_once = if are_of_different_objects(&writes) {
-                WRITES_AT_ONCE
+        if !self.config.guarded_batches && writes.iter().any(|write| is_conditional(&write.action)) {
+            let concurrency = if are_of_different_objects(&writes) {
+                CONCURRENT_WRITES_MAX
             } else {
                 1
             };
             return stream::iter(writes)
                 .map(|write| self.write(write))
-                .buffered(at_once)
+                .buffered(concurrency)
                 .collect()
                 .await;
         }
@@ -81,7 +81,7 @@ impl Store for Client {
 }
 
 impl Client {
-    /// The view that moves money. Without a master key every call says what is missing.
+    /// The view that moves money. Without a master key every call returns an error that says so.
     fn for_store(&self) -> Self {
         Self {
             session_token: None,
@@ -98,17 +98,17 @@ fn is_conditional(action: &Action) -> bool {
     }
 }
 
-/// Whether no write can tell whether another came before or after it.
+/// True if the order of the writes makes no difference to their outcomes.
 fn are_of_different_objects(writes: &[Write]) -> bool {
     let mut seen = HashSet::with_capacity(writes.len());
     writes.iter().all(|write| match &write.action {
-        // A unique index may let only the first of two in.
+        // A unique index may accept only the first of two.
         Action::Create { .. } => false,
         Action::Update { id, .. } | Action::Delete { id, .. } => seen.insert((&write.class, id)),
     })
 }
 
-/// The port calls an absent document a condition that does not hold; LeanCloud has errors of its own for it.
+/// Maps LeanCloud's errors for an absent object to `NotMatched`, as the port defines it.
 fn absent_is_no_match(action: &Action, outcome: WriteOutcome) -> WriteOutcome {
     match outcome {
         WriteOutcome::Rejected(error)

@@ -1,4 +1,4 @@
-//! One HTTP exchange: the seam between what is decided here (signing, retries, outcomes) and the HTTP library.
+//! The transport: the seam between the client's decisions (signing, retries, outcomes) and the HTTP library.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,33 +9,33 @@ use http::{HeaderMap, Method};
 
 use crate::client::BuildError;
 
-/// Bytes of an answer that are read at most: above LeanCloud's own limits (6 MB for a list, 16 MB for one object), so
-/// that a broken or hostile server cannot exhaust the memory.
-pub(super) const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Largest response body in bytes. Above LeanCloud's own limits (6 MB for a list, 16 MB for one object); a broken or
+/// hostile server cannot exhaust the memory.
+pub(super) const RESPONSE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// How long an idle connection is kept. Short, because a connection that the server closes while a write is being
-/// sent on it leaves the outcome of that write unknown.
+/// Longest time that an idle connection is kept. Short: if the server closes a connection while a write is sent on it,
+/// the outcome of that write is unknown.
 const IDLE_MAX: Duration = Duration::from_secs(15);
 
-/// A request as it goes over the wire.
-pub struct Exchange {
+/// A request as it is sent.
+pub struct HttpRequest {
     /// The HTTP method.
     pub method: Method,
-    /// The whole URL, already encoded.
+    /// The full URL, already encoded.
     pub url: String,
-    /// Every header but those that HTTP itself needs; keys and tokens are marked as sensitive.
+    /// All headers except those that HTTP itself needs; keys and tokens are marked as sensitive.
     pub headers: HeaderMap,
-    /// The JSON text, where there is one.
+    /// The JSON text, if there is a body.
     pub body: Option<Bytes>,
-    /// How long connecting, sending and receiving may take together.
+    /// Time-out of connecting, sending and receiving together.
     pub timeout: Duration,
 }
 
-impl fmt::Debug for Exchange {
+impl fmt::Debug for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The query may hold anything that is searched for, the body passwords: neither is shown.
+        // The query may contain search terms and the body passwords: neither is shown.
         let url = self.url.split('?').next().unwrap_or_default();
-        f.debug_struct("Exchange")
+        f.debug_struct("HttpRequest")
             .field("method", &self.method)
             .field("url", &url)
             .field("headers", &self.headers)
@@ -45,9 +45,9 @@ impl fmt::Debug for Exchange {
     }
 }
 
-/// What a server answered, complete.
+/// A complete response.
 #[derive(Clone)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The HTTP status.
     pub status: u16,
     /// The headers.
@@ -56,47 +56,47 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for HttpResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
+        f.debug_struct("HttpResponse")
             .field("status", &self.status)
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
     }
 }
 
-/// Why there is no complete answer.
+/// Failure to get a complete response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
-    /// No byte of the request left: connection refused, name not found, TLS not agreed. Sending again is always safe.
+    /// No byte of the request was sent: connection refused, name not found, TLS not agreed. A repetition is always safe.
     #[error("the request was not sent: {0}")]
     NeverSent(String),
-    /// The request may have reached the server: time-out, connection lost, answer cut off or too large.
+    /// The request may have reached the server: time-out, lost connection, response cut off or too large.
     #[error("no answer: {0}")]
     MaybeSent(String),
 }
 
-/// Performs one HTTP exchange; never repeats it, never follows a redirect.
+/// Sends HTTP requests; never repeats one, never follows a redirect.
 #[async_trait]
 pub trait Transport: Send + Sync + fmt::Debug {
-    /// Sends the request and reads the whole answer.
+    /// Sends the request and reads the complete response.
     ///
     /// # Errors
-    /// [`TransportError::NeverSent`] only where it is certain; otherwise [`TransportError::MaybeSent`].
-    async fn exchange(&self, exchange: Exchange) -> Result<Answer, TransportError>;
+    /// [`TransportError::NeverSent`] only if it is certain; otherwise [`TransportError::MaybeSent`].
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError>;
 }
 
-/// HTTP over TCP or TLS, with a pool of connections.
+/// HTTP over TCP or TLS with a connection pool.
 #[derive(Clone, Debug)]
 pub struct HttpTransport {
     client: reqwest::Client,
 }
 
 impl HttpTransport {
-    /// Makes the pool. `tls` says whether certificates are needed: without it the machine may have none.
+    /// Makes the pool. With `tls` the machine's certificates are read; without it the machine may have none.
     ///
     /// # Errors
-    /// Where the machine's certificates cannot be read.
+    /// [`BuildError`] if the machine's certificates cannot be read.
     pub fn new(connect_timeout: Duration, tls: bool) -> Result<Self, BuildError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(user_agent())
@@ -118,28 +118,28 @@ impl HttpTransport {
 
 #[async_trait]
 impl Transport for HttpTransport {
-    async fn exchange(&self, exchange: Exchange) -> Result<Answer, TransportError> {
-        let mut request = self
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let mut sent = self
             .client
-            .request(exchange.method, exchange.url)
-            .headers(exchange.headers)
-            .timeout(exchange.timeout);
-        if let Some(body) = exchange.body {
-            request = request.body(body);
+            .request(request.method, request.url)
+            .headers(request.headers)
+            .timeout(request.timeout);
+        if let Some(body) = request.body {
+            sent = sent.body(body);
         }
-        let mut response = request.send().await.map_err(failed)?;
+        let mut response = sent.send().await.map_err(failed)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
-            if body.len().saturating_add(chunk.len()) > ANSWER_BYTES_MAX {
+            if body.len().saturating_add(chunk.len()) > RESPONSE_BYTES_MAX {
                 return Err(TransportError::MaybeSent(format!(
-                    "the answer is larger than {ANSWER_BYTES_MAX} bytes"
+                    "the answer is larger than {RESPONSE_BYTES_MAX} bytes"
                 )));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer {
+        Ok(HttpResponse {
             status,
             headers,
             body: body.freeze(),
@@ -147,12 +147,12 @@ impl Transport for HttpTransport {
     }
 }
 
-/// How we introduce ourselves.
+/// The `User-Agent` header of the client.
 pub(super) fn user_agent() -> &'static str {
     concat!("paylog/", env!("CARGO_PKG_VERSION"))
 }
 
-/// A request that was not answered: only one whose connection never stood is certainly unsent.
+/// The error of a request without a response. It is certainly unsent only if no connection was established.
 fn failed(error: reqwest::Error) -> TransportError {
     if error.is_connect() || error.is_builder() {
         TransportError::NeverSent(causes(&error.without_url()))
@@ -170,7 +170,7 @@ fn lost(error: reqwest::Error) -> TransportError {
     TransportError::MaybeSent(text)
 }
 
-/// An error and its causes; the outermost text alone seldom says anything.
+/// The text of an error and its causes; the outermost text alone seldom helps.
 pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

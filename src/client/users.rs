@@ -1,23 +1,23 @@
-//! Users and their sessions.
+//! Users: sign-up, login, sessions and passwords.
 
 use http::Method;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::client::request::{Request, document};
+use crate::client::request::{ApiRequest, document};
 use crate::client::{Client, ClientError, Idempotent};
 use crate::model::{Document, ObjectId, Value};
 
-/// A user who is logged in.
+/// A logged-in user.
 #[derive(Clone, Debug)]
 pub struct Session {
     /// The user, without the token.
     pub user: Document,
-    /// What proves to the server that a request comes from this user.
+    /// Proof that a request comes from this user.
     pub session_token: SecretString,
 }
 
 impl Session {
-    /// `client`, acting for this user.
+    /// Returns a view of `client` that acts for this user.
     #[must_use]
     pub fn client(&self, client: &Client) -> Client {
         client.with_session(self.session_token.clone())
@@ -27,12 +27,12 @@ impl Session {
 impl Client {
     /// Signs a user up and logs them in. `fields` are further fields of the user (`email`, `nickname`, …).
     ///
-    /// **Idempotency**: never sent again once it may have been sent; after [`Retry::AfterRead`], log in to see.
+    /// **Idempotency**: none; never sent again once it may have been sent. After [`Retry::AfterRead`], log in to find out.
     ///
     /// [`Retry::AfterRead`]: crate::client::Retry::AfterRead
     ///
     /// # Errors
-    /// [`ClientError`]; 202 where the name is taken.
+    /// [`ClientError`]; 202 if the name is taken.
     ///
     /// ```no_run
     /// # use paylog::{client::Client, model::Document};
@@ -56,20 +56,19 @@ impl Client {
         self.sign_up_with(body).await
     }
 
-    /// Signs up with fields of one's own choice; with `authData`, logs in the user whom it belongs to where there is
-    /// one.
+    /// Signs up with any fields. With `authData`, logs in the user that it belongs to, if there is one.
     ///
     /// # Errors
     /// As [`Client::sign_up`].
     pub async fn sign_up_with(&self, fields: Document) -> Result<Session, ClientError> {
-        let request = Request::new(Method::POST, "/1.1/users", Idempotent::No).with_body(fields);
+        let request = ApiRequest::new(Method::POST, "/1.1/users", Idempotent::No).with_body(fields);
         self.session(request).await
     }
 
-    /// Logs in by user name. Repeated as the policy says.
+    /// Logs in with a user name. Repeated by the policy.
     ///
     /// # Errors
-    /// [`ClientError`]; 210 where name and password do not belong together, 211 where there is no such user.
+    /// [`ClientError`]; 210 if the password is wrong, 211 if there is no such user.
     pub async fn log_in(
         &self,
         username: &str,
@@ -83,41 +82,41 @@ impl Client {
         .await
     }
 
-    /// Logs in by what `login` takes: `email` or `mobilePhoneNumber`, with `password` or `smsCode`.
+    /// Logs in with any credentials that `login` accepts: `email` or `mobilePhoneNumber`, with `password` or `smsCode`.
     ///
     /// # Errors
     /// As [`Client::log_in`].
     pub async fn log_in_with(&self, credentials: Document) -> Result<Session, ClientError> {
-        let request = Request::new(Method::POST, "/1.1/login", Idempotent::Yes).with_body(credentials);
+        let request = ApiRequest::new(Method::POST, "/1.1/login", Idempotent::Yes).with_body(credentials);
         self.session(request).await
     }
 
-    /// The user whom this view acts for.
+    /// Reads the user that this view acts for.
     ///
     /// # Errors
-    /// [`ClientError`]; 211 where the token is not valid (any more).
+    /// [`ClientError`]; 211 if the token is not valid (any more).
     pub async fn me(&self) -> Result<Session, ClientError> {
         if self.session_token.is_none() {
             let reason = "there is no session: log in, or call Client::with_session";
             return Err(ClientError::Invalid(reason.to_owned()));
         }
-        self.session(Request::get("/1.1/users/me")).await
+        self.session(ApiRequest::get("/1.1/users/me")).await
     }
 
-    /// Makes the user's token invalid, everywhere, and answers a new one. Needs the user's session or the master key.
+    /// Makes the user's token invalid everywhere and returns a new one. Needs the user's session or the master key.
     ///
     /// # Errors
     /// [`ClientError`].
     pub async fn refresh_session_token(&self, id: &ObjectId) -> Result<SecretString, ClientError> {
         let path = format!("/1.1/users/{id}/refreshSessionToken");
-        let request = Request::new(Method::PUT, path, Idempotent::No).with_body(Document::new());
+        let request = ApiRequest::new(Method::PUT, path, Idempotent::No).with_body(Document::new());
         self.token(request).await
     }
 
-    /// Changes the user's password and answers the token that is valid from now on. Needs the user's session.
+    /// Changes the user's password and returns the new session token. Needs the user's session.
     ///
     /// # Errors
-    /// [`ClientError`]; 210 where the old password is wrong.
+    /// [`ClientError`]; 210 if the old password is wrong.
     pub async fn update_password(
         &self,
         id: &ObjectId,
@@ -129,12 +128,12 @@ impl Client {
             ("new_password", Value::from(new.into().expose_secret())),
         ]);
         let path = format!("/1.1/users/{id}/updatePassword");
-        let request = Request::new(Method::PUT, path, Idempotent::No).with_body(body);
+        let request = ApiRequest::new(Method::PUT, path, Idempotent::No).with_body(body);
         self.token(request).await
     }
 
-    /// A request that answers a user with a token.
-    async fn session(&self, request: Request) -> Result<Session, ClientError> {
+    /// Sends a request whose response is a user with a token.
+    async fn session(&self, request: ApiRequest) -> Result<Session, ClientError> {
         let idempotent = request.idempotent;
         self.send(&request).await.read(idempotent, |body| {
             let (user, session_token) = take_token(body)?;
@@ -145,8 +144,8 @@ impl Client {
         })
     }
 
-    /// A request that answers a token, and more or less of the user besides.
-    async fn token(&self, request: Request) -> Result<SecretString, ClientError> {
+    /// Sends a request whose response is a token, possibly with fields of the user.
+    async fn token(&self, request: ApiRequest) -> Result<SecretString, ClientError> {
         let idempotent = request.idempotent;
         let (_, token) = self.send(&request).await.read(idempotent, take_token)?;
         Ok(token)
@@ -155,7 +154,7 @@ impl Client {
 
 fn take_token(body: Value) -> Result<(Document, SecretString), String> {
     let Value::Object(mut fields) = body else {
-        return Err("the answer is no object".to_owned());
+        return Err("the answer is not an object".to_owned());
     };
     match fields.shift_remove("sessionToken") {
         Some(Value::String(token)) if !token.is_empty() => Ok((Document(fields), token.into())),

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::migration::names::SCHEMA_FILE;
+use crate::migration::file_names::SCHEMA_FILE;
 use crate::model::{Class, ClassName, Document, Filter, ObjectId, Query, Schema, Timestamp};
 use crate::store::ReadError;
 use crate::store::load::{Link, Loader};
@@ -37,7 +37,7 @@ pub struct ExportOptions {
 
 /// What was exported.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Exported {
+pub struct ExportSummary {
     /// Objects by class.
     pub classes: std::collections::BTreeMap<ClassName, u64>,
     /// Links of relations, all together.
@@ -64,7 +64,7 @@ pub enum ExportError {
 
 /// The definitions of classes, as they are beside the objects.
 #[derive(Serialize, Deserialize)]
-pub(super) struct SchemaDocument {
+pub(super) struct SchemaFile {
     /// Every class, by name.
     pub(super) classes: Vec<Class>,
 }
@@ -78,7 +78,7 @@ pub async fn export(
     store: &dyn Loader,
     options: &ExportOptions,
     observe: impl FnMut(u64),
-) -> Result<Exported, ExportError> {
+) -> Result<ExportSummary, ExportError> {
     let target = &options.target;
     if target.exists() {
         return Err(ExportError::Occupied(target.clone()));
@@ -98,7 +98,7 @@ pub async fn export(
         options,
         folder: folder.path(),
         files: Vec::new(),
-        exported: Exported::default(),
+        exported: ExportSummary::default(),
         seen: 0,
         observe,
     };
@@ -123,7 +123,7 @@ struct Exporter<'e, O> {
     folder: &'e Path,
     /// Their names, in the order in which they were written.
     files: Vec<String>,
-    exported: Exported,
+    exported: ExportSummary,
     seen: u64,
     observe: O,
 }
@@ -170,7 +170,7 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
     }
 
     fn write_schema(&mut self, schema: &Schema, classes: &[&Class]) -> Result<(), ExportError> {
-        let document = SchemaDocument {
+        let document = SchemaFile {
             classes: classes
                 .iter()
                 .filter_map(|class| schema.classes.get(&class.name))

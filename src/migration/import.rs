@@ -6,10 +6,13 @@
 //!
 //! What cannot be brought in is written to a report, with file, line and reason, and the rest arrives.
 
-mod classes;
-mod feed;
-mod ledger;
-mod outcome;
+mod batch_reader;
+mod checkpoint;
+mod class_definitions;
+mod input_files;
+mod records;
+mod row_conversion;
+mod summary;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,15 +20,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 use crate::environment::Environment;
-use crate::migration::import::feed::{Feeder, Sent};
-use crate::migration::import::ledger::{Ledger, State};
-use crate::migration::names::Holds;
-use crate::migration::source::Source;
+use crate::migration::file_names::FileContent;
+use crate::migration::import::batch_reader::{BatchReader, PendingBatch};
+use crate::migration::import::checkpoint::{Checkpoint, State};
+use crate::migration::import::input_files::InputFiles;
 use crate::model::{ClassName, CloudError};
 use crate::store::ReadError;
 use crate::store::load::{Batch, Loader, Note};
 
-pub use outcome::{Counts, ImportSummary};
+pub use summary::{ClassCounts, ImportSummary};
 
 /// The note in which the store keeps how far an import has come.
 const NOTE: &str = "import";
@@ -93,11 +96,11 @@ enum Stage {
 }
 
 impl Stage {
-    fn reads(self, holds: &Holds) -> bool {
+    fn reads(self, holds: &FileContent) -> bool {
         match self {
-            Self::Classes => matches!(holds, Holds::Columns(_) | Holds::Schema),
-            Self::Objects | Self::Pointers => matches!(holds, Holds::Objects(..)),
-            Self::Links => matches!(holds, Holds::Links(..)),
+            Self::Classes => matches!(holds, FileContent::Columns(_) | FileContent::Schema),
+            Self::Objects | Self::Pointers => matches!(holds, FileContent::Objects(..)),
+            Self::Links => matches!(holds, FileContent::Links(..)),
         }
     }
 }
@@ -105,21 +108,22 @@ impl Stage {
 /// An export that was found readable to its end, before a store is made for it. An archive is read through for that,
 /// once.
 #[derive(Debug)]
-pub struct Readable {
+pub struct ReadableExport {
     options: ImportOptions,
-    source: Source,
+    source: InputFiles,
 }
 
-impl Readable {
+impl ReadableExport {
     /// Looks whether there is anything to import.
     ///
     /// # Errors
     /// [`ImportError::File`] for a source that cannot be read to its end, [`ImportError::Nothing`].
     pub fn open(options: ImportOptions) -> Result<Self, ImportError> {
-        let source = Source::open(&options.source, options.class.as_ref())?;
+        let source = InputFiles::open(&options.source, options.class.as_ref())?;
         let stages = [Stage::Classes, Stage::Objects, Stage::Links, Stage::Pointers];
-        let any =
-            |piece: &crate::migration::source::Piece| stages.iter().any(|stage| stage.reads(&piece.holds));
+        let any = |piece: &crate::migration::import::input_files::InputFile| {
+            stages.iter().any(|stage| stage.reads(&piece.holds))
+        };
         if !source.pieces().any(any) {
             return Err(ImportError::Nothing(options.source));
         }
@@ -137,7 +141,7 @@ impl Readable {
 pub async fn import(
     store: Arc<dyn Loader>,
     environment: &Environment,
-    Readable { options, source }: Readable,
+    ReadableExport { options, source }: ReadableExport,
     mut observe: impl FnMut(ImportProgress),
 ) -> Result<ImportSummary, ImportError> {
     let state = match earlier(&*store, &source).await? {
@@ -145,9 +149,9 @@ pub async fn import(
         None => State::begin(&*store, &source, &options, environment.now()).await?,
     };
     let resumed = state.is_resumed();
-    let ledger = Arc::new(Mutex::new(Ledger::open(state)?));
-    let feeder = Feeder::new(Arc::clone(&store), Arc::new(source), Arc::clone(&ledger));
-    classes::define(&*store, &feeder, &ledger).await?;
+    let ledger = Arc::new(Mutex::new(Checkpoint::open(state)?));
+    let feeder = BatchReader::new(Arc::clone(&store), Arc::new(source), Arc::clone(&ledger));
+    class_definitions::define(&*store, &feeder, &ledger).await?;
     let mut progress = ImportProgress {
         bytes_total: feeder.bytes_total(),
         ..ImportProgress::default()
@@ -170,12 +174,12 @@ pub async fn import(
     Ok(summary)
 }
 
-fn lock(ledger: &Mutex<Ledger>) -> std::sync::MutexGuard<'_, Ledger> {
+fn lock(ledger: &Mutex<Checkpoint>) -> std::sync::MutexGuard<'_, Checkpoint> {
     ledger.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the store knows of an unfinished import of the same files.
-async fn earlier(store: &dyn Loader, source: &Source) -> Result<Option<State>, ImportError> {
+async fn earlier(store: &dyn Loader, source: &InputFiles) -> Result<Option<State>, ImportError> {
     let Some(text) = store.note(NOTE).await? else {
         return Ok(None);
     };
@@ -190,16 +194,16 @@ async fn earlier(store: &dyn Loader, source: &Source) -> Result<Option<State>, I
 /// Reads the files of a stage on a thread of its own, and waits for what becomes of each batch.
 async fn run(
     store: &Arc<dyn Loader>,
-    feeder: &Feeder,
-    ledger: &Arc<Mutex<Ledger>>,
+    feeder: &BatchReader,
+    ledger: &Arc<Mutex<Checkpoint>>,
     stage: Stage,
     progress: &mut ImportProgress,
     observe: &mut impl FnMut(ImportProgress),
 ) -> Result<(), ImportError> {
     lock(ledger).enter(stage);
     let occupied = lock(ledger).state().occupied.clone();
-    let plan = classes::Plan::of(&**store, feeder, stage, &occupied).await?;
-    let (sender, mut batches) = mpsc::channel::<Result<Sent, ImportError>>(1);
+    let plan = class_definitions::StagePlan::of(&**store, feeder, stage, &occupied).await?;
+    let (sender, mut batches) = mpsc::channel::<Result<PendingBatch, ImportError>>(1);
     let feeder = feeder.clone();
     let runtime = tokio::runtime::Handle::current();
     let thread = std::thread::Builder::new()

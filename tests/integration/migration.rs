@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use paylog::environment::Environment;
-use paylog::migration::{ImportOptions, ImportSummary, Readable, import};
+use paylog::migration::{ImportOptions, ImportSummary, ReadableExport, import};
 use paylog::model::{ClassName, Document, ObjectId};
 use paylog::storage::SqliteStore;
 use paylog::store::Store;
@@ -71,7 +71,7 @@ pub(super) async fn import_from(store: &SqliteStore, source: &Path, folder: &Pat
         report: folder.join("report.jsonl"),
     };
     let store = Arc::new(store.clone());
-    let readable = Readable::open(options).unwrap();
+    let readable = ReadableExport::open(options).unwrap();
     import(store, &Environment::system(), readable, |_| {})
         .await
         .unwrap()

@@ -30,7 +30,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("storage", &["model", "store", "environment"]),
     ("migration", &["model", "store", "environment"]),
     ("migration::pull", FROM_A_SERVER),
-    ("migration::proof", FROM_A_SERVER),
+    ("migration::verification", FROM_A_SERVER),
     ("engine", &["model", "environment", "credentials", "http"]),
     (
         "server",

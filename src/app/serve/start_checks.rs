@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::app::checks::{self, Finding};
 use crate::config::ApiServer;
-use crate::migration::pull::{Following, PullError};
+use crate::migration::pull::{FollowedSource, PullError};
 use crate::storage::SqliteStore;
 
 /// Stops a start at which clients could write money, unless it is wanted.
@@ -27,7 +27,7 @@ pub(crate) fn refuse_unsafe(findings: &[Finding], allow: bool) -> Result<()> {
 /// # Errors
 /// Where the app has not moved.
 pub(crate) async fn refuse_copy(store: &SqliteStore, allow: bool) -> Result<()> {
-    let following = match Following::read(store).await {
+    let following = match FollowedSource::read(store).await {
         Ok(following) => following,
         Err(PullError::Refused(reason)) => bail!(reason),
         Err(error) => return Err(error.into()),

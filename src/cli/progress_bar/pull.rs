@@ -50,14 +50,14 @@ impl Shown {
 }
 
 impl Observer for PullProgress {
-    fn told(&self, event: Event<'_>) {
+    fn on_event(&self, event: Event<'_>) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let say = |shown: &Shown, line: String| match &shown.bar {
             Some(bar) => bar.suspend(|| terminal::eprint_line(line)),
             None => terminal::eprint_line(line),
         };
         match event {
-            Event::Begun { class, total } => {
+            Event::ClassStarted { class, total } => {
                 *shown = Shown {
                     total,
                     last_line: self.environment.elapsed(),
@@ -67,7 +67,7 @@ impl Observer for PullProgress {
                     shown.bar = Some(bar(class.as_str(), total));
                 }
             }
-            Event::Read { class, rows } => {
+            Event::RowsRead { class, rows } => {
                 shown.rows += rows as u64;
                 if let Some(bar) = &shown.bar {
                     bar.set_position(shown.rows);
@@ -79,7 +79,7 @@ impl Observer for PullProgress {
                     }
                 }
             }
-            Event::Ended { class } => {
+            Event::ClassFinished { class } => {
                 if let Some(bar) = shown.bar.take() {
                     bar.finish_and_clear();
                 }
@@ -87,7 +87,7 @@ impl Observer for PullProgress {
                     terminal::eprint_line(shown.line(class.as_str()));
                 }
             }
-            Event::Refused { class, id, reason } => {
+            Event::RowRefused { class, id, reason } => {
                 say(&shown, format!("{class} {id}: not loaded: {reason}"));
             }
             Event::Notice(text) => say(&shown, text.to_owned()),

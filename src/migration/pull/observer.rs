@@ -8,26 +8,26 @@ use crate::model::{ClassName, ObjectId};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A class begins; how many objects the source has, where that was asked for.
-    Begun {
+    ClassStarted {
         /// Which class.
         class: &'a ClassName,
         /// How many objects.
         total: Option<u64>,
     },
     /// So many more of its objects were read.
-    Read {
+    RowsRead {
         /// Which class.
         class: &'a ClassName,
         /// How many objects.
         rows: usize,
     },
     /// A class has ended.
-    Ended {
+    ClassFinished {
         /// Which class.
         class: &'a ClassName,
     },
     /// An object of the source that cannot be loaded.
-    Refused {
+    RowRefused {
         /// Its class.
         class: &'a ClassName,
         /// Its id.
@@ -42,13 +42,13 @@ pub enum Event<'a> {
 /// Is told.
 pub trait Observer: Send + Sync + fmt::Debug {
     /// What happened.
-    fn told(&self, event: Event<'_>);
+    fn on_event(&self, event: Event<'_>);
 }
 
 /// Listens to nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoObserver;
 
-impl Observer for Silent {
-    fn told(&self, _: Event<'_>) {}
+impl Observer for NoObserver {
+    fn on_event(&self, _: Event<'_>) {}
 }

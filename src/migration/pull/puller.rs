@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::migration::pull::{KeptFiles, Observer, PullError, Source};
+use crate::migration::pull::{FileDownload, Observer, PullError, Source};
 use crate::model::{ClassName, CloudError, Timestamp};
 use crate::store::load::{Batch, Loader, Note};
 
@@ -17,7 +17,7 @@ pub struct Puller {
     pub(in crate::migration) source: Source,
     pub(in crate::migration) store: Arc<dyn Loader>,
     /// Where the bytes of files go, if they are to come along.
-    pub(in crate::migration) files: Option<KeptFiles>,
+    pub(in crate::migration) files: Option<FileDownload>,
     pub(in crate::migration) observer: Arc<dyn Observer>,
     /// Classes that are left where they are.
     pub(in crate::migration) left_out: Vec<ClassName>,
@@ -26,7 +26,7 @@ pub struct Puller {
 /// Whom a store follows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Following {
+pub struct FollowedSource {
     /// The address of the source.
     pub server: String,
     /// Its app.
@@ -38,7 +38,7 @@ pub struct Following {
     pub moved_at: Option<String>,
 }
 
-impl Following {
+impl FollowedSource {
     /// What the store says; `None` where nothing was ever pulled into it.
     ///
     /// # Errors
@@ -84,7 +84,7 @@ impl Puller {
 
     /// The bytes of files come along.
     #[must_use]
-    pub fn with_files(mut self, files: KeptFiles) -> Self {
+    pub fn with_files(mut self, files: FileDownload) -> Self {
         self.files = Some(files);
         self
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::client::{Client, ClientError, Retry, RetryPolicy, Scan};
-use crate::migration::pull::pace::Pace;
-use crate::migration::pull::walk::Ask;
+use crate::migration::pull::incremental_read::PageRequest;
+use crate::migration::pull::rate_limit::RateLimit;
 use crate::model::{ClassName, Document, ErrorCode, Filter, KeyPath, Keys, ObjectId, Pointer, Query, Value};
 
 /// Ids in one condition, so that a query stays short enough for one request.
@@ -55,7 +55,7 @@ impl SourceError {
 #[derive(Clone, Debug)]
 pub struct Source {
     client: Client,
-    pace: Arc<Pace>,
+    pace: Arc<RateLimit>,
     at_once: usize,
     page_rows: u32,
 }
@@ -76,7 +76,12 @@ impl Source {
     ///
     /// # Errors
     /// [`ClientError::Invalid`] where the client has no master key.
-    pub fn new(client: &Client, pace: Pace, at_once: usize, page_rows: u32) -> Result<Self, ClientError> {
+    pub fn new(
+        client: &Client,
+        pace: RateLimit,
+        at_once: usize,
+        page_rows: u32,
+    ) -> Result<Self, ClientError> {
         Ok(Self {
             client: client.as_master()?,
             pace: Arc::new(pace),
@@ -156,10 +161,10 @@ impl Source {
     ///
     /// # Errors
     /// [`SourceError`].
-    pub async fn ask(&self, class: &ClassName, ask: Ask) -> Result<Vec<Document>, SourceError> {
+    pub async fn ask(&self, class: &ClassName, ask: PageRequest) -> Result<Vec<Document>, SourceError> {
         match ask {
-            Ask::Page(query) => self.find(class, &query).await,
-            Ask::Moment(filter) => {
+            PageRequest::Page(query) => self.find(class, &query).await,
+            PageRequest::Moment(filter) => {
                 let mut scan = self.in_order(class, filter, None);
                 let mut rows = Vec::new();
                 while let Some(page) = scan.next().await? {
@@ -287,8 +292,8 @@ impl Source {
 
     /// All that matches, in the order of `objectId`; `keys` says which fields.
     #[must_use]
-    pub fn in_order(&self, class: &ClassName, filter: Filter, keys: Option<Keys>) -> InOrder {
-        InOrder {
+    pub fn in_order(&self, class: &ClassName, filter: Filter, keys: Option<Keys>) -> OrderedScan {
+        OrderedScan {
             source: self.clone(),
             class: class.clone(),
             filter,
@@ -320,7 +325,7 @@ pub fn only_ids() -> Keys {
 
 /// A scan that survives a lost page: it is begun anew, and what was seen before is passed over.
 #[derive(Debug)]
-pub struct InOrder {
+pub struct OrderedScan {
     source: Source,
     class: ClassName,
     filter: Filter,
@@ -330,7 +335,7 @@ pub struct InOrder {
     begun: u32,
 }
 
-impl InOrder {
+impl OrderedScan {
     /// The next rows, never none; `None` at the end.
     ///
     /// # Errors

@@ -207,11 +207,11 @@ struct Refusing {
 
 #[async_trait::async_trait]
 impl paylog::client::Transport for Refusing {
-    async fn exchange(
+    async fn send(
         &self,
-        exchange: paylog::client::Exchange,
-    ) -> Result<paylog::client::Answer, paylog::client::TransportError> {
-        assert!(!format!("{exchange:?}").contains("d5bcbb89"), "{exchange:?}");
+        request: paylog::client::HttpRequest,
+    ) -> Result<paylog::client::HttpResponse, paylog::client::TransportError> {
+        assert!(!format!("{request:?}").contains("d5bcbb89"), "{request:?}");
         self.attempts.fetch_add(1, Ordering::SeqCst);
         let refused = self
             .left
@@ -221,7 +221,7 @@ impl paylog::client::Transport for Refusing {
                 "connection refused".to_owned(),
             ));
         }
-        Ok(paylog::client::Answer {
+        Ok(paylog::client::HttpResponse {
             status: 200,
             headers: Default::default(),
             body: json!({ "objectId": ID, "updatedAt": TIME }).to_string().into(),

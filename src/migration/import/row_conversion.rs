@@ -1,0 +1,175 @@
+//! From a record of a file to what is loaded.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::migration::canonical_form::{self, SECRETS};
+use crate::model::value::Kind;
+use crate::model::{ClassName, Document, ObjectId, Pointer, Timestamp, hex};
+use crate::store::load::{Link, Load, Over};
+
+/// What objects without an id or without times get.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Defaults<'a> {
+    /// The file: an object without an id gets the same one whenever the file is read.
+    pub(super) file: &'a str,
+    /// The number of the record in it.
+    pub(super) index: u64,
+    /// When the import began.
+    pub(super) now: Timestamp,
+    /// Whether the class held objects before: only then may one of them be replaced.
+    pub(super) occupied: bool,
+}
+
+/// The step that puts an object in place.
+pub(super) fn object(
+    class: &ClassName,
+    mut document: Document,
+    defaults: Defaults<'_>,
+) -> Result<Load, String> {
+    // Some exports wrap an object as the functions of an app answer it.
+    if document.text("__type") == Some("Object") {
+        document.shift_remove("__type");
+        document.shift_remove("className");
+    }
+    if document.get("ACL").is_some_and(Value::is_null) {
+        document.shift_remove("ACL");
+    }
+    let mut over = if defaults.occupied {
+        Over::Older
+    } else {
+        Over::Nothing
+    };
+    match document.get("objectId") {
+        None | Some(Value::Null) => {
+            let id = made_id(class, &document, defaults);
+            document.insert("objectId".to_owned(), id.into());
+            over = Over::Nothing;
+        }
+        Some(Value::String(text)) if ObjectId::parse(text).is_ok() => {}
+        Some(other) => {
+            return Err(format!(
+                "{other} is no objectId: 1 to 64 letters, digits, '_' or '-'"
+            ));
+        }
+    }
+    let given = |document: &Document, key: &str| document.get(key).filter(|value| !value.is_null()).cloned();
+    let (created, updated) = (given(&document, "createdAt"), given(&document, "updatedAt"));
+    if updated.is_none() {
+        over = Over::Nothing;
+    }
+    let now = || Value::from(defaults.now.to_string());
+    let created = created.or_else(|| updated.clone()).unwrap_or_else(now);
+    let updated = updated.unwrap_or_else(|| created.clone());
+    document.insert("createdAt".to_owned(), created);
+    document.insert("updatedAt".to_owned(), updated);
+    let complete: &[&str] = if *class == ClassName::user() {
+        &SECRETS
+    } else {
+        &[]
+    };
+    Ok(Load::Put {
+        class: class.clone(),
+        document,
+        over,
+        complete,
+    })
+}
+
+/// The same for the same record of the same file, and another for another one.
+fn made_id(class: &ClassName, document: &Document, defaults: Defaults<'_>) -> String {
+    let text = canonical_form::text(document, &[]);
+    let digest = Sha256::digest(format!("{class}\n{}\n{}\n{text}", defaults.file, defaults.index));
+    hex(digest.get(..12).unwrap_or(&digest))
+}
+
+/// The step that puts an object into a relation.
+pub(super) fn link(
+    class: &ClassName,
+    key: &str,
+    target: Option<&ClassName>,
+    document: &Document,
+) -> Result<Load, String> {
+    let end = |name: &str| {
+        let text = match document.get(name) {
+            Some(Value::String(text)) => text,
+            Some(Value::Object(pointer)) => pointer
+                .get("objectId")
+                .and_then(Value::as_str)
+                .unwrap_or_default(),
+            _ => {
+                return Err(format!(
+                    "'{name}' is missing: a relation is a list of owningId and relatedId"
+                ));
+            }
+        };
+        ObjectId::parse(text).map_err(|_| format!("'{name}' is no objectId: '{text}'"))
+    };
+    let (owner, related) = (end("owningId")?, end("relatedId")?);
+    let own_class = document
+        .get("relatedId")
+        .and_then(|value| value.get("className"))
+        .and_then(Value::as_str);
+    let target = own_class
+        .and_then(|name| ClassName::parse(name).ok())
+        .or_else(|| target.cloned());
+    let target = target.ok_or_else(|| {
+        format!("nothing says which class the relation '{key}' of '{class}' leads to: import the objects of both classes with it")
+    })?;
+    Ok(Load::Link(Link {
+        owner: Pointer {
+            class_name: class.clone(),
+            object_id: owner,
+        },
+        key: key.to_owned(),
+        target: Pointer {
+            class_name: target,
+            object_id: related,
+        },
+    }))
+}
+
+/// All that an object points to, files included, with the path of each.
+pub(super) fn pointers(document: &Document) -> Vec<(String, Pointer)> {
+    let mut found = Vec::new();
+    for (key, value) in document.iter() {
+        collect(key, value, &mut found);
+    }
+    found
+}
+
+fn collect(path: &str, value: &Value, found: &mut Vec<(String, Pointer)>) {
+    let mut add = |class: Option<ClassName>, id: &str| {
+        if let (Some(class_name), Ok(object_id)) = (class, ObjectId::parse(id)) {
+            found.push((
+                path.to_owned(),
+                Pointer {
+                    class_name,
+                    object_id,
+                },
+            ));
+        }
+    };
+    match Kind::of(value) {
+        Kind::Pointer {
+            class_name,
+            object_id,
+        } => add(ClassName::parse(class_name).ok(), object_id),
+        Kind::File(id) => add(Some(ClassName::file()), id),
+        Kind::Array(elements) => {
+            for (place, element) in elements.iter().enumerate() {
+                if element.is_object() || element.is_array() {
+                    collect(&format!("{path}.{place}"), element, found);
+                }
+            }
+        }
+        Kind::Object(fields) => {
+            for (key, field) in fields {
+                if field.is_object() || field.is_array() {
+                    collect(&format!("{path}.{key}"), field, found);
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,223 @@
+//! The two homes of a move, as the [`Mover`](crate::payment::relocation::Mover) sees them.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::client::Client;
+use crate::migration::canonical_form::SECRETS_AND_LOGINS;
+use crate::migration::pull::row_conversion;
+use crate::migration::pull::source::Source;
+use crate::model::{ClassName, Document, Filter, ObjectId, Query};
+use crate::payment::Rules;
+use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::mark::PAY_EPOCH;
+use crate::payment::relocation::{NewHome, Over, Placed, Placement};
+use crate::store::load::{self, Batch, Load, Loaded, Loader};
+use crate::store::{ReadError, Store, StoreWrapper, Write, WriteOutcome};
+
+/// The old home over its API: as the client's own port, but that objects are read with their ACLs, and at the source's
+/// pace.
+#[derive(Clone, Debug)]
+pub struct SourceStore {
+    client: Client,
+    source: Source,
+}
+
+impl SourceStore {
+    /// Through this client, at the pace of `source`.
+    #[must_use]
+    pub fn new(client: Client, source: Source) -> Self {
+        Self { client, source }
+    }
+}
+
+#[async_trait]
+impl Store for SourceStore {
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        let query = Query::new(Filter::all().eq("objectId", id.as_str())).limit(1);
+        Ok(self.find(class, &query).await?.pop())
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        self.source.turn().await;
+        let query = Query {
+            return_acl: true,
+            ..query.clone()
+        };
+        Store::find(&self.client, class, &query).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        self.source.turn().await;
+        Store::count(&self.client, class, filter).await
+    }
+
+    async fn write(&self, write: Write) -> WriteOutcome {
+        self.source.turn().await;
+        self.client.write(write).await
+    }
+
+    async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
+        self.source.turn().await;
+        self.client.batch(writes).await
+    }
+}
+
+/// The new home: the store that is pulled into.
+///
+/// Rounds and imports have put accounts and orders there long before the move, as they were: in use, by the old home.
+/// While `hides_copies`, what is not fenced counts as not there, and a fenced copy takes its place. That is safe
+/// because nobody serves the store before the app has moved, and because what is opened at the end is seen again: the
+/// part of a move after the decision must not hide anything.
+#[derive(Clone, Debug)]
+pub struct DestinationStore {
+    store: Arc<dyn Loader>,
+    rules: Arc<Rules>,
+    hides_copies: bool,
+}
+
+impl DestinationStore {
+    /// Before the decision: what rounds and imports have brought is no document in use.
+    #[must_use]
+    pub fn before_decision(store: Arc<dyn Loader>, rules: Arc<Rules>) -> Self {
+        Self {
+            store,
+            rules,
+            hides_copies: true,
+        }
+    }
+
+    /// From the decision on: everything counts as it is.
+    #[must_use]
+    pub fn from_decision(store: Arc<dyn Loader>, rules: Arc<Rules>) -> Self {
+        Self {
+            store,
+            rules,
+            hides_copies: false,
+        }
+    }
+
+    /// What of a class is in use, as far as its documents say so: closed logs never change and are neither.
+    fn in_use(&self, class: &ClassName) -> Option<Filter> {
+        if *class == self.rules.log_class {
+            return Some(Filter::all().lt("state", LogState::Closed.number()));
+        }
+        let holds_money = *class == self.rules.user_class || *class == self.rules.order_class;
+        holds_money.then(|| {
+            Filter::all().and_any(vec![
+                Filter::all().gte(PAY_EPOCH, 0),
+                Filter::all().exists(PAY_EPOCH, false),
+            ])
+        })
+    }
+
+    /// What matches, of what is seen.
+    fn seen(&self, class: &ClassName, filter: &Filter) -> Filter {
+        match self.in_use(class).filter(|_| self.hides_copies) {
+            None => filter.clone(),
+            Some(in_use) => Filter::And(vec![filter.clone(), Filter::Nor(vec![in_use])]),
+        }
+    }
+
+    fn is_hidden(&self, class: &ClassName, document: &Document) -> bool {
+        self.hides_copies
+            && self
+                .in_use(class)
+                .is_some_and(|in_use| in_use.matches(document).unwrap_or(false))
+    }
+
+    async fn load(&self, steps: Vec<Load>) -> Vec<Placed> {
+        let count = steps.len();
+        match self.store.load(Batch::new(steps)).await {
+            Ok(loaded) => loaded.into_iter().map(placed).collect(),
+            Err(error) => vec![Placed::Unknown(error.to_string()); count],
+        }
+    }
+}
+
+fn placed(loaded: Loaded) -> Placed {
+    match loaded {
+        Loaded::Created | Loaded::Replaced | Loaded::Unchanged | Loaded::Removed => Placed::Stands,
+        Loaded::Kept { .. } => Placed::Held,
+        Loaded::Refused(error) => Placed::Refused(error),
+    }
+}
+
+fn step(placement: &Placement, over: load::Over) -> Load {
+    let class = placement.class.clone();
+    let complete: &[&str] = if class == ClassName::user() {
+        &SECRETS_AND_LOGINS
+    } else {
+        &[]
+    };
+    Load::Put {
+        document: row_conversion::stored(&class, placement.document.clone(), false),
+        class,
+        over,
+        complete,
+    }
+}
+
+impl StoreWrapper for DestinationStore {
+    fn inner(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
+        let found = self.store.get(class, id).await?;
+        Ok(found.filter(|document| !self.is_hidden(class, document)))
+    }
+
+    async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
+        let query = Query {
+            filter: self.seen(class, &query.filter),
+            ..query.clone()
+        };
+        self.store.find(class, &query).await
+    }
+
+    async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
+        self.store.count(class, &self.seen(class, filter)).await
+    }
+}
+
+#[async_trait]
+impl NewHome for DestinationStore {
+    async fn place(&self, placements: Vec<Placement>) -> Vec<Placed> {
+        let over = |placement: &Placement| match &placement.over {
+            Over::Nothing => load::Over::Nothing,
+            Over::Matching(filter) => load::Over::Matching(filter.clone()),
+        };
+        let steps = placements
+            .iter()
+            .map(|placement| step(placement, over(placement)));
+        let mut placed = self.load(steps.collect()).await;
+        if !self.hides_copies {
+            return placed;
+        }
+        // What was held may be a copy that counts as not there.
+        let again: Vec<usize> = placements
+            .iter()
+            .zip(&placed)
+            .enumerate()
+            .filter(|(_, (placement, placed))| placement.over == Over::Nothing && **placed == Placed::Held)
+            .map(|(place, _)| place)
+            .collect();
+        let steps = again.iter().filter_map(|place| {
+            let placement = placements.get(*place)?;
+            let in_use = self.in_use(&placement.class)?;
+            Some(step(placement, load::Over::Matching(in_use)))
+        });
+        let steps: Vec<Load> = steps.collect();
+        if steps.len() != again.len() || steps.is_empty() {
+            return placed;
+        }
+        for (place, now) in again.into_iter().zip(self.load(steps).await) {
+            if let Some(one) = placed.get_mut(place) {
+                *one = now;
+            }
+        }
+        placed
+    }
+}

@@ -1,0 +1,55 @@
+//! The money of one side.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::value::as_integer;
+use crate::model::{ClassName, Document};
+use crate::payment::Rules;
+use crate::payment::protocol::log::LogState;
+
+/// Sums, and payments that are not closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MoneyTotals {
+    /// The sum of all balances, in minor units.
+    pub account: i128,
+    /// The sum of all held amounts, in minor units.
+    pub frozen: i128,
+    /// Payments that are not closed, by state (0 to 4).
+    pub open: BTreeMap<i64, u64>,
+    /// Of those, left to an operator.
+    pub stuck: u64,
+    /// Documents whose numbers are none that the protocol writes.
+    pub malformed: u64,
+}
+
+impl MoneyTotals {
+    pub(super) fn look(&mut self, rules: &Rules, class: &ClassName, document: &Document) {
+        if *class == rules.user_class {
+            for (field, sum) in [
+                (&rules.account, &mut self.account),
+                (&rules.frozen, &mut self.frozen),
+            ] {
+                match document.get(field).map(as_integer) {
+                    None => {}
+                    Some(Some(amount)) => *sum += i128::from(amount),
+                    Some(None) => self.malformed += 1,
+                }
+            }
+        }
+        if *class == rules.log_class {
+            match document.integer("state").map(LogState::without_fence) {
+                Some(5) => {}
+                Some(state @ 0..5) => {
+                    *self.open.entry(state).or_default() += 1;
+                    if document.text("stuck").is_some() {
+                        self.stuck += 1;
+                    }
+                }
+                Some(_) | None => self.malformed += 1,
+            }
+        }
+    }
+}
