@@ -197,7 +197,7 @@ pub trait Database: AtomicStore {
 
     /// How far a class has been written, as anybody sees it who reads after this call; `None` where the engine cannot
     /// tell, as others write too. Cheap.
-    fn progress(&self, class: &ClassName) -> Option<Progress> {
+    fn last_modified(&self, class: &ClassName) -> Option<LastModified> {
         let _ = class;
         None
     }
@@ -248,12 +248,12 @@ pub trait Database: AtomicStore {
 
 /// How far a class has been written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct LastModified {
     /// Documents created, changed and deleted since the store was opened. What was read at one count is still so while
     /// the count is the same.
     pub writes: u64,
     /// The last write; of a class that was not written since the store was opened, that of the youngest document.
-    pub last: Option<Timestamp>,
+    pub at: Option<Timestamp>,
 }
 
 /// The answer to a query.

@@ -10,7 +10,7 @@ use crate::config::{LOG_CLASS, ORDER_CLASS};
 use crate::model::ClassName;
 use crate::payment::PaymentConfig;
 use crate::storage::SqliteStore;
-use crate::store::load::{Batch, Loader};
+use crate::store::load::{LoadBatch, Loader};
 
 /// The name of the store's note.
 const NOTE: &str = "payments";
@@ -91,7 +91,7 @@ pub(crate) async fn keep_of(
     };
     if names != kept {
         let text = serde_json::to_string(&names)?;
-        let written = store.load(Batch::with_note(Vec::new(), NOTE, &text)).await;
+        let written = store.load(LoadBatch::with_note(Vec::new(), NOTE, &text)).await;
         written.context("the names of the payments' classes cannot be kept")?;
     }
     Ok(())

@@ -19,7 +19,7 @@ pub(crate) async fn for_each_document(
     let mut seen = 0;
     let mut last: Option<ObjectId> = None;
     loop {
-        let page = filter.clone().behind(last.as_ref());
+        let page = filter.clone().after_id(last.as_ref());
         let query = Query::new(page).order_by("objectId").limit(PAGE);
         let documents = store.find(class, &query).await?;
         for document in &documents {

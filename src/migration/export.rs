@@ -189,7 +189,7 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
         mark(&mut file, &json!({"type": "Class", "class": class.name.as_str()}))?;
         let mut last: Option<ObjectId> = None;
         loop {
-            let mut filter = Filter::all().behind(last.as_ref());
+            let mut filter = Filter::all().after_id(last.as_ref());
             if let Some(since) = self.options.since {
                 filter = filter.gte("updatedAt", since.to_date());
             }

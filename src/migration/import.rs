@@ -26,7 +26,7 @@ use crate::migration::import::checkpoint::{Checkpoint, State};
 use crate::migration::import::input_files::InputFiles;
 use crate::model::{ClassName, CloudError};
 use crate::store::ReadError;
-use crate::store::load::{Batch, Loader, Note};
+use crate::store::load::{LoadBatch, Loader, Note};
 
 pub use summary::{ClassCounts, ImportSummary};
 
@@ -167,8 +167,8 @@ pub async fn import(
         name: NOTE.to_owned(),
         text: None,
     };
-    let mut last = Batch::new(Vec::new());
-    last.conclude = Box::new(move |_| Ok(vec![note.clone()]));
+    let mut last = LoadBatch::new(Vec::new());
+    last.make_notes = Box::new(move |_| Ok(vec![note.clone()]));
     let _ = store.load(last).await?;
     let summary = lock(&ledger).state().summary(&store.schema(), resumed);
     Ok(summary)

@@ -130,7 +130,7 @@ impl Filter {
 
     /// This, of the objects whose ids come after `last`: the next page in the order of `objectId`.
     #[must_use]
-    pub fn behind(self, last: Option<&ObjectId>) -> Self {
+    pub fn after_id(self, last: Option<&ObjectId>) -> Self {
         match last {
             Some(last) => self.and_key("objectId", Test::Gt(last.as_str().into())),
             None => self,

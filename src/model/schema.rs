@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-mod admit;
 mod built_in;
 pub mod definition;
-mod present;
+mod validation;
+mod visibility;
 
 use crate::model::{Acl, ClassName, ObjectId, Principal, Value};
 
-pub(in crate::model) use admit::type_mismatch;
+pub(in crate::model) use validation::type_mismatch;
 
 /// All classes, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

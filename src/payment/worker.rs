@@ -51,7 +51,7 @@ impl Payments {
         filter: &Filter,
         last: Option<&ObjectId>,
     ) -> Option<Vec<Document>> {
-        let filter = filter.clone().behind(last);
+        let filter = filter.clone().after_id(last);
         let query = Query::new(filter).order_by("objectId").limit(PAGE);
         self.0.driver.find(class, &query, self.deadline()).await
     }

@@ -55,7 +55,7 @@ pub(super) fn require_columns(
     principal: &Principal,
 ) -> Result<(), CloudError> {
     // The engine adds columns and checks their types; only who is restricted needs the list of them here.
-    if allows(class, Right::AddFields, principal) || class.admit(update)?.is_empty() {
+    if allows(class, Right::AddFields, principal) || class.validate(update)?.is_empty() {
         return Ok(());
     }
     require(class, Right::AddFields, principal)

@@ -35,8 +35,8 @@ pub(super) async fn find(
     // Asked first: a client that keeps the answer must not take it for newer than it is.
     let modified = context
         .database()
-        .progress(&class.name)
-        .and_then(|progress| progress.last);
+        .last_modified(&class.name)
+        .and_then(|modified| modified.at);
     let found = rows(context, &schema, class, query).await?;
     Ok(listed(answer, found).modified_at(modified))
 }

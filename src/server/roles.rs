@@ -42,15 +42,15 @@ impl RoleCache {
         user: &ObjectId,
     ) -> Result<Vec<String>, ReadError> {
         // Asked before anything is read: what is written meanwhile raises the count.
-        let Some(progress) = database.progress(&ClassName::role()) else {
+        let Some(modified) = database.last_modified(&ClassName::role()) else {
             return read_names(database, user).await;
         };
-        if let Some(names) = self.at(progress.writes).names.get(user) {
+        if let Some(names) = self.at(modified.writes).names.get(user) {
             return Ok(names.to_vec());
         }
         let names = read_names(database, user).await?;
-        let mut remembered = self.at(progress.writes);
-        if remembered.writes == progress.writes {
+        let mut remembered = self.at(modified.writes);
+        if remembered.writes == modified.writes {
             if remembered.names.len() >= USERS_REMEMBERED_MAX {
                 remembered.names.clear();
             }

@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use super::context::Context;
 use super::error::{master_only, no_such_class};
 use super::response::ApiResponse;
-use crate::model::schema::definition::{self, Definition, EVERYWHERE};
+use crate::model::schema::definition::{self, COMMON_COLUMNS, Definition};
 use crate::model::{Class, ClassName, CloudError, Document, SchemaChange, Value};
 
 /// `GET /schemas`: every class that requests can reach, with its columns.
@@ -92,7 +92,7 @@ pub(super) async fn change(
 }
 
 fn columns(class: &Class) -> Map<String, Value> {
-    let everywhere = EVERYWHERE.map(|(name, kind)| (name.to_owned(), json!({"type": kind})));
+    let everywhere = COMMON_COLUMNS.map(|(name, kind)| (name.to_owned(), json!({"type": kind})));
     let own = class
         .columns
         .iter()

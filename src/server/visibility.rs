@@ -16,7 +16,7 @@ impl Reader<'_> {
         let mut shown = if self.principal.is_master() {
             with_hidden_columns(class, document)
         } else {
-            class.present(document)
+            class.visible(document)
         };
         if class.name.as_str() == "_User" {
             let owner = self.principal.user().map(ObjectId::as_str);
@@ -42,7 +42,7 @@ fn with_hidden_columns(class: &Class, mut document: Document) -> Document {
         .filter(|(_, column)| column.hidden)
         .filter_map(|(name, _)| document.shift_remove_entry(name))
         .collect();
-    let mut shown = class.present(document);
+    let mut shown = class.visible(document);
     shown.extend(hidden);
     shown
 }

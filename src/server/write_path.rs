@@ -199,7 +199,7 @@ async fn plan_create(
     authorization::require_columns(&class, &update, principal)?;
     // The before hook.
     if hooks.runs(context, HookKind::BeforeSave) {
-        class.admit(&update)?;
+        class.validate(&update)?;
         update = before_save(context, &hooks, update).await?;
     }
     let token = user_rules::seal(context, secrets, &mut update).await?;
@@ -251,7 +251,7 @@ async fn plan_update(
     let principal = if is_user { &Principal::Master } else { principal };
     // The before hook.
     if hooks.runs(context, HookKind::BeforeUpdate) {
-        class.admit(&update)?;
+        class.validate(&update)?;
         let Some(mut object) = stored(context, &hooks, &id, guard.as_ref(), principal).await? else {
             condition_reason::note(context, &class.name, &id, guard.as_ref()).await;
             return Err(not_matched(&class.name, &id, guard.is_some()));

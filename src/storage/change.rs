@@ -167,7 +167,7 @@ fn apply(
             format!("The key is read only. The column is: '{key}'."),
         ));
     }
-    let columns = class.admit(update)?;
+    let columns = class.validate(update)?;
     let applied = update.apply(document)?;
     for key in &applied.columns {
         let Some(value) = document.get_mut(key) else {

@@ -12,7 +12,7 @@ use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::environment::Environment;
-use crate::store::files::{FileContent, FileError, FileKey, FileStore, SetAside};
+use crate::store::files::{FileContent, FileError, FileKey, FileStore, StagedContent};
 
 /// Where files lie until all of their bytes are there. No key begins with a dot.
 const UNFINISHED: &str = ".unfinished";
@@ -56,7 +56,7 @@ impl FolderFiles {
         let mut file = fs::File::create_new(&unfinished.path).await?;
         let mut bytes = 0_u64;
         while let Some(piece) = content.next().await {
-            let piece = piece.map_err(FileError::BrokenOff)?;
+            let piece = piece.map_err(FileError::Interrupted)?;
             bytes = bytes.saturating_add(piece.len() as u64);
             if bytes > bytes_max {
                 return Err(FileError::TooLarge(bytes_max));
@@ -105,7 +105,7 @@ struct Part {
     bytes: u64,
 }
 
-impl SetAside for Part {
+impl StagedContent for Part {
     fn size(&self) -> u64 {
         self.bytes
     }
@@ -140,7 +140,7 @@ impl FileStore for FolderFiles {
         match fs::hard_link(&unfinished.path, &path).await {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if !are_equal(&unfinished.path, &path).await? {
-                    return Err(FileError::Taken);
+                    return Err(FileError::KeyTaken);
                 }
             }
             other => other?,
@@ -154,7 +154,7 @@ impl FileStore for FolderFiles {
         Ok(bytes)
     }
 
-    async fn set_aside(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn SetAside>, FileError> {
+    async fn stage(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn StagedContent>, FileError> {
         let mut received = self.receive(content, bytes_max).await?;
         // What is written last may be on its way to the disk yet.
         received.file.flush().await?;
@@ -282,7 +282,7 @@ mod tests {
         const OTHERS: [&[&[u8]]; 2] = [&[b"hello earth"], &[b"hello"]];
         for other in OTHERS {
             let refused = files.put(&key, content(other), 100).await.unwrap_err();
-            assert!(matches!(refused, FileError::Taken), "{refused}");
+            assert!(matches!(refused, FileError::KeyTaken), "{refused}");
         }
         let refused = files
             .put(&FileKey::parse("c").unwrap(), content(&[b"123", b"456"]), 5)
@@ -317,9 +317,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = FolderFiles::open(folder.path(), Environment::system()).unwrap();
         let key = FileKey::parse("a").unwrap();
-        let first = files.set_aside(content(&[b"hello", b" "]), 6).await.unwrap();
-        let second = files.set_aside(content(&[b"world"]), 6).await.unwrap();
-        let refused = files.set_aside(content(&[b"1234", b"567"]), 6).await;
+        let first = files.stage(content(&[b"hello", b" "]), 6).await.unwrap();
+        let second = files.stage(content(&[b"world"]), 6).await.unwrap();
+        let refused = files.stage(content(&[b"1234", b"567"]), 6).await;
         assert!(matches!(refused, Err(FileError::TooLarge(6))), "{refused:?}");
         assert_eq!(
             (first.size(), second.size(), unfinished(folder.path())),
@@ -344,7 +344,7 @@ mod tests {
             Err(io::ErrorKind::ConnectionReset.into()),
         ]);
         let failed = files.put(&key, Box::pin(broken), 100).await;
-        assert!(matches!(failed, Err(FileError::BrokenOff(_))), "{failed:?}");
+        assert!(matches!(failed, Err(FileError::Interrupted(_))), "{failed:?}");
         assert_eq!(
             (files.size(&key).await.unwrap(), unfinished(folder.path())),
             (None, 0)

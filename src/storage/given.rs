@@ -6,7 +6,7 @@ use crate::model::{
     Class, CloudError, Column, ColumnType, Document, ErrorCode, KeyPath, ObjectId, Timestamp, Value,
 };
 use crate::storage::change::{self, Change};
-use crate::store::load::{Link, Loaded, Over};
+use crate::store::load::{IfExists, Link, LoadOutcome};
 
 /// An object as it is to be stored, whatever the class.
 #[derive(Clone, Debug)]
@@ -55,35 +55,44 @@ impl Given {
     pub(super) fn columns(&self, class: &Class) -> Result<Vec<(String, Column)>, CloudError> {
         change::check_indexed(class, &self.document, |_| true)?;
         let relations = self.relations.iter().map(|(name, value)| (name, value));
-        class.admit_fields(self.document.iter().chain(relations))
+        class.validate_fields(self.document.iter().chain(relations))
     }
 
     /// Whether it may take the place of `stored`; `Err` with what becomes of the step otherwise.
-    pub(super) fn may_replace(&self, stored: Option<&Document>, over: &Over) -> Result<(), Loaded> {
+    pub(super) fn may_replace(
+        &self,
+        stored: Option<&Document>,
+        if_exists: &IfExists,
+    ) -> Result<(), LoadOutcome> {
         let updated_at = stored.and_then(Document::updated_at);
-        let kept = Err(Loaded::Kept { updated_at });
-        match (over, stored) {
-            (Over::Anything, _) | (Over::Nothing | Over::Older, None) => Ok(()),
-            (Over::Nothing, Some(_)) | (Over::Matching(_), None) => kept,
-            (Over::Older, Some(_)) if updated_at < Some(self.updated_at) => Ok(()),
-            (Over::Older, Some(_)) => kept,
-            (Over::Matching(filter), Some(stored)) => match filter.matches(stored) {
+        let kept = Err(LoadOutcome::Kept { updated_at });
+        match (if_exists, stored) {
+            (IfExists::Replace, _) | (IfExists::Keep | IfExists::ReplaceOlder, None) => Ok(()),
+            (IfExists::Keep, Some(_)) | (IfExists::ReplaceMatching(_), None) => kept,
+            (IfExists::ReplaceOlder, Some(_)) if updated_at < Some(self.updated_at) => Ok(()),
+            (IfExists::ReplaceOlder, Some(_)) => kept,
+            (IfExists::ReplaceMatching(filter), Some(stored)) => match filter.matches(stored) {
                 Ok(true) => Ok(()),
                 Ok(false) => kept,
-                Err(error) => Err(Loaded::Refused(error)),
+                Err(error) => Err(LoadOutcome::Refused(error)),
             },
         }
     }
 
-    /// What takes the place of `stored`: this object, with the fields of `complete` that it lacks, or, where it may
+    /// What takes the place of `stored`: this object, with the fields of `fill_missing` that it lacks, or, where it may
     /// not replace a version of the same time, that version with the fields that it lacks.
     ///
     /// `Err` with what becomes of the step where nothing is to be written.
-    pub(super) fn settle(self, stored: &Document, over: &Over, complete: &[&str]) -> Result<Self, Loaded> {
+    pub(super) fn settle(
+        self,
+        stored: &Document,
+        if_exists: &IfExists,
+        fill_missing: &[&str],
+    ) -> Result<Self, LoadOutcome> {
         let fill = |document: &mut Document, other: &Document| {
             let lacks = |document: &Document, key: &str| document.get(key).is_none_or(Value::is_null);
             let has_password = PASSWORD_COLUMNS.iter().any(|key| !lacks(document, key));
-            for key in complete {
+            for key in fill_missing {
                 let is_missing = lacks(document, key) && !(has_password && PASSWORD_COLUMNS.contains(key));
                 if let Some(value) = other.get(*key).filter(|value| is_missing && !value.is_null()) {
                     document.insert((*key).to_owned(), value.clone());
@@ -94,15 +103,15 @@ impl Given {
         let mut ours = given.document.clone();
         fill(&mut ours, stored);
         if ours == *stored {
-            return Err(Loaded::Unchanged);
+            return Err(LoadOutcome::Unchanged);
         }
-        match given.may_replace(Some(stored), over) {
+        match given.may_replace(Some(stored), if_exists) {
             Ok(()) => given.document = ours,
             Err(kept) => {
                 let same_time = stored.updated_at() == Some(given.updated_at);
                 let mut completed = stored.clone();
                 fill(&mut completed, &given.document);
-                if *over != Over::Older || !same_time || completed == *stored {
+                if *if_exists != IfExists::ReplaceOlder || !same_time || completed == *stored {
                     return Err(kept);
                 }
                 given.created_at = stored.created_at().unwrap_or(given.created_at);

@@ -15,7 +15,7 @@ use crate::model::{
 use crate::storage::change::{self, Change};
 use crate::storage::given::{Given, link_column};
 use crate::storage::index_key::unique_key;
-use crate::store::load::{Batch, Link, Load, Loaded, Loader, Over};
+use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, Loader};
 use crate::store::{
     Action, AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome, Written,
 };
@@ -295,49 +295,53 @@ impl State {
         }
     }
 
-    fn load(&mut self, step: Load, undo: &mut Vec<Undo>) -> Result<Loaded, CloudError> {
+    fn load(&mut self, step: LoadStep, undo: &mut Vec<Undo>) -> Result<LoadOutcome, CloudError> {
         match step {
-            Load::Put {
+            LoadStep::Put {
                 class,
                 document,
-                over,
-                complete,
-            } => self.place(&class, document, (&over, complete), undo),
-            Load::Remove { class, id, guard } => {
+                if_exists,
+                fill_missing,
+            } => self.place(&class, document, (&if_exists, fill_missing), undo),
+            LoadStep::Remove {
+                class,
+                id,
+                precondition,
+            } => {
                 let stored = self
                     .documents
                     .get(&class)
                     .and_then(|documents| documents.get(&id));
                 let Some(stored) = stored else {
-                    return Ok(Loaded::Unchanged);
+                    return Ok(LoadOutcome::Unchanged);
                 };
-                if !guard.matches(stored)? {
+                if !precondition.matches(stored)? {
                     let updated_at = stored.updated_at();
-                    return Ok(Loaded::Kept { updated_at });
+                    return Ok(LoadOutcome::Kept { updated_at });
                 }
                 self.put(&class, &id, None, undo)?;
                 self.unlink_owner(&class, &id, undo);
-                Ok(Loaded::Removed)
+                Ok(LoadOutcome::Removed)
             }
-            Load::Link(link) => {
+            LoadStep::Link(link) => {
                 let class = self.class(&link.owner.class_name)?;
                 let column = link_column(&class, &link)?;
                 self.widen(&class, column.into_iter().collect(), undo);
                 let is_new = !self.relations.contains(&link);
                 self.link(link, true, undo);
                 Ok(if is_new {
-                    Loaded::Created
+                    LoadOutcome::Created
                 } else {
-                    Loaded::Unchanged
+                    LoadOutcome::Unchanged
                 })
             }
-            Load::Unlink(link) => {
+            LoadStep::Unlink(link) => {
                 let was_there = self.relations.contains(&link);
                 self.link(link, false, undo);
                 Ok(if was_there {
-                    Loaded::Removed
+                    LoadOutcome::Removed
                 } else {
-                    Loaded::Unchanged
+                    LoadOutcome::Unchanged
                 })
             }
         }
@@ -347,23 +351,23 @@ impl State {
         &mut self,
         name: &ClassName,
         document: Document,
-        (over, complete): (&Over, &[&str]),
+        (if_exists, fill_missing): (&IfExists, &[&str]),
         undo: &mut Vec<Undo>,
-    ) -> Result<Loaded, CloudError> {
+    ) -> Result<LoadOutcome, CloudError> {
         let mut given = Given::read(document)?;
         let stored = self
             .documents
             .get(name)
             .and_then(|documents| documents.get(&given.id));
         let loaded = match stored {
-            None => match given.may_replace(None, over) {
-                Ok(()) => Loaded::Created,
+            None => match given.may_replace(None, if_exists) {
+                Ok(()) => LoadOutcome::Created,
                 Err(loaded) => return Ok(loaded),
             },
-            Some(stored) => match given.settle(stored, over, complete) {
+            Some(stored) => match given.settle(stored, if_exists, fill_missing) {
                 Ok(settled) => {
                     given = settled;
-                    Loaded::Replaced
+                    LoadOutcome::Replaced
                 }
                 Err(loaded) => return Ok(loaded),
             },
@@ -535,7 +539,7 @@ impl Database for MemoryStore {
 
 #[async_trait]
 impl Loader for MemoryStore {
-    fn load(&self, mut batch: Batch) -> BoxFuture<'static, Result<Vec<Loaded>, CloudError>> {
+    fn load(&self, mut batch: LoadBatch) -> BoxFuture<'static, Result<Vec<LoadOutcome>, CloudError>> {
         let store = self.clone();
         Box::pin(async move {
             let mut state = store.state();
@@ -550,11 +554,11 @@ impl Loader for MemoryStore {
                     }
                     Err(error) => {
                         state.take_back(own);
-                        done.push(Loaded::Refused(error));
+                        done.push(LoadOutcome::Refused(error));
                     }
                 }
             }
-            let notes = match (batch.conclude)(&done) {
+            let notes = match (batch.make_notes)(&done) {
                 Ok(notes) => notes,
                 Err(error) => {
                     state.take_back(undo);

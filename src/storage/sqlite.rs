@@ -13,10 +13,10 @@ mod folder;
 mod load;
 mod migration;
 mod plan;
-mod progress;
 mod reader;
 mod row;
 mod transaction;
+mod write_counter;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -40,12 +40,12 @@ use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::{DATABASE, FolderLock};
 use crate::storage::sqlite::plan::Plan;
-use crate::storage::sqlite::progress::Progresses;
 use crate::storage::sqlite::reader::Readers;
+use crate::storage::sqlite::write_counter::WriteCounters;
 use crate::storage::sqlite::writer::{Counters, QUEUE_MAX, Request, Writer};
-use crate::store::load::{Batch, Link, Loaded, Loader};
+use crate::store::load::{Link, LoadBatch, LoadOutcome, Loader};
 use crate::store::{
-    AtomicStore, CommitOutcome, Database, Found, Progress, ReadError, Store, Write, WriteOutcome,
+    AtomicStore, CommitOutcome, Database, Found, LastModified, ReadError, Store, Write, WriteOutcome,
 };
 
 pub use backup::{BackupProgress, restore};
@@ -68,7 +68,7 @@ struct Inner {
     writer: Option<WriterHandle>,
     calls: AtomicU64,
     counters: Arc<Counters>,
-    progress: Arc<Progresses>,
+    write_counters: Arc<WriteCounters>,
 }
 
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl SqliteStore {
         let catalogue = loaded(Catalogue::load_and_complete(&connection), &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
-        let progress = Arc::new(Progresses::default());
+        let write_counters = Arc::new(WriteCounters::default());
         let (sender, requests) = mpsc::channel(QUEUE_MAX);
         let writer = Writer {
             connection,
@@ -140,7 +140,7 @@ impl SqliteStore {
             catalogue,
             published: Arc::clone(&published),
             counters: Arc::clone(&counters),
-            progress: Arc::clone(&progress),
+            write_counters: Arc::clone(&write_counters),
             requests,
             closing: Vec::new(),
             lock,
@@ -155,7 +155,7 @@ impl SqliteStore {
             readers,
             published,
             counters,
-            progress,
+            write_counters,
             Some(WriterHandle {
                 requests: Some(sender),
                 thread: Mutex::new(Some(thread)),
@@ -165,7 +165,7 @@ impl SqliteStore {
 
     /// Whether there is a database in the folder, of whatever kind.
     #[must_use]
-    pub fn is_in(folder: &Path) -> bool {
+    pub fn exists_in(folder: &Path) -> bool {
         folder.join(DATABASE).exists()
     }
 
@@ -213,7 +213,7 @@ impl SqliteStore {
         readers: Readers,
         catalogue: Arc<RwLock<Arc<Catalogue>>>,
         counters: Arc<Counters>,
-        progress: Arc<Progresses>,
+        write_counters: Arc<WriteCounters>,
         writer: Option<WriterHandle>,
     ) -> Self {
         let environment = readers.environment().clone();
@@ -227,7 +227,7 @@ impl SqliteStore {
             writer,
             calls,
             counters,
-            progress,
+            write_counters,
         };
         Self {
             inner: Arc::new(inner),
@@ -507,11 +507,11 @@ impl Database for SqliteStore {
         }
     }
 
-    fn progress(&self, class: &ClassName) -> Option<Progress> {
+    fn last_modified(&self, class: &ClassName) -> Option<LastModified> {
         // Beside another process nobody here knows what it writes.
         self.inner.writer.as_ref()?;
-        if let Some(progress) = self.inner.progress.of(class) {
-            return Some(progress);
+        if let Some(modified) = self.inner.write_counters.of(class) {
+            return Some(modified);
         }
         let last = match self.table(class).ok()? {
             None => None,
@@ -521,7 +521,7 @@ impl Database for SqliteStore {
                 last.ok()?
             }
         };
-        Some(self.inner.progress.begin(class, last))
+        Some(self.inner.write_counters.begin(class, last))
     }
 
     async fn get_as(
@@ -579,7 +579,7 @@ impl Database for SqliteStore {
 
 #[async_trait]
 impl Loader for SqliteStore {
-    fn load(&self, batch: Batch) -> BoxFuture<'static, Result<Vec<Loaded>, CloudError>> {
+    fn load(&self, batch: LoadBatch) -> BoxFuture<'static, Result<Vec<LoadOutcome>, CloudError>> {
         let incoming = Box::new(load::Incoming::of(batch, &self.catalogue()));
         let store = self.clone();
         Box::pin(async move {

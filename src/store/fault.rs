@@ -14,7 +14,7 @@ pub struct FaultRates {
     /// A request never arrives.
     pub request_lost: u16,
     /// A request takes effect, and its answer never arrives.
-    pub answer_lost: u16,
+    pub response_lost: u16,
     /// A request is answered, and arrives a second time later.
     pub duplicate: u16,
     /// A request without an answer arrives later.
@@ -84,7 +84,7 @@ impl FaultStore {
         let mut drawn = self.draw();
         let fates = [
             (self.rates.request_lost, Fate::RequestLost),
-            (self.rates.answer_lost, Fate::AnswerLost),
+            (self.rates.response_lost, Fate::AnswerLost),
             (self.rates.duplicate, Fate::Duplicate),
             (self.rates.delayed, Fate::Delayed),
         ];

@@ -29,8 +29,8 @@ pub trait FileStore: Send + Sync + fmt::Debug {
     /// is answered is dropped, or the process has ended.
     ///
     /// # Errors
-    /// [`FileError`], but for [`FileError::Taken`].
-    async fn set_aside(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn SetAside>, FileError>;
+    /// [`FileError`], but for [`FileError::KeyTaken`].
+    async fn stage(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn StagedContent>, FileError>;
 
     /// How many bytes there are under `key`; `None` where there is no file.
     ///
@@ -59,7 +59,7 @@ pub trait FileStore: Send + Sync + fmt::Debug {
 }
 
 /// Bytes that are kept, and are no file yet.
-pub trait SetAside: Send + Sync + fmt::Debug {
+pub trait StagedContent: Send + Sync + fmt::Debug {
     /// How many they are.
     fn size(&self) -> u64;
 
@@ -76,10 +76,10 @@ pub enum FileError {
     TooLarge(u64),
     /// There is another file under the key.
     #[error("there is another file under this key")]
-    Taken,
+    KeyTaken,
     /// The content broke off.
     #[error("the file's content did not arrive: {0}")]
-    BrokenOff(io::Error),
+    Interrupted(io::Error),
     /// Reading or writing failed.
     #[error("the file could not be read or written: {0}")]
     Failed(#[from] io::Error),

@@ -14,9 +14,9 @@ use futures_util::future::BoxFuture;
 use crate::model::{ClassName, CloudError, Document, Filter, ObjectId, Pointer, Timestamp};
 use crate::store::{Database, ReadError};
 
-/// One step of a [`Batch`].
+/// One step of a [`LoadBatch`].
 #[derive(Clone, Debug, PartialEq)]
-pub enum Load {
+pub enum LoadStep {
     /// Puts an object in place.
     Put {
         /// Its class, made where it is missing.
@@ -25,10 +25,10 @@ pub enum Load {
         /// [`normalize`](crate::model::value::normalize); a `Relation` only says that there is such a column.
         document: Document,
         /// What it may replace.
-        over: Over,
+        if_exists: IfExists,
         /// Fields which the object that stands in the end gets from the other one, where it lacks them: what one
         /// source of the object does not show (password hashes, which the REST API keeps back).
-        complete: &'static [&'static str],
+        fill_missing: &'static [&'static str],
     },
     /// Removes an object and its relations.
     Remove {
@@ -37,7 +37,7 @@ pub enum Load {
         /// Its id.
         id: ObjectId,
         /// Only if it matches this; [`Filter::all`] for any.
-        guard: Filter,
+        precondition: Filter,
     },
     /// Puts an object into a relation. Neither end needs to be there.
     Link(Link),
@@ -47,15 +47,15 @@ pub enum Load {
 
 /// What an object that is put may replace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum IfExists {
     /// Whatever is there, or nothing.
-    Anything,
+    Replace,
     /// Nothing: no object may be there.
-    Nothing,
+    Keep,
     /// Nothing, or an object whose `updatedAt` is earlier.
-    Older,
+    ReplaceOlder,
     /// An object that must be there, and match.
-    Matching(Filter),
+    ReplaceMatching(Filter),
 }
 
 /// `target` is in the relation `key` of `owner`.
@@ -81,14 +81,14 @@ pub struct Note {
 /// What became of a step.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
-pub enum Loaded {
+pub enum LoadOutcome {
     /// The object or link was not there, and is now.
     Created,
     /// The object has taken the place of another version.
     Replaced,
     /// It was there already, just so; or what was to be removed was not there.
     Unchanged,
-    /// What is there stays: [`Over`], or the guard of a removal, did not allow it.
+    /// What is there stays: [`IfExists`], or the precondition of a removal, did not allow it.
     Kept {
         /// Of the object that stays; `None` where none is there.
         updated_at: Option<Timestamp>,
@@ -101,44 +101,44 @@ pub enum Loaded {
 }
 
 /// From what became of the steps, in their order, to the notes that are made with them.
-pub type Conclude = Box<dyn FnMut(&[Loaded]) -> Result<Vec<Note>, CloudError> + Send>;
+pub type MakeNotes = Box<dyn FnMut(&[LoadOutcome]) -> Result<Vec<Note>, CloudError> + Send>;
 
 /// Steps that are carried out together.
-pub struct Batch {
+pub struct LoadBatch {
     /// In order, each seeing those before it.
-    pub steps: Vec<Load>,
+    pub steps: Vec<LoadStep>,
     /// Called inside the transaction, with as many results as steps. An error takes the whole batch back. Called again
     /// where a batch must be begun anew, so a second call must do as the first.
-    pub conclude: Conclude,
+    pub make_notes: MakeNotes,
 }
 
-impl Batch {
+impl LoadBatch {
     /// Steps without a note.
     #[must_use]
-    pub fn new(steps: Vec<Load>) -> Self {
+    pub fn new(steps: Vec<LoadStep>) -> Self {
         Self {
             steps,
-            conclude: Box::new(|_| Ok(Vec::new())),
+            make_notes: Box::new(|_| Ok(Vec::new())),
         }
     }
 
     /// Steps, and a note whatever becomes of them.
     #[must_use]
-    pub fn with_note(steps: Vec<Load>, name: &str, text: &str) -> Self {
+    pub fn with_note(steps: Vec<LoadStep>, name: &str, text: &str) -> Self {
         let note = Note {
             name: name.to_owned(),
             text: Some(text.to_owned()),
         };
         Self {
             steps,
-            conclude: Box::new(move |_| Ok(vec![note.clone()])),
+            make_notes: Box::new(move |_| Ok(vec![note.clone()])),
         }
     }
 }
 
-impl fmt::Debug for Batch {
+impl fmt::Debug for LoadBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch")
+        f.debug_struct("LoadBatch")
             .field("steps", &self.steps)
             .finish_non_exhaustive()
     }
@@ -154,9 +154,9 @@ pub trait Loader: Database {
     /// order in which their futures are first polled.
     ///
     /// # Errors
-    /// What `conclude` answers, 503 or 303 where the store fails: nothing of the batch took effect, or, after 303,
+    /// What `make_notes` answers, 503 or 303 where the store fails: nothing of the batch took effect, or, after 303,
     /// nobody knows: its notes tell.
-    fn load(&self, batch: Batch) -> BoxFuture<'static, Result<Vec<Loaded>, CloudError>>;
+    fn load(&self, batch: LoadBatch) -> BoxFuture<'static, Result<Vec<LoadOutcome>, CloudError>>;
 
     /// The note of this name.
     ///

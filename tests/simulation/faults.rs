@@ -8,7 +8,7 @@ pub(crate) struct Faults {
     /// A request never arrives.
     pub(crate) request_lost: u16,
     /// It takes effect, and its answer never arrives.
-    pub(crate) answer_lost: u16,
+    pub(crate) response_lost: u16,
     /// It is answered, and arrives a second time later.
     pub(crate) duplicate: u16,
     /// It has no answer, and arrives later.
@@ -45,7 +45,7 @@ impl Faults {
         };
         Self {
             request_lost: rate(120),
-            answer_lost: rate(120),
+            response_lost: rate(120),
             duplicate: rate(200),
             delayed: rate(120),
             rejected: rate(60),

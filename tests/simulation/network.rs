@@ -72,7 +72,7 @@ impl Network {
         let mut drawn = chance.below(1000);
         let fates = [
             (faults.request_lost, Fate::RequestLost),
-            (faults.answer_lost, Fate::AnswerLost),
+            (faults.response_lost, Fate::AnswerLost),
             (faults.delayed, Fate::Delayed),
             (faults.duplicate, Fate::Duplicate),
             (faults.rejected, Fate::Rejected(*chance.pick(&EMPTY_ANSWERS))),

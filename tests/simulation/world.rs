@@ -16,7 +16,7 @@ use paylog::payment::protocol::relocation::Decision;
 use paylog::payment::relocation::{self, Placed, Placement};
 use paylog::payment::{PaymentConfig, schema};
 use paylog::storage::MemoryStore;
-use paylog::store::load::{Batch, Load, Loaded, Loader, Over};
+use paylog::store::load::{IfExists, LoadBatch, LoadOutcome, LoadStep, Loader};
 use paylog::store::{Action, CommitOutcome, Database, Store, Write, WriteOutcome, Written};
 
 use crate::auditor::{Auditor, Effect, Seen};
@@ -424,28 +424,28 @@ impl State {
     }
 
     fn place(&mut self, home: usize, placement: &Placement) -> (Placed, Result<(), String>) {
-        let step = Load::Put {
+        let step = LoadStep::Put {
             class: placement.class.clone(),
             document: placement.document.clone(),
-            over: match &placement.over {
-                relocation::Over::Nothing => Over::Nothing,
-                relocation::Over::Matching(filter) => Over::Matching(filter.clone()),
+            if_exists: match &placement.over {
+                relocation::Over::Nothing => IfExists::Keep,
+                relocation::Over::Matching(filter) => IfExists::ReplaceMatching(filter.clone()),
             },
-            complete: &[],
+            fill_missing: &[],
         };
-        let loading = self.homes[home].memory.load(Batch::new(vec![step]));
+        let loading = self.homes[home].memory.load(LoadBatch::new(vec![step]));
         let loaded = loading.now_or_never().unwrap().unwrap().pop().unwrap();
         match loaded {
-            Loaded::Created | Loaded::Replaced => {
+            LoadOutcome::Created | LoadOutcome::Replaced => {
                 self.writes += 1;
                 let id = placement.document.object_id().unwrap();
                 self.keep(home, &placement.class, &id, &placement.document);
                 let checked = self.auditor.placed(&placement.class, &placement.document, home);
                 (Placed::Stands, checked)
             }
-            Loaded::Unchanged => (Placed::Stands, Ok(())),
-            Loaded::Kept { .. } | Loaded::Removed => (Placed::Held, Ok(())),
-            Loaded::Refused(error) => (Placed::Refused(error), Ok(())),
+            LoadOutcome::Unchanged => (Placed::Stands, Ok(())),
+            LoadOutcome::Kept { .. } | LoadOutcome::Removed => (Placed::Held, Ok(())),
+            LoadOutcome::Refused(error) => (Placed::Refused(error), Ok(())),
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, data: &Path) -> Result<()> 
     let listener = listener::bind(host, options.port).await?;
     let local = listener.local_addr()?;
     start_checks::refuse_own_address_as_engine(options.engine.as_deref(), local)?;
-    payments.sandbox = options.sandbox.unwrap_or(!SqliteStore::is_in(data));
+    payments.sandbox = options.sandbox.unwrap_or(!SqliteStore::exists_in(data));
     let store = open(data, &environment)?;
     start_checks::refuse_copy(&store, options.allow_unsafe).await?;
     data_folder::prepare(&store, &payments).await?;

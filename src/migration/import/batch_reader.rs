@@ -16,7 +16,7 @@ use crate::migration::import::records::{self, Position, Record, RecordContent};
 use crate::migration::import::row_conversion::{self, Defaults};
 use crate::migration::import::{ImportError, Stage, lock};
 use crate::model::{ClassName, CloudError, Document, ObjectId, Pointer};
-use crate::store::load::{Batch, Load, Loaded, Loader};
+use crate::store::load::{LoadBatch, LoadOutcome, LoadStep, Loader};
 
 /// Records in one batch: enough to share a write to disk and to make few of them.
 const RECORDS_MAX: usize = 4000;
@@ -29,7 +29,7 @@ const KNOWN_MAX: usize = 200_000;
 
 /// A batch that is under way.
 pub(super) struct PendingBatch {
-    pub(super) loaded: BoxFuture<'static, Result<Vec<Loaded>, CloudError>>,
+    pub(super) loaded: BoxFuture<'static, Result<Vec<LoadOutcome>, CloudError>>,
     /// Bytes of the files that it is made of.
     pub(super) bytes: u64,
 }
@@ -146,7 +146,7 @@ impl BatchReader {
 /// What is gathered for the next batch.
 #[derive(Default)]
 struct Pending {
-    steps: Vec<Load>,
+    steps: Vec<LoadStep>,
     origins: Vec<RowOrigin>,
     /// What points somewhere, and the notice where nothing is there.
     suspects: Vec<(Pointer, RowOrigin)>,
@@ -287,10 +287,12 @@ impl FileReader<'_> {
         match step {
             Ok(step) => {
                 let object_id = match &step {
-                    Load::Put { document, .. } => document.text("objectId").unwrap_or_default().to_owned(),
+                    LoadStep::Put { document, .. } => {
+                        document.text("objectId").unwrap_or_default().to_owned()
+                    }
                     _ => String::new(),
                 };
-                if let Load::Link(link) = &step {
+                if let LoadStep::Link(link) = &step {
                     for end_of_link in [&link.owner, &link.target] {
                         if !self.known.contains(end_of_link) {
                             let (to, id) = (&end_of_link.class_name, &end_of_link.object_id);
@@ -376,9 +378,9 @@ impl FileReader<'_> {
         }
         let (ledger, name) = (Arc::clone(&self.feeder.ledger), self.piece.name.clone());
         let origins = pending.origins;
-        let batch = Batch {
+        let batch = LoadBatch {
             steps: pending.steps,
-            conclude: Box::new(move |done| lock(&ledger).conclude((&name, end), &origins, done)),
+            make_notes: Box::new(move |done| lock(&ledger).conclude((&name, end), &origins, done)),
         };
         let loaded = self.feeder.store.load(batch);
         let sent = self.sender.blocking_send(Ok(PendingBatch { loaded, bytes }));

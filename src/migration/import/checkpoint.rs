@@ -17,7 +17,7 @@ use crate::migration::import::records::Position;
 use crate::migration::import::summary::{ClassCounts, ImportSummary};
 use crate::migration::import::{ImportError, ImportOptions, NOTE, Stage};
 use crate::model::{ClassName, CloudError, Filter, Schema, Timestamp};
-use crate::store::load::{Loaded, Loader, Note};
+use crate::store::load::{LoadOutcome, Loader, Note};
 
 /// Bytes of a record that the report shows.
 const SHOWN_MAX: usize = 64 * 1024;
@@ -230,7 +230,7 @@ impl Checkpoint {
         &mut self,
         file: (&str, Position),
         origins: &[RowOrigin],
-        done: &[Loaded],
+        done: &[LoadOutcome],
     ) -> Result<Vec<Note>, CloudError> {
         let failed = |error: io::Error| CloudError::other(format!("the report cannot be written: {error}"));
         let mut state = self.base.clone();
@@ -274,7 +274,7 @@ impl Checkpoint {
         state: &mut State,
         file: &str,
         origin: &RowOrigin,
-        done: &mut impl Iterator<Item = &'d Loaded>,
+        done: &mut impl Iterator<Item = &'d LoadOutcome>,
     ) -> io::Result<()> {
         let mut entry = ReportEntry {
             file,
@@ -336,26 +336,26 @@ fn create_private(path: &std::path::Path) -> io::Result<File> {
 }
 
 /// Counts what became of a step; why it was left out, where it was.
-fn count(state: &mut State, class: &ClassName, origin: &RowOrigin, loaded: &Loaded) -> Option<String> {
+fn count(state: &mut State, class: &ClassName, origin: &RowOrigin, loaded: &LoadOutcome) -> Option<String> {
     let is_link = origin.object_id.is_empty();
     let is_fresh = !state.occupied.contains(class);
     let counts = state.classes.entry(class.clone()).or_default();
     match loaded {
-        Loaded::Refused(error) => return Some(format!("{} (code {})", error.message, error.code.0)),
-        Loaded::Created if is_link => counts.links_created += 1,
-        Loaded::Unchanged if is_link => counts.links_unchanged += 1,
-        Loaded::Created => counts.created += 1,
-        Loaded::Replaced => counts.replaced += 1,
-        Loaded::Unchanged if is_fresh => {
+        LoadOutcome::Refused(error) => return Some(format!("{} (code {})", error.message, error.code.0)),
+        LoadOutcome::Created if is_link => counts.links_created += 1,
+        LoadOutcome::Unchanged if is_link => counts.links_unchanged += 1,
+        LoadOutcome::Created => counts.created += 1,
+        LoadOutcome::Replaced => counts.replaced += 1,
+        LoadOutcome::Unchanged if is_fresh => {
             return Some("duplicate objectId: the same object stands in an earlier line".to_owned());
         }
-        Loaded::Kept { .. } if is_fresh => {
+        LoadOutcome::Kept { .. } if is_fresh => {
             return Some(
                 "duplicate objectId: another object with this id stands in an earlier line".to_owned(),
             );
         }
-        Loaded::Unchanged | Loaded::Removed => counts.unchanged += 1,
-        Loaded::Kept { .. } => counts.kept += 1,
+        LoadOutcome::Unchanged | LoadOutcome::Removed => counts.unchanged += 1,
+        LoadOutcome::Kept { .. } => counts.kept += 1,
     }
     None
 }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::migration::canonical_form::{self, SECRETS};
 use crate::model::value::Kind;
 use crate::model::{ClassName, Document, ObjectId, Pointer, Timestamp, hex};
-use crate::store::load::{Link, Load, Over};
+use crate::store::load::{IfExists, Link, LoadStep};
 
 /// What objects without an id or without times get.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,7 @@ pub(super) fn object(
     class: &ClassName,
     mut document: Document,
     defaults: Defaults<'_>,
-) -> Result<Load, String> {
+) -> Result<LoadStep, String> {
     // Some exports wrap an object as the functions of an app answer it.
     if document.text("__type") == Some("Object") {
         document.shift_remove("__type");
@@ -35,16 +35,16 @@ pub(super) fn object(
     if document.get("ACL").is_some_and(Value::is_null) {
         document.shift_remove("ACL");
     }
-    let mut over = if defaults.occupied {
-        Over::Older
+    let mut if_exists = if defaults.occupied {
+        IfExists::ReplaceOlder
     } else {
-        Over::Nothing
+        IfExists::Keep
     };
     match document.get("objectId") {
         None | Some(Value::Null) => {
             let id = made_id(class, &document, defaults);
             document.insert("objectId".to_owned(), id.into());
-            over = Over::Nothing;
+            if_exists = IfExists::Keep;
         }
         Some(Value::String(text)) if ObjectId::parse(text).is_ok() => {}
         Some(other) => {
@@ -56,23 +56,23 @@ pub(super) fn object(
     let given = |document: &Document, key: &str| document.get(key).filter(|value| !value.is_null()).cloned();
     let (created, updated) = (given(&document, "createdAt"), given(&document, "updatedAt"));
     if updated.is_none() {
-        over = Over::Nothing;
+        if_exists = IfExists::Keep;
     }
     let now = || Value::from(defaults.now.to_string());
     let created = created.or_else(|| updated.clone()).unwrap_or_else(now);
     let updated = updated.unwrap_or_else(|| created.clone());
     document.insert("createdAt".to_owned(), created);
     document.insert("updatedAt".to_owned(), updated);
-    let complete: &[&str] = if *class == ClassName::user() {
+    let fill_missing: &[&str] = if *class == ClassName::user() {
         &SECRETS
     } else {
         &[]
     };
-    Ok(Load::Put {
+    Ok(LoadStep::Put {
         class: class.clone(),
         document,
-        over,
-        complete,
+        if_exists,
+        fill_missing,
     })
 }
 
@@ -89,7 +89,7 @@ pub(super) fn link(
     key: &str,
     target: Option<&ClassName>,
     document: &Document,
-) -> Result<Load, String> {
+) -> Result<LoadStep, String> {
     let end = |name: &str| {
         let text = match document.get(name) {
             Some(Value::String(text)) => text,
@@ -116,7 +116,7 @@ pub(super) fn link(
     let target = target.ok_or_else(|| {
         format!("nothing says which class the relation '{key}' of '{class}' leads to: import the objects of both classes with it")
     })?;
-    Ok(Load::Link(Link {
+    Ok(LoadStep::Link(Link {
         owner: Pointer {
             class_name: class.clone(),
             object_id: owner,

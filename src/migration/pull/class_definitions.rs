@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, json};
 
 use crate::migration::pull::{Event, FollowedSource, PullError, Puller};
-use crate::model::schema::definition::{Definition, EVERYWHERE};
+use crate::model::schema::definition::{COMMON_COLUMNS, Definition};
 use crate::model::{Class, ClassName, Document, SchemaChange, Value};
 
 /// The classes of the source, each with its relation columns and their targets.
@@ -129,7 +129,7 @@ fn parts(shown: &Document, definition: Option<Document>) -> Vec<Map<String, Valu
     };
     let mut parts: Vec<_> = columns
         .into_iter()
-        .filter(|(key, _)| EVERYWHERE.iter().all(|(own, _)| own != key))
+        .filter(|(key, _)| COMMON_COLUMNS.iter().all(|(own, _)| own != key))
         .map(|(key, column)| part("columns", json!({key: known(column)})))
         .collect();
     for name in ["permissions", "indexes", "acl"] {

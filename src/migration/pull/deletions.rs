@@ -8,7 +8,7 @@ use crate::migration::pull::sync_round::{RowBatch, RowFilter};
 use crate::migration::pull::{PullError, Puller, RoundSummary};
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::store::Store;
-use crate::store::load::Load;
+use crate::store::load::LoadStep;
 
 /// What a comparison of ids did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(in crate::migration) async fn between(
     let mut found: Vec<Document> = Vec::new();
     loop {
         let last = found.last().and_then(Document::object_id);
-        let behind = filter.clone().behind(last.as_ref().or(after));
+        let behind = filter.clone().after_id(last.as_ref().or(after));
         let query = Query::new(behind).order_by("objectId").limit(Query::LIMIT_MAX);
         let page = store.find(class, &query).await?;
         let is_last = page.len() < Query::LIMIT_MAX as usize;
@@ -104,13 +104,13 @@ impl Puller {
         }
         let still = self.source.by_ids(class, &ids).await?;
         let still: BTreeSet<ObjectId> = still.iter().filter_map(Document::object_id).collect();
-        let steps: Vec<Load> = ids
+        let steps: Vec<LoadStep> = ids
             .into_iter()
             .filter(|id| !still.contains(id))
-            .map(|id| Load::Remove {
+            .map(|id| LoadStep::Remove {
                 class: class.clone(),
                 id,
-                guard: Filter::all(),
+                precondition: Filter::all(),
             })
             .collect();
         let removed = steps.len() as u64;

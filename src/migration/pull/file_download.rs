@@ -60,7 +60,7 @@ impl FileDownload {
         };
         let content = content.map(|piece| piece.map_err(io::Error::other));
         match self.store.put(&key, Box::pin(content), self.bytes_max).await {
-            Ok(_) | Err(FileError::Taken) => DownloadOutcome::Here,
+            Ok(_) | Err(FileError::KeyTaken) => DownloadOutcome::Here,
             Err(error) => DownloadOutcome::Failed(error.to_string()),
         }
     }

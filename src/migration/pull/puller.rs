@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::migration::pull::{FileDownload, Observer, PullError, Source};
 use crate::model::{ClassName, CloudError, Timestamp};
-use crate::store::load::{Batch, Loader, Note};
+use crate::store::load::{LoadBatch, Loader, Note};
 
 /// The name of the note about the whole pull.
 const FOLLOWING: &str = "pull";
@@ -58,7 +58,9 @@ impl FollowedSource {
     /// [`PullError`].
     pub async fn write(&self, store: &dyn Loader) -> Result<(), PullError> {
         let text = serde_json::to_string(self).map_err(|error| PullError::Refused(error.to_string()))?;
-        store.load(Batch::with_note(Vec::new(), FOLLOWING, &text)).await?;
+        store
+            .load(LoadBatch::with_note(Vec::new(), FOLLOWING, &text))
+            .await?;
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use crate::payment::Rules;
 use crate::payment::protocol::log::LogState;
 use crate::payment::protocol::mark::PAY_EPOCH;
 use crate::payment::relocation::{NewHome, Over, Placed, Placement};
-use crate::store::load::{self, Batch, Load, Loaded, Loader};
+use crate::store::load::{self, LoadBatch, LoadOutcome, LoadStep, Loader};
 use crate::store::{ReadError, Store, StoreWrapper, Write, WriteOutcome};
 
 /// The old home over its API: as the client's own port, but that objects are read with their ACLs, and at the source's
@@ -127,35 +127,37 @@ impl DestinationStore {
                 .is_some_and(|in_use| in_use.matches(document).unwrap_or(false))
     }
 
-    async fn load(&self, steps: Vec<Load>) -> Vec<Placed> {
+    async fn load(&self, steps: Vec<LoadStep>) -> Vec<Placed> {
         let count = steps.len();
-        match self.store.load(Batch::new(steps)).await {
+        match self.store.load(LoadBatch::new(steps)).await {
             Ok(loaded) => loaded.into_iter().map(placed).collect(),
             Err(error) => vec![Placed::Unknown(error.to_string()); count],
         }
     }
 }
 
-fn placed(loaded: Loaded) -> Placed {
+fn placed(loaded: LoadOutcome) -> Placed {
     match loaded {
-        Loaded::Created | Loaded::Replaced | Loaded::Unchanged | Loaded::Removed => Placed::Stands,
-        Loaded::Kept { .. } => Placed::Held,
-        Loaded::Refused(error) => Placed::Refused(error),
+        LoadOutcome::Created | LoadOutcome::Replaced | LoadOutcome::Unchanged | LoadOutcome::Removed => {
+            Placed::Stands
+        }
+        LoadOutcome::Kept { .. } => Placed::Held,
+        LoadOutcome::Refused(error) => Placed::Refused(error),
     }
 }
 
-fn step(placement: &Placement, over: load::Over) -> Load {
+fn step(placement: &Placement, if_exists: load::IfExists) -> LoadStep {
     let class = placement.class.clone();
-    let complete: &[&str] = if class == ClassName::user() {
+    let fill_missing: &[&str] = if class == ClassName::user() {
         &SECRETS_AND_LOGINS
     } else {
         &[]
     };
-    Load::Put {
+    LoadStep::Put {
         document: row_conversion::stored(&class, placement.document.clone(), false),
         class,
-        over,
-        complete,
+        if_exists,
+        fill_missing,
     }
 }
 
@@ -186,8 +188,8 @@ impl StoreWrapper for DestinationStore {
 impl NewHome for DestinationStore {
     async fn place(&self, placements: Vec<Placement>) -> Vec<Placed> {
         let over = |placement: &Placement| match &placement.over {
-            Over::Nothing => load::Over::Nothing,
-            Over::Matching(filter) => load::Over::Matching(filter.clone()),
+            Over::Nothing => load::IfExists::Keep,
+            Over::Matching(filter) => load::IfExists::ReplaceMatching(filter.clone()),
         };
         let steps = placements
             .iter()
@@ -207,9 +209,9 @@ impl NewHome for DestinationStore {
         let steps = again.iter().filter_map(|place| {
             let placement = placements.get(*place)?;
             let in_use = self.in_use(&placement.class)?;
-            Some(step(placement, load::Over::Matching(in_use)))
+            Some(step(placement, load::IfExists::ReplaceMatching(in_use)))
         });
-        let steps: Vec<Load> = steps.collect();
+        let steps: Vec<LoadStep> = steps.collect();
         if steps.len() != again.len() || steps.is_empty() {
             return placed;
         }

@@ -12,7 +12,7 @@ use crate::migration::pull::puller::position_note;
 use crate::migration::pull::row_conversion;
 use crate::migration::pull::{Event, PullError, Puller, SourceError};
 use crate::model::{ClassName, CloudError, Document, Filter, ObjectId, Pointer, Timestamp};
-use crate::store::load::{Batch, Link, Load, Loaded, Note, Over};
+use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, Note};
 
 /// Objects that could not be loaded, and files that could not be fetched, that are kept by name.
 const NAMED_MAX: usize = 1000;
@@ -58,13 +58,13 @@ impl RoundSummary {
         self.files_failed.truncate(NAMED_MAX);
     }
 
-    pub(super) fn count(&mut self, loaded: &[Loaded]) {
+    pub(super) fn count(&mut self, loaded: &[LoadOutcome]) {
         for one in loaded {
             match one {
-                Loaded::Created => self.created += 1,
-                Loaded::Replaced => self.replaced += 1,
-                Loaded::Removed => self.removed += 1,
-                Loaded::Unchanged | Loaded::Kept { .. } | Loaded::Refused(_) => {}
+                LoadOutcome::Created => self.created += 1,
+                LoadOutcome::Replaced => self.replaced += 1,
+                LoadOutcome::Removed => self.removed += 1,
+                LoadOutcome::Unchanged | LoadOutcome::Kept { .. } | LoadOutcome::Refused(_) => {}
             }
         }
     }
@@ -167,18 +167,18 @@ impl Puller {
             .filter_map(|row| Some((row.object_id()?, row.updated_at())))
             .collect();
         let kept = self.fetch(class, &rows, &mut round).await;
-        let complete = if *class == ClassName::user() {
+        let fill_missing = if *class == ClassName::user() {
             kept_back(shows_logins)
         } else {
             &[]
         };
         let steps = rows.into_iter().map(|row| {
             let keeps = row.object_id().is_some_and(|id| kept.contains(&id));
-            Load::Put {
+            LoadStep::Put {
                 class: class.clone(),
                 document: row_conversion::stored(class, row, keeps),
-                over: Over::Anything,
-                complete,
+                if_exists: IfExists::Replace,
+                fill_missing,
             }
         });
         let steps = steps.collect();
@@ -194,7 +194,7 @@ impl Puller {
             .into_iter()
             .zip(&loaded)
             .filter(|((_, at), loaded)| {
-                matches!(loaded, Loaded::Created | Loaded::Replaced) || *at > relations_since
+                matches!(loaded, LoadOutcome::Created | LoadOutcome::Replaced) || *at > relations_since
             })
             .map(|((id, _), _)| id)
             .collect();
@@ -204,30 +204,38 @@ impl Puller {
         }
         round.relations += (owners.len() * relations.len()) as u64;
         let loaded = self.load_batch(steps, note(class)?).await?;
-        round.linked += loaded.iter().filter(|one| matches!(one, Loaded::Created)).count() as u64;
-        round.removed += loaded.iter().filter(|one| matches!(one, Loaded::Removed)).count() as u64;
+        round.linked += loaded
+            .iter()
+            .filter(|one| matches!(one, LoadOutcome::Created))
+            .count() as u64;
+        round.removed += loaded
+            .iter()
+            .filter(|one| matches!(one, LoadOutcome::Removed))
+            .count() as u64;
         Ok(round)
     }
 
     pub(super) async fn load_batch(
         &self,
-        steps: Vec<Load>,
+        steps: Vec<LoadStep>,
         notes: Vec<Note>,
-    ) -> Result<Vec<Loaded>, CloudError> {
-        let conclude = Box::new(move |_: &[Loaded]| Ok(notes.clone()));
-        self.store.load(Batch { steps, conclude }).await
+    ) -> Result<Vec<LoadOutcome>, CloudError> {
+        let make_notes = Box::new(move |_: &[LoadOutcome]| Ok(notes.clone()));
+        self.store.load(LoadBatch { steps, make_notes }).await
     }
 
     fn judge(
         &self,
         class: &ClassName,
         owners: &[(ObjectId, Option<Timestamp>)],
-        loaded: &[Loaded],
+        loaded: &[LoadOutcome],
         round: &mut RoundSummary,
     ) {
         round.count(loaded);
         for ((id, _), one) in owners.iter().zip(loaded) {
-            let Loaded::Refused(error) = one else { continue };
+            let LoadOutcome::Refused(error) = one else {
+                continue;
+            };
             let reason = error.to_string();
             self.observer.on_event(Event::RowRefused {
                 class,
@@ -247,7 +255,7 @@ impl Puller {
         owners: &[ObjectId],
         key: &str,
         targets: &ClassName,
-    ) -> Result<Vec<Load>, PullError> {
+    ) -> Result<Vec<LoadStep>, PullError> {
         let there = self.source.related_all(class, owners, key, targets).await?;
         let mut steps = Vec::new();
         for (id, there) in owners.iter().zip(there) {
@@ -269,9 +277,9 @@ impl Puller {
                 target: target.clone(),
             };
             let gone = here.iter().filter(|target| !there.contains(*target));
-            steps.extend(gone.map(|target| Load::Unlink(link(target))));
+            steps.extend(gone.map(|target| LoadStep::Unlink(link(target))));
             let new = there.iter().filter(|target| !here.contains(target));
-            steps.extend(new.map(|target| Load::Link(link(target))));
+            steps.extend(new.map(|target| LoadStep::Link(link(target))));
         }
         Ok(steps)
     }

@@ -169,7 +169,7 @@ impl Verifier {
             let here = match (&upto, is_end) {
                 // What is behind the last object of the source, or all of it, a page at a time.
                 (None, _) | (_, true) => {
-                    let filter = Filter::all().behind(last.as_ref());
+                    let filter = Filter::all().after_id(last.as_ref());
                     let query = Query::new(filter).order_by("objectId").limit(Query::LIMIT_MAX);
                     self.store.find(name, &query).await?
                 }

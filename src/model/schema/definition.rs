@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::admit::reserved;
+use super::validation::reserved;
 use crate::model::value::normalize;
 use crate::model::{
     Acl, Class, ClassName, ClassPermissions, CloudError, Column, ColumnType, ErrorCode, Index, KeyPath,
@@ -16,7 +16,7 @@ const INDEX_KEYS_MAX: usize = 8;
 const INDEXES_MAX: usize = 64;
 
 /// The columns that every class has, with their types.
-pub const EVERYWHERE: [(&str, &str); 4] = [
+pub const COMMON_COLUMNS: [(&str, &str); 4] = [
     ("objectId", "String"),
     ("createdAt", "Date"),
     ("updatedAt", "Date"),
@@ -114,7 +114,7 @@ fn parse_columns(columns: &Map<String, Value>, class: &Class) -> Result<Vec<(Str
     let mut parsed = Vec::with_capacity(columns.len());
     for (key, value) in columns {
         KeyPath::check_column(key)?;
-        if EVERYWHERE.iter().any(|(name, _)| name == key) {
+        if COMMON_COLUMNS.iter().any(|(name, _)| name == key) {
             return Err(malformed(format!("Every class has '{key}', as it is.")));
         }
         let before = class.columns.get(key);

@@ -11,9 +11,9 @@ fn class(columns: Value) -> Class {
     class
 }
 
-fn admit(class: &Class, body: Value) -> Result<Value, CloudError> {
+fn validate(class: &Class, body: Value) -> Result<Value, CloudError> {
     let Value::Object(body) = body else { panic!() };
-    let added = class.admit(&crate::model::Update::parse(&Document(body))?)?;
+    let added = class.validate(&crate::model::Update::parse(&Document(body))?)?;
     Ok(added
         .into_iter()
         .map(|(name, column)| (name, serde_json::to_value(column).unwrap()))
@@ -82,22 +82,26 @@ fn the_first_value_fixes_a_type() {
             json!({"type": "Relation", "className": "Tag"}),
         ),
     ] {
-        let added = admit(&class(json!({})), json!({"f": value})).unwrap();
+        let added = validate(&class(json!({})), json!({"f": value})).unwrap();
         assert_eq!(added, json!({"f": column}), "{value}");
         // Once there, the column takes the same again, adds nothing, and takes null and Delete.
         let there = class(json!({"f": column}));
         for again in [value, json!(null), json!({"__op": "Delete"})] {
-            assert_eq!(admit(&there, json!({"f": again})).unwrap(), json!({}), "{again}");
+            assert_eq!(
+                validate(&there, json!({"f": again})).unwrap(),
+                json!({}),
+                "{again}"
+            );
         }
     }
     for nothing in [json!(null), json!({"__op": "Delete"})] {
         assert_eq!(
-            admit(&class(json!({})), json!({"f": nothing})).unwrap(),
+            validate(&class(json!({})), json!({"f": nothing})).unwrap(),
             json!({})
         );
     }
     assert_eq!(
-        admit(&class(json!({})), json!({"o.x": 1, "a": 1, "o.y": "z"})).unwrap(),
+        validate(&class(json!({})), json!({"o.x": 1, "a": 1, "o.y": "z"})).unwrap(),
         json!({"o": {"type": "Object"}, "a": {"type": "Number"}})
     );
 }
@@ -111,9 +115,9 @@ fn a_column_of_pointers_to_files_is_one_of_files() {
         json!({"f": {"type": "File", "required": true}})
     );
     for file in [pointer("_File"), json!({"__type": "File", "id": "x"})] {
-        assert_eq!(admit(&earlier, json!({"f": file})).unwrap(), json!({}));
+        assert_eq!(validate(&earlier, json!({"f": file})).unwrap(), json!({}));
     }
-    assert!(admit(&earlier, json!({"f": pointer("Post")})).is_err());
+    assert!(validate(&earlier, json!({"f": pointer("Post")})).is_err());
 }
 
 #[test]
@@ -163,7 +167,7 @@ fn other_types_are_refused() {
         (json!({"ACL.x": {"read": true}}), 123),
         (json!({"ACL": {"__op": "Add", "objects": []}}), 123),
     ] {
-        let error = admit(&there, body.clone()).unwrap_err();
+        let error = validate(&there, body.clone()).unwrap_err();
         assert_eq!(error.code.0, code, "{body}: {error}");
     }
     for fits in [
@@ -174,13 +178,13 @@ fn other_types_are_refused() {
         json!({"ACL": {"__op": "Delete"}}),
         json!({"g": point}),
     ] {
-        assert_eq!(admit(&there, fits.clone()).unwrap(), json!({}), "{fits}");
+        assert_eq!(validate(&there, fits.clone()).unwrap(), json!({}), "{fits}");
     }
-    let second = admit(&there, json!({"g2": point})).unwrap();
+    let second = validate(&there, json!({"g2": point})).unwrap();
     assert_eq!(second, json!({"g2": {"type": "GeoPoint"}}));
     // Built by hand, an illegal name is refused here.
     let illegal = crate::model::Update::new().set("a b", 1);
-    assert_eq!(there.admit(&illegal).unwrap_err().code.0, 105);
+    assert_eq!(there.validate(&illegal).unwrap_err().code.0, 105);
 }
 
 #[test]
@@ -198,9 +202,9 @@ fn refusals_have_the_service_s_words() {
             r#"Invalid value type for field 's',value '3',expect type is {:type "String"},but it is '{:type "Number"}'."#,
         ),
     ] {
-        assert_eq!(admit(&there, body).unwrap_err().message, message);
+        assert_eq!(validate(&there, body).unwrap_err().message, message);
     }
-    let long = admit(&there, json!({"s": vec!["é"; 1000]})).unwrap_err();
+    let long = validate(&there, json!({"s": vec!["é"; 1000]})).unwrap_err();
     assert!(long.message.len() < 600, "{long}");
 }
 
@@ -210,8 +214,8 @@ fn columns_are_bounded() {
         .map(|at| (format!("c{at}"), json!({"type": "Number"})))
         .collect();
     let full = class(Value::Object(full));
-    assert!(admit(&full, json!({"c0": 1})).is_ok());
-    assert_eq!(admit(&full, json!({"new": 1})).unwrap_err().code.0, 105);
+    assert!(validate(&full, json!({"c0": 1})).is_ok());
+    assert_eq!(validate(&full, json!({"new": 1})).unwrap_err().code.0, 105);
 }
 
 #[test]
@@ -226,18 +230,18 @@ fn no_column_is_made_by_a_reserved_name() {
         "className",
         "ClassName",
     ] {
-        let error = admit(&class(json!({})), json!({name: "x"})).unwrap_err();
+        let error = validate(&class(json!({})), json!({name: "x"})).unwrap_err();
         assert_eq!(error.code.0, 105, "{name}");
         assert!(error.message.contains(name), "{error}");
     }
-    assert!(admit(&class(json!({})), json!({"id": "x", "class": "x", "acls": 1})).is_ok());
+    assert!(validate(&class(json!({})), json!({"id": "x", "class": "x", "acls": 1})).is_ok());
     // One that was brought from elsewhere can be used, and goes on to be brought.
     let there = class(json!({"acl": {"type": "String"}}));
-    assert_eq!(admit(&there, json!({"acl": "x"})), Ok(json!({})));
+    assert_eq!(validate(&there, json!({"acl": "x"})), Ok(json!({})));
     let brought = [("Acl".to_owned(), json!("x"))];
     assert!(
         class(json!({}))
-            .admit_fields(brought.iter().map(|(k, v)| (k, v)))
+            .validate_fields(brought.iter().map(|(k, v)| (k, v)))
             .is_ok()
     );
 }
@@ -251,7 +255,7 @@ fn objects_are_shown_without_hidden_columns_and_with_defaults_and_relations() {
     }));
     let shown = |value: Value| {
         let Value::Object(fields) = value else { panic!() };
-        class.present(Document(fields)).into_value()
+        class.visible(Document(fields)).into_value()
     };
     let likes = json!({"__type": "Relation", "className": "Post"});
     assert_eq!(
@@ -280,14 +284,14 @@ fn built_in_classes_have_their_columns_and_permissions() {
             .iter()
             .any(|index| index.keys == ["username"] && index.unique)
     );
-    assert_eq!(admit(&user, json!({"username": 5})).unwrap_err().code.0, 111);
+    assert_eq!(validate(&user, json!({"username": 5})).unwrap_err().code.0, 111);
     assert_eq!(
-        admit(&user, json!({"authData.weixin": {"__op": "Delete"}})).unwrap(),
+        validate(&user, json!({"authData.weixin": {"__op": "Delete"}})).unwrap(),
         json!({})
     );
     let role = initial("_Role");
     assert_eq!(
-        admit(
+        validate(
             &role,
             json!({"users": {"__op": "AddRelation", "objects": [pointer("_User")]}})
         )
@@ -295,7 +299,7 @@ fn built_in_classes_have_their_columns_and_permissions() {
         json!({})
     );
     assert_eq!(
-        admit(
+        validate(
             &role,
             json!({"users": {"__op": "AddRelation", "objects": [pointer("_Role")]}})
         )
@@ -340,9 +344,9 @@ fn who_holds_a_permission() {
 #[test]
 fn objects_that_are_brought_in_fit_their_class() {
     let class = class(json!({"n": {"type": "Number"}, "p": {"type": "Pointer", "className": "A"}}));
-    let admit = |fields: Value| {
+    let validate = |fields: Value| {
         let Value::Object(fields) = fields else { panic!() };
-        let added = class.admit_fields(fields.iter())?;
+        let added = class.validate_fields(fields.iter())?;
         let added = added.into_iter().map(|(name, column)| (name, json!(column)));
         Ok::<Value, CloudError>(Value::Object(added.collect()))
     };
@@ -351,7 +355,7 @@ fn objects_that_are_brought_in_fit_their_class() {
         "n": 1.5, "p": pointer("A"), "gone": null, "s": "x", "at": {"__type": "GeoPoint", "latitude": 1, "longitude": 2},
     });
     assert_eq!(
-        admit(fits),
+        validate(fits),
         Ok(json!({"s": {"type": "String"}, "at": {"type": "GeoPoint"}}))
     );
     for (fields, code) in [
@@ -361,7 +365,7 @@ fn objects_that_are_brought_in_fit_their_class() {
         (json!({"$a": 1}), 105),
         (json!({"q": pointer("1")}), 103),
     ] {
-        assert_eq!(admit(fields.clone()).unwrap_err().code.0, code, "{fields}");
+        assert_eq!(validate(fields.clone()).unwrap_err().code.0, code, "{fields}");
     }
 }
 
@@ -376,7 +380,7 @@ fn an_acl_is_written_as_a_whole() {
         (json!({"ACL.u": {"__op": "Delete"}}), false),
         (json!({"ACL": {"__op": "Increment", "amount": 1}}), false),
     ] {
-        let admitted = admit(&class, body.clone()).map_err(|error| error.code.0);
+        let admitted = validate(&class, body.clone()).map_err(|error| error.code.0);
         let expected = if fits { Ok(json!({})) } else { Err(123) };
         assert_eq!(admitted, expected, "{body}");
     }
@@ -385,7 +389,7 @@ fn an_acl_is_written_as_a_whole() {
 #[test]
 fn a_refusal_shows_the_value_that_was_sent() {
     let class = class(json!({"s": {"type": "String"}}));
-    let message = |body: Value| admit(&class, body).unwrap_err().message;
+    let message = |body: Value| validate(&class, body).unwrap_err().message;
     assert!(message(json!({"s": {"amount": 7}})).contains(r#"value '{"amount":7}'"#));
     assert!(message(json!({"s": {"__op": "Increment", "amount": 7}})).contains("value '7'"));
 }

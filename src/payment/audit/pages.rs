@@ -27,7 +27,7 @@ impl<'a> Pages<'a> {
         if self.done {
             return Ok(Vec::new());
         }
-        let filter = Filter::all().behind(self.after.as_ref());
+        let filter = Filter::all().after_id(self.after.as_ref());
         let query = Query::new(filter).order_by("objectId").limit(Query::LIMIT_MAX);
         let found = self.store.find(&self.class, &query).await?;
         self.done = found.len() < usize::try_from(Query::LIMIT_MAX).unwrap_or(usize::MAX);

@@ -136,7 +136,7 @@ impl<'a> Hands<'a> {
         filter: &Filter,
         last: Option<&ObjectId>,
     ) -> Result<Vec<Document>, MoveError> {
-        let query = Query::new(filter.clone().behind(last))
+        let query = Query::new(filter.clone().after_id(last))
             .order_by("objectId")
             .limit(PAGE);
         let mut waits = self.patience();

@@ -119,7 +119,7 @@ async fn keep_part(
     let content = pieces(body).inspect_ok(move |piece| {
         seen.lock().unwrap_or_else(PoisonError::into_inner).update(piece);
     });
-    let kept = files.set_aside(Box::pin(content), room).await;
+    let kept = files.stage(Box::pin(content), room).await;
     let kept = kept.map_err(|error| refused(error, bytes_max))?;
     let md5 = digest.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let md5 = md5.finalize();

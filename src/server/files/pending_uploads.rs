@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::upload::too_large;
 use super::upload_token::LIFETIME_MILLIS;
 use crate::model::{CloudError, ObjectId, Timestamp};
-use crate::store::files::SetAside;
+use crate::store::files::StagedContent;
 
 /// Uploads by the ids of their rows. The parts are in the file store, which forgets them with what is kept here.
 #[derive(Debug, Default)]
@@ -16,7 +16,7 @@ pub(in crate::server) struct PendingUploads(Mutex<BTreeMap<ObjectId, PartUpload>
 struct PartUpload {
     expires: Timestamp,
     /// By number, with what the client was told.
-    parts: BTreeMap<u32, (String, Arc<dyn SetAside>)>,
+    parts: BTreeMap<u32, (String, Arc<dyn StagedContent>)>,
 }
 
 impl PartUpload {
@@ -62,7 +62,7 @@ impl PendingUploads {
         id: &ObjectId,
         number: u32,
         etag: &str,
-        part: Arc<dyn SetAside>,
+        part: Arc<dyn StagedContent>,
         bytes_max: u64,
     ) -> Result<(), CloudError> {
         let mut uploads = self.lock();
@@ -85,7 +85,7 @@ impl PendingUploads {
         &self,
         id: &ObjectId,
         listed: &[(u64, &str)],
-    ) -> Result<Vec<Arc<dyn SetAside>>, CloudError> {
+    ) -> Result<Vec<Arc<dyn StagedContent>>, CloudError> {
         let uploads = self.lock();
         let upload = uploads.get(id).ok_or_else(not_begun)?;
         let is_all = listed.len() == upload.parts.len()
@@ -137,7 +137,7 @@ mod tests {
     #[derive(Debug)]
     struct Bytes(u64);
 
-    impl SetAside for Bytes {
+    impl StagedContent for Bytes {
         fn size(&self) -> u64 {
             self.0
         }
@@ -189,7 +189,7 @@ mod tests {
         let [first, second, third] = ["a", "b", "c"].map(|id| ObjectId::parse(id).unwrap());
         let part = Arc::new(Bytes(1));
         uploads.begin(&first, Timestamp::from_millis(0));
-        let kept: Arc<dyn SetAside> = part.clone();
+        let kept: Arc<dyn StagedContent> = part.clone();
         uploads.add(&first, 1, "x", kept, 10).unwrap();
         assert_eq!(Arc::strong_count(&part), 2);
         uploads.begin(&second, Timestamp::from_millis(LIFETIME_MILLIS));

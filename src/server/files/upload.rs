@@ -175,10 +175,10 @@ pub(super) async fn put(
 pub(super) fn refused(error: FileError, bytes_max: u64) -> CloudError {
     match error {
         FileError::TooLarge(_) => too_large(bytes_max),
-        FileError::Taken => {
+        FileError::KeyTaken => {
             CloudError::other("The file has been uploaded already, with another content.").with_status(409)
         }
-        FileError::BrokenOff(error) => broken_off(&error),
+        FileError::Interrupted(error) => broken_off(&error),
         FileError::Failed(error) if is_full(&error) => {
             CloudError::new(ErrorCode::UNAVAILABLE, "There is no room left for files.")
         }

@@ -12,13 +12,13 @@ use crate::storage::sqlite::catalogue::{Catalogue, Needs, Table};
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::row;
 use crate::storage::sqlite::transaction::{Stop, Transaction};
-use crate::store::load::{Batch, Conclude, Link, Load, Loaded, Note, Over};
+use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, MakeNotes, Note};
 use crate::store::{WriteOutcome, Written};
 
 /// A batch whose steps are worked out as far as they can be before the writer's turn.
 pub(super) struct Incoming {
     steps: Vec<Step>,
-    conclude: Conclude,
+    make_notes: MakeNotes,
 }
 
 #[derive(Clone)]
@@ -34,8 +34,8 @@ enum Step {
 struct Put {
     class: ClassName,
     given: Given,
-    over: Over,
-    complete: &'static [&'static str],
+    if_exists: IfExists,
+    fill_missing: &'static [&'static str],
     /// The document as it is stored.
     text: String,
     /// For the class as it was.
@@ -59,24 +59,28 @@ impl std::fmt::Debug for Incoming {
 }
 
 impl Incoming {
-    pub(super) fn of(batch: Batch, catalogue: &Catalogue) -> Self {
+    pub(super) fn of(batch: LoadBatch, catalogue: &Catalogue) -> Self {
         let steps = batch.steps.into_iter().map(|step| match step {
-            Load::Put {
+            LoadStep::Put {
                 class,
                 document,
-                over,
-                complete,
+                if_exists,
+                fill_missing,
             } => match Given::read(document) {
-                Ok(given) => Step::put(class, given, (over, complete), catalogue),
+                Ok(given) => Step::put(class, given, (if_exists, fill_missing), catalogue),
                 Err(error) => Step::Refused(error),
             },
-            Load::Remove { class, id, guard } => Step::Remove(class, id, guard),
-            Load::Link(link) => Step::Link(link),
-            Load::Unlink(link) => Step::Unlink(link),
+            LoadStep::Remove {
+                class,
+                id,
+                precondition,
+            } => Step::Remove(class, id, precondition),
+            LoadStep::Link(link) => Step::Link(link),
+            LoadStep::Unlink(link) => Step::Unlink(link),
         });
         Self {
             steps: steps.collect(),
-            conclude: batch.conclude,
+            make_notes: batch.make_notes,
         }
     }
 }
@@ -85,7 +89,7 @@ impl Step {
     fn put(
         class: ClassName,
         given: Given,
-        (over, complete): (Over, &'static [&'static str]),
+        (if_exists, fill_missing): (IfExists, &'static [&'static str]),
         catalogue: &Catalogue,
     ) -> Self {
         let text = match text(&given) {
@@ -102,8 +106,8 @@ impl Step {
         Self::Put(Box::new(Put {
             class,
             given,
-            over,
-            complete,
+            if_exists,
+            fill_missing,
             text,
             made,
         }))
@@ -123,14 +127,14 @@ impl Transaction<'_> {
     pub(super) fn load(
         &mut self,
         incoming: &mut Incoming,
-    ) -> Result<Result<Vec<Loaded>, CloudError>, rusqlite::Error> {
+    ) -> Result<Result<Vec<LoadOutcome>, CloudError>, rusqlite::Error> {
         let before = Arc::clone(self.catalogue);
         self.run("SAVEPOINT request")?;
         let mut done = Vec::with_capacity(incoming.steps.len());
         for step in &incoming.steps {
             done.push(self.step(step)?);
         }
-        let concluded = match (incoming.conclude)(&done) {
+        let concluded = match (incoming.make_notes)(&done) {
             Ok(notes) => {
                 notes.iter().try_for_each(|note| self.keep(note))?;
                 Ok(done)
@@ -145,20 +149,20 @@ impl Transaction<'_> {
         Ok(concluded)
     }
 
-    fn step(&mut self, step: &Step) -> Result<Loaded, rusqlite::Error> {
+    fn step(&mut self, step: &Step) -> Result<LoadOutcome, rusqlite::Error> {
         let before = Arc::clone(self.catalogue);
         let done = match step {
             Step::Put(put) => self.place(put),
-            Step::Remove(class, id, guard) => self.remove(class, id, guard),
+            Step::Remove(class, id, precondition) => self.remove(class, id, precondition),
             Step::Link(link) => self.link(link),
             Step::Unlink(link) => self.unlink(link),
-            Step::Refused(error) => Ok(Loaded::Refused(error.clone())),
+            Step::Refused(error) => Ok(LoadOutcome::Refused(error.clone())),
         };
         match done {
             Ok(loaded) => Ok(loaded),
             Err(Stop::Refused(outcome)) => {
                 *self.catalogue = before;
-                Ok(Loaded::Refused(match *outcome {
+                Ok(LoadOutcome::Refused(match *outcome {
                     WriteOutcome::Rejected(error) => error,
                     other => CloudError::other(format!("The object could not be stored: {other:?}")),
                 }))
@@ -167,11 +171,14 @@ impl Transaction<'_> {
         }
     }
 
-    fn place(&mut self, put: &Put) -> Result<Loaded, Stop> {
-        if put.over == Over::Nothing || put.over == Over::Anything || put.over == Over::Older {
+    fn place(&mut self, put: &Put) -> Result<LoadOutcome, Stop> {
+        if put.if_exists == IfExists::Keep
+            || put.if_exists == IfExists::Replace
+            || put.if_exists == IfExists::ReplaceOlder
+        {
             // Most objects are new: their row is tried before anybody looks for another.
             match self.insert_given(put) {
-                Ok(()) => return Ok(Loaded::Created),
+                Ok(()) => return Ok(LoadOutcome::Created),
                 Err(Stop::Refused(outcome)) => {
                     if self.stored(&put.class, &put.given.id)?.is_none() {
                         return Err(Stop::Refused(outcome));
@@ -181,10 +188,14 @@ impl Transaction<'_> {
             }
         }
         let Some((stored, created_at)) = self.stored(&put.class, &put.given.id)? else {
-            let refused = put.given.may_replace(None, &put.over).err();
-            return Ok(refused.unwrap_or(Loaded::Kept { updated_at: None }));
+            let refused = put.given.may_replace(None, &put.if_exists).err();
+            return Ok(refused.unwrap_or(LoadOutcome::Kept { updated_at: None }));
         };
-        let given = match put.given.clone().settle(&stored, &put.over, put.complete) {
+        let given = match put
+            .given
+            .clone()
+            .settle(&stored, &put.if_exists, put.fill_missing)
+        {
             Ok(given) => given,
             Err(loaded) => return Ok(loaded),
         };
@@ -202,7 +213,7 @@ impl Transaction<'_> {
                 .execute(params![change.id.as_str(), change.created_at.as_millis()])?;
         }
         self.let_read(&table, &change, &readers_before)?;
-        Ok(Loaded::Replaced)
+        Ok(LoadOutcome::Replaced)
     }
 
     fn insert_given(&mut self, put: &Put) -> Result<(), Stop> {
@@ -222,19 +233,24 @@ impl Transaction<'_> {
         self.let_read(&table, &change, &[])
     }
 
-    fn remove(&mut self, class: &ClassName, id: &ObjectId, guard: &Filter) -> Result<Loaded, Stop> {
+    fn remove(
+        &mut self,
+        class: &ClassName,
+        id: &ObjectId,
+        precondition: &Filter,
+    ) -> Result<LoadOutcome, Stop> {
         let Some((stored, _)) = self.stored(class, id)? else {
-            return Ok(Loaded::Unchanged);
+            return Ok(LoadOutcome::Unchanged);
         };
-        if !guard.matches(&stored)? {
+        if !precondition.matches(&stored)? {
             let updated_at = stored.updated_at();
-            return Ok(Loaded::Kept { updated_at });
+            return Ok(LoadOutcome::Kept { updated_at });
         }
         self.delete(class, id, &readers(&stored))?;
-        Ok(Loaded::Removed)
+        Ok(LoadOutcome::Removed)
     }
 
-    fn link(&mut self, link: &Link) -> Result<Loaded, Stop> {
+    fn link(&mut self, link: &Link) -> Result<LoadOutcome, Stop> {
         let name = &link.owner.class_name;
         let class = match self.catalogue.tables.get(name) {
             Some(table) => Arc::clone(&table.class),
@@ -253,22 +269,22 @@ impl Transaction<'_> {
              VALUES (?1, ?2, ?3, ?4, ?5)",
         )?;
         Ok(if changed {
-            Loaded::Created
+            LoadOutcome::Created
         } else {
-            Loaded::Unchanged
+            LoadOutcome::Unchanged
         })
     }
 
-    fn unlink(&mut self, link: &Link) -> Result<Loaded, Stop> {
+    fn unlink(&mut self, link: &Link) -> Result<LoadOutcome, Stop> {
         let changed = self.relation_row(
             link,
             "DELETE FROM relation
              WHERE class = ?1 AND owner = ?2 AND key = ?3 AND target_class = ?4 AND target = ?5",
         )?;
         Ok(if changed {
-            Loaded::Removed
+            LoadOutcome::Removed
         } else {
-            Loaded::Unchanged
+            LoadOutcome::Unchanged
         })
     }
 
@@ -306,9 +322,13 @@ impl Transaction<'_> {
 
 impl Incoming {
     /// What the batch has written, as far as anybody counts: once for each class.
-    pub(super) fn written(&self, done: &[Loaded]) -> Vec<(&ClassName, Written)> {
-        let changed =
-            |loaded: &Loaded| matches!(loaded, Loaded::Created | Loaded::Replaced | Loaded::Removed);
+    pub(super) fn written(&self, done: &[LoadOutcome]) -> Vec<(&ClassName, Written)> {
+        let changed = |loaded: &LoadOutcome| {
+            matches!(
+                loaded,
+                LoadOutcome::Created | LoadOutcome::Replaced | LoadOutcome::Removed
+            )
+        };
         let mut classes: Vec<&ClassName> = Vec::new();
         for (step, loaded) in self.steps.iter().zip(done) {
             let class = match step {

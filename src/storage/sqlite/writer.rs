@@ -19,9 +19,9 @@ use crate::storage::sqlite::draft::Draft;
 use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::folder::{FolderLock, is_full};
 use crate::storage::sqlite::load::Incoming;
-use crate::storage::sqlite::progress::{Progresses, applied};
 use crate::storage::sqlite::transaction::Transaction;
-use crate::store::load::Loaded;
+use crate::storage::sqlite::write_counter::{WriteCounters, applied};
+use crate::store::load::LoadOutcome;
 use crate::store::{CommitOutcome, Write, WriteOutcome, Written};
 
 /// Requests that may wait for the writer; further callers wait for a place.
@@ -38,7 +38,7 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) type Answer<T> = (T, Vec<Write>);
 
 /// What was loaded, and the objects themselves: whoever loads uses their memory again.
-pub(super) type LoadAnswer = (Result<Vec<Loaded>, CloudError>, Box<Incoming>);
+pub(super) type LoadAnswer = (Result<Vec<LoadOutcome>, CloudError>, Box<Incoming>);
 
 /// What the writer is asked for.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ pub(super) enum Request {
 enum Outcome {
     Batch(Vec<WriteOutcome>),
     Commit(CommitOutcome),
-    Load(Result<Vec<Loaded>, CloudError>),
+    Load(Result<Vec<LoadOutcome>, CloudError>),
     Define(Result<(), CloudError>),
 }
 
@@ -108,7 +108,7 @@ pub(super) struct Writer {
     /// The same, for everyone else.
     pub(super) published: Arc<RwLock<Arc<Catalogue>>>,
     pub(super) counters: Arc<Counters>,
-    pub(super) progress: Arc<Progresses>,
+    pub(super) write_counters: Arc<WriteCounters>,
     pub(super) requests: mpsc::Receiver<Request>,
     /// Who waits for the end.
     pub(super) closing: Vec<oneshot::Sender<()>>,
@@ -236,7 +236,7 @@ impl Writer {
         let written = done
             .iter()
             .flat_map(|(request, outcome)| request.written(outcome));
-        self.progress.advance(self.environment.now(), written);
+        self.write_counters.advance(self.environment.now(), written);
         for (request, outcome) in done {
             request.answer(outcome, &self.catalogue);
         }

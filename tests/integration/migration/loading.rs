@@ -7,7 +7,7 @@ use paylog::model::{
     ClassName, CloudError, Document, Filter, Index, ObjectId, Pointer, Principal, Query, SchemaChange,
 };
 use paylog::storage::{MemoryStore, SqliteStore};
-use paylog::store::load::{Batch, Link, Load, Loaded, Loader, Over};
+use paylog::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, Loader};
 use serde_json::{Value, json};
 
 use super::class_name;
@@ -41,12 +41,12 @@ fn post(id: &str, day: u32, fields: Value) -> Document {
     all
 }
 
-fn put(document: Document, over: Over) -> Load {
-    Load::Put {
+fn put(document: Document, over: IfExists) -> LoadStep {
+    LoadStep::Put {
         class: class_name("Post"),
         document,
-        over,
-        complete: &["password", "salt"],
+        if_exists: over,
+        fill_missing: &["password", "salt"],
     }
 }
 
@@ -65,13 +65,13 @@ fn link(owner: &str, target: &str) -> Link {
     }
 }
 
-async fn load(store: &dyn Loader, steps: Vec<Load>) -> Vec<Loaded> {
-    store.load(Batch::new(steps)).await.unwrap()
+async fn load(store: &dyn Loader, steps: Vec<LoadStep>) -> Vec<LoadOutcome> {
+    store.load(LoadBatch::new(steps)).await.unwrap()
 }
 
-fn refused_with(loaded: &Loaded) -> i32 {
+fn refused_with(loaded: &LoadOutcome) -> i32 {
     match loaded {
-        Loaded::Refused(error) => error.code.0,
+        LoadOutcome::Refused(error) => error.code.0,
         other => panic!("{other:?}"),
     }
 }
@@ -90,10 +90,10 @@ async fn what_does_not_fit_an_index_is_refused_and_the_rest_is_loaded() {
         let change = SchemaChange::AddIndex(class_name("Post"), index);
         store.define(change).await.unwrap();
         let steps = [("a", "x".repeat(1025)), ("b", "x".repeat(1024))]
-            .map(|(id, name)| put(post(id, 1, json!({"name": name, "Acl": "x"})), Over::Nothing));
+            .map(|(id, name)| put(post(id, 1, json!({"name": name, "Acl": "x"})), IfExists::Keep));
         let done = load(&*store, steps.into()).await;
         assert_eq!(refused_with(&done[0]), 1);
-        assert_eq!(done[1], Loaded::Created);
+        assert_eq!(done[1], LoadOutcome::Created);
         let there = store
             .find(&class_name("Post"), &Query::new(Filter::all()))
             .await
@@ -101,7 +101,7 @@ async fn what_does_not_fit_an_index_is_refused_and_the_rest_is_loaded() {
         assert_eq!((there.len(), there[0].text("Acl")), (1, Some("x")));
         // What replaces it is held to the same.
         let longer = post("b", 2, json!({"name": "x".repeat(1025)}));
-        let done = load(&*store, vec![put(longer, Over::Older)]).await;
+        let done = load(&*store, vec![put(longer, IfExists::ReplaceOlder)]).await;
         assert_eq!(refused_with(&done[0]), 1);
     }
 }
@@ -119,8 +119,8 @@ async fn objects_are_kept_as_they_are() {
                 "ACL": {"u1": {"read": true}}}),
         );
         assert_eq!(
-            load(&*store, vec![put(given, Over::Nothing)]).await,
-            [Loaded::Created]
+            load(&*store, vec![put(given, IfExists::Keep)]).await,
+            [LoadOutcome::Created]
         );
         let class = class_name("Post");
         let id = ObjectId::parse("p-1").unwrap();
@@ -159,8 +159,8 @@ async fn objects_are_kept_as_they_are() {
         let mut other = post("p-1", 4, json!({"ACL": {"u2": {"read": true}}}));
         other.insert("createdAt".to_owned(), "2019-01-01T00:00:00.000Z".into());
         assert_eq!(
-            load(&*store, vec![put(other, Over::Older)]).await,
-            [Loaded::Replaced]
+            load(&*store, vec![put(other, IfExists::ReplaceOlder)]).await,
+            [LoadOutcome::Replaced]
         );
         assert_eq!(
             store
@@ -187,21 +187,21 @@ async fn only_what_may_be_replaced_is() {
     let (_folder, engines) = engines();
     for store in engines {
         let n = |day: u32, n: u32| post("p", day, json!({ "n": n }));
-        let kept = Loaded::Kept {
+        let kept = LoadOutcome::Kept {
             updated_at: n(10, 1).updated_at(),
         };
-        let matching = |n: u32| Over::Matching(Filter::all().eq("n", n));
+        let matching = |n: u32| IfExists::ReplaceMatching(Filter::all().eq("n", n));
         let steps = vec![
-            (put(n(10, 1), matching(1)), Loaded::Kept { updated_at: None }),
-            (put(n(10, 1), Over::Older), Loaded::Created),
-            (put(n(10, 1), Over::Older), Loaded::Unchanged),
-            (put(n(11, 2), Over::Nothing), kept.clone()),
-            (put(n(10, 2), Over::Older), kept.clone()),
-            (put(n(9, 2), Over::Older), kept.clone()),
+            (put(n(10, 1), matching(1)), LoadOutcome::Kept { updated_at: None }),
+            (put(n(10, 1), IfExists::ReplaceOlder), LoadOutcome::Created),
+            (put(n(10, 1), IfExists::ReplaceOlder), LoadOutcome::Unchanged),
+            (put(n(11, 2), IfExists::Keep), kept.clone()),
+            (put(n(10, 2), IfExists::ReplaceOlder), kept.clone()),
+            (put(n(9, 2), IfExists::ReplaceOlder), kept.clone()),
             (put(n(9, 2), matching(7)), kept.clone()),
-            (put(n(9, 2), matching(1)), Loaded::Replaced),
-            (put(n(12, 3), Over::Older), Loaded::Replaced),
-            (put(n(1, 4), Over::Anything), Loaded::Replaced),
+            (put(n(9, 2), matching(1)), LoadOutcome::Replaced),
+            (put(n(12, 3), IfExists::ReplaceOlder), LoadOutcome::Replaced),
+            (put(n(1, 4), IfExists::Replace), LoadOutcome::Replaced),
         ];
         let (steps, expected): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
         assert_eq!(load(&*store, steps).await, expected);
@@ -209,8 +209,8 @@ async fn only_what_may_be_replaced_is() {
         let secret = |day: u32, n: u32| post("p", day, json!({"n": n, "password": "hash"}));
         // A source that knows the password completes the one that does not, and is not forgotten by it.
         assert_eq!(
-            load(&*store, vec![put(secret(1, 9), Over::Older)]).await,
-            [Loaded::Replaced]
+            load(&*store, vec![put(secret(1, 9), IfExists::ReplaceOlder)]).await,
+            [LoadOutcome::Replaced]
         );
         let id = ObjectId::parse("p").unwrap();
         let stored = store.get(&class_name("Post"), &id).await.unwrap().unwrap();
@@ -219,12 +219,12 @@ async fn only_what_may_be_replaced_is() {
             (Some(4), Some("hash"))
         );
         assert_eq!(
-            load(&*store, vec![put(n(2, 5), Over::Older)]).await,
-            [Loaded::Replaced]
+            load(&*store, vec![put(n(2, 5), IfExists::ReplaceOlder)]).await,
+            [LoadOutcome::Replaced]
         );
         assert_eq!(
-            load(&*store, vec![put(n(2, 5), Over::Older)]).await,
-            [Loaded::Unchanged]
+            load(&*store, vec![put(n(2, 5), IfExists::ReplaceOlder)]).await,
+            [LoadOutcome::Unchanged]
         );
         let stored = store.get(&class_name("Post"), &id).await.unwrap().unwrap();
         assert_eq!(
@@ -233,16 +233,16 @@ async fn only_what_may_be_replaced_is() {
         );
         // A salt belongs to its hash, and to no other.
         let salted = post("p", 2, json!({"n": 5, "password": "old", "salt": "s"}));
-        let done = load(&*store, vec![put(salted, Over::Older)]).await;
-        assert!(matches!(done[0], Loaded::Kept { .. }), "{done:?}");
-        let remove = |n: u32| Load::Remove {
+        let done = load(&*store, vec![put(salted, IfExists::ReplaceOlder)]).await;
+        assert!(matches!(done[0], LoadOutcome::Kept { .. }), "{done:?}");
+        let remove = |n: u32| LoadStep::Remove {
             class: class_name("Post"),
             id: id.clone(),
-            guard: Filter::all().eq("n", n),
+            precondition: Filter::all().eq("n", n),
         };
         let done = load(&*store, vec![remove(1), remove(5), remove(5)]).await;
-        assert_eq!(done[1..], [Loaded::Removed, Loaded::Unchanged]);
-        assert!(matches!(done[0], Loaded::Kept { .. }));
+        assert_eq!(done[1..], [LoadOutcome::Removed, LoadOutcome::Unchanged]);
+        assert!(matches!(done[0], LoadOutcome::Kept { .. }));
     }
 }
 
@@ -263,17 +263,20 @@ async fn a_refusal_leaves_the_others() {
         let done = load(
             &*store,
             vec![
-                put(post("a", 1, json!({"slug": "x", "n": 1})), Over::Nothing),
-                put(post("b", 1, json!({"slug": "x", "fresh": 1})), Over::Nothing),
-                put(post("c", 1, json!({"n": "text"})), Over::Nothing),
-                put(post("d", 1, json!({"__secret": 1})), Over::Nothing),
-                put(post("e", 1, json!({"n": {"__type": "Novel"}})), Over::Nothing),
-                put(post("f", 1, json!({"ACL": {"*": true}})), Over::Nothing),
-                put(document(json!({"objectId": "g"})), Over::Nothing),
-                put(post("h", 1, json!({"text": "x".repeat(17 << 20)})), Over::Nothing),
-                put(post("i", 1, json!({"slug": "y"})), Over::Nothing),
-                put(post("i", 2, json!({"slug": "x"})), Over::Older),
-                Load::Link(Link {
+                put(post("a", 1, json!({"slug": "x", "n": 1})), IfExists::Keep),
+                put(post("b", 1, json!({"slug": "x", "fresh": 1})), IfExists::Keep),
+                put(post("c", 1, json!({"n": "text"})), IfExists::Keep),
+                put(post("d", 1, json!({"__secret": 1})), IfExists::Keep),
+                put(post("e", 1, json!({"n": {"__type": "Novel"}})), IfExists::Keep),
+                put(post("f", 1, json!({"ACL": {"*": true}})), IfExists::Keep),
+                put(document(json!({"objectId": "g"})), IfExists::Keep),
+                put(
+                    post("h", 1, json!({"text": "x".repeat(17 << 20)})),
+                    IfExists::Keep,
+                ),
+                put(post("i", 1, json!({"slug": "y"})), IfExists::Keep),
+                put(post("i", 2, json!({"slug": "x"})), IfExists::ReplaceOlder),
+                LoadStep::Link(Link {
                     key: "n".to_owned(),
                     ..link("a", "u")
                 }),
@@ -284,7 +287,10 @@ async fn a_refusal_leaves_the_others() {
             .map(|place: usize| refused_with(&done[place]))
             .into();
         assert_eq!(codes, [137, 111, 105, 107, 123, 107, 116, 137, 111]);
-        assert_eq!((&done[0], &done[8]), (&Loaded::Created, &Loaded::Created));
+        assert_eq!(
+            (&done[0], &done[8]),
+            (&LoadOutcome::Created, &LoadOutcome::Created)
+        );
         let class = class_name("Post");
         assert_eq!(store.count(&class, &Filter::all()).await.unwrap(), 2);
         let columns: Vec<String> = store.schema().classes[&class].columns.keys().cloned().collect();
@@ -299,16 +305,16 @@ async fn links_are_put_and_listed() {
     for store in engines {
         let steps = ["b u1", "a u2", "a u1", "a u1"].map(|pair| {
             let (owner, target) = pair.split_once(' ').unwrap();
-            Load::Link(link(owner, target))
+            LoadStep::Link(link(owner, target))
         });
         let done = load(&*store, steps.into()).await;
         assert_eq!(
             done,
             [
-                Loaded::Created,
-                Loaded::Created,
-                Loaded::Created,
-                Loaded::Unchanged
+                LoadOutcome::Created,
+                LoadOutcome::Created,
+                LoadOutcome::Created,
+                LoadOutcome::Unchanged
             ]
         );
         let class = class_name("Post");
@@ -318,22 +324,25 @@ async fn links_are_put_and_listed() {
         assert_eq!(rest, [link("b", "u1")]);
         assert!(store.links(&class, "other", None, 2).await.unwrap().is_empty());
 
-        load(&*store, vec![put(post("a", 1, json!({})), Over::Nothing)]).await;
-        let remove = Load::Remove {
+        load(&*store, vec![put(post("a", 1, json!({})), IfExists::Keep)]).await;
+        let remove = LoadStep::Remove {
             class: class.clone(),
             id: ObjectId::parse("a").unwrap(),
-            guard: Filter::all(),
+            precondition: Filter::all(),
         };
         let done = load(
             &*store,
             vec![
                 remove,
-                Load::Unlink(link("b", "u1")),
-                Load::Unlink(link("b", "u1")),
+                LoadStep::Unlink(link("b", "u1")),
+                LoadStep::Unlink(link("b", "u1")),
             ],
         )
         .await;
-        assert_eq!(done, [Loaded::Removed, Loaded::Removed, Loaded::Unchanged]);
+        assert_eq!(
+            done,
+            [LoadOutcome::Removed, LoadOutcome::Removed, LoadOutcome::Unchanged]
+        );
         assert!(store.links(&class, "likes", None, 9).await.unwrap().is_empty());
     }
 }
@@ -344,13 +353,13 @@ async fn notes_share_the_fate_of_their_batch() {
     let (_folder, engines) = engines();
     for store in engines {
         assert_eq!(store.note("place").await.unwrap(), None);
-        let step = |id: &str| put(post(id, 1, json!({"n": 1})), Over::Nothing);
-        let batch = Batch::with_note(vec![step("a")], "place", "1");
-        assert_eq!(store.load(batch).await.unwrap(), [Loaded::Created]);
+        let step = |id: &str| put(post(id, 1, json!({"n": 1})), IfExists::Keep);
+        let batch = LoadBatch::with_note(vec![step("a")], "place", "1");
+        assert_eq!(store.load(batch).await.unwrap(), [LoadOutcome::Created]);
         assert_eq!(store.note("place").await.unwrap().as_deref(), Some("1"));
 
-        let mut failing = Batch::new(vec![step("b"), Load::Link(link("b", "u"))]);
-        failing.conclude = Box::new(|done| Err(CloudError::other(format!("{} steps", done.len()))));
+        let mut failing = LoadBatch::new(vec![step("b"), LoadStep::Link(link("b", "u"))]);
+        failing.make_notes = Box::new(|done| Err(CloudError::other(format!("{} steps", done.len()))));
         let error = store.load(failing).await.unwrap_err();
         assert_eq!(error.message, "2 steps");
         let pointers = [

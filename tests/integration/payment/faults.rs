@@ -75,7 +75,7 @@ async fn run_seed(batches: Batches, seed: u64) {
     let with_payee = bank.create(&bank.config.product_class, with_payee).await;
     let rates = FaultRates {
         request_lost: 80,
-        answer_lost: 80,
+        response_lost: 80,
         duplicate: 100,
         delayed: 60,
         read_lost: 40,

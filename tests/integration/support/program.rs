@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use paylog::environment::Environment;
 use paylog::storage::SqliteStore;
-use paylog::store::load::{Batch, Loader, Note};
+use paylog::store::load::{LoadBatch, Loader, Note};
 use serde_json::{Value, json};
 
 /// How long anything may take before a test gives up on it.
@@ -108,9 +108,9 @@ pub(crate) async fn poll<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option
 /// Makes the store forget under which names its payments are kept: it is to be LeanCloud's, which knows of none.
 pub(crate) async fn forget_names(data: &Path) {
     let store = SqliteStore::open(data, Environment::system()).unwrap();
-    let forgotten = Batch {
+    let forgotten = LoadBatch {
         steps: Vec::new(),
-        conclude: Box::new(|_| {
+        make_notes: Box::new(|_| {
             Ok(vec![Note {
                 name: "payments".to_owned(),
                 text: None,

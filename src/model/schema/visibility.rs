@@ -17,7 +17,7 @@ impl Class {
 
     /// `document` as a client sees it: hidden columns removed, defaults and relation columns filled in.
     #[must_use]
-    pub fn present(&self, mut document: Document) -> Document {
+    pub fn visible(&self, mut document: Document) -> Document {
         for (name, column) in &self.columns {
             if column.hidden {
                 document.shift_remove(name);

@@ -16,7 +16,7 @@ impl Class {
     ///
     /// # Errors
     /// 103 (a class that is pointed to), 105, 111, 123.
-    pub fn admit(&self, update: &Update) -> Result<Vec<(String, Column)>, CloudError> {
+    pub fn validate(&self, update: &Update) -> Result<Vec<(String, Column)>, CloudError> {
         let mut added: BTreeMap<&str, ColumnType> = BTreeMap::new();
         let mut order: Vec<&str> = Vec::new();
         for (path, op) in &update.ops {
@@ -26,7 +26,7 @@ impl Class {
                 continue;
             }
             if column == "ACL" {
-                admit_acl(path, op)?;
+                validate_acl(path, op)?;
                 continue;
             }
             let there = self
@@ -56,12 +56,12 @@ impl Class {
             .collect())
     }
 
-    /// As [`Class::admit`], of an object's fields as they are. The types of values are all that counts; a reserved name
+    /// As [`Class::validate`], of an object's fields as they are. The types of values are all that counts; a reserved name
     /// in another letter case, which the object has brought from elsewhere, is a name.
     ///
     /// # Errors
     /// 103, 105, 111, 123.
-    pub fn admit_fields<'f>(
+    pub fn validate_fields<'f>(
         &self,
         fields: impl Iterator<Item = (&'f String, &'f Value)>,
     ) -> Result<Vec<(String, Column)>, CloudError> {
@@ -180,7 +180,7 @@ fn describe(name: &str) -> String {
     format!(r#"{{:type "{name}"}}"#)
 }
 
-fn admit_acl(path: &KeyPath, op: &Op) -> Result<(), CloudError> {
+fn validate_acl(path: &KeyPath, op: &Op) -> Result<(), CloudError> {
     match op {
         Op::Set(value) if !path.is_nested() => Acl::parse(value).map(|_| ()),
         Op::Delete if !path.is_nested() => Ok(()),

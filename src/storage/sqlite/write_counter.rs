@@ -5,24 +5,24 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use crate::model::{ClassName, Timestamp};
-use crate::store::{Progress, WriteOutcome, Written};
+use crate::store::{LastModified, WriteOutcome, Written};
 
 /// The classes that were written, or asked about.
 #[derive(Debug, Default)]
-pub(super) struct Progresses(RwLock<HashMap<ClassName, Progress>>);
+pub(super) struct WriteCounters(RwLock<HashMap<ClassName, LastModified>>);
 
-impl Progresses {
+impl WriteCounters {
     /// What is known of a class.
-    pub(super) fn of(&self, class: &ClassName) -> Option<Progress> {
+    pub(super) fn of(&self, class: &ClassName) -> Option<LastModified> {
         let classes = self.0.read().unwrap_or_else(PoisonError::into_inner);
         classes.get(class).copied()
     }
 
     /// Takes note of when a class was last written before the store was opened, unless it has been written since.
-    pub(super) fn begin(&self, class: &ClassName, last: Option<Timestamp>) -> Progress {
+    pub(super) fn begin(&self, class: &ClassName, at: Option<Timestamp>) -> LastModified {
         let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let progress = Progress { writes: 0, last };
-        *classes.entry(class.clone()).or_insert(progress)
+        let modified = LastModified { writes: 0, at };
+        *classes.entry(class.clone()).or_insert(modified)
     }
 
     /// Takes note of writes that are committed; to be called before any of them is answered.
@@ -33,13 +33,13 @@ impl Progresses {
     ) {
         let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for (class, written) in written {
-            let at = written.updated_at.unwrap_or(now);
-            let progress = match classes.get_mut(class) {
-                Some(progress) => progress,
+            let written_at = written.updated_at.unwrap_or(now);
+            let modified = match classes.get_mut(class) {
+                Some(modified) => modified,
                 None => classes.entry(class.clone()).or_default(),
             };
-            progress.writes += 1;
-            progress.last = progress.last.max(Some(at));
+            modified.writes += 1;
+            modified.at = modified.at.max(Some(written_at));
         }
     }
 }
