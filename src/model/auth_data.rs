@@ -39,20 +39,20 @@ impl AuthData {
     pub fn parse(value: &Value) -> Result<Self, CloudError> {
         let platforms = value
             .as_object()
-            .ok_or_else(|| malformed("'authData' is an object of objects, by platform."))?;
+            .ok_or_else(|| CloudError::malformed("'authData' is an object of objects, by platform."))?;
         let mut parsed = Map::new();
         for (platform, data) in platforms {
             if platform.starts_with('_') || data.is_null() {
                 continue;
             }
             check_platform(platform)?;
-            let data = data
-                .as_object()
-                .ok_or_else(|| malformed(&format!("The authData of '{platform}' is an object.")))?;
+            let data = data.as_object().ok_or_else(|| {
+                CloudError::malformed(format!("The authData of '{platform}' is an object."))
+            })?;
             parsed.insert(platform.clone(), Value::Object(data.clone()));
         }
         if parsed.len() > PLATFORMS_MAX {
-            return Err(malformed(&format!(
+            return Err(CloudError::malformed(format!(
                 "'authData' holds at most {PLATFORMS_MAX} platforms."
             )));
         }
@@ -260,13 +260,9 @@ fn check_platform(name: &str) -> Result<(), CloudError> {
     if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(legal) {
         return Ok(());
     }
-    Err(malformed(&format!(
+    Err(CloudError::malformed(format!(
         "'{name}' is no name of a platform: letters, digits, '_' and '-'."
     )))
-}
-
-fn malformed(text: &str) -> CloudError {
-    CloudError::new(ErrorCode::INVALID_JSON, text)
 }
 
 #[cfg(test)]

@@ -72,6 +72,12 @@ impl CloudError {
         self.code == ErrorCode::TIMEOUT && self.status == 503
     }
 
+    /// 107, HTTP 400: the request, or a value in it, is malformed.
+    #[must_use]
+    pub fn malformed(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::INVALID_JSON, message)
+    }
+
     /// Code 1, HTTP 400.
     #[must_use]
     pub fn other(message: impl Into<String>) -> Self {

@@ -36,6 +36,9 @@ pub const ARRAY_PADDING_MAX: usize = 10_000;
 /// Bytes of a value that an index holds: LeanCloud's limit.
 pub const INDEXED_BYTES_MAX: usize = 1024;
 
+/// Levels of nesting of groups in a regular expression. The engine's own bound would come after that of the stack.
+pub const REGEX_DEPTH_MAX: usize = 60;
+
 /// Steps of one search with a regular expression, some tens of milliseconds, before it is given up (124).
 pub const REGEX_STEPS_MAX: usize = 1_000_000;
 

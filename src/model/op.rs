@@ -1,11 +1,12 @@
 //! The `__op` operators and what they do to a document.
 
 mod apply;
-mod parse;
-mod write;
+mod encoding;
+mod parser;
 
 use std::collections::BTreeSet;
 
+use crate::model::value::add_numbers;
 use crate::model::{KeyPath, Pointer, Value};
 
 /// What is done to one key.
@@ -154,7 +155,7 @@ impl Op {
     fn join(&mut self, next: Self) -> Option<Self> {
         match (&mut *self, next) {
             (_, next @ (Self::Set(_) | Self::Delete)) => *self = next,
-            (Self::Increment(amount), Self::Increment(more)) => match apply::sum(amount, &more) {
+            (Self::Increment(amount), Self::Increment(more)) => match add_numbers(amount, &more) {
                 Some(sum) => *amount = sum,
                 None => return Some(Self::Increment(more)),
             },

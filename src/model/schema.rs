@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 mod built_in;
+mod column_type;
 pub mod definition;
+pub(in crate::model) mod type_error;
 mod validation;
 mod visibility;
 
-use crate::model::{Acl, ClassName, ObjectId, Principal, Value};
+pub use column_type::ColumnType;
 
-pub(in crate::model) use validation::type_mismatch;
+use crate::model::{Acl, ClassName, ObjectId, Principal, Value};
 
 /// All classes, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,47 +56,6 @@ pub struct Column {
     /// Filled in on creation, and shown on reading older objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
-}
-
-/// The type of a column. What is read as a pointer to `_File` is a file: SDKs, and so classes of earlier versions, have
-/// both.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "type", remote = "Self")]
-#[expect(missing_docs, reason = "LeanCloud's names of its types")]
-pub enum ColumnType {
-    String,
-    Number,
-    Boolean,
-    Date,
-    Array,
-    Object,
-    GeoPoint,
-    File,
-    Bytes,
-    Pointer {
-        #[serde(rename = "className")]
-        class_name: ClassName,
-    },
-    Relation {
-        #[serde(rename = "className")]
-        class_name: ClassName,
-    },
-}
-
-impl Serialize for ColumnType {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // What is derived for `remote`, which is no implementation of the trait.
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for ColumnType {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Self::deserialize(deserializer)? {
-            Self::Pointer { class_name } if class_name.as_str() == ClassName::FILE => Self::File,
-            other => other,
-        })
-    }
 }
 
 /// An index over one or more keys.
@@ -164,6 +125,20 @@ impl Class {
             permissions: ClassPermissions::public(),
             indexes: Vec::new(),
             default_acl: None,
+        }
+    }
+}
+
+impl Column {
+    /// A column of a type, without further attributes.
+    #[must_use]
+    pub fn new(column_type: ColumnType) -> Self {
+        Self {
+            column_type,
+            read_only: false,
+            hidden: false,
+            required: false,
+            default: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::error::no_such_class;
 use super::response::ApiResponse;
 use super::{parameters, query, validation};
-use crate::model::cql::Selection;
+use crate::model::cql::SelectStatement;
 use crate::model::{CloudError, Document, ErrorCode, Value};
 
 /// The rows that a statement finds, the name of their class, and how many there are where that is asked for.
@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, parameters: &Document) -> Result<ApiR
         None => Vec::new(),
         Some(values) => read_values(values, 2).ok_or_else(|| malformed("'pvalues' is a JSON array."))?,
     };
-    let selection = Selection::parse(text, &values, context.environment().now())?;
+    let selection = SelectStatement::parse(text, &values, context.environment().now())?;
     let class_name = validation::class_name(selection.class.as_str())?;
     let schema = context.schema();
     let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;

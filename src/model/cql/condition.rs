@@ -2,9 +2,10 @@
 
 use serde_json::{Map, json};
 
-use super::lexer::Kind;
+use super::lexer::TokenKind;
+use super::parser::Parser;
 use super::select::Statement;
-use super::{Parser, syntax_error};
+use super::syntax_error::syntax_error;
 use crate::model::{CloudError, Pattern, Value};
 
 /// Comparisons, and their operators.
@@ -50,7 +51,9 @@ impl Parser<'_> {
             self.expect("=")?;
             return Ok(test(&key, "$size", self.value()?));
         }
-        if name.eq_ignore_ascii_case("related") && matches!(self.peek(), Kind::Word(_) | Kind::Name(_)) {
+        if name.eq_ignore_ascii_case("related")
+            && matches!(self.peek(), TokenKind::Word(_) | TokenKind::Name(_))
+        {
             let key = self.name("a key")?;
             self.expect("to")?;
             let object = self.value()?;
@@ -121,7 +124,7 @@ impl Parser<'_> {
     }
 
     fn comparison(&mut self, key: &str, operator: &str) -> Result<Value, CloudError> {
-        let is_subquery = matches!(self.peek(), Kind::Sign("("));
+        let is_subquery = matches!(self.peek(), TokenKind::Sign("("));
         if !is_subquery {
             return Ok(test(key, operator, self.value()?));
         }
@@ -138,7 +141,7 @@ impl Parser<'_> {
     /// `in (…)`, with values or a subquery.
     fn member(&mut self, key: &str, wanted: bool) -> Result<Value, CloudError> {
         let begins_subquery = self.tokens.get(self.at + 1).is_some_and(
-            |token| matches!(&token.kind, Kind::Word(word) if word.eq_ignore_ascii_case("select")),
+            |token| matches!(&token.kind, TokenKind::Word(word) if word.eq_ignore_ascii_case("select")),
         );
         if begins_subquery && self.accept("(") {
             let statement = self.nested(Self::select)?;
@@ -151,7 +154,7 @@ impl Parser<'_> {
 
     /// Values in parentheses, or a `?` that stands for an array of them.
     fn values(&mut self) -> Result<Vec<Value>, CloudError> {
-        if let Kind::Parameter = self.peek() {
+        if let TokenKind::Parameter = self.peek() {
             return match self.value()? {
                 Value::Array(values) => Ok(values),
                 _ => Err(syntax_error("A list is needed: (…), or '?' for an array.")),

@@ -2,7 +2,7 @@
 
 use serde_json::Number;
 
-use super::syntax_error;
+use super::syntax_error::{show_place, syntax_error};
 use crate::model::CloudError;
 
 /// The signs, longer ones first.
@@ -12,7 +12,7 @@ const SIGNS: [&str; 19] = [
 
 /// What is read as one.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A keyword or a name, dots included.
     Word(String),
     /// A name in backquotes, which is no keyword.
@@ -29,7 +29,7 @@ pub(super) enum Kind {
 /// One of the parts of a statement.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     /// Where it begins, in bytes.
     pub(super) place: usize,
 }
@@ -56,21 +56,21 @@ pub(super) fn split(text: &str) -> Result<Vec<Token>, CloudError> {
 }
 
 /// What `rest` begins with, and its length in bytes.
-fn token(rest: &str, first: char) -> Option<(Kind, usize)> {
+fn token(rest: &str, first: char) -> Option<(TokenKind, usize)> {
     match first {
-        '\'' | '"' => quoted(rest, first).map(|(text, length)| (Kind::Text(text), length)),
-        '`' => quoted(rest, first).map(|(name, length)| (Kind::Name(name), length)),
-        '?' => Some((Kind::Parameter, 1)),
+        '\'' | '"' => quoted(rest, first).map(|(text, length)| (TokenKind::Text(text), length)),
+        '`' => quoted(rest, first).map(|(name, length)| (TokenKind::Name(name), length)),
+        '?' => Some((TokenKind::Parameter, 1)),
         _ if first.is_ascii_digit() => number(rest),
         _ if first.is_alphabetic() || first == '_' => {
             let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
             let length = rest.find(|c| !part(c)).unwrap_or(rest.len());
             let word = rest.get(..length)?.to_owned();
-            Some((Kind::Word(word), length))
+            Some((TokenKind::Word(word), length))
         }
         _ => {
             let sign = SIGNS.iter().find(|sign| rest.starts_with(**sign))?;
-            Some((Kind::Sign(sign), sign.len()))
+            Some((TokenKind::Sign(sign), sign.len()))
         }
     }
 }
@@ -95,7 +95,7 @@ fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     None
 }
 
-fn number(rest: &str) -> Option<(Kind, usize)> {
+fn number(rest: &str) -> Option<(TokenKind, usize)> {
     let mut length = 0;
     let mut before = ' ';
     for c in rest.chars() {
@@ -109,26 +109,5 @@ fn number(rest: &str) -> Option<(Kind, usize)> {
         before = c;
     }
     let number = serde_json::from_str(rest.get(..length)?).ok()?;
-    Some((Kind::Number(number), length))
-}
-
-/// `line 1, column 10:`, the line, and a mark below the place.
-pub(super) fn show_place(text: &str, place: usize) -> String {
-    let before = text.get(..place).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    let row = before.matches('\n').count() + 1;
-    let column = before.get(start..).unwrap_or_default().chars().count();
-    let line: String = text
-        .get(start..)
-        .unwrap_or_default()
-        .chars()
-        .take_while(|c| *c != '\n')
-        // A long line is cut, so that an error stays readable.
-        .take(column.saturating_add(100))
-        .collect();
-    format!(
-        "line {row}, column {}:\n{line}\n{}^",
-        column + 1,
-        " ".repeat(column)
-    )
+    Some((TokenKind::Number(number), length))
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, json};
 
-use super::lexer::Kind;
-use super::{Parser, syntax_error};
+use super::lexer::TokenKind;
+use super::parser::Parser;
+use super::syntax_error::syntax_error;
 use crate::model::{CloudError, Document, Query, Value};
 
 /// A `select`, as the parameters of a query.
@@ -111,8 +112,8 @@ impl Parser<'_> {
             statement.count = true;
             return self.expect(")");
         }
-        let is_path_next = matches!(self.peek(), Kind::Name(_))
-            || matches!(self.peek(), Kind::Word(word) if !word.eq_ignore_ascii_case("from"));
+        let is_path_next = matches!(self.peek(), TokenKind::Name(_))
+            || matches!(self.peek(), TokenKind::Word(word) if !word.eq_ignore_ascii_case("from"));
         if name.eq_ignore_ascii_case("include") && is_path_next {
             let path = self.name("a key")?;
             statement.include.push(path);
@@ -135,7 +136,7 @@ impl Parser<'_> {
 
     fn count_value(&mut self) -> Result<Value, CloudError> {
         let value = match self.peek() {
-            Kind::Number(_) | Kind::Parameter => self.value()?,
+            TokenKind::Number(_) | TokenKind::Parameter => self.value()?,
             _ => return Err(self.unexpected(&["a number", "?"])),
         };
         match value {

@@ -1,14 +1,14 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{Document, Timestamp};
+use crate::model::{Document, ErrorCode, Timestamp};
 
 fn now() -> Timestamp {
     Timestamp::from_millis(1_313_806_017_931)
 }
 
-fn select(text: &str, values: &[Value]) -> Selection {
-    Selection::parse(text, values, now()).unwrap_or_else(|error| panic!("{text}: {error}"))
+fn select(text: &str, values: &[Value]) -> SelectStatement {
+    SelectStatement::parse(text, values, now()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// A statement means the same as the parameters of a query.
@@ -176,7 +176,7 @@ fn question_marks_take_the_values() {
     // A value is a value, whatever it holds.
     let hostile = select("select * from A where a = ?", &[json!("' or '1'='1")]);
     assert_eq!(hostile.query.filter.to_value(), json!({"a": "' or '1'='1"}));
-    let refused = Selection::parse("select * from A where a = ?", &[], now()).unwrap_err();
+    let refused = SelectStatement::parse("select * from A where a = ?", &[], now()).unwrap_err();
     assert_eq!(refused.code, ErrorCode::CQL_SYNTAX);
     // What is left over is left.
     let surplus = select("select * from A where a = ?", &[json!(1), json!(2)]);
@@ -185,14 +185,14 @@ fn question_marks_take_the_values() {
 
 #[test]
 fn an_error_shows_the_place() {
-    let error = Selection::parse("select * GameScore limit 10", &[], now()).unwrap_err();
+    let error = SelectStatement::parse("select * GameScore limit 10", &[], now()).unwrap_err();
     assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
     assert_eq!(
         error.message,
         "CQL syntax error.Detail: Parse error at line 1, column 10:\n\
          select * GameScore limit 10\n         ^\nExpected one of:\nfrom\n,\n"
     );
-    let error = Selection::parse("select *\nfrom A where é = 1 and", &[], now()).unwrap_err();
+    let error = SelectStatement::parse("select *\nfrom A where é = 1 and", &[], now()).unwrap_err();
     assert!(error.message.contains("line 2, column 23:"), "{error}");
 }
 
@@ -246,7 +246,7 @@ fn nonsense_is_refused() {
         &deep,
         &nested,
     ] {
-        let error = Selection::parse(text, &[], now()).unwrap_err();
+        let error = SelectStatement::parse(text, &[], now()).unwrap_err();
         assert_eq!(error.code, ErrorCode::CQL_SYNTAX, "{text:.60}: {error}");
     }
     for text in [
@@ -255,19 +255,19 @@ fn nonsense_is_refused() {
         "delete from A",
     ] {
         assert_eq!(
-            Selection::parse(text, &[], now()).unwrap_err().code,
+            SelectStatement::parse(text, &[], now()).unwrap_err().code,
             ErrorCode::OTHER,
             "{text}"
         );
     }
     assert_eq!(
-        Selection::parse("select * from 'A'", &[], now())
+        SelectStatement::parse("select * from 'A'", &[], now())
             .unwrap_err()
             .code,
         ErrorCode::CQL_SYNTAX
     );
     assert_eq!(
-        Selection::parse("select * from A.b", &[], now())
+        SelectStatement::parse("select * from A.b", &[], now())
             .unwrap_err()
             .code,
         ErrorCode::INVALID_CLASS_NAME
@@ -277,7 +277,7 @@ fn nonsense_is_refused() {
 #[test]
 fn what_stands_beside_each_other_is_not_nested() {
     let groups = vec!["(a = 1 and b = 2)"; 50].join(" or ");
-    assert!(Selection::parse(&format!("select * from A where {groups}"), &[], now()).is_ok());
+    assert!(SelectStatement::parse(&format!("select * from A where {groups}"), &[], now()).is_ok());
 }
 
 #[test]
@@ -286,8 +286,8 @@ fn a_statement_has_an_end() {
         let text = "select * from A where a = ''";
         text.replace("''", &format!("'{}'", "x".repeat(length - text.len())))
     };
-    assert!(Selection::parse(&text(131_072), &[], now()).is_ok());
-    let error = Selection::parse(&text(131_073), &[], now()).unwrap_err();
+    assert!(SelectStatement::parse(&text(131_072), &[], now()).is_ok());
+    let error = SelectStatement::parse(&text(131_073), &[], now()).unwrap_err();
     assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
 }
 
@@ -376,7 +376,7 @@ fn an_error_shows_what_is_wrong_and_not_what_follows() {
         ("select * from A limit 1-2", 24),
         ("select * from A where a = word b", 27),
     ] {
-        let error = Selection::parse(text, &[], now()).unwrap_err().message;
+        let error = SelectStatement::parse(text, &[], now()).unwrap_err().message;
         assert!(error.contains(&format!("line 1, column {column}:")), "{error}");
     }
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, json};
 
-use super::lexer::Kind;
-use super::{Parser, syntax_error};
+use super::lexer::TokenKind;
+use super::parser::Parser;
+use super::syntax_error::syntax_error;
 use crate::model::{CloudError, Value};
 
 impl Parser<'_> {
@@ -11,7 +12,7 @@ impl Parser<'_> {
     pub(super) fn value(&mut self) -> Result<Value, CloudError> {
         if self.accept("-") {
             return match self.next() {
-                Kind::Number(number) => serde_json::from_str(&format!("-{number}"))
+                TokenKind::Number(number) => serde_json::from_str(&format!("-{number}"))
                     .map_err(|_| syntax_error("A number is malformed.")),
                 _ => {
                     self.at -= 1;
@@ -29,14 +30,14 @@ impl Parser<'_> {
             return self.nested(Self::object);
         }
         match self.next() {
-            Kind::Text(text) => Ok(text.into()),
-            Kind::Number(number) => Ok(number.into()),
-            Kind::Parameter => match self.values.next() {
+            TokenKind::Text(text) => Ok(text.into()),
+            TokenKind::Number(number) => Ok(number.into()),
+            TokenKind::Parameter => match self.values.next() {
                 Some(value) => Ok(value.clone()),
                 None => Err(syntax_error("There are fewer values (pvalues) than '?'.")),
             },
-            Kind::Word(word) => self.word_value(&word),
-            Kind::Name(_) | Kind::Sign(_) | Kind::End => {
+            TokenKind::Word(word) => self.word_value(&word),
+            TokenKind::Name(_) | TokenKind::Sign(_) | TokenKind::End => {
                 self.at -= 1;
                 Err(self.unexpected(&[
                     "a text",
@@ -96,7 +97,7 @@ impl Parser<'_> {
         }
         loop {
             let key = match self.peek().clone() {
-                Kind::Text(key) => {
+                TokenKind::Text(key) => {
                     self.at += 1;
                     key
                 }

@@ -2,7 +2,6 @@
 
 use serde_json::{Map, json};
 
-use crate::model::filter::parse::malformed;
 use crate::model::{CloudError, GeoPoint, Test, Value};
 
 /// A part of the earth's surface.
@@ -70,7 +69,11 @@ pub(super) fn parse(operators: &Map<String, Value>) -> Result<Vec<Value>, CloudE
             "$within" => Region::parse(operand)?.to_value(),
             "$nearSphere" => GeoPoint::parse(operand)?.to_value(),
             _ if operand.as_f64().is_some_and(|distance| distance >= 0.0) => operand.clone(),
-            _ => return Err(malformed(format!("{name} needs a distance of at least 0."))),
+            _ => {
+                return Err(CloudError::malformed(format!(
+                    "{name} needs a distance of at least 0."
+                )));
+            }
         };
         if name == "$within" {
             tests.push(json!({ name: operand }));
@@ -80,7 +83,9 @@ pub(super) fn parse(operators: &Map<String, Value>) -> Result<Vec<Value>, CloudE
     }
     if !near.is_empty() {
         if !near.contains_key("$nearSphere") {
-            return Err(malformed("A distance needs $nearSphere beside it.".to_owned()));
+            return Err(CloudError::malformed(
+                "A distance needs $nearSphere beside it.".to_owned(),
+            ));
         }
         tests.insert(0, Value::Object(near));
     }
@@ -94,15 +99,15 @@ pub(super) fn within(bounds: &Value, value: &Value) -> Result<bool, CloudError> 
     };
     let bounds = bounds
         .as_object()
-        .ok_or_else(|| malformed("A geo test must be an object.".to_owned()))?;
+        .ok_or_else(|| CloudError::malformed("A geo test must be an object.".to_owned()))?;
     for (name, operand) in bounds {
         let inside = match name.as_str() {
             "$within" => Region::parse(operand)?.holds(point),
             "$nearSphere" => true,
             _ => {
-                let centre = bounds
-                    .get("$nearSphere")
-                    .ok_or_else(|| malformed("A distance needs $nearSphere beside it.".to_owned()))?;
+                let centre = bounds.get("$nearSphere").ok_or_else(|| {
+                    CloudError::malformed("A distance needs $nearSphere beside it.".to_owned())
+                })?;
                 let distance = GeoPoint::parse(centre)?.radians_to(point);
                 let bound = radians(name, operand)?;
                 if name.starts_with("$max") {
@@ -122,7 +127,7 @@ pub(super) fn within(bounds: &Value, value: &Value) -> Result<bool, CloudError> 
 fn radians(operator: &str, distance: &Value) -> Result<f64, CloudError> {
     let distance = distance
         .as_f64()
-        .ok_or_else(|| malformed(format!("{operator} needs a number.")))?;
+        .ok_or_else(|| CloudError::malformed(format!("{operator} needs a number.")))?;
     Ok(if operator.ends_with("InMiles") {
         distance / GeoPoint::EARTH_MILES
     } else if operator.ends_with("InKilometers") {
@@ -157,7 +162,7 @@ impl Region {
                     northeast: corner(northeast)?,
                 })
             }
-            _ => Err(malformed(
+            _ => Err(CloudError::malformed(
                 r#"$within needs {"$box": [southwest, northeast]}."#.to_owned(),
             )),
         }

@@ -6,7 +6,7 @@ use crate::model::{KeyPath, Value};
 
 /// One thing found at a path.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::model) enum Place<'a> {
+pub(in crate::model) enum PathMatch<'a> {
     /// The path ends in nothing.
     Missing,
     /// The value that the path names, which may be an array as a whole.
@@ -22,7 +22,7 @@ pub(in crate::model) enum Place<'a> {
 pub(in crate::model) fn visit<'a, E>(
     document: &'a Map<String, Value>,
     path: &KeyPath,
-    see: &mut impl FnMut(Place<'a>) -> Result<bool, E>,
+    see: &mut impl FnMut(PathMatch<'a>) -> Result<bool, E>,
 ) -> Result<bool, E> {
     let (head, tail) = split(path.as_str());
     visit_child(document.get(head), tail, see)
@@ -38,31 +38,31 @@ fn split(path: &str) -> (&str, Option<&str>) {
 fn visit_child<'a, E>(
     child: Option<&'a Value>,
     tail: Option<&str>,
-    see: &mut impl FnMut(Place<'a>) -> Result<bool, E>,
+    see: &mut impl FnMut(PathMatch<'a>) -> Result<bool, E>,
 ) -> Result<bool, E> {
     match (child, tail) {
         (Some(Value::Array(elements)), None) => {
             for element in elements {
-                if see(Place::Element(element))? {
+                if see(PathMatch::Element(element))? {
                     return Ok(true);
                 }
             }
-            child.map_or(Ok(false), |array| see(Place::Whole(array)))
+            child.map_or(Ok(false), |array| see(PathMatch::Whole(array)))
         }
-        (Some(value), None) => see(Place::Whole(value)),
+        (Some(value), None) => see(PathMatch::Whole(value)),
         (Some(Value::Array(elements)), Some(tail)) => visit_elements(elements, tail, see),
         (Some(Value::Object(fields)), Some(tail)) => {
             let (head, tail) = split(tail);
             visit_child(fields.get(head), tail, see)
         }
-        _ => see(Place::Missing),
+        _ => see(PathMatch::Missing),
     }
 }
 
 fn visit_elements<'a, E>(
     elements: &'a [Value],
     path: &str,
-    see: &mut impl FnMut(Place<'a>) -> Result<bool, E>,
+    see: &mut impl FnMut(PathMatch<'a>) -> Result<bool, E>,
 ) -> Result<bool, E> {
     let (head, tail) = split(path);
     let index = index_of(head);
@@ -76,7 +76,7 @@ fn visit_elements<'a, E>(
             continue;
         }
         let found = match (element, tail) {
-            (_, None) => see(Place::Whole(element))?,
+            (_, None) => see(PathMatch::Whole(element))?,
             (Value::Object(fields), Some(tail)) => {
                 let (head, tail) = split(tail);
                 visit_child(fields.get(head), tail, see)?

@@ -1,9 +1,9 @@
 //! Regular expressions of `$regex`: PCRE, as MongoDB runs it.
 
-mod class;
+mod character_class;
 #[cfg(test)]
 mod tests;
-mod translate;
+mod translator;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -38,7 +38,7 @@ impl Pattern {
         if let Some(unknown) = options.chars().find(|option| !"imxs".contains(*option)) {
             return Err(invalid(format!("$options '{unknown}' is none of i, m, x, s")));
         }
-        let translated = translate::translate(pattern, options).map_err(&invalid)?;
+        let translated = translator::translate(pattern, options).map_err(&invalid)?;
         let compiled = fancy_regex::RegexBuilder::new(&translated.text)
             .case_insensitive(options.contains('i'))
             .backtrack_limit(limits::REGEX_STEPS_MAX)

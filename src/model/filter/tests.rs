@@ -5,12 +5,12 @@
     reason = "the tables read better without references"
 )]
 
-mod writing;
+mod encoding;
 
 use serde_json::json;
 
 use super::*;
-use crate::model::{Document, limits};
+use crate::model::{Document, Value, limits};
 
 fn document(value: Value) -> Document {
     match value {

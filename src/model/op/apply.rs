@@ -5,12 +5,12 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Number};
+use serde_json::Map;
 
 use crate::model::filter::index_of;
 use crate::model::op::{Applied, RelationChange};
-use crate::model::schema::type_mismatch;
-use crate::model::value::{Kind, as_integer, equal};
+use crate::model::schema::type_error::type_mismatch;
+use crate::model::value::{Kind, add_numbers, as_integer, equal};
 use crate::model::{CloudError, Document, ErrorCode, KeyPath, Op, Update, Value, limits};
 
 impl Update {
@@ -121,7 +121,7 @@ fn plan<'a>(document: &Document, path: &KeyPath, op: &'a Op) -> Result<Change<'a
         Op::Set(value) => Change::Put(value.clone()),
         Op::Increment(amount) => Change::Put(Value::Number(match current {
             None => amount.clone(),
-            Some(Value::Number(number)) => sum(number, amount).ok_or_else(|| {
+            Some(Value::Number(number)) => add_numbers(number, amount).ok_or_else(|| {
                 CloudError::new(
                     ErrorCode::INCORRECT_TYPE,
                     format!("Invalid value for field '{path}': the sum is more than a number can hold."),
@@ -148,16 +148,6 @@ fn plan<'a>(document: &Document, path: &KeyPath, op: &'a Op) -> Result<Change<'a
         Op::Batch(ops) if !ops.iter().all(Op::is_relation) => return Err(Op::invalid_batch()),
         Op::AddRelation(_) | Op::RemoveRelation(_) | Op::Batch(_) => Change::Nothing,
     })
-}
-
-/// The sum; `None` where it is more than a double can hold.
-pub(super) fn sum(a: &Number, b: &Number) -> Option<Number> {
-    if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64())
-        && let Some(sum) = a.checked_add(b)
-    {
-        return Some(sum.into());
-    }
-    Number::from_f64(a.as_f64()? + b.as_f64()?)
 }
 
 /// The integer that bits are combined with; absent is 0.

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::convert::Infallible;
 
-use crate::model::filter::{Place, visit};
+use crate::model::filter::{PathMatch, visit};
 use crate::model::value::compare;
 use crate::model::{Direction, Document, KeyPath, OrderKey, Value};
 
@@ -48,11 +48,11 @@ impl<'a> SortValue<'a> {
         let mut best: Option<Self> = None;
         let seen: Result<bool, Infallible> = visit(document, path, &mut |place| {
             let candidate = match place {
-                Place::Missing => Self::Value(&Value::Null),
-                Place::Whole(Value::Array(elements)) if elements.is_empty() => Self::EmptyArray,
+                PathMatch::Missing => Self::Value(&Value::Null),
+                PathMatch::Whole(Value::Array(elements)) if elements.is_empty() => Self::EmptyArray,
                 // Its elements were shown before it.
-                Place::Whole(Value::Array(_)) if best.is_some() => return Ok(false),
-                Place::Whole(value) | Place::Element(value) => Self::Value(value),
+                PathMatch::Whole(Value::Array(_)) if best.is_some() => return Ok(false),
+                PathMatch::Whole(value) | PathMatch::Element(value) => Self::Value(value),
             };
             if best.as_ref().is_none_or(|best| candidate.cmp(best) == better) {
                 best = Some(candidate);

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::model::{Document, Value};
+use crate::model::{Document, Filter, Value};
 
 fn document(value: Value) -> Document {
     match value {

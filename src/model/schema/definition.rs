@@ -2,7 +2,7 @@
 
 use serde_json::{Map, json};
 
-use super::validation::reserved;
+use super::type_error::reserved;
 use crate::model::value::normalize;
 use crate::model::{
     Acl, Class, ClassName, ClassPermissions, CloudError, Column, ColumnType, ErrorCode, Index, KeyPath,
@@ -51,7 +51,7 @@ impl Definition {
                 "acl" if value.is_null() => definition.acl = Some(None),
                 "acl" => definition.acl = Some(Some(Acl::parse(value)?.into_value())),
                 _ => {
-                    return Err(malformed(format!(
+                    return Err(CloudError::malformed(format!(
                         "A definition has 'columns', 'permissions', 'indexes' and 'acl', and no '{name}'."
                     )));
                 }
@@ -101,13 +101,13 @@ impl Definition {
 fn object<'v>(name: &str, value: &'v Value) -> Result<&'v Map<String, Value>, CloudError> {
     value
         .as_object()
-        .ok_or_else(|| malformed(format!("'{name}' is an object.")))
+        .ok_or_else(|| CloudError::malformed(format!("'{name}' is an object.")))
 }
 
 fn flag(name: &str, value: &Value) -> Result<bool, CloudError> {
     value
         .as_bool()
-        .ok_or_else(|| malformed(format!("'{name}' is true or false.")))
+        .ok_or_else(|| CloudError::malformed(format!("'{name}' is true or false.")))
 }
 
 fn parse_columns(columns: &Map<String, Value>, class: &Class) -> Result<Vec<(String, Column)>, CloudError> {
@@ -115,7 +115,9 @@ fn parse_columns(columns: &Map<String, Value>, class: &Class) -> Result<Vec<(Str
     for (key, value) in columns {
         KeyPath::check_column(key)?;
         if COMMON_COLUMNS.iter().any(|(name, _)| name == key) {
-            return Err(malformed(format!("Every class has '{key}', as it is.")));
+            return Err(CloudError::malformed(format!(
+                "Every class has '{key}', as it is."
+            )));
         }
         let before = class.columns.get(key);
         if before.is_none() && KeyPath::is_reserved(key) {
@@ -142,7 +144,11 @@ fn parse_column(
     let column_type = match (attributes.contains_key("type"), before) {
         (true, _) => parse_type(key, attributes)?,
         (false, Some(before)) => before.column_type.clone(),
-        (false, None) => return Err(malformed(format!("The new column '{key}' needs a 'type'."))),
+        (false, None) => {
+            return Err(CloudError::malformed(format!(
+                "The new column '{key}' needs a 'type'."
+            )));
+        }
     };
     if let Some(before) = before.filter(|before| before.column_type != column_type) {
         return Err(CloudError::new(
@@ -159,7 +165,7 @@ fn parse_column(
             "required" => column.required = flag(name, value)?,
             "default" => column.default = parse_default(key, value, &column.column_type)?,
             _ => {
-                return Err(malformed(format!(
+                return Err(CloudError::malformed(format!(
                     "A column has 'type', 'className', 'default', 'readOnly', 'hidden' and 'required', and no '{name}'."
                 )));
             }
@@ -176,7 +182,7 @@ fn parse_type(key: &str, attributes: &Map<String, Value>) -> Result<ColumnType, 
         }
     }
     serde_json::from_value(Value::Object(named))
-        .map_err(|error| malformed(format!("The type of the column '{key}': {error}.")))
+        .map_err(|error| CloudError::malformed(format!("The type of the column '{key}': {error}.")))
 }
 
 /// `null` takes the default away.
@@ -207,7 +213,7 @@ fn parse_permissions(
             "find" => &mut permissions.find,
             "get" => &mut permissions.get,
             _ => {
-                return Err(malformed(format!(
+                return Err(CloudError::malformed(format!(
                     "Permissions are 'add_fields', 'create', 'delete', 'update', 'find' and 'get', and no '{name}'."
                 )));
             }
@@ -220,7 +226,7 @@ fn parse_permissions(
 /// `{"*": true}`, `{"onlySignInUsers": true}`, `{"users": […], "roles": […]}`, or `{}` for the master key alone.
 fn parse_permission(name: &str, value: &Value) -> Result<Permission, CloudError> {
     let unclear = || {
-        malformed(format!(
+        CloudError::malformed(format!(
             "The permission '{name}' is {{\"*\": true}}, {{\"onlySignInUsers\": true}}, \
              {{\"users\": [ids], \"roles\": [names]}}, or {{}} for the master key alone."
         ))
@@ -261,7 +267,7 @@ fn parse_permission(name: &str, value: &Value) -> Result<Permission, CloudError>
 fn parse_indexes(value: &Value, class: &Class) -> Result<Vec<Index>, CloudError> {
     let indexes = value
         .as_array()
-        .ok_or_else(|| malformed("'indexes' is an array.".to_owned()))?;
+        .ok_or_else(|| CloudError::malformed("'indexes' is an array.".to_owned()))?;
     if class.indexes.len() + indexes.len() > INDEXES_MAX {
         return Err(CloudError::other(format!(
             "A class has at most {INDEXES_MAX} indexes."
@@ -286,14 +292,14 @@ fn parse_index(value: &Value) -> Result<Index, CloudError> {
                 index.keys = keys.map(ToOwned::to_owned).collect();
             }
             _ => {
-                return Err(malformed(format!(
+                return Err(CloudError::malformed(format!(
                     "An index has 'keys', 'unique' and 'sparse', and no '{name}'."
                 )));
             }
         }
     }
     if !(1..=INDEX_KEYS_MAX).contains(&index.keys.len()) {
-        return Err(malformed(format!(
+        return Err(CloudError::malformed(format!(
             "The 'keys' of an index are an array of 1 to {INDEX_KEYS_MAX} names."
         )));
     }
@@ -368,10 +374,6 @@ fn show_permission(permission: &Permission) -> Value {
             json!({"users": users, "roles": roles})
         }
     }
-}
-
-fn malformed(text: String) -> CloudError {
-    CloudError::new(ErrorCode::INVALID_JSON, text)
 }
 
 #[cfg(test)]

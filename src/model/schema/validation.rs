@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::type_error::{incorrect_type, reserved};
 use crate::model::filter::index_of;
-use crate::model::value::Kind;
 use crate::model::{
-    Acl, Class, ClassName, CloudError, Column, ColumnType, ErrorCode, KeyPath, Op, Pointer, Update, Value,
-    limits,
+    Acl, Class, CloudError, Column, ColumnType, ErrorCode, KeyPath, Op, Pointer, Update, Value, limits,
 };
 
 impl Class {
@@ -108,78 +107,6 @@ impl Class {
     }
 }
 
-/// 105: a column cannot be made by this name.
-pub(super) fn reserved(name: &str) -> CloudError {
-    CloudError::new(
-        ErrorCode::INVALID_KEY_NAME,
-        format!(
-            "Invalid key name. '{name}' is reserved, in any letter case. Choose another name for the column."
-        ),
-    )
-}
-
-impl Column {
-    /// A column of a type, without further attributes.
-    #[must_use]
-    pub fn new(column_type: ColumnType) -> Self {
-        Self {
-            column_type,
-            read_only: false,
-            hidden: false,
-            required: false,
-            default: None,
-        }
-    }
-}
-
-impl ColumnType {
-    /// The type of a value; `None` for `null`, which fits every column.
-    ///
-    /// # Errors
-    /// 103 where a pointer or relation names an illegal class.
-    pub fn of(value: &Value) -> Result<Option<Self>, CloudError> {
-        Ok(Some(match Kind::of(value) {
-            Kind::Null => return Ok(None),
-            Kind::Number(_) => Self::Number,
-            Kind::String(_) => Self::String,
-            Kind::Boolean(_) => Self::Boolean,
-            Kind::Array(_) => Self::Array,
-            Kind::Object(_) => Self::Object,
-            Kind::Date(_) => Self::Date,
-            Kind::Bytes(_) => Self::Bytes,
-            Kind::GeoPoint(_) => Self::GeoPoint,
-            Kind::File(_) => Self::File,
-            Kind::Pointer { class_name, .. } => Self::Pointer {
-                class_name: ClassName::parse(class_name)?,
-            },
-            Kind::Relation(class_name) => Self::Relation {
-                class_name: ClassName::parse(class_name)?,
-            },
-        }))
-    }
-
-    /// The type as LeanCloud's errors show it.
-    fn describe(&self) -> String {
-        match self {
-            Self::Pointer { class_name } => format!(r#"{{:type "Pointer", :className "{class_name}"}}"#),
-            Self::Relation { class_name } => format!(r#"{{:type "Relation", :className "{class_name}"}}"#),
-            Self::String => describe("String"),
-            Self::Number => describe("Number"),
-            Self::Boolean => describe("Boolean"),
-            Self::Date => describe("Date"),
-            Self::Array => describe("Array"),
-            Self::Object => describe("Object"),
-            Self::GeoPoint => describe("GeoPoint"),
-            Self::File => describe("File"),
-            Self::Bytes => describe("Bytes"),
-        }
-    }
-}
-
-fn describe(name: &str) -> String {
-    format!(r#"{{:type "{name}"}}"#)
-}
-
 fn validate_acl(path: &KeyPath, op: &Op) -> Result<(), CloudError> {
     match op {
         Op::Set(value) if !path.is_nested() => Acl::parse(value).map(|_| ()),
@@ -262,29 +189,4 @@ fn mismatch(field: &str, sent: &Value, op: &Op, expected: &ColumnType, found: &C
         &expected.describe(),
         &found.describe(),
     )
-}
-
-fn incorrect_type(field: &str, value: &Value, expected: &str, found: &str) -> CloudError {
-    // A long value is cut, so that an error stays readable.
-    let mut text = value.to_string();
-    if let Some((end, _)) = text.char_indices().nth(200) {
-        text.truncate(end);
-        text.push('…');
-    }
-    CloudError::new(
-        ErrorCode::INCORRECT_TYPE,
-        format!(
-            "Invalid value type for field '{field}',value '{text}',expect type is {expected},but it is '{found}'."
-        ),
-    )
-}
-
-/// The error of an operation whose operand `value` meets `stored`, a value of another type.
-pub(in crate::model) fn type_mismatch(field: &str, value: &Value, stored: &Value) -> CloudError {
-    let name = |value: &Value| match ColumnType::of(value) {
-        Ok(Some(column)) => column.describe(),
-        Ok(None) => describe("Null"),
-        Err(_) => describe("Object"),
-    };
-    incorrect_type(field, value, &name(stored), &name(value))
 }

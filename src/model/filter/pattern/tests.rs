@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::translate::translate;
+use super::translator::translate;
 use super::*;
 
 fn finds(pattern: &str, options: &str, text: &str) -> bool {

@@ -11,10 +11,8 @@ use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::class::{self, Class};
-
-/// Groups within groups. The engine has an end of its own; ours is well before that of the stack.
-const DEPTH_MAX: usize = 60;
+use super::character_class::{self, CharacterClass, Escaped, is_blank};
+use crate::model::limits;
 
 /// What a word is made of, and nothing else: MongoDB does not ask Unicode here.
 const WORD: &str = "[0-9A-Za-z_]";
@@ -322,10 +320,10 @@ impl Translator<'_> {
             }
             '1'..='9' => self.reference_or_octal(next)?,
             'C' | 'X' | 'L' | 'l' | 'N' | 'U' | 'u' => return Err(no_such(&format!(r"\{next}"))),
-            _ => match class::escaped(next, &mut self.rest)? {
-                class::Escaped::Character(character) => self.literal(character),
+            _ => match character_class::escaped(next, &mut self.rest)? {
+                Escaped::Character(character) => self.literal(character),
                 // No letter case turns a set into another one.
-                class::Escaped::Set(set) => self.item(&format!("(?-i:{set})")),
+                Escaped::Set(set) => self.item(&format!("(?-i:{set})")),
             },
         }
         Ok(())
@@ -345,7 +343,7 @@ impl Translator<'_> {
             self.rest = ahead;
             return self.reference(&digits);
         }
-        match class::octal(first, &mut self.rest) {
+        match character_class::octal(first, &mut self.rest) {
             Some(character) => self.literal(character),
             None => self.literal(first),
         }
@@ -369,7 +367,7 @@ impl Translator<'_> {
 
     /// Behind `[`.
     fn class(&mut self) -> Result<(), String> {
-        let class = Class::read(&mut self.rest, self.flags.any_case)?;
+        let class = CharacterClass::read(&mut self.rest, self.flags.any_case)?;
         self.item(&class.write(self.flags.any_case));
         Ok(())
     }
@@ -426,8 +424,11 @@ impl Translator<'_> {
     }
 
     fn enter(&mut self, begin: &str) -> Result<(), String> {
-        if self.outer.len() >= DEPTH_MAX {
-            return Err(format!("groups are nested deeper than {DEPTH_MAX} levels"));
+        if self.outer.len() >= limits::REGEX_DEPTH_MAX {
+            return Err(format!(
+                "groups are nested deeper than {} levels",
+                limits::REGEX_DEPTH_MAX
+            ));
         }
         self.outer.push(self.flags);
         self.close_prefix();
@@ -484,15 +485,10 @@ fn no_such(what: &str) -> String {
     format!("this server has no {what}")
 }
 
-/// What `x` leaves out.
-pub(super) fn is_blank(character: char) -> bool {
-    matches!(character, ' ' | '\t' | '\n' | '\x0B' | '\x0C' | '\r')
-}
-
 /// A character that means itself to the engine: what it might take for anything else goes by number.
 fn push_literal(out: &mut String, character: char) {
     if r"\^$.[]|()?*+{}#&-~".contains(character) || character.is_ascii_control() {
-        class::push_number(out, character);
+        character_class::push_number(out, character);
     } else {
         out.push(character);
     }

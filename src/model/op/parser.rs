@@ -85,7 +85,7 @@ fn check_overlap(body: &Document, key: &str) -> Result<(), CloudError> {
     let mut outer = key;
     while let Some((head, _)) = outer.rsplit_once('.') {
         if body.contains_key(head) {
-            return Err(malformed(format!(
+            return Err(CloudError::malformed(format!(
                 "'{head}' and '{key}' cannot be written in one request: one holds the other."
             )));
         }
@@ -94,16 +94,12 @@ fn check_overlap(body: &Document, key: &str) -> Result<(), CloudError> {
     Ok(())
 }
 
-fn malformed(message: String) -> CloudError {
-    CloudError::new(ErrorCode::INVALID_JSON, message)
-}
-
 fn parse_op(value: &Value) -> Result<Op, CloudError> {
     if let Value::Object(fields) = value {
         if let Some(name) = fields.get("__op") {
             let name = name
                 .as_str()
-                .ok_or_else(|| malformed("'__op' must be text.".to_owned()))?;
+                .ok_or_else(|| CloudError::malformed("'__op' must be text.".to_owned()))?;
             return parse_operator(name, fields);
         }
         if fields.len() == 1 && fields.get("delete") == Some(&Value::Bool(true)) {
@@ -142,7 +138,7 @@ fn amount(name: &str, fields: &Map<String, Value>) -> Result<Number, CloudError>
     normalize(&mut amount)?;
     match amount {
         Value::Number(number) => Ok(number),
-        _ => Err(malformed(format!("{name} needs 'amount', a number."))),
+        _ => Err(CloudError::malformed(format!("{name} needs 'amount', a number."))),
     }
 }
 
@@ -158,7 +154,9 @@ fn negative(number: &Number) -> Number {
 
 fn objects(name: &str, fields: &Map<String, Value>) -> Result<Vec<Value>, CloudError> {
     let Some(Value::Array(objects)) = fields.get("objects") else {
-        return Err(malformed(format!("{name} needs 'objects', an array.")));
+        return Err(CloudError::malformed(format!(
+            "{name} needs 'objects', an array."
+        )));
     };
     let mut objects = objects.clone();
     objects.iter_mut().try_for_each(normalize)?;
@@ -169,7 +167,7 @@ fn bits(name: &str, fields: &Map<String, Value>) -> Result<i64, CloudError> {
     let value = fields.get("value");
     value
         .and_then(|value| value.as_i64().or_else(|| as_integer(value)))
-        .ok_or_else(|| malformed(format!("{name} needs 'value', an integer.")))
+        .ok_or_else(|| CloudError::malformed(format!("{name} needs 'value', an integer.")))
 }
 
 fn targets(name: &str, fields: &Map<String, Value>) -> Result<Vec<Pointer>, CloudError> {
@@ -190,7 +188,11 @@ fn targets(name: &str, fields: &Map<String, Value>) -> Result<Vec<Pointer>, Clou
 fn batch(fields: &Map<String, Value>) -> Result<Vec<Op>, CloudError> {
     let ops = match fields.get("ops") {
         Some(Value::Array(ops)) if !ops.is_empty() => ops,
-        _ => return Err(malformed("Batch needs 'ops', an array, not empty.".to_owned())),
+        _ => {
+            return Err(CloudError::malformed(
+                "Batch needs 'ops', an array, not empty.".to_owned(),
+            ));
+        }
     };
     ops.iter()
         .map(|op| match op.get("__op").and_then(Value::as_str) {

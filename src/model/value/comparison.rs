@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use base64::Engine as _;
-use serde_json::{Map, Number};
+use serde_json::Map;
 
-use crate::model::value::{Kind, Value};
+use crate::model::value::{Kind, Value, compare_numbers};
 
 /// Whether two values are equal: numbers by value whether integer or double, dates by instant, pointers by class and
 /// id, files by id, arrays element by element, objects whatever the order of their keys.
@@ -32,39 +32,6 @@ pub fn equal(a: &Value, b: &Value) -> bool {
 #[must_use]
 pub fn compare(a: &Value, b: &Value) -> Ordering {
     compare_kinds(Kind::of(a), Kind::of(b))
-}
-
-/// Compares two numbers exactly, without turning an integer into a double.
-#[must_use]
-pub fn compare_numbers(a: &Number, b: &Number) -> Ordering {
-    match (a.as_i128(), b.as_i128()) {
-        (Some(a), Some(b)) => a.cmp(&b),
-        (Some(a), None) => compare_with_double(a, b.as_f64().unwrap_or_default()),
-        (None, Some(b)) => compare_with_double(b, a.as_f64().unwrap_or_default()).reverse(),
-        (None, None) => {
-            let (a, b) = (a.as_f64().unwrap_or_default(), b.as_f64().unwrap_or_default());
-            a.partial_cmp(&b).unwrap_or(Ordering::Equal)
-        }
-    }
-}
-
-fn compare_with_double(integer: i128, double: f64) -> Ordering {
-    // JSON integers lie within 64 bits; 1e30 bounds them and is far from the bounds of i128.
-    if double.abs() >= 1e30 {
-        return if double > 0.0 {
-            Ordering::Less
-        } else {
-            Ordering::Greater
-        };
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "within ±1e30 and truncated on purpose"
-    )]
-    let whole = double.trunc() as i128;
-    integer
-        .cmp(&whole)
-        .then_with(|| 0.0_f64.partial_cmp(&double.fract()).unwrap_or(Ordering::Equal))
 }
 
 fn compare_kinds(a: Kind<'_>, b: Kind<'_>) -> Ordering {

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::convert::Infallible;
 
-use crate::model::filter::{Area, Place, visit};
+use crate::model::filter::{Area, PathMatch, visit};
 use crate::model::{Document, Filter, GeoPoint, KeyPath, OrderKey, Query, Test};
 
 /// The point that results are sorted by their distance to.
@@ -23,7 +23,7 @@ impl Near<'_> {
     pub fn distance(&self, document: &Document) -> f64 {
         let mut nearest = f64::INFINITY;
         let seen: Result<bool, Infallible> = visit(document, self.path, &mut |place| {
-            if let Place::Whole(value) | Place::Element(value) = place
+            if let PathMatch::Whole(value) | PathMatch::Element(value) = place
                 && let Ok(point) = GeoPoint::parse(value)
             {
                 nearest = nearest.min(self.centre.radians_to(point));

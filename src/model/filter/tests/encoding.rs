@@ -1,6 +1,7 @@
 //! How a filter is written, and what is read off a pattern.
 
 use super::*;
+use crate::model::KeyPath;
 
 /// What two conditions on one key become: one object where that says the same.
 #[test]

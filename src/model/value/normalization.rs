@@ -27,7 +27,7 @@ pub fn normalize(value: &mut Value) -> Result<(), CloudError> {
 
 fn normalize_at(value: &mut Value, depth: usize) -> Result<(), CloudError> {
     if depth > limits::VALUE_DEPTH_MAX {
-        return Err(malformed(format!(
+        return Err(CloudError::malformed(format!(
             "A value is nested deeper than {} levels.",
             limits::VALUE_DEPTH_MAX
         )));
@@ -68,13 +68,13 @@ fn normalize_fields(fields: &mut Map<String, Value>, depth: usize) -> Result<(),
 /// The uniform form of an object with a `__type`, where it differs from what was given.
 fn normalize_typed(fields: &mut Map<String, Value>, depth: usize) -> Result<Option<Value>, CloudError> {
     let Some(Value::String(name)) = fields.get("__type") else {
-        return Err(malformed("'__type' must be text.".to_owned()));
+        return Err(CloudError::malformed("'__type' must be text.".to_owned()));
     };
     let text = |key: &str| {
         fields
             .get(key)
             .and_then(Value::as_str)
-            .ok_or_else(|| malformed(format!("A {name} needs '{key}' as text.")))
+            .ok_or_else(|| CloudError::malformed(format!("A {name} needs '{key}' as text.")))
     };
     Ok(Some(match name.as_str() {
         "Date" => {
@@ -85,7 +85,7 @@ fn normalize_typed(fields: &mut Map<String, Value>, depth: usize) -> Result<Opti
             let base64: String = text("base64")?.split_ascii_whitespace().collect();
             let bytes = LENIENT
                 .decode(base64)
-                .map_err(|error| malformed(format!("Invalid base64 in Bytes: {error}.")))?;
+                .map_err(|error| CloudError::malformed(format!("Invalid base64 in Bytes: {error}.")))?;
             serde_json::json!({"__type": "Bytes", "base64": STANDARD.encode(bytes)})
         }
         "Pointer" => match Pointer::parse_fields(fields)? {
@@ -105,7 +105,7 @@ fn normalize_typed(fields: &mut Map<String, Value>, depth: usize) -> Result<Opti
             normalize_fields(fields, depth)?;
             return Ok(None);
         }
-        unknown => return Err(malformed(format!("Unknown __type '{unknown}'."))),
+        unknown => return Err(CloudError::malformed(format!("Unknown __type '{unknown}'."))),
     }))
 }
 
@@ -121,8 +121,4 @@ pub fn check_nested_key(key: &str) -> Result<(), CloudError> {
         ));
     }
     Ok(())
-}
-
-fn malformed(message: String) -> CloudError {
-    CloudError::new(ErrorCode::INVALID_JSON, message)
 }

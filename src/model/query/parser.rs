@@ -1,7 +1,7 @@
 //! The parameters of a query, as they travel.
 
 use crate::model::value::as_integer;
-use crate::model::{CloudError, Document, ErrorCode, Filter, KeyPath, Keys, OrderKey, Query, Value};
+use crate::model::{CloudError, Document, Filter, KeyPath, Keys, OrderKey, Query, Value};
 
 impl Query {
     /// Reads the parameters of a URL (all values text) or of a batch element (`where` an object, numbers numbers).
@@ -115,17 +115,13 @@ fn join(keys: &[KeyPath]) -> String {
     names.join(",")
 }
 
-fn malformed(message: String) -> CloudError {
-    CloudError::new(ErrorCode::INVALID_JSON, message)
-}
-
 fn parse_where(value: &Value, depth: usize) -> Result<Filter, CloudError> {
     match value {
         Value::Null => Ok(Filter::all()),
         Value::String(text) if text.trim().is_empty() => Ok(Filter::all()),
         Value::String(text) => {
             let value = serde_json::from_str(text)
-                .map_err(|error| malformed(format!("'where' is not valid JSON: {error}.")))?;
+                .map_err(|error| CloudError::malformed(format!("'where' is not valid JSON: {error}.")))?;
             Filter::parse_at(&value, depth)
         }
         value => Filter::parse_at(value, depth),
@@ -136,7 +132,7 @@ fn list<'a>(name: &str, value: &'a Value) -> Result<&'a str, CloudError> {
     match value {
         Value::Null => Ok(""),
         Value::String(text) => Ok(text),
-        _ => Err(malformed(format!(
+        _ => Err(CloudError::malformed(format!(
             "'{name}' must be text: names joined by commas."
         ))),
     }
@@ -147,7 +143,7 @@ fn number(name: &str, value: &Value) -> Result<i64, CloudError> {
         Value::String(text) => text.trim().parse().ok(),
         value => as_integer(value),
     }
-    .ok_or_else(|| malformed(format!("'{name}' must be an integer.")))
+    .ok_or_else(|| CloudError::malformed(format!("'{name}' must be an integer.")))
 }
 
 /// More than the most is the most; less than nothing is as if nothing were said.

@@ -4,15 +4,13 @@ use serde_json::Map;
 
 use crate::model::filter::{Pattern, Subquery, geo};
 use crate::model::value::{as_integer, normalize};
-use crate::model::{
-    ClassName, CloudError, Document, ErrorCode, Filter, KeyPath, Pointer, Query, Test, Value, limits,
-};
+use crate::model::{ClassName, CloudError, Document, Filter, KeyPath, Pointer, Query, Test, Value, limits};
 
 impl Filter {
     /// Reads a `where`: an object, or an array of objects (their conjunction).
     ///
     /// # Errors
-    /// [`ErrorCode::INVALID_JSON`] (107) for anything malformed; 105 for a key, 106, 121 and 302 for a value.
+    /// 107 for anything malformed; 105 for a key, 106, 121 and 302 for a value.
     pub fn parse(value: &Value) -> Result<Self, CloudError> {
         Self::parse_at(value, 0)
     }
@@ -25,13 +23,9 @@ impl Filter {
     }
 }
 
-pub(super) fn malformed(message: String) -> CloudError {
-    CloudError::new(ErrorCode::INVALID_JSON, message)
-}
-
 fn check_depth(depth: usize) -> Result<(), CloudError> {
     if depth > limits::FILTER_DEPTH_MAX {
-        return Err(malformed(format!(
+        return Err(CloudError::malformed(format!(
             "The filter is nested deeper than {} levels.",
             limits::FILTER_DEPTH_MAX
         )));
@@ -49,7 +43,7 @@ fn parse_into(parts: &mut Vec<Filter>, value: &Value, depth: usize) -> Result<()
         Value::Object(entries) => entries
             .iter()
             .try_for_each(|(key, operand)| parse_entry(parts, key, operand, depth)),
-        _ => Err(malformed("A filter must be an object.".to_owned())),
+        _ => Err(CloudError::malformed("A filter must be an object.".to_owned())),
     }
 }
 
@@ -65,7 +59,7 @@ fn parse_entry(parts: &mut Vec<Filter>, key: &str, operand: &Value, depth: usize
         "$relatedTo" => {
             let (Some(object), Some(Value::String(relation))) = (operand.get("object"), operand.get("key"))
             else {
-                return Err(malformed(
+                return Err(CloudError::malformed(
                     "$relatedTo needs 'object', a pointer, and 'key', a name.".to_owned(),
                 ));
             };
@@ -74,7 +68,7 @@ fn parse_entry(parts: &mut Vec<Filter>, key: &str, operand: &Value, depth: usize
                 key: relation.clone(),
             });
         }
-        _ if key.starts_with('$') => return Err(malformed(format!("Unknown operator '{key}'."))),
+        _ if key.starts_with('$') => return Err(CloudError::malformed(format!("Unknown operator '{key}'."))),
         _ => parse_key(parts, &KeyPath::parse(key)?, operand, depth)?,
     }
     Ok(())
@@ -83,7 +77,7 @@ fn parse_entry(parts: &mut Vec<Filter>, key: &str, operand: &Value, depth: usize
 fn alternatives<'a>(operator: &str, operand: &'a Value) -> Result<&'a [Value], CloudError> {
     match operand {
         Value::Array(filters) if !filters.is_empty() => Ok(filters),
-        _ => Err(malformed(format!(
+        _ => Err(CloudError::malformed(format!(
             "{operator} needs an array of filters, not empty."
         ))),
     }
@@ -111,7 +105,9 @@ fn parse_key(
         match name.as_str() {
             "$options" => {
                 if !operators.contains_key("$regex") {
-                    return Err(malformed("$options needs $regex beside it.".to_owned()));
+                    return Err(CloudError::malformed(
+                        "$options needs $regex beside it.".to_owned(),
+                    ));
                 }
             }
             "$not" => parts.push(parse_not(path, operand, depth + 1)?),
@@ -144,7 +140,7 @@ fn as_operators(operand: &Value) -> Result<Option<&Map<String, Value>>, CloudErr
         return Ok(None);
     }
     match entries.keys().find(|key| !key.starts_with('$')) {
-        Some(key) => Err(malformed(format!(
+        Some(key) => Err(CloudError::malformed(format!(
             "'{key}' cannot stand beside operators; only keys starting with '$' can."
         ))),
         None => Ok(Some(entries)),
@@ -155,7 +151,9 @@ fn as_operators(operand: &Value) -> Result<Option<&Map<String, Value>>, CloudErr
 fn parse_not(path: &KeyPath, operand: &Value, depth: usize) -> Result<Filter, CloudError> {
     check_depth(depth)?;
     if as_operators(operand)?.is_none() {
-        return Err(malformed("$not needs an object of operators.".to_owned()));
+        return Err(CloudError::malformed(
+            "$not needs an object of operators.".to_owned(),
+        ));
     }
     let mut inner = Vec::new();
     parse_key(&mut inner, path, operand, depth)?;
@@ -186,17 +184,17 @@ fn parse_test(
         "$exists" => Test::Exists(match operand {
             Value::Bool(there) => *there,
             Value::Number(number) => number.as_f64() != Some(0.0),
-            _ => return Err(malformed("$exists needs true or false.".to_owned())),
+            _ => return Err(CloudError::malformed("$exists needs true or false.".to_owned())),
         }),
         "$size" => Test::Size(
             as_integer(operand)
                 .and_then(|size| u64::try_from(size).ok())
-                .ok_or_else(|| malformed("$size needs an integer of at least 0.".to_owned()))?,
+                .ok_or_else(|| CloudError::malformed("$size needs an integer of at least 0.".to_owned()))?,
         ),
         "$regex" => {
             let text = |name: &str, value: &Value| match value {
                 Value::String(text) => Ok(text.clone()),
-                _ => Err(malformed(format!("{name} needs text."))),
+                _ => Err(CloudError::malformed(format!("{name} needs text."))),
             };
             let options = operators
                 .get("$options")
@@ -207,7 +205,7 @@ fn parse_test(
         "$notInQuery" => Test::NotInQuery(Box::new(parse_subquery(name, operand, None, depth)?)),
         "$select" => Test::Select(Box::new(parse_select(name, operand, depth)?)),
         "$dontSelect" => Test::DontSelect(Box::new(parse_select(name, operand, depth)?)),
-        _ => return Err(malformed(format!("Unknown operator '{name}'."))),
+        _ => return Err(CloudError::malformed(format!("Unknown operator '{name}'."))),
     })
 }
 
@@ -220,7 +218,7 @@ fn normal(operand: &Value) -> Result<Value, CloudError> {
 fn values(operator: &str, operand: &Value) -> Result<Vec<Value>, CloudError> {
     operand
         .as_array()
-        .ok_or_else(|| malformed(format!("{operator} needs an array.")))?
+        .ok_or_else(|| CloudError::malformed(format!("{operator} needs an array.")))?
         .iter()
         .map(normal)
         .collect()
@@ -229,7 +227,9 @@ fn values(operator: &str, operand: &Value) -> Result<Vec<Value>, CloudError> {
 fn parse_select(operator: &str, operand: &Value, depth: usize) -> Result<Subquery, CloudError> {
     match (operand.get("query"), operand.get("key")) {
         (Some(query), Some(Value::String(key))) => parse_subquery(operator, query, Some(key.clone()), depth),
-        _ => Err(malformed(format!("{operator} needs 'query' and 'key'."))),
+        _ => Err(CloudError::malformed(format!(
+            "{operator} needs 'query' and 'key'."
+        ))),
     }
 }
 
@@ -240,7 +240,9 @@ fn parse_subquery(
     depth: usize,
 ) -> Result<Subquery, CloudError> {
     let (Value::Object(parameters), Some(Value::String(class))) = (operand, operand.get("className")) else {
-        return Err(malformed(format!("{operator} needs an object with 'className'.")));
+        return Err(CloudError::malformed(format!(
+            "{operator} needs an object with 'className'."
+        )));
     };
     let parameters: Document = parameters
         .iter()

@@ -4,8 +4,6 @@ use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::translate::is_blank;
-
 /// What an escape stands for, inside a class and outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Escaped {
@@ -148,13 +146,13 @@ pub(super) fn push_number(out: &mut String, character: char) {
 
 /// A class: characters and ranges of them, to which the letter case applies, and sets, to which it does not.
 #[derive(Debug, Default)]
-pub(super) struct Class {
+pub(super) struct CharacterClass {
     negated: bool,
     characters: String,
     sets: String,
 }
 
-impl Class {
+impl CharacterClass {
     /// Reads a class behind its `[`, and its `]`.
     pub(super) fn read(rest: &mut Peekable<Chars<'_>>, any_case: bool) -> Result<Self, String> {
         let mut class = Self {
@@ -334,4 +332,9 @@ impl Members<'_, '_> {
         let not = if negated { "^" } else { "" };
         Ok(Member::Set(format!("[{not}{members}]")))
     }
+}
+
+/// What `x` leaves out.
+pub(super) fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\n' | '\x0B' | '\x0C' | '\r')
 }

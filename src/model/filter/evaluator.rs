@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use crate::model::filter::{Place, geo, visit};
+use crate::model::filter::{PathMatch, geo, visit};
 use crate::model::value::{Kind, compare, equal};
 use crate::model::{CloudError, Document, Filter, KeyPath, Test, Timestamp, Value};
 
@@ -83,22 +83,22 @@ impl Test {
             Self::Gte(value) => Ok(at.compares(value, Ordering::is_ge)),
             Self::In(values) => Ok(at.has_any(values)),
             Self::Nin(values) => Ok(!at.has_any(values)),
-            Self::Exists(there) => Ok(at.any(|place| !matches!(place, Place::Missing)) == *there),
+            Self::Exists(there) => Ok(at.any(|place| !matches!(place, PathMatch::Missing)) == *there),
             Self::All(values) => Ok(!values.is_empty() && values.iter().all(|value| at.has(value))),
             Self::Size(size) => Ok(at.any(|place| match place {
-                Place::Whole(Value::Array(elements)) => u64::try_from(elements.len()) == Ok(*size),
+                PathMatch::Whole(Value::Array(elements)) => u64::try_from(elements.len()) == Ok(*size),
                 _ => false,
             })),
             Self::Regex(pattern) => visit(document, path, &mut |place| match place {
-                Place::Whole(Value::String(text)) | Place::Element(Value::String(text)) => {
+                PathMatch::Whole(Value::String(text)) | PathMatch::Element(Value::String(text)) => {
                     pattern.finds(text)
                 }
                 _ => Ok(false),
             }),
             Self::Not(inner) => inner.holds(document, path).map(|holds| !holds),
             Self::Geo(bounds) => visit(document, path, &mut |place| match place {
-                Place::Whole(value) | Place::Element(value) => geo::within(bounds, value),
-                Place::Missing => Ok(false),
+                PathMatch::Whole(value) | PathMatch::Element(value) => geo::within(bounds, value),
+                PathMatch::Missing => Ok(false),
             }),
             Self::InQuery(_) => Err(unresolved("$inQuery")),
             Self::NotInQuery(_) => Err(unresolved("$notInQuery")),
@@ -116,7 +116,7 @@ struct At<'a> {
 }
 
 impl At<'_> {
-    fn any(self, mut see: impl FnMut(Place<'_>) -> bool) -> bool {
+    fn any(self, mut see: impl FnMut(PathMatch<'_>) -> bool) -> bool {
         let found: Result<bool, std::convert::Infallible> =
             visit(self.document, self.path, &mut |place| Ok(see(place)));
         match found {
@@ -137,13 +137,14 @@ impl At<'_> {
         })
     }
 
-    fn place_equals(self, place: Place<'_>, value: &Value, instant: Option<Timestamp>) -> bool {
+    fn place_equals(self, place: PathMatch<'_>, value: &Value, instant: Option<Timestamp>) -> bool {
         match (place, instant) {
-            (Place::Missing, _) => value.is_null(),
-            (Place::Whole(Value::String(text)) | Place::Element(Value::String(text)), Some(instant)) => {
-                Timestamp::parse(text).is_ok_and(|time| time == instant)
-            }
-            (Place::Whole(found) | Place::Element(found), _) => equal(found, value),
+            (PathMatch::Missing, _) => value.is_null(),
+            (
+                PathMatch::Whole(Value::String(text)) | PathMatch::Element(Value::String(text)),
+                Some(instant),
+            ) => Timestamp::parse(text).is_ok_and(|time| time == instant),
+            (PathMatch::Whole(found) | PathMatch::Element(found), _) => equal(found, value),
         }
     }
 
@@ -151,11 +152,12 @@ impl At<'_> {
     fn compares(self, value: &Value, wanted: fn(Ordering) -> bool) -> bool {
         let instant = self.instant(value);
         self.any(|place| match (place, instant) {
-            (Place::Missing, _) => value.is_null() && wanted(Ordering::Equal),
-            (Place::Whole(Value::String(text)) | Place::Element(Value::String(text)), Some(instant)) => {
-                Timestamp::parse(text).is_ok_and(|time| wanted(time.cmp(&instant)))
-            }
-            (Place::Whole(found) | Place::Element(found), _) => {
+            (PathMatch::Missing, _) => value.is_null() && wanted(Ordering::Equal),
+            (
+                PathMatch::Whole(Value::String(text)) | PathMatch::Element(Value::String(text)),
+                Some(instant),
+            ) => Timestamp::parse(text).is_ok_and(|time| wanted(time.cmp(&instant))),
+            (PathMatch::Whole(found) | PathMatch::Element(found), _) => {
                 Kind::same_bracket(found, value) && wanted(compare(found, value))
             }
         })
