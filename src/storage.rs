@@ -6,8 +6,8 @@
 
 mod change;
 pub mod files;
-mod given;
-mod index_key;
+mod index_value;
+mod loaded_object;
 pub mod memory;
 mod sql;
 pub mod sqlite;

@@ -13,8 +13,8 @@ use crate::model::{
     Schema, SchemaChange, limits,
 };
 use crate::storage::change::{self, Change};
-use crate::storage::given::{Given, link_column};
-use crate::storage::index_key::unique_key;
+use crate::storage::index_value::unique_key;
+use crate::storage::loaded_object::{LoadedObject, link_column};
 use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, Loader};
 use crate::store::{
     Action, AtomicStore, CommitOutcome, Database, Found, ReadError, Store, Write, WriteOutcome, Written,
@@ -302,7 +302,7 @@ impl State {
                 document,
                 if_exists,
                 fill_missing,
-            } => self.place(&class, document, (&if_exists, fill_missing), undo),
+            } => self.put_object(&class, document, (&if_exists, fill_missing), undo),
             LoadStep::Remove {
                 class,
                 id,
@@ -347,39 +347,39 @@ impl State {
         }
     }
 
-    fn place(
+    fn put_object(
         &mut self,
         name: &ClassName,
         document: Document,
         (if_exists, fill_missing): (&IfExists, &[&str]),
         undo: &mut Vec<Undo>,
     ) -> Result<LoadOutcome, CloudError> {
-        let mut given = Given::read(document)?;
+        let mut object = LoadedObject::read(document)?;
         let stored = self
             .documents
             .get(name)
-            .and_then(|documents| documents.get(&given.id));
+            .and_then(|documents| documents.get(&object.id));
         let loaded = match stored {
-            None => match given.may_replace(None, if_exists) {
+            None => match object.may_replace(None, if_exists) {
                 Ok(()) => LoadOutcome::Created,
                 Err(loaded) => return Ok(loaded),
             },
-            Some(stored) => match given.settle(stored, if_exists, fill_missing) {
+            Some(stored) => match object.settle(stored, if_exists, fill_missing) {
                 Ok(settled) => {
-                    given = settled;
+                    object = settled;
                     LoadOutcome::Replaced
                 }
                 Err(loaded) => return Ok(loaded),
             },
         };
-        let size = serde_json::to_vec(&given.document).map_or(usize::MAX, |bytes| bytes.len());
+        let size = serde_json::to_vec(&object.document).map_or(usize::MAX, |bytes| bytes.len());
         if size > limits::OBJECT_BYTES_MAX {
             return Err(change::too_large());
         }
         let class = self.class(name)?;
-        let columns = given.columns(&class)?;
+        let columns = object.columns(&class)?;
         self.widen(&class, columns, undo);
-        self.put(name, &given.id, Some(&given.document), undo)?;
+        self.put(name, &object.id, Some(&object.document), undo)?;
         Ok(loaded)
     }
 

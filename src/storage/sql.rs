@@ -5,14 +5,14 @@
 //! every row. Values travel as parameters only. What stands in the text itself are numbers of columns and keys made
 //! of letters, digits and `_`.
 
-mod cell;
+mod column_location;
 mod condition;
 mod filter;
+mod geo_cell;
 mod order;
-mod place;
 
-pub(in crate::storage) use cell::cell;
+pub(in crate::storage) use column_location::ColumnMap;
 pub(in crate::storage) use condition::Condition;
 pub(in crate::storage) use filter::{condition, is_one_of, is_point, within};
+pub(in crate::storage) use geo_cell::geo_cell;
 pub(in crate::storage) use order::order_by;
-pub(in crate::storage) use place::Keys;

@@ -7,14 +7,16 @@
 mod backup;
 mod catalogue;
 mod checkpoint;
-mod draft;
-mod failure;
+mod connection;
 mod folder;
-mod load;
+mod loading;
 mod migration;
+mod open_error;
 mod plan;
+mod prepared_insert;
 mod reader;
 mod row;
+mod sql_error;
 mod transaction;
 mod write_counter;
 mod writer;
@@ -36,11 +38,11 @@ use crate::model::{
 use crate::storage::change::check_resolved;
 use crate::storage::sqlite::catalogue::{Catalogue, Table};
 use crate::storage::sqlite::checkpoint::Checkpointer;
-use crate::storage::sqlite::draft::Draft;
-use crate::storage::sqlite::failure::{Failure, unavailable};
 use crate::storage::sqlite::folder::{DATABASE, FolderLock};
 use crate::storage::sqlite::plan::Plan;
+use crate::storage::sqlite::prepared_insert::PreparedInsert;
 use crate::storage::sqlite::reader::Readers;
+use crate::storage::sqlite::sql_error::{SqlError, unavailable};
 use crate::storage::sqlite::write_counter::WriteCounters;
 use crate::storage::sqlite::writer::{Counters, QUEUE_MAX, Request, Writer};
 use crate::store::load::{Link, LoadBatch, LoadOutcome, Loader};
@@ -49,7 +51,7 @@ use crate::store::{
 };
 
 pub use backup::{BackupProgress, restore};
-pub use folder::OpenError;
+pub use open_error::OpenError;
 
 /// Documents in an SQLite database. Clones share it; the folder is given back when the last one is dropped, or by
 /// [`SqliteStore::close`].
@@ -126,7 +128,7 @@ impl SqliteStore {
     ) -> Result<Self, OpenError> {
         let lock = FolderLock::take(folder)?;
         let path = folder.join(DATABASE);
-        let mut connection = folder::open_writer(&path, bytes_max)?;
+        let mut connection = connection::open_writer(&path, bytes_max)?;
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
         let catalogue = loaded(Catalogue::load_and_complete(&connection), &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
@@ -381,8 +383,8 @@ impl SqliteStore {
         Ok(answered.await.ok())
     }
 
-    fn drafts(&self, writes: &[Write]) -> Vec<Option<Draft>> {
-        Draft::of_all(writes, &self.catalogue(), &self.inner.environment)
+    fn prepare(&self, writes: &[Write]) -> Vec<Option<PreparedInsert>> {
+        PreparedInsert::of_all(writes, &self.catalogue(), &self.inner.environment)
     }
 
     async fn write_all(&self, writes: Vec<Write>, principal: Principal) -> Vec<WriteOutcome> {
@@ -390,10 +392,10 @@ impl SqliteStore {
         if count == 0 {
             return Vec::new();
         }
-        let drafts = self.drafts(&writes);
+        let prepared = self.prepare(&writes);
         let request = |answer| Request::Batch {
             writes,
-            drafts,
+            prepared,
             principal,
             answer,
         };
@@ -411,16 +413,16 @@ const WRITER_GONE: &str = "the writer ended before it answered";
 fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Catalogue>), OpenError> {
     let path = folder.join(DATABASE);
     std::fs::File::open(&path).map_err(|error| OpenError::unreadable(&path, error))?;
-    let connection = folder::open_reader(&path).map_err(OpenError::database(&path))?;
+    let connection = connection::open_reader(&path).map_err(OpenError::database(&path))?;
     migration::check(&connection, &path)?;
     let catalogue = loaded(Catalogue::load(&connection), &path)?;
     Ok((path, connection, catalogue))
 }
 
-fn loaded(catalogue: Result<Catalogue, Failure>, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
+fn loaded(catalogue: Result<Catalogue, SqlError>, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
     match catalogue {
         Ok(catalogue) => Ok(Arc::new(catalogue)),
-        Err(Failure::Database(source)) => Err(OpenError::database(path)(source)),
+        Err(SqlError::Database(source)) => Err(OpenError::database(path)(source)),
         Err(error) => Err(OpenError::Corrupt {
             path: path.to_owned(),
             reason: error.to_string(),
@@ -471,10 +473,10 @@ impl Store for SqliteStore {
 #[async_trait]
 impl AtomicStore for SqliteStore {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
-        let drafts = self.drafts(&writes);
+        let prepared = self.prepare(&writes);
         let request = |answer| Request::Commit {
             writes,
-            drafts,
+            prepared,
             answer,
         };
         match self.ask(request).await {
@@ -580,11 +582,11 @@ impl Database for SqliteStore {
 #[async_trait]
 impl Loader for SqliteStore {
     fn load(&self, batch: LoadBatch) -> BoxFuture<'static, Result<Vec<LoadOutcome>, CloudError>> {
-        let incoming = Box::new(load::Incoming::of(batch, &self.catalogue()));
+        let prepared = Box::new(loading::PreparedLoad::of(batch, &self.catalogue()));
         let store = self.clone();
         Box::pin(async move {
             // The batch comes back to be freed here: the writer's time is everyone's.
-            match store.ask(|answer| Request::Load { incoming, answer }).await? {
+            match store.ask(|answer| Request::Load { prepared, answer }).await? {
                 Some((outcome, _)) => outcome,
                 None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),
             }
@@ -594,7 +596,7 @@ impl Loader for SqliteStore {
     async fn note(&self, name: &str) -> Result<Option<String>, ReadError> {
         self.inner
             .readers
-            .inline(|connection| load::note(connection, name))
+            .inline(|connection| loading::note(connection, name))
     }
 
     async fn exist(&self, pointers: &[Pointer]) -> Result<Vec<bool>, ReadError> {
@@ -605,7 +607,7 @@ impl Loader for SqliteStore {
         }
         self.inner
             .readers
-            .blocking(move |connection, _| load::exist(connection, &wanted))
+            .blocking(move |connection, _| loading::exist(connection, &wanted))
             .await
     }
 
@@ -624,7 +626,7 @@ impl Loader for SqliteStore {
         self.inner
             .readers
             .blocking(move |connection, _| {
-                load::links(connection, (&class, &table), &key, after.as_ref(), limit)
+                loading::links(connection, (&class, &table), &key, after.as_ref(), limit)
             })
             .await
     }

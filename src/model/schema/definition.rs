@@ -29,8 +29,16 @@ pub struct Definition {
     columns: Vec<(String, Column)>,
     permissions: Option<ClassPermissions>,
     indexes: Vec<Index>,
-    /// `Some(None)` takes the class's ACL away.
-    acl: Option<Option<Value>>,
+    default_acl: AclChange,
+}
+
+/// The change of a class's default ACL.
+#[derive(Debug, Default)]
+enum AclChange {
+    #[default]
+    Keep,
+    Remove,
+    Set(Acl),
 }
 
 impl Definition {
@@ -48,8 +56,8 @@ impl Definition {
                     definition.permissions = Some(permissions);
                 }
                 "indexes" => definition.indexes = parse_indexes(value, class)?,
-                "acl" if value.is_null() => definition.acl = Some(None),
-                "acl" => definition.acl = Some(Some(Acl::parse(value)?.into_value())),
+                "acl" if value.is_null() => definition.default_acl = AclChange::Remove,
+                "acl" => definition.default_acl = AclChange::Set(Acl::parse(value)?),
                 _ => {
                     return Err(CloudError::malformed(format!(
                         "A definition has 'columns', 'permissions', 'indexes' and 'acl', and no '{name}'."
@@ -71,8 +79,10 @@ impl Definition {
                 class.indexes.push(index);
             }
         }
-        if let Some(acl) = self.acl {
-            class.default_acl = acl;
+        match self.default_acl {
+            AclChange::Keep => {}
+            AclChange::Remove => class.default_acl = None,
+            AclChange::Set(acl) => class.default_acl = Some(acl.into_value()),
         }
     }
 
@@ -90,10 +100,11 @@ impl Definition {
         );
         let indexes = self.indexes.into_iter();
         changes.extend(indexes.map(|index| SchemaChange::AddIndex(name.clone(), index)));
-        changes.extend(self.acl.map(|acl| {
-            let acl = acl.and_then(|acl| Acl::parse(&acl).ok());
-            SchemaChange::SetDefaultAcl(name.clone(), acl)
-        }));
+        match self.default_acl {
+            AclChange::Keep => {}
+            AclChange::Remove => changes.push(SchemaChange::SetDefaultAcl(name.clone(), None)),
+            AclChange::Set(acl) => changes.push(SchemaChange::SetDefaultAcl(name.clone(), Some(acl))),
+        }
         changes
     }
 }

@@ -4,7 +4,6 @@ use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-
 /// The largest integer that a double, and so every client, holds exactly: 2^53 − 1.
 pub const INTEGER_MAX: i64 = (1 << 53) - 1;
 

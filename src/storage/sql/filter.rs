@@ -5,10 +5,10 @@ use rusqlite::types::Value as SqlValue;
 use crate::model::filter::Area;
 use crate::model::value::Kind;
 use crate::model::{ColumnType, Filter, Index, KeyPath, Test, Timestamp, Value};
-use crate::storage::index_key::{IndexValue, tag};
-use crate::storage::sql::cell::ranges;
+use crate::storage::index_value::{IndexValue, tag};
+use crate::storage::sql::column_location::{ColumnLocation, ColumnMap, extract};
 use crate::storage::sql::condition::Condition;
-use crate::storage::sql::place::{Keys, Place, extract};
+use crate::storage::sql::geo_cell::ranges;
 
 /// Parts of a filter beyond which it is left to the evaluator: SQLite bounds the depth of expressions.
 const PARTS_MAX: usize = 400;
@@ -18,15 +18,15 @@ const PARTS_MAX: usize = 400;
 const VALUES_MAX: usize = 100;
 
 /// The rows that can match.
-pub(in crate::storage) fn condition(filter: &Filter, keys: &Keys<'_>) -> Condition {
+pub(in crate::storage) fn condition(filter: &Filter, columns: &ColumnMap<'_>) -> Condition {
     if size(filter) > PARTS_MAX {
         return Condition::unknown();
     }
-    compile(filter, keys)
+    compile(filter, columns)
 }
 
 /// Whether the filter asks for one document by its id or by all keys of a unique index.
-pub(in crate::storage) fn is_point(filter: &Filter, keys: &Keys<'_>) -> bool {
+pub(in crate::storage) fn is_point(filter: &Filter, columns: &ColumnMap<'_>) -> bool {
     let Filter::And(parts) = filter else {
         return false;
     };
@@ -39,14 +39,14 @@ pub(in crate::storage) fn is_point(filter: &Filter, keys: &Keys<'_>) -> bool {
         })
     };
     let has_columns = |index: &Index| {
-        let typed = |key: &String| keys.class.columns.get(key).map(|column| &column.column_type);
+        let typed = |key: &String| columns.class.columns.get(key).map(|column| &column.column_type);
         index
             .keys
             .iter()
             .all(|key| matches!(typed(key), Some(ColumnType::String | ColumnType::Number)))
     };
     fixed("objectId")
-        || keys
+        || columns
             .class
             .indexes
             .iter()
@@ -63,53 +63,53 @@ fn size(filter: &Filter) -> usize {
     }
 }
 
-fn compile(filter: &Filter, keys: &Keys<'_>) -> Condition {
+fn compile(filter: &Filter, columns: &ColumnMap<'_>) -> Condition {
     match filter {
-        Filter::And(parts) => Condition::all(parts.iter().map(|part| compile(part, keys))),
-        Filter::Or(parts) => Condition::any(parts.iter().map(|part| compile(part, keys))),
-        Filter::Nor(parts) => Condition::any(parts.iter().map(|part| compile(part, keys))).negated(),
-        Filter::Key(path, test) => compile_test(path, test, keys),
+        Filter::And(parts) => Condition::all(parts.iter().map(|part| compile(part, columns))),
+        Filter::Or(parts) => Condition::any(parts.iter().map(|part| compile(part, columns))),
+        Filter::Nor(parts) => Condition::any(parts.iter().map(|part| compile(part, columns))).negated(),
+        Filter::Key(path, test) => compile_test(path, test, columns),
         Filter::RelatedTo { .. } => Condition::unknown(),
     }
 }
 
-fn compile_test(path: &KeyPath, test: &Test, keys: &Keys<'_>) -> Condition {
+fn compile_test(path: &KeyPath, test: &Test, columns: &ColumnMap<'_>) -> Condition {
     match test {
-        Test::Ne(value) => compile_test(path, &Test::Eq(value.clone()), keys).negated(),
-        Test::Nin(values) => compile_test(path, &Test::In(values.clone()), keys).negated(),
-        Test::Not(inner) => compile_test(path, inner, keys).negated(),
+        Test::Ne(value) => compile_test(path, &Test::Eq(value.clone()), columns).negated(),
+        Test::Nin(values) => compile_test(path, &Test::In(values.clone()), columns).negated(),
+        Test::Not(inner) => compile_test(path, inner, columns).negated(),
         Test::All(values) if values.is_empty() => Condition::constant(false),
         Test::All(values) => Condition::all(
             values
                 .iter()
-                .map(|value| compile_test(path, &Test::Eq(value.clone()), keys)),
+                .map(|value| compile_test(path, &Test::Eq(value.clone()), columns)),
         ),
-        _ => match keys.place(path) {
-            Place::Id => of_id(test).indexed(),
-            Place::Time(column) => of_time(column, test).indexed(),
-            Place::Indexed {
+        _ => match columns.locate(path) {
+            ColumnLocation::Id => of_id(test).indexed(),
+            ColumnLocation::Time(column) => of_time(column, test).indexed(),
+            ColumnLocation::Indexed {
                 column, may_be_array, ..
             } => {
                 let condition = of_indexed(path, &column, may_be_array, test);
-                if is_sparse(path, keys) && range(test).is_some() {
+                if is_sparse(path, columns) && range(test).is_some() {
                     condition.sparse()
                 } else {
                     condition
                 }
             }
-            Place::Point { cell, key } => of_point(&cell, &key, test),
-            Place::Typed { key, kind } => of_typed(&key, kind, test),
-            Place::Untyped { key } => of_untyped(&key, test),
-            Place::Elsewhere => Condition::unknown(),
+            ColumnLocation::Point { cell, key } => of_point(&cell, &key, test),
+            ColumnLocation::Typed { key, kind } => of_typed(&key, kind, test),
+            ColumnLocation::Untyped { key } => of_untyped(&key, test),
+            ColumnLocation::Elsewhere => Condition::unknown(),
         },
     }
 }
 
 /// Whether a sparse index is for this key alone. A missing value is in no range, so that the index has all rows of one.
-fn is_sparse(path: &KeyPath, keys: &Keys<'_>) -> bool {
+fn is_sparse(path: &KeyPath, columns: &ColumnMap<'_>) -> bool {
     let alone =
         |index: &Index| index.sparse && matches!(index.keys.as_slice(), [key] if key == path.as_str());
-    keys.class.indexes.iter().any(alone)
+    columns.class.indexes.iter().any(alone)
 }
 
 /// The comparison of a range test, and what it compares with.

@@ -1,33 +1,33 @@
 //! `order` as `ORDER BY`.
 
 use crate::model::{ColumnType, Direction, OrderKey};
+use crate::storage::sql::column_location::{ColumnLocation, ColumnMap, extract};
 use crate::storage::sql::condition::Condition;
-use crate::storage::sql::place::{Keys, Place, extract};
 
 /// What follows `ORDER BY`: the keys, then the id. `None` where SQL would sort otherwise than
 /// [`OrderKey::compare`] does.
 pub(in crate::storage) fn order_by(
     order: &[OrderKey],
-    keys: &Keys<'_>,
+    columns: &ColumnMap<'_>,
     condition: &Condition,
 ) -> Option<String> {
     let mut terms = Vec::with_capacity(order.len() + 1);
     for key in order {
-        let term = match keys.place(&key.key) {
+        let term = match columns.locate(&key.key) {
             // As below; but a range that has many rows is sooner read by id than sorted.
-            Place::Id => if condition.is_selective { "+id" } else { "id" }.to_owned(),
-            Place::Time(column) => column.to_owned(),
-            Place::Indexed {
+            ColumnLocation::Id => if condition.is_selective { "+id" } else { "id" }.to_owned(),
+            ColumnLocation::Time(column) => column.to_owned(),
+            ColumnLocation::Indexed {
                 column,
                 kind: Some(kind),
                 ..
             } if is_sortable(kind) => column,
-            Place::Typed { key, kind } if is_sortable(kind) => extract(&key, kind),
-            Place::Indexed { .. }
-            | Place::Point { .. }
-            | Place::Typed { .. }
-            | Place::Untyped { .. }
-            | Place::Elsewhere => return None,
+            ColumnLocation::Typed { key, kind } if is_sortable(kind) => extract(&key, kind),
+            ColumnLocation::Indexed { .. }
+            | ColumnLocation::Point { .. }
+            | ColumnLocation::Typed { .. }
+            | ColumnLocation::Untyped { .. }
+            | ColumnLocation::Elsewhere => return None,
         };
         terms.push(match key.direction {
             Direction::Ascending => term,

@@ -7,8 +7,10 @@ use std::time::Duration;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::storage::sqlite::folder::{DATABASE, FolderLock, OpenError, open_reader, sync_folder};
+use crate::storage::sqlite::connection::open_reader;
+use crate::storage::sqlite::folder::{DATABASE, FolderLock, sync_folder};
 use crate::storage::sqlite::migration::{self, FORMAT};
+use crate::storage::sqlite::open_error::OpenError;
 
 /// Pages that are copied between two reports: 4 MB.
 const PAGES_PER_STEP: i32 = 1024;

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Class, ClassName, CloudError, ColumnType, Document, Index, Schema, limits};
 use crate::storage::change;
-use crate::storage::index_key::{IndexValue, derived, is_private, readers};
-use crate::storage::sql::Keys;
-use crate::storage::sqlite::failure::Failure;
+use crate::storage::index_value::{IndexValue, derived, is_private, readers};
+use crate::storage::sql::ColumnMap;
 use crate::storage::sqlite::row;
+use crate::storage::sqlite::sql_error::SqlError;
 
 /// All classes and their tables, as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -66,7 +66,7 @@ impl Catalogue {
     /// Reads the catalogue of a database.
     ///
     /// `outdated` gets the classes whose entry is of format 1.
-    fn read(connection: &Connection, outdated: &mut Vec<ClassName>) -> Result<Self, Failure> {
+    fn read(connection: &Connection, outdated: &mut Vec<ClassName>) -> Result<Self, SqlError> {
         let mut catalogue = Self::default();
         let mut classes = BTreeMap::new();
         let mut statement = connection.prepare("SELECT number, entry FROM class")?;
@@ -74,7 +74,7 @@ impl Catalogue {
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(0)?;
             let entry: Entry = serde_json::from_str(row.get_ref(1)?.as_str()?)
-                .map_err(|error| Failure::Unreadable(format!("the entry of table {number}: {error}")))?;
+                .map_err(|error| SqlError::Unreadable(format!("the entry of table {number}: {error}")))?;
             let name = entry.class.name.clone();
             if !entry.derived {
                 outdated.push(name.clone());
@@ -89,12 +89,12 @@ impl Catalogue {
     }
 
     /// Reads the catalogue of a database.
-    pub(super) fn load(connection: &Connection) -> Result<Self, Failure> {
+    pub(super) fn load(connection: &Connection) -> Result<Self, SqlError> {
         Self::read(connection, &mut Vec::new())
     }
 
     /// As [`Catalogue::load`], for the writer: what format 1 did not have is made for the classes that it left.
-    pub(super) fn load_and_complete(connection: &Connection) -> Result<Self, Failure> {
+    pub(super) fn load_and_complete(connection: &Connection) -> Result<Self, SqlError> {
         let mut outdated = Vec::new();
         let mut catalogue = Self::read(connection, &mut outdated)?;
         if outdated.is_empty() {
@@ -125,7 +125,7 @@ impl Catalogue {
         connection: &Connection,
         class: Class,
         needs: Needs,
-    ) -> Result<Arc<Table>, Failure> {
+    ) -> Result<Arc<Table>, SqlError> {
         let before = self.tables.get(&class.name).map(Arc::clone);
         let mut keys = before.as_ref().map_or_else(Vec::new, |table| table.keys.clone());
         let known = keys.len();
@@ -165,7 +165,7 @@ impl Catalogue {
             keys: table.keys.clone(),
             derived: true,
         };
-        let entry = serde_json::to_string(&entry).map_err(|error| Failure::Unreadable(error.to_string()))?;
+        let entry = serde_json::to_string(&entry).map_err(|error| SqlError::Unreadable(error.to_string()))?;
         connection
             .prepare_cached("UPDATE class SET entry = ?2 WHERE number = ?1")?
             .execute(params![number, entry])?;
@@ -196,7 +196,7 @@ fn own_column(key: &str) -> Option<&'static str> {
     }
 }
 
-fn create_table(connection: &Connection) -> Result<i64, Failure> {
+fn create_table(connection: &Connection) -> Result<i64, SqlError> {
     connection.execute("INSERT INTO class (entry) VALUES ('')", [])?;
     let number = connection.last_insert_rowid();
     connection.execute_batch(&format!(
@@ -236,8 +236,8 @@ impl Table {
     }
 
     /// How rows are laid out.
-    pub(super) fn keys(&self) -> Keys<'_> {
-        Keys {
+    pub(super) fn columns(&self) -> ColumnMap<'_> {
+        ColumnMap {
             class: &self.class,
             indexed: &self.keys,
             finds_points: true,
@@ -245,7 +245,7 @@ impl Table {
     }
 
     /// The keys of a document, in the form of indexes.
-    pub(super) fn forms(&self, document: &Document) -> Vec<IndexValue> {
+    pub(super) fn index_values(&self, document: &Document) -> Vec<IndexValue> {
         IndexValue::all(&self.keys, document)
     }
 
@@ -260,7 +260,7 @@ impl Table {
         self.class.indexes.iter().any(|index| index.unique)
     }
 
-    fn has_private_documents(&self, connection: &Connection) -> Result<bool, Failure> {
+    fn has_private_documents(&self, connection: &Connection) -> Result<bool, SqlError> {
         let mut statement = connection.prepare(&format!("{} WHERE doc LIKE '%\"ACL\"%'", self.select))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -271,34 +271,29 @@ impl Table {
         Ok(false)
     }
 
-    fn fill_readers(&self, connection: &Connection) -> Result<(), Failure> {
+    fn fill_readers(&self, connection: &Connection) -> Result<(), SqlError> {
         let mut statement = connection.prepare(&format!("{} WHERE doc LIKE '%\"ACL\"%'", self.select))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let document = row::document(row)?;
             let id = document.text("objectId").unwrap_or_default();
             for reader in readers(&document) {
-                self.admit_reader(connection, id, &reader)?;
+                self.add_reader(connection, id, &reader)?;
             }
         }
         Ok(())
     }
 
     /// Notes that whoever has this key of an ACL may read the document.
-    pub(super) fn admit_reader(
-        &self,
-        connection: &Connection,
-        id: &str,
-        reader: &str,
-    ) -> rusqlite::Result<()> {
+    pub(super) fn add_reader(&self, connection: &Connection, id: &str, reader: &str) -> rusqlite::Result<()> {
         connection
             .prepare_cached("INSERT OR IGNORE INTO reader (class, reader, id) VALUES (?1, ?2, ?3)")?
             .execute((self.number, reader, id))
             .map(drop)
     }
 
-    /// The opposite of [`Table::admit_reader`].
-    pub(super) fn dismiss_reader(
+    /// The opposite of [`Table::add_reader`].
+    pub(super) fn remove_reader(
         &self,
         connection: &Connection,
         id: &str,
@@ -311,7 +306,7 @@ impl Table {
     }
 
     /// Fills the columns of the keys from the documents, after a column was added.
-    fn fill(&self, connection: &Connection) -> Result<(), Failure> {
+    fn fill(&self, connection: &Connection) -> Result<(), SqlError> {
         let sets: Vec<String> = (1..=self.keys.len())
             .map(|key| format!("k{key} = ?{}", key + 1))
             .collect();
@@ -338,7 +333,7 @@ impl Table {
     }
 
     /// Refuses an index over values that are too long for one.
-    fn check_lengths(&self, connection: &Connection, columns: &[String]) -> Result<(), Failure> {
+    fn check_lengths(&self, connection: &Connection, columns: &[String]) -> Result<(), SqlError> {
         let long: Vec<String> = columns
             .iter()
             .map(|column| format!("length(CAST({column} AS BLOB)) > {}", limits::INDEXED_BYTES_MAX))
@@ -348,12 +343,12 @@ impl Table {
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             // An array is longer than its elements are.
-            change::check_indexed(&self.class, &row::document(row)?, |_| true).map_err(Failure::Refused)?;
+            change::check_indexed(&self.class, &row::document(row)?, |_| true).map_err(SqlError::Refused)?;
         }
         Ok(())
     }
 
-    fn build(&self, connection: &Connection, place: usize, index: &Index) -> Result<(), Failure> {
+    fn build(&self, connection: &Connection, place: usize, index: &Index) -> Result<(), SqlError> {
         let columns: Vec<String> = index
             .keys
             .iter()
@@ -384,7 +379,7 @@ impl Table {
         // To SQLite no NULL equals another, to a unique index of MongoDB's a missing value equals a missing value;
         // a sparse one leaves out what has none of the keys. An empty blob stands for no value of ours.
         if !(index.sparse && columns.len() == 1) {
-            let forms: Vec<String> = columns
+            let index_values: Vec<String> = columns
                 .iter()
                 .map(|column| format!("ifnull({column}, x'')"))
                 .collect();
@@ -392,13 +387,13 @@ impl Table {
                 true => format!(" AND NOT ({})", all_absent.join(" AND ")),
                 false => String::new(),
             };
-            let forms = forms.join(", ");
+            let index_values = index_values.join(", ");
             sql.push_str(&format!(
-                "CREATE UNIQUE INDEX {name}_absent ON c{number} ({forms}) WHERE ({any_absent}){left_out};"
+                "CREATE UNIQUE INDEX {name}_absent ON c{number} ({index_values}) WHERE ({any_absent}){left_out};"
             ));
         }
         match connection.execute_batch(&sql) {
-            Err(error) if Failure::is_duplicate(&error) => Err(Failure::Refused(duplicate())),
+            Err(error) if SqlError::is_duplicate(&error) => Err(SqlError::Refused(duplicate())),
             other => Ok(other?),
         }
     }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use crate::storage::sqlite::folder::OpenError;
+use crate::storage::sqlite::open_error::OpenError;
 
 /// Frames, one for each page written, after which the log is folded again: 16 MB.
 const FRAMES_PER_ROUND: i32 = 4000;

@@ -4,13 +4,17 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use crate::storage::sqlite::folder::{APPLICATION, DATABASE, OpenError, sync_folder};
+use crate::storage::sqlite::folder::{DATABASE, sync_folder};
+use crate::storage::sqlite::open_error::OpenError;
 
 /// Converts a database of one format into the next, inside a transaction.
 type Migration = fn(&Connection) -> rusqlite::Result<()>;
 
 /// Number `n` makes format `n + 1` of format `n`; what an empty file has is format 0.
 const MIGRATIONS: &[Migration] = &[first_format, second_format];
+
+/// Marks a database as paylog's (SQLite's `application_id`): "payl".
+const APPLICATION_ID: i32 = 0x7061_796c;
 
 /// The format that this version writes (SQLite's `user_version`).
 pub(super) const FORMAT: i64 = 2;
@@ -64,7 +68,7 @@ pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<Content, O
     let tables: i64 = connection
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(&failed)?;
-    if application == i64::from(APPLICATION) {
+    if application == i64::from(APPLICATION_ID) {
         return Ok(Content::Format(format));
     }
     if application == 0 && format == 0 && tables == 0 {
@@ -125,7 +129,7 @@ fn migrate(connection: &Connection, path: &Path, migrations: &[Migration]) -> Re
         migration(&transaction).map_err(&failed)?;
     }
     transaction
-        .pragma_update(None, "application_id", APPLICATION)
+        .pragma_update(None, "application_id", APPLICATION_ID)
         .map_err(&failed)?;
     transaction
         .pragma_update(None, "user_version", target)

@@ -8,8 +8,8 @@ use crate::model::query::Near;
 use crate::model::{Document, GeoPoint, Principal, Query};
 use crate::storage::sql::{self, Condition};
 use crate::storage::sqlite::catalogue::Table;
-use crate::storage::sqlite::failure::{Failure, too_slow};
 use crate::storage::sqlite::row;
+use crate::storage::sqlite::sql_error::{SqlError, too_slow};
 use crate::store::Found;
 
 /// Rows that the evaluator confirms between two looks at the clock.
@@ -45,11 +45,15 @@ enum Scope {
     Readable,
 }
 
-/// Where a client's query went on too long among rows that it may not read.
-struct FewAreReadable;
+/// Outcome of a scan that asks the evaluator about each row.
+enum Scan {
+    Complete(Found),
+    /// Too many rows that the client may not read: the index of readers finds the others sooner.
+    SwitchToReaderIndex,
+}
 
 /// A reader of rows that has to be told when to stop.
-struct Rows<'r> {
+struct RowFilter<'r> {
     query: &'r Query,
     principal: &'r Principal,
     is_late: &'r dyn Fn() -> bool,
@@ -59,15 +63,15 @@ struct Rows<'r> {
     hidden: usize,
 }
 
-impl Rows<'_> {
+impl RowFilter<'_> {
     /// The document of a row, where it matches and may be read.
-    fn admit(&mut self, row: &rusqlite::Row<'_>) -> Result<Option<Document>, Failure> {
+    fn matches(&mut self, row: &rusqlite::Row<'_>) -> Result<Option<Document>, SqlError> {
         self.seen += 1;
         if self.seen.is_multiple_of(ROWS_PER_LOOK) && (self.is_late)() {
-            return Err(Failure::Refused(too_slow()));
+            return Err(SqlError::Refused(too_slow()));
         }
         let document = row::document(row)?;
-        if !self.exact && !self.query.filter.matches(&document).map_err(Failure::Refused)? {
+        if !self.exact && !self.query.filter.matches(&document).map_err(SqlError::Refused)? {
             return Ok(None);
         }
         if !self.principal.may_read(&document) {
@@ -103,21 +107,21 @@ impl Rows<'_> {
 
 impl Plan {
     pub(super) fn of(query: &Query, table: &Table) -> Self {
-        let keys = table.keys();
-        let cell = query.near().and_then(|near| keys.cell(near.path));
-        let keys = match cell {
+        let columns = table.columns();
+        let cell = query.near().and_then(|near| columns.geo_cell(near.path));
+        let columns = match cell {
             // Which points are looked at is then decided in each round.
-            Some(_) => keys.without_points(),
-            None => keys,
+            Some(_) => columns.without_points(),
+            None => columns,
         };
-        let condition = sql::condition(&query.filter, &keys);
+        let condition = sql::condition(&query.filter, &columns);
         let is_sorted_by_distance = query.near().is_some();
         Self {
             order: (!is_sorted_by_distance)
-                .then(|| sql::order_by(&query.order, &keys, &condition))
+                .then(|| sql::order_by(&query.order, &columns, &condition))
                 .flatten(),
             condition,
-            is_point: sql::is_point(&query.filter, &keys),
+            is_point: sql::is_point(&query.filter, &columns),
             cell,
         }
     }
@@ -160,7 +164,7 @@ impl Plan {
         connection: &Connection,
         table: &Table,
         principal: &Principal,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, SqlError> {
         let Some(private) = table.private_column() else {
             return Ok(false);
         };
@@ -192,7 +196,7 @@ impl Plan {
         table: &Table,
         query: &Query,
         principal: &Principal,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Vec<String>, SqlError> {
         let (sql, parameters) = match (&self.cell, query.near()) {
             (Some(cell), Some(near)) => self.round(table, cell, &near, FIRST_RADIUS),
             _ if principal.is_master() => self.statement(table, principal, Scope::Matching),
@@ -211,11 +215,11 @@ impl Plan {
         query: &Query,
         principal: &Principal,
         is_late: &dyn Fn() -> bool,
-    ) -> Result<Found, Failure> {
+    ) -> Result<Found, SqlError> {
         if self.condition.exact && principal.is_master() && self.order.is_some() {
             return self.run_in_sql(connection, table, query);
         }
-        let mut rows = Rows {
+        let mut rows = RowFilter {
             query,
             principal,
             is_late,
@@ -227,15 +231,17 @@ impl Plan {
             return self.run_by_distance(connection, table, cell, &near, &mut rows);
         }
         match self.run_with_evaluator(connection, table, &mut rows, Scope::Matching)? {
-            Ok(found) => Ok(found),
-            Err(FewAreReadable) => {
-                let found = self.run_with_evaluator(connection, table, &mut rows, Scope::Readable)?;
-                found.map_err(|FewAreReadable| Failure::Refused(too_slow()))
+            Scan::Complete(found) => Ok(found),
+            Scan::SwitchToReaderIndex => {
+                match self.run_with_evaluator(connection, table, &mut rows, Scope::Readable)? {
+                    Scan::Complete(found) => Ok(found),
+                    Scan::SwitchToReaderIndex => Err(SqlError::Refused(too_slow())),
+                }
             }
         }
     }
 
-    fn run_in_sql(&self, connection: &Connection, table: &Table, query: &Query) -> Result<Found, Failure> {
+    fn run_in_sql(&self, connection: &Connection, table: &Table, query: &Query) -> Result<Found, SqlError> {
         // Rows and count are two statements, which must see one snapshot.
         let snapshot = if query.count && connection.is_autocommit() {
             Some(connection.unchecked_transaction()?)
@@ -267,7 +273,7 @@ impl Plan {
         Ok(Found { results, count })
     }
 
-    fn count(&self, connection: &Connection, table: &Table) -> Result<u64, Failure> {
+    fn count(&self, connection: &Connection, table: &Table) -> Result<u64, SqlError> {
         let sql = format!(
             "SELECT count(*) FROM c{} WHERE {}",
             table.number, self.condition.sql
@@ -283,9 +289,9 @@ impl Plan {
         &self,
         connection: &Connection,
         table: &Table,
-        rows: &mut Rows<'_>,
+        rows: &mut RowFilter<'_>,
         scope: Scope,
-    ) -> Result<Result<Found, FewAreReadable>, Failure> {
+    ) -> Result<Scan, SqlError> {
         let query = rows.query;
         let (sql, parameters) = self.statement(table, rows.principal, scope);
         let mut statement = connection.prepare_cached(&sql)?;
@@ -294,13 +300,13 @@ impl Plan {
         let mut matching = 0_usize;
         let may_switch = matches!(scope, Scope::Matching) && table.private_column().is_some();
         while let Some(row) = found.next()? {
-            let Some(document) = rows.admit(row)? else {
+            let Some(document) = rows.matches(row)? else {
                 let is_judged = may_switch && rows.seen == ROWS_BEFORE_JUDGEMENT;
                 if is_judged
                     && rows.hidden * 10 >= rows.seen * 9
                     && Self::few_are_readable(connection, table, rows.principal)?
                 {
-                    return Ok(Err(FewAreReadable));
+                    return Ok(Scan::SwitchToReaderIndex);
                 }
                 continue;
             };
@@ -320,7 +326,7 @@ impl Plan {
         if self.order.is_none() {
             results = rows.page(results);
         }
-        Ok(Ok(Found {
+        Ok(Scan::Complete(Found {
             results,
             count: query.count.then_some(matching as u64),
         }))
@@ -344,8 +350,8 @@ impl Plan {
         table: &Table,
         cell: &str,
         near: &Near<'_>,
-        rows: &mut Rows<'_>,
-    ) -> Result<Found, Failure> {
+        rows: &mut RowFilter<'_>,
+    ) -> Result<Found, SqlError> {
         let count = rows.query.count;
         let mut radians = FIRST_RADIUS;
         loop {
@@ -359,7 +365,7 @@ impl Plan {
             let mut results = Vec::new();
             let mut matching = 0_usize;
             while let Some(row) = found.next()? {
-                let Some(document) = rows.admit(row)? else {
+                let Some(document) = rows.matches(row)? else {
                     continue;
                 };
                 // Beyond the circle there may be nearer ones that its cells do not hold.

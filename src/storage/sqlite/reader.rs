@@ -13,9 +13,9 @@ use tokio::sync::Semaphore;
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, ObjectId, Pointer, Timestamp};
 use crate::storage::sqlite::catalogue::Table;
-use crate::storage::sqlite::failure::{Failure, unavailable};
-use crate::storage::sqlite::folder::open_reader;
+use crate::storage::sqlite::connection::open_reader;
 use crate::storage::sqlite::row;
+use crate::storage::sqlite::sql_error::{SqlError, unavailable};
 use crate::store::ReadError;
 
 /// How long a query may run: LeanCloud's bound.
@@ -79,8 +79,8 @@ impl Deadline {
     fn limit<T>(
         &self,
         connection: &mut Connection,
-        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
         let limit = self.clone();
         connection.progress_handler(STEPS_PER_LOOK, Some(move || limit.has_passed()))?;
         let answer = read(connection, &|| self.has_passed());
@@ -133,15 +133,15 @@ impl Readers {
     /// Reads on this thread: for what takes microseconds.
     pub(super) fn inline<T>(
         &self,
-        read: impl FnOnce(&mut Connection) -> Result<T, Failure>,
+        read: impl FnOnce(&mut Connection) -> Result<T, SqlError>,
     ) -> Result<T, ReadError> {
-        self.with_connection(read).map_err(Failure::into_read_error)
+        self.with_connection(read).map_err(SqlError::into_read_error)
     }
 
     /// Reads on this thread, for a short time; `None` where that is not enough.
     pub(super) fn brief<T>(
         &self,
-        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, Failure>,
+        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, SqlError>,
     ) -> Result<Option<T>, ReadError> {
         let deadline = Deadline::after(&self.environment, BRIEF);
         let answer = self.with_connection(|connection| match deadline.limit(connection, read) {
@@ -149,13 +149,13 @@ impl Readers {
             Err(_) if deadline.passed.load(Ordering::Relaxed) => Ok(None),
             answer => answer.map(Some),
         });
-        answer.map_err(Failure::into_read_error)
+        answer.map_err(SqlError::into_read_error)
     }
 
     /// Reads on a thread that may be blocked, until the deadline.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
-        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, Failure> + Send + 'static,
+        read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, SqlError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let deadline = Deadline::after(&self.environment, QUERY_TIME_MAX);
         let _abandon = Abandon(Arc::clone(&deadline.abandoned));
@@ -170,24 +170,24 @@ impl Readers {
             readers.with_connection(|connection| deadline.limit(connection, read))
         });
         match read.await {
-            Ok(answer) => answer.map_err(Failure::into_read_error),
+            Ok(answer) => answer.map_err(SqlError::into_read_error),
             Err(error) => Err(ReadError::Unavailable(format!("the query did not end: {error}"))),
         }
     }
 
     fn with_connection<T>(
         &self,
-        read: impl FnOnce(&mut Connection) -> Result<T, Failure>,
-    ) -> Result<T, Failure> {
+        read: impl FnOnce(&mut Connection) -> Result<T, SqlError>,
+    ) -> Result<T, SqlError> {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None if self.is_snapshot => return Err(Failure::Refused(unavailable(SNAPSHOT_BUSY))),
+            None if self.is_snapshot => return Err(SqlError::Refused(unavailable(SNAPSHOT_BUSY))),
             None => open_reader(&self.path)?,
         };
         let answer = read(&mut connection);
         // After a failure of SQLite the next reader gets a fresh connection.
-        if !matches!(answer, Err(Failure::Database(_))) {
+        if !matches!(answer, Err(SqlError::Database(_))) {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < IDLE_MAX {
                 idle.push(connection);
@@ -207,14 +207,14 @@ pub(super) fn get(
     connection: &Connection,
     table: &Table,
     id: &ObjectId,
-) -> Result<Option<Document>, Failure> {
+) -> Result<Option<Document>, SqlError> {
     let mut select = connection.prepare_cached(&table.select_one)?;
     let mut rows = select.query([id.as_str()])?;
     rows.next()?.map(row::document).transpose()
 }
 
 /// When the youngest document of a class was written.
-pub(super) fn last_write(connection: &Connection, table: &Table) -> Result<Option<Timestamp>, Failure> {
+pub(super) fn last_write(connection: &Connection, table: &Table) -> Result<Option<Timestamp>, SqlError> {
     let sql = format!("SELECT max(updated) FROM c{}", table.number);
     let millis: Option<i64> = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
     Ok(millis.map(Timestamp::from_millis))
@@ -226,7 +226,7 @@ pub(super) fn related(
     table: &Table,
     owner: &ObjectId,
     key: &str,
-) -> Result<Vec<Pointer>, Failure> {
+) -> Result<Vec<Pointer>, SqlError> {
     let mut statement = connection.prepare_cached(
         "SELECT target_class, target FROM relation WHERE class = ? AND owner = ? AND key = ?
          ORDER BY target, target_class",
@@ -234,7 +234,7 @@ pub(super) fn related(
     let mut rows = statement.query((table.number, owner.as_str(), key))?;
     let mut targets = Vec::new();
     while let Some(row) = rows.next()? {
-        let unreadable = |error: CloudError| Failure::Unreadable(error.message);
+        let unreadable = |error: CloudError| SqlError::Unreadable(error.message);
         targets.push(Pointer {
             class_name: row.get::<_, String>(0)?.try_into().map_err(unreadable)?,
             object_id: row.get::<_, String>(1)?.try_into().map_err(unreadable)?,
@@ -249,7 +249,7 @@ pub(super) fn owners(
     table: &Table,
     key: &str,
     targets: &[Pointer],
-) -> Result<Vec<ObjectId>, Failure> {
+) -> Result<Vec<ObjectId>, SqlError> {
     // One search of the index for each target: the list comes first in the join, whatever the planner thinks.
     let mut statement = connection.prepare_cached(
         "SELECT DISTINCT owner FROM json_each(?) AS wanted CROSS JOIN relation
@@ -260,7 +260,7 @@ pub(super) fn owners(
         .iter()
         .map(|target| [target.object_id.as_str(), target.class_name.as_str()])
         .collect();
-    let targets = serde_json::to_string(&targets).map_err(|error| Failure::Unreadable(error.to_string()))?;
+    let targets = serde_json::to_string(&targets).map_err(|error| SqlError::Unreadable(error.to_string()))?;
     let mut rows = statement.query((targets, table.number, key))?;
     let mut owners = Vec::new();
     while let Some(row) = rows.next()? {
@@ -268,7 +268,7 @@ pub(super) fn owners(
         owners.push(
             owner
                 .try_into()
-                .map_err(|error: CloudError| Failure::Unreadable(error.message))?,
+                .map_err(|error: CloudError| SqlError::Unreadable(error.message))?,
         );
     }
     Ok(owners)

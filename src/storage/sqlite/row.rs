@@ -7,20 +7,20 @@ use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::model::{Document, Timestamp};
-use crate::storage::index_key::IndexValue;
-use crate::storage::sqlite::failure::Failure;
+use crate::storage::index_value::IndexValue;
+use crate::storage::sqlite::sql_error::SqlError;
 
 /// Reads a row of `doc, id, created, updated`.
-pub(super) fn document(row: &Row<'_>) -> Result<Document, Failure> {
+pub(super) fn document(row: &Row<'_>) -> Result<Document, SqlError> {
     Ok(timed_document(row)?.0)
 }
 
 /// As [`document`], and when it was created.
-pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), Failure> {
+pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), SqlError> {
     let text = row.get_ref(0)?.as_bytes()?;
     let id = row.get_ref(1)?.as_str()?;
-    let mut document: Document =
-        serde_json::from_slice(text).map_err(|error| Failure::Unreadable(format!("object {id}: {error}")))?;
+    let mut document: Document = serde_json::from_slice(text)
+        .map_err(|error| SqlError::Unreadable(format!("object {id}: {error}")))?;
     let created = Timestamp::from_millis(row.get_ref(2)?.as_i64()?);
     let updated = Timestamp::from_millis(row.get_ref(3)?.as_i64()?);
     document.insert("objectId".to_owned(), id.into());
@@ -30,12 +30,12 @@ pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), Fai
 }
 
 /// The text of `doc`.
-pub(super) fn text(document: &Document) -> Result<String, Failure> {
+pub(super) fn json(document: &Document) -> Result<String, SqlError> {
     // Most documents fit, so that the text does not grow by copying.
     let mut bytes = Vec::with_capacity(1024);
     serde_json::to_writer(&mut bytes, &Stored(document))
-        .map_err(|error| Failure::Unreadable(error.to_string()))?;
-    String::from_utf8(bytes).map_err(|error| Failure::Unreadable(error.to_string()))
+        .map_err(|error| SqlError::Unreadable(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| SqlError::Unreadable(error.to_string()))
 }
 
 struct Stored<'a>(&'a Document);

@@ -12,11 +12,11 @@ use crate::model::{
     limits,
 };
 use crate::storage::change::{self, Change};
-use crate::storage::index_key::{IndexValue, is_private, readers};
+use crate::storage::index_value::{IndexValue, is_private, readers};
 use crate::storage::sqlite::catalogue::{Catalogue, Needs, Table};
-use crate::storage::sqlite::draft::Draft;
-use crate::storage::sqlite::failure::Failure;
+use crate::storage::sqlite::prepared_insert::PreparedInsert;
 use crate::storage::sqlite::row;
+use crate::storage::sqlite::sql_error::SqlError;
 use crate::store::{Action, CommitOutcome, Write, WriteOutcome, Written};
 
 /// The writer's transaction, as one request sees it.
@@ -31,42 +31,59 @@ pub(super) struct Transaction<'a> {
 }
 
 /// Why a write is not carried out.
-pub(super) enum Stop {
+pub(super) enum WriteError {
     /// It has this outcome; the transaction goes on.
     Refused(Box<WriteOutcome>),
     /// The whole transaction is lost.
     Broken(rusqlite::Error),
 }
 
-impl From<Failure> for Stop {
-    fn from(failure: Failure) -> Self {
+/// Outcome of a request that is carried out as a whole.
+pub(super) enum Attempt<T> {
+    /// Its writes are part of the transaction.
+    Done(T),
+    /// Its writes were taken back; the transaction goes on.
+    RolledBack(CloudError),
+}
+
+impl<T> Attempt<T> {
+    pub(super) fn into_result(self) -> Result<T, CloudError> {
+        match self {
+            Self::Done(done) => Ok(done),
+            Self::RolledBack(error) => Err(error),
+        }
+    }
+}
+
+impl From<SqlError> for WriteError {
+    fn from(failure: SqlError) -> Self {
         match failure {
-            Failure::Database(error) => Self::Broken(error),
+            SqlError::Database(error) => Self::Broken(error),
             other => other.into_refusal().into(),
         }
     }
 }
 
-impl From<CloudError> for Stop {
+impl From<CloudError> for WriteError {
     fn from(error: CloudError) -> Self {
         WriteOutcome::Rejected(error).into()
     }
 }
 
-impl From<WriteOutcome> for Stop {
+impl From<WriteOutcome> for WriteError {
     fn from(outcome: WriteOutcome) -> Self {
         Self::Refused(Box::new(outcome))
     }
 }
 
-impl From<rusqlite::Error> for Stop {
+impl From<rusqlite::Error> for WriteError {
     fn from(error: rusqlite::Error) -> Self {
-        Failure::from(error).into()
+        SqlError::from(error).into()
     }
 }
 
 /// A write that is admitted: guards hold and the document is made.
-enum Step<'w> {
+enum ValidatedWrite<'w> {
     Put {
         class: &'w ClassName,
         change: Box<Change>,
@@ -86,14 +103,14 @@ enum Step<'w> {
     },
 }
 
-impl<'w> Step<'w> {
+impl<'w> ValidatedWrite<'w> {
     fn put(
         class: &'w ClassName,
         change: Box<Change>,
         text: String,
         keys: Option<Vec<IndexValue>>,
         keys_known: usize,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, WriteError> {
         if text.len() > limits::OBJECT_BYTES_MAX {
             return Err(change::too_large().into());
         }
@@ -126,7 +143,7 @@ struct Overlay<'w> {
 
 impl<'w> Overlay<'w> {
     /// Keeps what `later` writes can see of a step.
-    fn note(&mut self, step: &Step<'w>, known: Option<&Class>, write: &'w Write, later: &[Write]) {
+    fn add(&mut self, step: &ValidatedWrite<'w>, known: Option<&Class>, write: &'w Write, later: &[Write]) {
         let id = match &write.action {
             Action::Create { .. } => None,
             Action::Update { id, .. } | Action::Delete { id, .. } => Some(id),
@@ -138,7 +155,7 @@ impl<'w> Overlay<'w> {
             }
         };
         let state = match step {
-            Step::Put { class, change, .. } => {
+            ValidatedWrite::Put { class, change, .. } => {
                 if !change.columns.is_empty() {
                     let noted = self.classes.get(*class).or(known);
                     let before = noted.map_or_else(|| Class::initial((*class).clone()), Class::clone);
@@ -146,7 +163,7 @@ impl<'w> Overlay<'w> {
                 }
                 Some((&change.document, change.created_at))
             }
-            Step::Delete { .. } => None,
+            ValidatedWrite::Delete { .. } => None,
         };
         if let Some(id) = id
             && later.iter().any(is_same)
@@ -162,19 +179,19 @@ impl Transaction<'_> {
     pub(super) fn batch(
         &mut self,
         writes: &[Write],
-        drafts: &mut [Option<Draft>],
+        prepared: &mut [Option<PreparedInsert>],
         principal: &Principal,
     ) -> Result<Vec<WriteOutcome>, rusqlite::Error> {
         let mut outcomes = Vec::with_capacity(writes.len());
-        for (write, draft) in writes.iter().zip(drafts) {
+        for (write, prepared) in writes.iter().zip(prepared) {
             let before = Arc::clone(self.catalogue);
-            outcomes.push(match self.single(write, draft.as_mut(), principal) {
+            outcomes.push(match self.write_one(write, prepared.as_mut(), principal) {
                 Ok(written) => WriteOutcome::Applied(written),
-                Err(Stop::Refused(outcome)) => {
+                Err(WriteError::Refused(outcome)) => {
                     *self.catalogue = before;
                     *outcome
                 }
-                Err(Stop::Broken(error)) => return Err(error),
+                Err(WriteError::Broken(error)) => return Err(error),
             });
         }
         Ok(outcomes)
@@ -182,13 +199,13 @@ impl Transaction<'_> {
 
     /// One write: everything that can refuse it comes before the first statement that changes something, but for a
     /// unique index, which refuses that statement itself. So it needs no savepoint.
-    fn single(
+    fn write_one(
         &mut self,
         write: &Write,
-        draft: Option<&mut Draft>,
+        prepared: Option<&mut PreparedInsert>,
         principal: &Principal,
-    ) -> Result<Written, Stop> {
-        let step = self.admit(write, draft, principal, &Overlay::default())?;
+    ) -> Result<Written, WriteError> {
+        let step = self.validate(write, prepared, principal, &Overlay::default())?;
         self.perform(step)
     }
 
@@ -196,19 +213,19 @@ impl Transaction<'_> {
     pub(super) fn commit(
         &mut self,
         writes: &[Write],
-        drafts: &mut [Option<Draft>],
+        prepared: &mut [Option<PreparedInsert>],
     ) -> Result<CommitOutcome, rusqlite::Error> {
         let before = Arc::clone(self.catalogue);
-        match self.commit_all(writes, drafts) {
+        match self.commit_all(writes, prepared) {
             Ok(written) => Ok(CommitOutcome::Applied(written)),
-            Err((index, Stop::Refused(outcome))) => {
+            Err((index, WriteError::Refused(outcome))) => {
                 *self.catalogue = before;
                 Ok(CommitOutcome::Refused {
                     index,
                     outcome: *outcome,
                 })
             }
-            Err((_, Stop::Broken(error))) => Err(error),
+            Err((_, WriteError::Broken(error))) => Err(error),
         }
     }
 
@@ -217,16 +234,16 @@ impl Transaction<'_> {
     fn commit_all(
         &mut self,
         writes: &[Write],
-        drafts: &mut [Option<Draft>],
-    ) -> Result<Vec<Written>, (usize, Stop)> {
+        prepared: &mut [Option<PreparedInsert>],
+    ) -> Result<Vec<Written>, (usize, WriteError)> {
         let mut steps = Vec::with_capacity(writes.len());
         let mut overlay = Overlay::default();
         let mut refused = None;
-        for (index, (write, draft)) in writes.iter().zip(drafts).enumerate() {
-            match self.admit(write, draft.as_mut(), &Principal::Master, &overlay) {
+        for (index, (write, prepared)) in writes.iter().zip(prepared).enumerate() {
+            match self.validate(write, prepared.as_mut(), &Principal::Master, &overlay) {
                 Ok(step) => {
                     let known = self.catalogue.tables.get(&write.class).map(|table| &*table.class);
-                    overlay.note(&step, known, write, writes.get(index + 1..).unwrap_or_default());
+                    overlay.add(&step, known, write, writes.get(index + 1..).unwrap_or_default());
                     steps.push(step);
                 }
                 Err(stop) => {
@@ -237,18 +254,18 @@ impl Transaction<'_> {
         }
         match refused {
             // The first refusal counts, and an index may refuse an earlier write: it is tried, and taken back.
-            Some(refused) if steps.iter().any(|step| self.may_be_refused(step)) => {
-                self.guarded(|this| this.perform_all(steps).and(Err(refused)))
+            Some(refused) if steps.iter().any(|step| self.can_be_refused(step)) => {
+                self.with_savepoint(|this| this.perform_all(steps).and(Err(refused)))
             }
             Some(refused) => Err(refused),
-            None if steps.iter().skip(1).any(|step| self.may_be_refused(step)) => {
-                self.guarded(|this| this.perform_all(steps))
+            None if steps.iter().skip(1).any(|step| self.can_be_refused(step)) => {
+                self.with_savepoint(|this| this.perform_all(steps))
             }
             None => self.perform_all(steps),
         }
     }
 
-    fn perform_all(&mut self, steps: Vec<Step<'_>>) -> Result<Vec<Written>, (usize, Stop)> {
+    fn perform_all(&mut self, steps: Vec<ValidatedWrite<'_>>) -> Result<Vec<Written>, (usize, WriteError)> {
         let steps = steps.into_iter().enumerate();
         steps
             .map(|(index, step)| self.perform(step).map_err(|stop| (index, stop)))
@@ -256,14 +273,14 @@ impl Transaction<'_> {
     }
 
     /// Takes back what `action` has stored where it is refused.
-    fn guarded<T>(
+    fn with_savepoint<T>(
         &mut self,
-        action: impl FnOnce(&mut Self) -> Result<T, (usize, Stop)>,
-    ) -> Result<T, (usize, Stop)> {
-        let broken = |error: rusqlite::Error| (0, Stop::Broken(error));
+        action: impl FnOnce(&mut Self) -> Result<T, (usize, WriteError)>,
+    ) -> Result<T, (usize, WriteError)> {
+        let broken = |error: rusqlite::Error| (0, WriteError::Broken(error));
         self.run("SAVEPOINT request").map_err(broken)?;
         let done = action(self);
-        if matches!(done, Err((_, Stop::Refused(_)))) {
+        if matches!(done, Err((_, WriteError::Refused(_)))) {
             self.run("ROLLBACK TO request").map_err(broken)?;
         }
         self.run("RELEASE request").map_err(broken)?;
@@ -275,29 +292,29 @@ impl Transaction<'_> {
     }
 
     /// Whether storing the step can still fail, or changes more than one row.
-    fn may_be_refused(&self, step: &Step<'_>) -> bool {
+    fn can_be_refused(&self, step: &ValidatedWrite<'_>) -> bool {
         match step {
-            Step::Put {
+            ValidatedWrite::Put {
                 class, change, keys, ..
             } => match self.catalogue.tables.get(*class) {
                 Some(table) => table.has_unique() && (change.is_new || keys.is_some()),
                 None => true,
             },
-            Step::Delete { .. } => false,
+            ValidatedWrite::Delete { .. } => false,
         }
     }
 
     /// Judges a write.
-    fn admit<'w>(
+    fn validate<'w>(
         &self,
         write: &'w Write,
-        draft: Option<&mut Draft>,
+        prepared: Option<&mut PreparedInsert>,
         principal: &Principal,
         overlay: &Overlay<'w>,
-    ) -> Result<Step<'w>, Stop> {
+    ) -> Result<ValidatedWrite<'w>, WriteError> {
         let name = &write.class;
         match &write.action {
-            Action::Create { fields } => self.admit_create(name, fields, draft, overlay),
+            Action::Create { fields } => self.validate_create(name, fields, prepared, overlay),
             Action::Update {
                 id, guard, update, ..
             } => {
@@ -321,14 +338,14 @@ impl Transaction<'_> {
                 let keys = before
                     .map(|before| (before, IndexValue::all(known, &change.document)))
                     .and_then(|(before, after)| (before != after).then_some(after));
-                let text = row::text(&change.document)?;
-                let step = Step::put(name, Box::new(change), text, keys, known.len())?;
+                let text = row::json(&change.document)?;
+                let step = ValidatedWrite::put(name, Box::new(change), text, keys, known.len())?;
                 Ok(step.after(readers))
             }
             Action::Delete { id, guard } => {
                 let (document, _) = self.allowed(name, id, guard, principal, overlay)?;
                 let readers_before = readers(&document);
-                Ok(Step::Delete {
+                Ok(ValidatedWrite::Delete {
                     class: name,
                     id,
                     readers_before,
@@ -337,29 +354,35 @@ impl Transaction<'_> {
         }
     }
 
-    fn admit_create<'w>(
+    fn validate_create<'w>(
         &self,
         name: &'w ClassName,
         fields: &Update,
-        draft: Option<&mut Draft>,
+        prepared: Option<&mut PreparedInsert>,
         overlay: &Overlay<'_>,
-    ) -> Result<Step<'w>, Stop> {
-        let (id, now) = match draft {
-            Some(draft) => {
+    ) -> Result<ValidatedWrite<'w>, WriteError> {
+        let (id, now) = match prepared {
+            Some(prepared) => {
                 let is_as_before = !overlay.classes.contains_key(name);
                 let table = self.catalogue.tables.get(name).filter(|_| is_as_before);
-                if let Some(made) = draft.take_for(table) {
-                    let known = made.keys.len();
-                    return Step::put(name, made.change, made.text, Some(made.keys), known);
+                if let Some(encoded) = prepared.take_for(table) {
+                    let known = encoded.keys.len();
+                    return ValidatedWrite::put(
+                        name,
+                        encoded.change,
+                        encoded.json,
+                        Some(encoded.keys),
+                        known,
+                    );
                 }
-                (draft.id.clone(), draft.now)
+                (prepared.id.clone(), prepared.now)
             }
             None => (self.environment.object_id(), self.environment.now()),
         };
         let class = self.class(name, overlay)?;
         let change = Change::create(&class, fields, id, now)?;
-        let text = row::text(&change.document)?;
-        Step::put(name, Box::new(change), text, None, 0)
+        let text = row::json(&change.document)?;
+        ValidatedWrite::put(name, Box::new(change), text, None, 0)
     }
 
     fn class<'c>(&'c self, name: &ClassName, overlay: &'c Overlay<'_>) -> Result<Cow<'c, Class>, CloudError> {
@@ -379,7 +402,7 @@ impl Transaction<'_> {
         guard: &Filter,
         principal: &Principal,
         overlay: &Overlay<'_>,
-    ) -> Result<(Document, Timestamp), Stop> {
+    ) -> Result<(Document, Timestamp), WriteError> {
         let found = match overlay.documents.get(&(class, id)) {
             Some(state) => state.clone(),
             None => self.stored(class, id)?,
@@ -393,7 +416,7 @@ impl Transaction<'_> {
         &self,
         class: &ClassName,
         id: &ObjectId,
-    ) -> Result<Option<(Document, Timestamp)>, Failure> {
+    ) -> Result<Option<(Document, Timestamp)>, SqlError> {
         let Some(table) = self.catalogue.tables.get(class) else {
             return Ok(None);
         };
@@ -402,9 +425,9 @@ impl Transaction<'_> {
         rows.next()?.map(row::timed_document).transpose()
     }
 
-    fn perform(&mut self, step: Step<'_>) -> Result<Written, Stop> {
+    fn perform(&mut self, step: ValidatedWrite<'_>) -> Result<Written, WriteError> {
         match step {
-            Step::Put {
+            ValidatedWrite::Put {
                 class,
                 change,
                 text,
@@ -414,13 +437,13 @@ impl Transaction<'_> {
             } => {
                 let keys = keys.as_deref();
                 let table = self.put(class, &change, &text, (keys, keys_known))?;
-                self.relate(&table, &change)?;
+                self.update_relations(&table, &change)?;
                 if change.is_new || change.writes_acl {
-                    self.let_read(&table, &change, &readers_before)?;
+                    self.update_readers(&table, &change, &readers_before)?;
                 }
                 Ok(change.into_written())
             }
-            Step::Delete {
+            ValidatedWrite::Delete {
                 class,
                 id,
                 readers_before,
@@ -436,7 +459,7 @@ impl Transaction<'_> {
         class: &ClassName,
         id: &ObjectId,
         readers_before: &[String],
-    ) -> Result<(), Stop> {
+    ) -> Result<(), WriteError> {
         let Some(table) = self.catalogue.tables.get(class) else {
             return Ok(());
         };
@@ -447,7 +470,7 @@ impl Transaction<'_> {
             .prepare_cached("DELETE FROM relation WHERE class = ?1 AND owner = ?2")?
             .execute(params![table.number, id.as_str()])?;
         for reader in readers_before {
-            table.dismiss_reader(self.connection, id.as_str(), reader)?;
+            table.remove_reader(self.connection, id.as_str(), reader)?;
         }
         Ok(())
     }
@@ -458,7 +481,7 @@ impl Transaction<'_> {
         change: &Change,
         text: &str,
         (keys, keys_known): (Option<&[IndexValue]>, usize),
-    ) -> Result<Arc<Table>, Stop> {
+    ) -> Result<Arc<Table>, WriteError> {
         self.bytes += text.len();
         let private = (change.is_new || change.writes_acl) && is_private(&change.document);
         let table = match self.catalogue.tables.get(class) {
@@ -469,8 +492,8 @@ impl Transaction<'_> {
             }
         };
         // An earlier write of the request may have brought keys that this one was judged without.
-        let forms = (keys_known != table.keys.len()).then(|| table.forms(&change.document));
-        let keys = forms.as_deref().or(keys);
+        let index_values = (keys_known != table.keys.len()).then(|| table.index_values(&change.document));
+        let keys = index_values.as_deref().or(keys);
         if change.is_new {
             self.insert(&table, change, text, keys)?;
         } else {
@@ -485,25 +508,30 @@ impl Transaction<'_> {
         let widened = self.put_class(change.widen(&table.class), Needs { private })?;
         if widened.keys.len() > table.keys.len() {
             // This document is the first to have what the new columns hold.
-            let forms = widened.forms(&change.document);
-            self.update(&widened, change, text, Some(&forms))?;
+            let index_values = widened.index_values(&change.document);
+            self.update(&widened, change, text, Some(&index_values))?;
         }
         Ok(widened)
     }
 
     /// Notes who can read the document now, and who no longer.
-    pub(super) fn let_read(&self, table: &Table, change: &Change, before: &[String]) -> Result<(), Stop> {
+    pub(super) fn update_readers(
+        &self,
+        table: &Table,
+        change: &Change,
+        before: &[String],
+    ) -> Result<(), WriteError> {
         let now = readers(&change.document);
         for reader in before.iter().filter(|reader| !now.contains(reader)) {
-            table.dismiss_reader(self.connection, change.id.as_str(), reader)?;
+            table.remove_reader(self.connection, change.id.as_str(), reader)?;
         }
         for reader in now.iter().filter(|reader| !before.contains(reader)) {
-            table.admit_reader(self.connection, change.id.as_str(), reader)?;
+            table.add_reader(self.connection, change.id.as_str(), reader)?;
         }
         Ok(())
     }
 
-    pub(super) fn put_class(&mut self, class: Class, needs: Needs) -> Result<Arc<Table>, Stop> {
+    pub(super) fn put_class(&mut self, class: Class, needs: Needs) -> Result<Arc<Table>, WriteError> {
         Ok(Arc::make_mut(self.catalogue).put(self.connection, class, needs)?)
     }
 
@@ -513,7 +541,7 @@ impl Transaction<'_> {
         change: &Change,
         text: &str,
         keys: Option<&[IndexValue]>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), WriteError> {
         let mut insert = self.connection.prepare_cached(&table.insert)?;
         insert.raw_bind_parameter(1, change.id.as_str())?;
         insert.raw_bind_parameter(2, change.created_at.as_millis())?;
@@ -521,7 +549,7 @@ impl Transaction<'_> {
         insert.raw_bind_parameter(4, text)?;
         let keys = match keys {
             Some(keys) => Cow::Borrowed(keys),
-            None => Cow::Owned(table.forms(&change.document)),
+            None => Cow::Owned(table.index_values(&change.document)),
         };
         for (place, key) in keys.iter().enumerate() {
             insert.raw_bind_parameter(place + 5, key)?;
@@ -536,7 +564,7 @@ impl Transaction<'_> {
         change: &Change,
         text: &str,
         keys: Option<&[IndexValue]>,
-    ) -> Result<(), Stop> {
+    ) -> Result<(), WriteError> {
         let sql = if keys.is_some() {
             &table.update_keys
         } else {
@@ -553,7 +581,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn relate(&self, table: &Table, change: &Change) -> Result<(), Stop> {
+    fn update_relations(&self, table: &Table, change: &Change) -> Result<(), WriteError> {
         for relation in &change.relations {
             let sql = if relation.add {
                 "INSERT OR IGNORE INTO relation (class, owner, key, target_class, target)
@@ -574,25 +602,25 @@ impl Transaction<'_> {
     }
 
     /// Changes the schema.
-    pub(super) fn define(&mut self, change: SchemaChange) -> Result<Result<(), CloudError>, rusqlite::Error> {
+    pub(super) fn define(&mut self, change: SchemaChange) -> Result<Attempt<()>, rusqlite::Error> {
         let class = match change::redefine(&self.catalogue.schema, change) {
             Ok(Some(class)) => class,
-            Ok(None) => return Ok(Ok(())),
-            Err(error) => return Ok(Err(error)),
+            Ok(None) => return Ok(Attempt::Done(())),
+            Err(error) => return Ok(Attempt::RolledBack(error)),
         };
         let before = Arc::clone(self.catalogue);
         self.run("SAVEPOINT request")?;
         let outcome = match self.put_class(class, Needs::default()) {
-            Ok(_) => Ok(()),
-            Err(Stop::Refused(outcome)) => {
+            Ok(_) => Attempt::Done(()),
+            Err(WriteError::Refused(outcome)) => {
                 self.run("ROLLBACK TO request")?;
                 *self.catalogue = before;
-                Err(match *outcome {
+                Attempt::RolledBack(match *outcome {
                     WriteOutcome::Rejected(error) => error,
                     other => CloudError::other(format!("The schema could not be changed: {other:?}")),
                 })
             }
-            Err(Stop::Broken(error)) => return Err(error),
+            Err(WriteError::Broken(error)) => return Err(error),
         };
         self.run("RELEASE request")?;
         Ok(outcome)

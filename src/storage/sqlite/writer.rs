@@ -15,10 +15,11 @@ use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, ErrorCode, Principal, Schema, SchemaChange};
 use crate::storage::sqlite::catalogue::Catalogue;
 use crate::storage::sqlite::checkpoint::Checkpointer;
-use crate::storage::sqlite::draft::Draft;
-use crate::storage::sqlite::failure::Failure;
-use crate::storage::sqlite::folder::{FolderLock, is_full};
-use crate::storage::sqlite::load::Incoming;
+use crate::storage::sqlite::connection::is_full;
+use crate::storage::sqlite::folder::FolderLock;
+use crate::storage::sqlite::loading::PreparedLoad;
+use crate::storage::sqlite::prepared_insert::PreparedInsert;
+use crate::storage::sqlite::sql_error::SqlError;
 use crate::storage::sqlite::transaction::Transaction;
 use crate::storage::sqlite::write_counter::{WriteCounters, applied};
 use crate::store::load::LoadOutcome;
@@ -38,7 +39,7 @@ const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub(super) type Answer<T> = (T, Vec<Write>);
 
 /// What was loaded, and the objects themselves: whoever loads uses their memory again.
-pub(super) type LoadAnswer = (Result<Vec<LoadOutcome>, CloudError>, Box<Incoming>);
+pub(super) type LoadAnswer = (Result<Vec<LoadOutcome>, CloudError>, Box<PreparedLoad>);
 
 /// What the writer is asked for.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(super) enum Request {
     Batch {
         writes: Vec<Write>,
         /// One for each of the writes that creates.
-        drafts: Vec<Option<Draft>>,
+        prepared: Vec<Option<PreparedInsert>>,
         principal: Principal,
         answer: oneshot::Sender<Answer<Vec<WriteOutcome>>>,
     },
@@ -55,12 +56,12 @@ pub(super) enum Request {
     Commit {
         writes: Vec<Write>,
         /// One for each of the writes that creates.
-        drafts: Vec<Option<Draft>>,
+        prepared: Vec<Option<PreparedInsert>>,
         answer: oneshot::Sender<Answer<CommitOutcome>>,
     },
     /// Objects that are loaded as they are.
     Load {
-        incoming: Box<Incoming>,
+        prepared: Box<PreparedLoad>,
         answer: oneshot::Sender<LoadAnswer>,
     },
     /// A change of the schema.
@@ -81,7 +82,7 @@ enum Outcome {
 }
 
 /// Why a transaction came to nothing, for all of its requests.
-enum Loss {
+enum CommitError {
     /// It was rolled back: it has no effect.
     NoEffect(CloudError),
     /// The commit failed in a way that leaves open what is on disk.
@@ -149,7 +150,7 @@ impl Writer {
     /// Carries out `first` and, unless it is to be alone, everything that is waiting, in one commit.
     fn group(&mut self, first: Request, alone: bool) {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
-            Loss::NoEffect(Failure::Database(error).into_refusal()).answer(first);
+            CommitError::NoEffect(SqlError::Database(error).into_refusal()).answer(first);
             return;
         }
         let mut catalogue = Arc::clone(&self.catalogue);
@@ -170,7 +171,7 @@ impl Writer {
                 }
                 Ok(Err(error)) => {
                     self.roll_back(&error);
-                    let loss = Loss::NoEffect(Failure::Database(error).into_refusal());
+                    let loss = CommitError::NoEffect(SqlError::Database(error).into_refusal());
                     done.into_iter().for_each(|(request, _)| loss.answer(request));
                     loss.answer(request);
                     return;
@@ -204,7 +205,7 @@ impl Writer {
         if is_alone {
             tracing::error!("a write made the store panic; it had no effect");
             let error = CloudError::other("The store failed on this write, which had no effect.");
-            Loss::NoEffect(error.with_status(500)).answer(culprit);
+            CommitError::NoEffect(error.with_status(500)).answer(culprit);
         } else {
             self.group(culprit, true);
         }
@@ -215,10 +216,10 @@ impl Writer {
         if let Err(error) = self.execute("COMMIT") {
             self.roll_back(&error);
             let loss = if is_full(&error) {
-                Loss::NoEffect(Failure::Database(error).into_refusal())
+                CommitError::NoEffect(SqlError::Database(error).into_refusal())
             } else {
                 tracing::error!(error = %error, "a commit failed");
-                Loss::Unknown(format!("the commit failed: {error}"))
+                CommitError::Unknown(format!("the commit failed: {error}"))
             };
             done.into_iter().for_each(|(request, _)| loss.answer(request));
             return;
@@ -268,13 +269,15 @@ impl Request {
         Ok(match self {
             Self::Batch {
                 writes,
-                drafts,
+                prepared,
                 principal,
                 ..
-            } => Outcome::Batch(transaction.batch(writes, drafts, principal)?),
-            Self::Commit { writes, drafts, .. } => Outcome::Commit(transaction.commit(writes, drafts)?),
-            Self::Load { incoming, .. } => Outcome::Load(transaction.load(incoming)?),
-            Self::Define { change, .. } => Outcome::Define(transaction.define(SchemaChange::clone(change))?),
+            } => Outcome::Batch(transaction.batch(writes, prepared, principal)?),
+            Self::Commit { writes, prepared, .. } => Outcome::Commit(transaction.commit(writes, prepared)?),
+            Self::Load { prepared, .. } => Outcome::Load(transaction.load(prepared)?.into_result()),
+            Self::Define { change, .. } => {
+                Outcome::Define(transaction.define(SchemaChange::clone(change))?.into_result())
+            }
             // Taken out before a transaction begins.
             Self::Close { .. } => Outcome::Define(Ok(())),
         })
@@ -293,8 +296,8 @@ impl Request {
                 let classes = writes.iter().map(|write| &write.class);
                 classes.zip(all.iter().map(Cow::Borrowed)).collect()
             }
-            (Self::Load { incoming, .. }, Outcome::Load(Ok(done))) => {
-                let written = incoming.written(done).into_iter();
+            (Self::Load { prepared, .. }, Outcome::Load(Ok(done))) => {
+                let written = prepared.written(done).into_iter();
                 written
                     .map(|(class, written)| (class, Cow::Owned(written)))
                     .collect()
@@ -312,8 +315,8 @@ impl Request {
             (Self::Commit { answer, writes, .. }, Outcome::Commit(outcome)) => {
                 drop(answer.send((outcome, writes)));
             }
-            (Self::Load { answer, incoming }, Outcome::Load(outcome)) => {
-                drop(answer.send((outcome, incoming)));
+            (Self::Load { answer, prepared }, Outcome::Load(outcome)) => {
+                drop(answer.send((outcome, prepared)));
             }
             (Self::Define { answer, .. }, Outcome::Define(outcome)) => {
                 drop(answer.send(outcome.map(|()| Arc::clone(&catalogue.schema))));
@@ -344,7 +347,7 @@ impl Outcome {
     }
 }
 
-impl Loss {
+impl CommitError {
     fn answer(&self, request: Request) {
         let outcome = || match self {
             Self::NoEffect(error) => WriteOutcome::Rejected(error.clone()),
@@ -365,7 +368,7 @@ impl Loss {
                 };
                 drop(answer.send((outcome, writes)));
             }
-            Request::Load { answer, incoming } => drop(answer.send((Err(self.error()), incoming))),
+            Request::Load { answer, prepared } => drop(answer.send((Err(self.error()), prepared))),
             Request::Define { answer, .. } => drop(answer.send(Err(self.error()))),
             Request::Close { answer } => drop(answer.send(())),
         }

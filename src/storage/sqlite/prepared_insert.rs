@@ -8,34 +8,34 @@ use std::sync::Arc;
 use crate::environment::Environment;
 use crate::model::{ObjectId, Timestamp};
 use crate::storage::change::Change;
-use crate::storage::index_key::IndexValue;
+use crate::storage::index_value::IndexValue;
 use crate::storage::sqlite::catalogue::{Catalogue, Table};
 use crate::storage::sqlite::row;
 use crate::store::{Action, Write};
 
 /// What is known of a create before the writer's turn.
 #[derive(Debug)]
-pub(super) struct Draft {
+pub(super) struct PreparedInsert {
     /// The new document's id, whoever makes the document.
     pub(super) id: ObjectId,
     /// When it is created.
     pub(super) now: Timestamp,
-    made: Option<Made>,
+    encoded: Option<EncodedDocument>,
 }
 
 /// A document that fits a class as it was.
 #[derive(Debug)]
-pub(super) struct Made {
+pub(super) struct EncodedDocument {
     table: Arc<Table>,
     pub(super) change: Box<Change>,
     /// The document as it is stored.
-    pub(super) text: String,
+    pub(super) json: String,
     /// Its keys of indexes.
     pub(super) keys: Vec<IndexValue>,
 }
 
-impl Draft {
-    /// A draft for each write that creates.
+impl PreparedInsert {
+    /// A prepared for each write that creates.
     pub(super) fn of_all(
         writes: &[Write],
         catalogue: &Catalogue,
@@ -53,23 +53,23 @@ impl Draft {
         };
         let (id, now) = (environment.object_id(), environment.now());
         // What cannot be made here is left to the writer, which says why.
-        let made = catalogue.tables.get(&write.class).and_then(|table| {
+        let encoded = catalogue.tables.get(&write.class).and_then(|table| {
             let change = Change::create(&table.class, fields, id.clone(), now).ok()?;
-            Some(Made {
-                text: row::text(&change.document).ok()?,
-                keys: table.forms(&change.document),
+            Some(EncodedDocument {
+                json: row::json(&change.document).ok()?,
+                keys: table.index_values(&change.document),
                 change: Box::new(change),
                 table: Arc::clone(table),
             })
         });
-        Some(Self { id, now, made })
+        Some(Self { id, now, encoded })
     }
 
     /// The document, where the class is still what it was made for.
-    pub(super) fn take_for(&mut self, table: Option<&Arc<Table>>) -> Option<Made> {
-        let made = self.made.take()?;
+    pub(super) fn take_for(&mut self, table: Option<&Arc<Table>>) -> Option<EncodedDocument> {
+        let encoded = self.encoded.take()?;
         table
-            .is_some_and(|table| Arc::ptr_eq(table, &made.table))
-            .then_some(made)
+            .is_some_and(|table| Arc::ptr_eq(table, &encoded.table))
+            .then_some(encoded)
     }
 }

@@ -6,17 +6,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::model::{ClassName, CloudError, Filter, ObjectId, Pointer, limits};
 use crate::storage::change;
-use crate::storage::given::{Given, link_column};
-use crate::storage::index_key::{IndexValue, readers};
+use crate::storage::index_value::{IndexValue, readers};
+use crate::storage::loaded_object::{LoadedObject, link_column};
 use crate::storage::sqlite::catalogue::{Catalogue, Needs, Table};
-use crate::storage::sqlite::failure::Failure;
 use crate::storage::sqlite::row;
-use crate::storage::sqlite::transaction::{Stop, Transaction};
+use crate::storage::sqlite::sql_error::SqlError;
+use crate::storage::sqlite::transaction::{Attempt, Transaction, WriteError};
 use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, MakeNotes, Note};
 use crate::store::{WriteOutcome, Written};
 
 /// A batch whose steps are worked out as far as they can be before the writer's turn.
-pub(super) struct Incoming {
+pub(super) struct PreparedLoad {
     steps: Vec<Step>,
     make_notes: MakeNotes,
 }
@@ -33,32 +33,32 @@ enum Step {
 #[derive(Clone)]
 struct Put {
     class: ClassName,
-    given: Given,
+    object: LoadedObject,
     if_exists: IfExists,
     fill_missing: &'static [&'static str],
     /// The document as it is stored.
-    text: String,
+    json: String,
     /// For the class as it was.
-    made: Option<Made>,
+    encoded: Option<EncodedFor>,
 }
 
 /// What a class makes of an object: the columns that it gets, the keys of its indexes.
 #[derive(Clone)]
-struct Made {
+struct EncodedFor {
     table: Arc<Table>,
     columns: Vec<(String, crate::model::Column)>,
     keys: Vec<IndexValue>,
 }
 
-impl std::fmt::Debug for Incoming {
+impl std::fmt::Debug for PreparedLoad {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Incoming")
+        f.debug_struct("PreparedLoad")
             .field("steps", &self.steps.len())
             .finish_non_exhaustive()
     }
 }
 
-impl Incoming {
+impl PreparedLoad {
     pub(super) fn of(batch: LoadBatch, catalogue: &Catalogue) -> Self {
         let steps = batch.steps.into_iter().map(|step| match step {
             LoadStep::Put {
@@ -66,8 +66,8 @@ impl Incoming {
                 document,
                 if_exists,
                 fill_missing,
-            } => match Given::read(document) {
-                Ok(given) => Step::put(class, given, (if_exists, fill_missing), catalogue),
+            } => match LoadedObject::read(document) {
+                Ok(object) => Step::put(class, object, (if_exists, fill_missing), catalogue),
                 Err(error) => Step::Refused(error),
             },
             LoadStep::Remove {
@@ -88,61 +88,61 @@ impl Incoming {
 impl Step {
     fn put(
         class: ClassName,
-        given: Given,
+        object: LoadedObject,
         (if_exists, fill_missing): (IfExists, &'static [&'static str]),
         catalogue: &Catalogue,
     ) -> Self {
-        let text = match text(&given) {
-            Ok(text) => text,
+        let json = match json(&object) {
+            Ok(json) => json,
             Err(error) => return Self::Refused(error),
         };
         let table = catalogue.tables.get(&class).map(Arc::clone);
         // What does not fit the class now may fit it later, or not: the writer says.
-        let made = table.and_then(|table| {
-            let columns = given.columns(&table.class).ok()?;
-            let keys = table.forms(&given.document);
-            Some(Made { table, columns, keys })
+        let encoded = table.and_then(|table| {
+            let columns = object.columns(&table.class).ok()?;
+            let keys = table.index_values(&object.document);
+            Some(EncodedFor { table, columns, keys })
         });
         Self::Put(Box::new(Put {
             class,
-            given,
+            object,
             if_exists,
             fill_missing,
-            text,
-            made,
+            json,
+            encoded,
         }))
     }
 }
 
-fn text(given: &Given) -> Result<String, CloudError> {
-    let text = row::text(&given.document).map_err(Failure::into_refusal)?;
-    if text.len() > limits::OBJECT_BYTES_MAX {
+fn json(object: &LoadedObject) -> Result<String, CloudError> {
+    let json = row::json(&object.document).map_err(SqlError::into_refusal)?;
+    if json.len() > limits::OBJECT_BYTES_MAX {
         return Err(change::too_large());
     }
-    Ok(text)
+    Ok(json)
 }
 
 impl Transaction<'_> {
-    /// Carries out a batch. `Ok(Err(_))` where it was taken back.
+    /// Carries out a batch.
     pub(super) fn load(
         &mut self,
-        incoming: &mut Incoming,
-    ) -> Result<Result<Vec<LoadOutcome>, CloudError>, rusqlite::Error> {
+        prepared: &mut PreparedLoad,
+    ) -> Result<Attempt<Vec<LoadOutcome>>, rusqlite::Error> {
         let before = Arc::clone(self.catalogue);
         self.run("SAVEPOINT request")?;
-        let mut done = Vec::with_capacity(incoming.steps.len());
-        for step in &incoming.steps {
+        let mut done = Vec::with_capacity(prepared.steps.len());
+        for step in &prepared.steps {
             done.push(self.step(step)?);
         }
-        let concluded = match (incoming.make_notes)(&done) {
+        let concluded = match (prepared.make_notes)(&done) {
             Ok(notes) => {
-                notes.iter().try_for_each(|note| self.keep(note))?;
-                Ok(done)
+                notes.iter().try_for_each(|note| self.put_note(note))?;
+                Attempt::Done(done)
             }
             Err(error) => {
                 self.run("ROLLBACK TO request")?;
                 *self.catalogue = before;
-                Err(error)
+                Attempt::RolledBack(error)
             }
         };
         self.run("RELEASE request")?;
@@ -152,7 +152,7 @@ impl Transaction<'_> {
     fn step(&mut self, step: &Step) -> Result<LoadOutcome, rusqlite::Error> {
         let before = Arc::clone(self.catalogue);
         let done = match step {
-            Step::Put(put) => self.place(put),
+            Step::Put(put) => self.put_object(put),
             Step::Remove(class, id, precondition) => self.remove(class, id, precondition),
             Step::Link(link) => self.link(link),
             Step::Unlink(link) => self.unlink(link),
@@ -160,77 +160,80 @@ impl Transaction<'_> {
         };
         match done {
             Ok(loaded) => Ok(loaded),
-            Err(Stop::Refused(outcome)) => {
+            Err(WriteError::Refused(outcome)) => {
                 *self.catalogue = before;
                 Ok(LoadOutcome::Refused(match *outcome {
                     WriteOutcome::Rejected(error) => error,
                     other => CloudError::other(format!("The object could not be stored: {other:?}")),
                 }))
             }
-            Err(Stop::Broken(error)) => Err(error),
+            Err(WriteError::Broken(error)) => Err(error),
         }
     }
 
-    fn place(&mut self, put: &Put) -> Result<LoadOutcome, Stop> {
+    fn put_object(&mut self, put: &Put) -> Result<LoadOutcome, WriteError> {
         if put.if_exists == IfExists::Keep
             || put.if_exists == IfExists::Replace
             || put.if_exists == IfExists::ReplaceOlder
         {
             // Most objects are new: their row is tried before anybody looks for another.
-            match self.insert_given(put) {
+            match self.insert_object(put) {
                 Ok(()) => return Ok(LoadOutcome::Created),
-                Err(Stop::Refused(outcome)) => {
-                    if self.stored(&put.class, &put.given.id)?.is_none() {
-                        return Err(Stop::Refused(outcome));
+                Err(WriteError::Refused(outcome)) => {
+                    if self.stored(&put.class, &put.object.id)?.is_none() {
+                        return Err(WriteError::Refused(outcome));
                     }
                 }
-                Err(broken @ Stop::Broken(_)) => return Err(broken),
+                Err(broken @ WriteError::Broken(_)) => return Err(broken),
             }
         }
-        let Some((stored, created_at)) = self.stored(&put.class, &put.given.id)? else {
-            let refused = put.given.may_replace(None, &put.if_exists).err();
+        let Some((stored, created_at)) = self.stored(&put.class, &put.object.id)? else {
+            let refused = put.object.may_replace(None, &put.if_exists).err();
             return Ok(refused.unwrap_or(LoadOutcome::Kept { updated_at: None }));
         };
-        let given = match put
-            .given
+        let object = match put
+            .object
             .clone()
             .settle(&stored, &put.if_exists, put.fill_missing)
         {
-            Ok(given) => given,
+            Ok(object) => object,
             Err(loaded) => return Ok(loaded),
         };
-        let text = text(&given)?;
+        let json = json(&object)?;
         let readers_before = readers(&stored);
         let table = self.catalogue.tables.get(&put.class).map(Arc::clone);
         let table = table.ok_or_else(|| CloudError::other("The class has gone."))?;
-        let columns = given.columns(&table.class)?;
-        let keys = table.forms(&given.document);
-        let change = given.into_change(columns, false);
-        let table = self.put(&put.class, &change, &text, (Some(&keys), keys.len()))?;
+        let columns = object.columns(&table.class)?;
+        let keys = table.index_values(&object.document);
+        let change = object.into_change(columns, false);
+        let table = self.put(&put.class, &change, &json, (Some(&keys), keys.len()))?;
         if change.created_at != created_at {
             self.connection
                 .prepare_cached(&table.update_created)?
                 .execute(params![change.id.as_str(), change.created_at.as_millis()])?;
         }
-        self.let_read(&table, &change, &readers_before)?;
+        self.update_readers(&table, &change, &readers_before)?;
         Ok(LoadOutcome::Replaced)
     }
 
-    fn insert_given(&mut self, put: &Put) -> Result<(), Stop> {
+    fn insert_object(&mut self, put: &Put) -> Result<(), WriteError> {
         let table = self.catalogue.tables.get(&put.class);
-        let made = put.made.as_ref();
-        let made = made.filter(|made| table.is_some_and(|table| Arc::ptr_eq(table, &made.table)));
-        let (columns, keys) = match (made, table) {
-            (Some(made), _) => (made.columns.clone(), made.keys.clone()),
-            (None, Some(table)) => (put.given.columns(&table.class)?, table.forms(&put.given.document)),
+        let encoded = put.encoded.as_ref();
+        let encoded = encoded.filter(|encoded| table.is_some_and(|table| Arc::ptr_eq(table, &encoded.table)));
+        let (columns, keys) = match (encoded, table) {
+            (Some(encoded), _) => (encoded.columns.clone(), encoded.keys.clone()),
+            (None, Some(table)) => (
+                put.object.columns(&table.class)?,
+                table.index_values(&put.object.document),
+            ),
             (None, None) => {
                 let class = change::new_class(&self.catalogue.schema, &put.class)?;
-                (put.given.columns(&class)?, Vec::new())
+                (put.object.columns(&class)?, Vec::new())
             }
         };
-        let change = put.given.clone().into_change(columns, true);
-        let table = self.put(&put.class, &change, &put.text, (Some(&keys), keys.len()))?;
-        self.let_read(&table, &change, &[])
+        let change = put.object.clone().into_change(columns, true);
+        let table = self.put(&put.class, &change, &put.json, (Some(&keys), keys.len()))?;
+        self.update_readers(&table, &change, &[])
     }
 
     fn remove(
@@ -238,7 +241,7 @@ impl Transaction<'_> {
         class: &ClassName,
         id: &ObjectId,
         precondition: &Filter,
-    ) -> Result<LoadOutcome, Stop> {
+    ) -> Result<LoadOutcome, WriteError> {
         let Some((stored, _)) = self.stored(class, id)? else {
             return Ok(LoadOutcome::Unchanged);
         };
@@ -250,7 +253,7 @@ impl Transaction<'_> {
         Ok(LoadOutcome::Removed)
     }
 
-    fn link(&mut self, link: &Link) -> Result<LoadOutcome, Stop> {
+    fn link(&mut self, link: &Link) -> Result<LoadOutcome, WriteError> {
         let name = &link.owner.class_name;
         let class = match self.catalogue.tables.get(name) {
             Some(table) => Arc::clone(&table.class),
@@ -275,7 +278,7 @@ impl Transaction<'_> {
         })
     }
 
-    fn unlink(&mut self, link: &Link) -> Result<LoadOutcome, Stop> {
+    fn unlink(&mut self, link: &Link) -> Result<LoadOutcome, WriteError> {
         let changed = self.relation_row(
             link,
             "DELETE FROM relation
@@ -288,7 +291,7 @@ impl Transaction<'_> {
         })
     }
 
-    fn relation_row(&self, link: &Link, sql: &str) -> Result<bool, Stop> {
+    fn relation_row(&self, link: &Link, sql: &str) -> Result<bool, WriteError> {
         let Some(table) = self.catalogue.tables.get(&link.owner.class_name) else {
             return Ok(false);
         };
@@ -302,9 +305,9 @@ impl Transaction<'_> {
         Ok(rows > 0)
     }
 
-    /// Stores a note. The table is made with the first one: a store that is never loaded into has none, and an older
+    /// Stores a note. The table is encoded with the first one: a store that is never loaded into has none, and an older
     /// version takes no offence at it.
-    fn keep(&self, note: &Note) -> rusqlite::Result<()> {
+    fn put_note(&self, note: &Note) -> rusqlite::Result<()> {
         self.run("CREATE TABLE IF NOT EXISTS note (name TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID")?;
         match &note.text {
             Some(text) => self
@@ -320,7 +323,7 @@ impl Transaction<'_> {
     }
 }
 
-impl Incoming {
+impl PreparedLoad {
     /// What the batch has written, as far as anybody counts: once for each class.
     pub(super) fn written(&self, done: &[LoadOutcome]) -> Vec<(&ClassName, Written)> {
         let changed = |loaded: &LoadOutcome| {
@@ -349,7 +352,7 @@ impl Incoming {
 }
 
 /// The note of a name.
-pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>, Failure> {
+pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>, SqlError> {
     let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'note'";
     let there: i64 = connection
         .prepare_cached(there)?
@@ -365,7 +368,7 @@ pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>
 pub(super) fn exist(
     connection: &Connection,
     tables: &[(Option<Arc<Table>>, ObjectId)],
-) -> Result<Vec<bool>, Failure> {
+) -> Result<Vec<bool>, SqlError> {
     let mut there = Vec::with_capacity(tables.len());
     for (table, id) in tables {
         there.push(match table {
@@ -386,7 +389,7 @@ pub(super) fn links(
     key: &str,
     after: Option<&Link>,
     limit: u32,
-) -> Result<Vec<Link>, Failure> {
+) -> Result<Vec<Link>, SqlError> {
     let mut select = connection.prepare_cached(
         "SELECT owner, target_class, target FROM relation
          WHERE class = ?1 AND key = ?2 AND (owner, target, target_class) > (?3, ?4, ?5)
@@ -402,7 +405,7 @@ pub(super) fn links(
     });
     let mut rows = select.query(params![table.number, key, owner, target, target_class, limit])?;
     let mut links = Vec::new();
-    let unreadable = |error: CloudError| Failure::Unreadable(error.message);
+    let unreadable = |error: CloudError| SqlError::Unreadable(error.message);
     while let Some(row) = rows.next()? {
         let owner: String = row.get(0)?;
         links.push(Link {

@@ -14,7 +14,7 @@ const RANGES_MAX: usize = 20;
 const MARGIN_RADIANS: f64 = 1e-9;
 
 /// The number of a point's smallest cell.
-pub(in crate::storage) fn cell(point: GeoPoint) -> i64 {
+pub(in crate::storage) fn geo_cell(point: GeoPoint) -> i64 {
     interleaved(column(point.longitude), row(point.latitude))
 }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn holds(ranges: &[(i64, i64)], point: GeoPoint) -> bool {
-        let cell = cell(point);
+        let cell = geo_cell(point);
         ranges.iter().any(|(from, to)| (*from..=*to).contains(&cell))
     }
 

@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::model::value::Kind;
 use crate::model::{ClassName, Document, GeoPoint, Index, Principal, Value};
-use crate::storage::sql::cell;
+use crate::storage::sql::geo_cell;
 
 /// A value as an index holds it. Two values have equal forms exactly where
 /// [`equal`](crate::model::value::equal) says that they are equal; values of one type keep their order.
@@ -54,7 +54,7 @@ impl IndexValue {
         if let Some((column, derived::CELL)) = key.rsplit_once('.') {
             let point = document.get(column).map(GeoPoint::parse);
             return match point {
-                Some(Ok(point)) => Self::Integer(cell(point)),
+                Some(Ok(point)) => Self::Integer(geo_cell(point)),
                 _ => Self::Absent,
             };
         }

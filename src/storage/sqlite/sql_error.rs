@@ -8,7 +8,7 @@ use crate::store::ReadError;
 
 /// Why a request could not be carried out.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum SqlError {
     /// The request itself is refused; others are not concerned.
     #[error(transparent)]
     Refused(CloudError),
@@ -20,7 +20,7 @@ pub(super) enum Failure {
     Database(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Failure {
+impl From<rusqlite::Error> for SqlError {
     fn from(error: rusqlite::Error) -> Self {
         match &error {
             rusqlite::Error::SqliteFailure(cause, _) if cause.extended_code == ffi::SQLITE_TOOBIG => {
@@ -32,13 +32,13 @@ impl From<rusqlite::Error> for Failure {
     }
 }
 
-impl From<rusqlite::types::FromSqlError> for Failure {
+impl From<rusqlite::types::FromSqlError> for SqlError {
     fn from(error: rusqlite::types::FromSqlError) -> Self {
         Self::Unreadable(error.to_string())
     }
 }
 
-impl Failure {
+impl SqlError {
     /// Whether a unique index refused a value.
     pub(super) fn is_duplicate(error: &rusqlite::Error) -> bool {
         matches!(

@@ -10,7 +10,7 @@ use crate::store::load::{IfExists, Link, LoadOutcome};
 
 /// An object as it is to be stored, whatever the class.
 #[derive(Clone, Debug)]
-pub(super) struct Given {
+pub(super) struct LoadedObject {
     pub(super) id: ObjectId,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
@@ -20,7 +20,7 @@ pub(super) struct Given {
     relations: Vec<(String, Value)>,
 }
 
-impl Given {
+impl LoadedObject {
     /// Checks what does not depend on the class, and brings every value into its uniform form.
     pub(super) fn read(mut document: Document) -> Result<Self, CloudError> {
         let id = document.text("objectId").unwrap_or_default();
@@ -99,26 +99,26 @@ impl Given {
                 }
             }
         };
-        let mut given = self;
-        let mut ours = given.document.clone();
+        let mut object = self;
+        let mut ours = object.document.clone();
         fill(&mut ours, stored);
         if ours == *stored {
             return Err(LoadOutcome::Unchanged);
         }
-        match given.may_replace(Some(stored), if_exists) {
-            Ok(()) => given.document = ours,
+        match object.may_replace(Some(stored), if_exists) {
+            Ok(()) => object.document = ours,
             Err(kept) => {
-                let same_time = stored.updated_at() == Some(given.updated_at);
+                let same_time = stored.updated_at() == Some(object.updated_at);
                 let mut completed = stored.clone();
-                fill(&mut completed, &given.document);
+                fill(&mut completed, &object.document);
                 if *if_exists != IfExists::ReplaceOlder || !same_time || completed == *stored {
                     return Err(kept);
                 }
-                given.created_at = stored.created_at().unwrap_or(given.created_at);
-                given.document = completed;
+                object.created_at = stored.created_at().unwrap_or(object.created_at);
+                object.document = completed;
             }
         }
-        Ok(given)
+        Ok(object)
     }
 
     /// The same as a write that is admitted.

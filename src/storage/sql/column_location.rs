@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use crate::model::{Class, ColumnType, KeyPath};
-use crate::storage::index_key::derived;
+use crate::storage::index_value::derived;
 
 /// How the rows of a class are laid out: `id`, `created`, `updated`, `doc`, and `k1`, `k2`, … for the keys of its
-/// indexes, in the form of [`IndexValue`](crate::storage::index_key::IndexValue).
+/// indexes, in the form of [`IndexValue`](crate::storage::index_value::IndexValue).
 #[derive(Clone, Copy, Debug)]
-pub(in crate::storage) struct Keys<'a> {
+pub(in crate::storage) struct ColumnMap<'a> {
     /// The class.
     pub(in crate::storage) class: &'a Class,
     /// The keys with columns of their own, `k1` first.
@@ -19,7 +19,7 @@ pub(in crate::storage) struct Keys<'a> {
 
 /// Where a key is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place<'a> {
+pub(super) enum ColumnLocation<'a> {
     /// The primary key: text, always there.
     Id,
     /// `created` or `updated`: milliseconds, always there.
@@ -56,42 +56,42 @@ pub(super) enum Place<'a> {
     Elsewhere,
 }
 
-impl<'a> Keys<'a> {
-    pub(super) fn place<'p>(&self, path: &'p KeyPath) -> Place<'p>
+impl<'a> ColumnMap<'a> {
+    pub(super) fn locate<'p>(&self, path: &'p KeyPath) -> ColumnLocation<'p>
     where
         'a: 'p,
     {
         match path.as_str() {
-            "objectId" => return Place::Id,
-            "createdAt" => return Place::Time("created"),
-            "updatedAt" => return Place::Time("updated"),
+            "objectId" => return ColumnLocation::Id,
+            "createdAt" => return ColumnLocation::Time("created"),
+            "updatedAt" => return ColumnLocation::Time("updated"),
             _ => {}
         }
         let column = self.class.columns.get(path.as_str());
         let kind = column.map(|column| &column.column_type);
         if let Some(column) = self.column(path.as_str()) {
-            return Place::Indexed {
+            return ColumnLocation::Indexed {
                 column,
                 kind,
                 may_be_array: kind.is_none_or(|kind| *kind == ColumnType::Array),
             };
         }
         if path.is_nested() || !is_safe(path.as_str()) {
-            return Place::Elsewhere;
+            return ColumnLocation::Elsewhere;
         }
         let key = Cow::Borrowed(path.as_str());
         match kind {
-            Some(ColumnType::GeoPoint) => match self.cell(path) {
-                Some(cell) if self.finds_points => Place::Point { cell, key },
-                _ => Place::Untyped { key },
+            Some(ColumnType::GeoPoint) => match self.geo_cell(path) {
+                Some(cell) if self.finds_points => ColumnLocation::Point { cell, key },
+                _ => ColumnLocation::Untyped { key },
             },
-            Some(kind) => Place::Typed { key, kind },
-            None => Place::Untyped { key },
+            Some(kind) => ColumnLocation::Typed { key, kind },
+            None => ColumnLocation::Untyped { key },
         }
     }
 }
 
-impl Keys<'_> {
+impl ColumnMap<'_> {
     /// The same, where tests of points are left to the evaluator.
     pub(in crate::storage) fn without_points(self) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl Keys<'_> {
     }
 
     /// The column with the cells of the points at a path.
-    pub(in crate::storage) fn cell(&self, path: &KeyPath) -> Option<String> {
+    pub(in crate::storage) fn geo_cell(&self, path: &KeyPath) -> Option<String> {
         self.column(&format!("{path}.{}", derived::CELL))
     }
 

@@ -1,0 +1,99 @@
+//! Connections to the database: one that writes, and those that read.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, ffi};
+
+use crate::storage::sqlite::folder::sync_folder;
+use crate::storage::sqlite::migration;
+use crate::storage::sqlite::open_error::OpenError;
+
+/// How long a connection waits for another one; only checkpoints and recovery make one wait.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Statements that a connection keeps compiled.
+const STATEMENTS: usize = 256;
+
+/// Opens the database for the writer, making or converting it where needed.
+pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connection, OpenError> {
+    let failed = OpenError::database(path);
+    let is_new = !path.exists();
+    if is_new {
+        make_private(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
+    }
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+    .map_err(&failed)?;
+    configure(&connection).map_err(&failed)?;
+    migration::bring_up_to_date(&connection, path)?;
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = FULL;
+             PRAGMA journal_size_limit = 67108864;
+             PRAGMA cache_size = -65536;
+             PRAGMA temp_store = MEMORY;",
+        )
+        .map_err(&failed)?;
+    if let Some(bytes) = bytes_max {
+        bound(&connection, bytes).map_err(&failed)?;
+    }
+    if is_new {
+        sync_folder(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
+    }
+    Ok(connection)
+}
+
+/// Makes the empty file that SQLite makes a database of. It holds other people's data: nobody but the owner reads it,
+/// whatever the folder allows, and SQLite gives its log (`-wal`, `-shm`) the same mode.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn bound(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
+    let page: u64 = connection
+        .pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?
+        .into();
+    let pages = i64::try_from(bytes / page).unwrap_or(i64::MAX).max(1);
+    connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+}
+
+/// Opens the database for reading beside a writer, of this process or another.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    configure(&connection)?;
+    connection
+        .execute_batch("PRAGMA query_only = ON; PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384;")?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    // A plan must not depend on the values bound: SQLite would compile a statement anew for each of them.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A damaged or hostile file must not run anything of its own.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    Ok(())
+}
+
+/// Whether the error says that there is no room left on the disk.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::SqliteFailure(cause, _) if cause.extended_code & 0xff == ffi::SQLITE_FULL
+    )
+}
