@@ -1,7 +1,7 @@
-//! LeanCloud's data model, pure: values and their `__type`s, the `__op` operators, the `where` filter, classes and
-//! their permissions, hooks and errors as they travel.
+//! LeanCloud's data model, without I/O: values and their `__type`s, the `__op` operators, the `where` filter,
+//! classes and their permissions, and the wire forms of hooks and errors.
 //!
-//! Nothing here reads a clock, draws a random number, does I/O or knows how a document is stored. The server, the
+//! Nothing here reads a clock, draws a random number, does I/O or knows how documents are stored. The server, the
 //! storage engines, the REST client and every checker share this one evaluator of [`Filter`] and [`Update`].
 
 pub mod acl;

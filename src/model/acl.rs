@@ -1,4 +1,4 @@
-//! Who may read and write one object.
+//! Access control lists of objects, and the principals that they are checked against.
 
 use serde_json::Map;
 
@@ -9,7 +9,7 @@ use crate::model::{CloudError, Document, ObjectId, Value};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acl(Map<String, Value>);
 
-/// On whose behalf a document is read or written.
+/// The party on whose behalf a document is read or written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
     /// The master key: everything is allowed.
@@ -33,13 +33,13 @@ impl Principal {
         }
     }
 
-    /// Whether this is the master key.
+    /// True for the master key.
     #[must_use]
     pub fn is_master(&self) -> bool {
         matches!(self, Self::Master)
     }
 
-    /// The session's user, where there is one.
+    /// The session's user, if there is one.
     #[must_use]
     pub fn user(&self) -> Option<&ObjectId> {
         match self {
@@ -60,13 +60,13 @@ impl Principal {
         }
     }
 
-    /// Whether the document's ACL lets this principal read it. A document without an ACL is public.
+    /// True if the document's ACL lets this principal read it. A document without an ACL is public.
     #[must_use]
     pub fn may_read(&self, document: &Document) -> bool {
         self.allowed(document, "read")
     }
 
-    /// Whether the document's ACL lets this principal write it. A document without an ACL is public.
+    /// True if the document's ACL lets this principal write it. A document without an ACL is public.
     #[must_use]
     pub fn may_write(&self, document: &Document) -> bool {
         self.allowed(document, "write")
@@ -85,7 +85,7 @@ impl Principal {
 }
 
 impl Acl {
-    /// What an object gets that is created without an ACL in a class without a default of its own.
+    /// The ACL of an object created without one, in a class without a default ACL.
     #[must_use]
     pub fn public() -> Self {
         Self::parse(&serde_json::json!({"*": {"read": true, "write": true}})).unwrap_or(Self(Map::new()))
@@ -98,7 +98,7 @@ impl Acl {
         Self(Map::from_iter([(user.to_string(), Value::Object(rights))]))
     }
 
-    /// Checks an ACL that came from outside: an object of objects of booleans.
+    /// Parses an ACL from a request: an object of objects of booleans.
     ///
     /// # Errors
     /// [`crate::model::ErrorCode::INVALID_ACL`] (123).

@@ -1,4 +1,4 @@
-//! `authData`: what other platforms say about a user, by platform.
+//! `authData`: a user's accounts on other platforms, by platform.
 
 use serde_json::{Map, Value, json};
 
@@ -7,35 +7,35 @@ use crate::model::{CloudError, ErrorCode, KeyPath, Op, Update};
 /// The column of `_User`.
 const COLUMN: &str = "authData";
 
-/// The platform of users without a name: it goes once the user has another way to log in.
+/// The platform of anonymous users. It is removed once the user has another way to log in.
 pub const ANONYMOUS: &str = "anonymous";
 
-/// Platforms in one user's data.
+/// Maximum number of platforms of one user.
 const PLATFORMS_MAX: usize = 32;
 
-/// The longest name of a platform and the longest identity, in bytes: they must fit into an index.
+/// Maximum lengths in bytes of a platform's name and of an identity. Both must fit into an index.
 const NAME_BYTES_MAX: usize = 64;
 const IDENTITY_BYTES_MAX: usize = 512;
 
-/// What a login says, by platform.
+/// The `authData` of a login, by platform.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthData(Map<String, Value>);
 
-/// What tells a user of a platform from all others.
+/// The value that identifies a user on a platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Where it is kept: `authData.<platform>.<key>`.
+    /// Key path in `_User`: `authData.<platform>.<key>`.
     pub path: String,
     /// Text or a number.
     pub value: Value,
 }
 
 impl AuthData {
-    /// Reads the `authData` of a login. Platforms of the server's own (`_…`), which SDKs send back, are left out, and
-    /// so are those that are `null`. Whether each says who the user is, is for [`AuthData::require_identities`].
+    /// Parses the `authData` of a login. Leaves out `null` platforms and the server's own (`_…`), which SDKs send
+    /// back. Does not check identities: see [`AuthData::require_identities`].
     ///
     /// # Errors
-    /// 107 where it is no object of objects.
+    /// 107 if it is not an object of objects.
     pub fn parse(value: &Value) -> Result<Self, CloudError> {
         let platforms = value
             .as_object()
@@ -59,10 +59,10 @@ impl AuthData {
         Ok(Self(parsed))
     }
 
-    /// Checks that every platform says who the user is: to be asked once the app's own hook has had its say.
+    /// Checks that every platform identifies the user. Call it after the app's `onAuthData` hook has run.
     ///
     /// # Errors
-    /// 250 where one does not.
+    /// 250 if a platform does not.
     pub fn require_identities(&self) -> Result<(), CloudError> {
         for (platform, data) in &self.0 {
             let nothing = Map::new();
@@ -71,25 +71,25 @@ impl AuthData {
         Ok(())
     }
 
-    /// Whether it says nothing.
+    /// True if no platform is present.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether it names a platform other than [`ANONYMOUS`].
+    /// True if it has a platform other than [`ANONYMOUS`].
     #[must_use]
     pub fn is_named(&self) -> bool {
         self.0.keys().any(|platform| platform != ANONYMOUS)
     }
 
-    /// The wire form, as the client has sent it.
+    /// The wire form, as sent by the client.
     #[must_use]
     pub fn to_value(&self) -> Value {
         Value::Object(self.0.clone())
     }
 
-    /// What is stored of it: with `_<platform>_unionid` for each account that is the main one of its union.
+    /// The stored form: adds `_<platform>_unionid` for each account that is the main one of its union.
     #[must_use]
     pub fn stored(&self) -> Map<String, Value> {
         let mut stored = self.0.clone();
@@ -103,7 +103,7 @@ impl AuthData {
         stored
     }
 
-    /// Who it says that the user is; the first that is known decides. Unions come last.
+    /// The identities that it gives the user, unions last. The first known identity decides.
     #[must_use]
     pub fn identities(&self) -> Vec<Identity> {
         let own = self.0.iter().filter_map(|(platform, data)| {
@@ -117,7 +117,7 @@ impl AuthData {
         own.chain(unions).collect()
     }
 
-    /// The identities that a user who holds this would take for themselves.
+    /// The identities that the user claims exclusively by storing this.
     #[must_use]
     pub fn claims(&self) -> Vec<Identity> {
         let stored = self.stored();
@@ -130,8 +130,8 @@ impl AuthData {
             .collect()
     }
 
-    /// Takes everything about `authData` out of an update, and answers what it links and what else it does to the
-    /// column, as operations on `authData.<platform>`.
+    /// Removes the operations on `authData` from an update. Returns the platforms to link and the platforms to
+    /// unlink; `None` if the update does not touch the column.
     ///
     /// # Errors
     /// As [`AuthData::parse`]; 111 for anything but setting and deleting; 119 for a part of one platform's data.
@@ -180,7 +180,7 @@ impl AuthData {
     }
 }
 
-/// What an update takes away.
+/// A removal of linked platforms by an update.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unlink {
     /// One platform.
@@ -190,7 +190,7 @@ pub enum Unlink {
 }
 
 impl Unlink {
-    /// The operation that does it.
+    /// The equivalent operation.
     #[must_use]
     pub fn to_op(&self) -> (KeyPath, Op) {
         let path = match self {
@@ -210,7 +210,7 @@ impl Identity {
     }
 }
 
-/// The key of a platform's data that says who the user is, and what it says.
+/// The key and value of a platform's data that identify the user.
 fn identity(platform: &str, data: &Map<String, Value>) -> Result<(&'static str, Value), CloudError> {
     let keys: &[&'static str] = match platform {
         ANONYMOUS => &["id"],
@@ -238,7 +238,7 @@ fn identity(platform: &str, data: &Map<String, Value>) -> Result<(&'static str, 
         })
 }
 
-/// The union that an account belongs to: the platform under which it is kept, and its id.
+/// The union of an account: the platform under which it is stored, and its id.
 fn union(data: &Value) -> Option<(String, &str)> {
     let text = |key: &str| data.get(key)?.as_str().filter(|text| !text.is_empty());
     let (platform, id) = (text("platform")?, text("unionid")?);
@@ -246,7 +246,7 @@ fn union(data: &Value) -> Option<(String, &str)> {
     legal.then(|| (format!("_{platform}_unionid"), id))
 }
 
-/// The guide's example says it as text, SDKs as a boolean.
+/// Reads `main_account`: text in the guide's example, a boolean in SDKs.
 fn is_main_account(data: &Value) -> bool {
     match data.get("main_account") {
         Some(Value::Bool(main)) => *main,

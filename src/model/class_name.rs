@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, ErrorCode};
 
-/// LeanCloud's own classes that requests may name; other names with a leading `_` are not legal in one.
+/// LeanCloud's own classes that requests may name. Requests cannot name other classes with a leading `_`.
 const BUILT_IN: [&str; 8] = [
     "_User",
     "_Role",
@@ -26,13 +26,13 @@ const BUILT_IN: [&str; 8] = [
 pub struct ClassName(Arc<str>);
 
 impl ClassName {
-    /// The longest name that is accepted, in bytes.
+    /// Maximum length in bytes.
     pub const LENGTH_MAX: usize = 128;
 
     /// The name of the class of files.
     pub(crate) const FILE: &str = "_File";
 
-    /// Reads a class name that came from outside.
+    /// Parses a class name from a request.
     ///
     /// # Errors
     /// [`ErrorCode::INVALID_CLASS_NAME`] (103).
@@ -70,14 +70,14 @@ impl ClassName {
         Self(Self::FILE.into())
     }
 
-    /// Whether the class is one of LeanCloud's own (its name starts with `_`).
+    /// True for LeanCloud's own classes: the name starts with `_`.
     #[must_use]
     pub fn is_built_in(&self) -> bool {
         self.0.starts_with('_')
     }
 
-    /// Whether requests may name the class. What a program keeps for itself beside the app's classes has a leading `_`
-    /// too, and is no part of the API.
+    /// True if requests may name the class. Internal classes that a program keeps beside the app's have a leading
+    /// `_` too and are not part of the API.
     #[must_use]
     pub fn is_reachable(&self) -> bool {
         !self.is_built_in() || BUILT_IN.contains(&self.as_str())

@@ -1,22 +1,22 @@
-//! The error that LeanCloud's API and cloud functions answer with.
+//! The error response of LeanCloud's API and of cloud functions.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::ErrorCode;
 
-/// An error as it travels: `{"code", "error"}` and an HTTP status.
+/// An error response: `{"code", "error"}` and an HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[error("{message} [{code}]")]
 pub struct CloudError {
-    /// The code that programs decide by.
+    /// The code, for programs.
     pub code: ErrorCode,
-    /// The text that people read.
+    /// The message, for people.
     #[serde(rename = "error")]
     pub message: String,
     /// The HTTP status, 400 to 599. Not part of the body.
     #[serde(skip, default = "bad_request")]
     pub status: u16,
-    /// What only the log may say.
+    /// Details for the log. Never part of a response.
     #[serde(skip)]
     cause: Option<Box<str>>,
 }
@@ -26,7 +26,7 @@ fn bad_request() -> u16 {
 }
 
 impl CloudError {
-    /// An error with the code's usual HTTP status.
+    /// Creates an error with the code's usual HTTP status.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
@@ -37,8 +37,8 @@ impl CloudError {
         }
     }
 
-    /// An error that nobody foresaw: code 1, HTTP 500, and a text that says nothing. Why it happened goes into the log
-    /// alone, since it may hold what a stranger must not know.
+    /// Creates an unexpected error: code 1, HTTP 500, a message without details. `cause` goes to the log alone,
+    /// since it may hold private data.
     #[must_use]
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self {
@@ -47,26 +47,26 @@ impl CloudError {
         }
     }
 
-    /// Why an [internal](Self::internal) error happened. For the log, never for an answer.
+    /// The cause of an [internal](Self::internal) error. For the log, never for a response.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 
-    /// The same error under another HTTP status.
+    /// Replaces the HTTP status.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
 
-    /// 124, HTTP 503: what a cloud function or a hook does has taken too long.
+    /// 124, HTTP 503: a cloud function or hook has timed out.
     #[must_use]
     pub fn timed_out() -> Self {
         Self::new(ErrorCode::TIMEOUT, "The request timed out on the server.").with_status(503)
     }
 
-    /// Whether it is [`CloudError::timed_out`]. An app may refuse with any code, this one too, but not with the status.
+    /// True for [`CloudError::timed_out`]. The status decides, since an app may refuse with any code.
     #[must_use]
     pub fn is_timed_out(&self) -> bool {
         self.code == ErrorCode::TIMEOUT && self.status == 503

@@ -5,8 +5,8 @@
 //!     [where key = value and (key in (…) or …)]  [limit [skip,] n]  [order by [+|-]key [asc|desc], …]
 //! ```
 //!
-//! A `?` stands for the next of the values that come beside the statement. What a statement says is turned into the
-//! parameters of an ordinary query and read like these: there is one set of rules, whatever the language.
+//! A `?` takes the next of the values sent beside the statement. A statement is translated into the parameters of an
+//! ordinary query and parsed as such: one set of rules for both languages.
 
 mod condition;
 mod lexer;
@@ -20,24 +20,24 @@ use crate::model::{ClassName, CloudError, Query, Timestamp, Value};
 use parser::Parser;
 use syntax_error::syntax_error;
 
-/// The longest statement, in bytes.
+/// Maximum length of a statement in bytes.
 const LENGTH_MAX: usize = 128 * 1024;
 
 /// A `select` statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SelectStatement {
-    /// What it reads.
+    /// The class to read.
     pub class: ClassName,
-    /// What it asks for.
+    /// The query.
     pub query: Query,
 }
 
 impl SelectStatement {
-    /// Reads a statement; each `?` takes the next of `values`, and what is left of them is left. `now` is what
-    /// `current_timestamp()` stands for.
+    /// Parses a statement. Each `?` takes the next of `values`; further values are ignored. `now` is the value of
+    /// `current_timestamp()`.
     ///
     /// # Errors
-    /// 300 where it is malformed, or there are fewer values than `?`; 1 for statements that write; those of
+    /// 300 if it is malformed or has more `?` than values; 1 for statements that write; the errors of
     /// [`Query::parse`].
     pub fn parse(text: &str, values: &[Value], now: Timestamp) -> Result<Self, CloudError> {
         if text.len() > LENGTH_MAX {

@@ -1,4 +1,4 @@
-//! One object of a class, in the form in which the REST API shows it.
+//! An object of a class, in its REST form.
 
 use std::ops::{Deref, DerefMut};
 
@@ -7,34 +7,34 @@ use serde_json::Map;
 
 use crate::model::{ObjectId, Timestamp, Value};
 
-/// An object: its fields by name, in the order in which they were first written. `objectId`, `createdAt`,
-/// `updatedAt` and `ACL` are ordinary entries here.
+/// An object: its fields by name, in the order of their first write. `objectId`, `createdAt`, `updatedAt` and `ACL`
+/// are ordinary entries.
 ///
-/// Dereferences to the map itself; the methods below are for the keys that every object has.
+/// Dereferences to the map. The methods below read the keys that every object has.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Document(pub Map<String, Value>);
 
 impl Document {
-    /// An object without any field; what a GET of an absent object answers.
+    /// An object without fields. A GET of an absent object returns it.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The id, where there is a well-formed one.
+    /// The id, if it is present and well-formed.
     #[must_use]
     pub fn object_id(&self) -> Option<ObjectId> {
         ObjectId::parse(self.get("objectId")?.as_str()?).ok()
     }
 
-    /// When the object was created, where it says so.
+    /// Time of creation, if present.
     #[must_use]
     pub fn created_at(&self) -> Option<Timestamp> {
         Timestamp::parse(self.get("createdAt")?.as_str()?).ok()
     }
 
-    /// When the object was last written, where it says so.
+    /// Time of the last write, if present.
     #[must_use]
     pub fn updated_at(&self) -> Option<Timestamp> {
         Timestamp::parse(self.get("updatedAt")?.as_str()?).ok()

@@ -1,10 +1,10 @@
-//! Hooks as they travel between the storage service and the functions of an app.
+//! Hook calls between the storage service and an app's functions.
 
 use async_trait::async_trait;
 
 use crate::model::{ClassName, CloudError, Document};
 
-/// When a class hook runs.
+/// The kinds of class hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "LeanCloud's names of its hooks")]
 pub enum HookKind {
@@ -27,7 +27,7 @@ impl HookKind {
         Self::AfterDelete,
     ];
 
-    /// The name in a path and in `__ignore_hooks`.
+    /// Name in paths and in `__ignore_hooks`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -40,51 +40,51 @@ impl HookKind {
         }
     }
 
-    /// The hook of that name.
+    /// Parses a name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Whether the write waits for it, and fails with it.
+    /// True if the write waits for the hook and fails with it.
     #[must_use]
     pub fn is_before(self) -> bool {
         matches!(self, Self::BeforeSave | Self::BeforeUpdate | Self::BeforeDelete)
     }
 }
 
-/// A class hook to be run.
+/// A call of a class hook.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookCall {
     /// The class of the object.
     pub class: ClassName,
-    /// Which hook.
+    /// The hook.
     pub kind: HookKind,
-    /// The object: what is to be stored (before), what was stored (after).
+    /// The object: to be stored (before hooks), or as stored (after hooks).
     pub object: Document,
-    /// Update hooks: the columns that the request changes.
+    /// Update hooks only: the columns changed by the request.
     pub updated_keys: Vec<String>,
-    /// The requesting user with `sessionToken`; `None` for anonymous and master requests.
+    /// The requesting user with `sessionToken`. `None` for anonymous and master requests.
     pub user: Option<Document>,
     /// The client's address.
     pub remote_address: Option<String>,
 }
 
-/// The hooks that are no class hooks: what happens to a user.
+/// Hooks on events of users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UserHook {
-    /// A phone number has been verified. Nothing waits for it.
+    /// A phone number was verified. Runs in the background.
     VerifiedSms,
-    /// An e-mail address has been verified. Nothing waits for it.
+    /// An e-mail address was verified. Runs in the background.
     VerifiedEmail,
-    /// A user logs in; may refuse.
+    /// A user logs in. May refuse.
     Login,
-    /// Somebody logs in, or links a user, with `authData`; may refuse, and answers the `authData` to be used.
+    /// Someone logs in with `authData`, or links it to a user. May refuse, and returns the `authData` to use.
     AuthData,
 }
 
 impl UserHook {
-    /// The name in a path.
+    /// Name in paths.
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
@@ -96,40 +96,40 @@ impl UserHook {
     }
 }
 
-/// A [`UserHook`] to be run.
+/// A call of a [`UserHook`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserHookCall {
-    /// Which hook.
+    /// The hook.
     pub hook: UserHook,
-    /// The user with `sessionToken`, where there is one; `None` where `authData` leads to nobody yet.
+    /// The user with `sessionToken`; `None` if no user has this `authData` yet.
     pub user: Option<Document>,
-    /// [`UserHook::AuthData`]: what the platforms said, by platform.
+    /// [`UserHook::AuthData`] only: the `authData` by platform.
     pub auth_data: Option<Document>,
     /// The client's address.
     pub remote_address: Option<String>,
 }
 
-/// Whoever runs hooks: the engine in the same process, or one over HTTP.
+/// Runs hooks: the engine in the same process, or a remote one over HTTP.
 #[async_trait]
 pub trait Hooks: Send + Sync {
-    /// Whether there is such a hook. Without one the write goes on.
+    /// True if the hook is defined. Undefined hooks are skipped.
     fn defined(&self, class: &ClassName, kind: HookKind) -> bool;
 
-    /// Runs it. `beforeSave` answers the object to be stored; the answer of the others is ignored.
+    /// Runs a class hook. `beforeSave` returns the object to store; the result of other hooks is ignored.
     ///
     /// # Errors
-    /// The hook's own refusal, its time-out ([`CloudError::timed_out`]), or that it could not be reached. The caller turns it
-    /// into 142 or 141.
+    /// The hook's refusal, its time-out ([`CloudError::timed_out`]), or a connection error. The caller maps it to
+    /// 142 or 141.
     async fn call(&self, call: HookCall) -> Result<Document, CloudError>;
 
-    /// Whether there is such a hook of users. Without one there is nothing to ask.
+    /// True if the user hook is defined. Undefined hooks are skipped.
     fn user_hook_defined(&self, hook: UserHook) -> bool {
         let _ = hook;
         false
     }
 
-    /// Runs a hook of users. [`UserHook::AuthData`] answers the `authData` to be used, or nothing for what was given;
-    /// the answer of the others is ignored.
+    /// Runs a user hook. [`UserHook::AuthData`] returns the `authData` to use, or nothing to keep the given one; the
+    /// result of other hooks is ignored.
     ///
     /// # Errors
     /// As [`Hooks::call`].

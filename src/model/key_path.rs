@@ -1,26 +1,26 @@
-//! The name of a field, possibly inside an embedded object: `author`, `address.city`.
+//! Paths of fields, possibly inside embedded objects: `author`, `address.city`.
 
 use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{CloudError, ErrorCode, limits};
 
-/// A key, or several joined by dots. Each part is non-empty and starts with neither `$` nor holds a NUL.
+/// One key, or several joined by dots. No part is empty, starts with `$` or contains a NUL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPath(Arc<str>);
 
-/// Names that mean something in every object.
+/// Reserved names: they have a meaning in every object.
 const RESERVED: [&str; 5] = ["objectId", "createdAt", "updatedAt", "ACL", "className"];
 
 impl KeyPath {
-    /// A path as it stands in a request. The parts are what lies between the dots.
+    /// Creates a path without checks. Its parts are separated by dots.
     #[must_use]
     pub fn new(path: &str) -> Self {
         Self(path.into())
     }
 
-    /// Reads a path that came from outside: no part is empty, starts with `$` or holds a NUL, and
-    /// there are at most [`limits::VALUE_DEPTH_MAX`].
+    /// Parses a path from a request. No part may be empty, start with `$` or contain a NUL; there are at most
+    /// [`limits::VALUE_DEPTH_MAX`] parts.
     ///
     /// # Errors
     /// [`ErrorCode::INVALID_KEY_NAME`] (105).
@@ -33,7 +33,7 @@ impl KeyPath {
         Ok(Self::new(path))
     }
 
-    /// Checks the name of a column: letters, digits and `_`; it starts with neither a digit nor `__`.
+    /// Checks a column name: letters, digits and `_`. It starts neither with a digit nor with `__`.
     ///
     /// # Errors
     /// [`ErrorCode::INVALID_KEY_NAME`] (105).
@@ -46,7 +46,7 @@ impl KeyPath {
         if legal { Ok(()) } else { Err(Self::invalid(name)) }
     }
 
-    /// Whether a new column cannot have this name: it is one of LeanCloud's own, in whatever letter case.
+    /// True if a new column cannot have this name: it is reserved, in any letter case.
     #[must_use]
     pub fn is_reserved(name: &str) -> bool {
         RESERVED
@@ -75,7 +75,7 @@ impl KeyPath {
         self.0.split('.').next().unwrap_or(&self.0)
     }
 
-    /// Whether the path leads into an embedded object.
+    /// True if the path leads into an embedded object.
     #[must_use]
     pub fn is_nested(&self) -> bool {
         self.0.contains('.')

@@ -1,4 +1,4 @@
-//! The identifier of an object inside its class.
+//! Identifiers of objects.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,19 +7,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, ErrorCode, Timestamp};
 
-/// An `objectId`: 24 lower-case hexadecimal digits when the server made it (as MongoDB's `ObjectId`: 4 bytes of the second
-/// of creation, 5 random bytes of the process, a counter of 3 bytes), any text of 1 to 64 letters, digits, `_` or `-` when
-/// it was imported. What one process makes is in the order of its creation, also within a second.
+/// An `objectId`, unique within its class. Ids made by the server have 24 lower-case hexadecimal digits, as
+/// MongoDB's `ObjectId`: 4 bytes of the second of creation, 5 random bytes of the process, a counter of 3 bytes.
+/// Imported ids are any text of 1 to 64 letters, digits, `_` or `-`. The ids made by one process sort by creation,
+/// also within a second.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ObjectId(Arc<str>);
 
 impl ObjectId {
-    /// The longest id that is accepted, in bytes.
+    /// Maximum length in bytes.
     pub const LENGTH_MAX: usize = 64;
 
-    /// Makes an id from the second of `now`, what tells one process from all others, and how many ids it has made; of
-    /// that the lowest 3 bytes count.
+    /// Builds an id from the second of `now`, the random bytes of the process and the lowest 3 bytes of its counter.
     #[must_use]
     pub fn from_parts(now: Timestamp, process: [u8; 5], count: u32) -> Self {
         let second = u32::try_from(now.as_millis().div_euclid(1000).rem_euclid(1 << 32)).unwrap_or(0);
@@ -28,10 +28,10 @@ impl ObjectId {
         Self(format!("{second:08x}{process:010x}{:06x}", count & 0xff_ffff).into())
     }
 
-    /// Reads an id that came from outside.
+    /// Parses an id from a request.
     ///
     /// # Errors
-    /// [`ErrorCode::MISSING_OBJECT_ID`] where it is empty, too long or holds another character.
+    /// [`ErrorCode::MISSING_OBJECT_ID`] if it is empty, too long or contains another character.
     pub fn parse(text: &str) -> Result<Self, CloudError> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if text.is_empty() || text.len() > Self::LENGTH_MAX || !text.bytes().all(legal) {

@@ -1,4 +1,4 @@
-//! The `__op` operators and what they do to a document.
+//! The `__op` operators, and their effect on a document.
 
 mod apply;
 mod encoding;
@@ -9,36 +9,36 @@ use std::collections::BTreeSet;
 use crate::model::value::add_numbers;
 use crate::model::{KeyPath, Pointer, Value};
 
-/// What is done to one key.
+/// An operation on one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
-    /// A plain value.
+    /// Sets a plain value.
     Set(Value),
-    /// Adds a number; absent counts as 0. `Decrement` is read as its negative.
+    /// Adds a number; an absent key counts as 0. `Decrement` is parsed as its negative.
     Increment(serde_json::Number),
-    /// Appends to an array; absent counts as empty.
+    /// Appends to an array; an absent key counts as empty.
     Add(Vec<Value>),
-    /// Appends what is not there yet.
+    /// Appends the values that the array lacks.
     AddUnique(Vec<Value>),
     /// Removes every equal element.
     Remove(Vec<Value>),
     /// Removes the key.
     Delete,
-    /// Integer and.
+    /// Bitwise and.
     BitAnd(i64),
-    /// Integer or.
+    /// Bitwise or.
     BitOr(i64),
-    /// Integer exclusive or.
+    /// Bitwise exclusive or.
     BitXor(i64),
     /// Adds objects to a relation, at most 1000.
     AddRelation(Vec<Pointer>),
-    /// Takes objects out of a relation, at most 1000.
+    /// Removes objects from a relation, at most 1000.
     RemoveRelation(Vec<Pointer>),
     /// Several relation operations in order.
     Batch(Vec<Op>),
 }
 
-/// The body of a create or an update: operations by key, in the order in which they stand.
+/// The body of a create or an update: operations by key, in request order.
 ///
 /// ```
 /// use paylog::model::Update;
@@ -54,35 +54,35 @@ pub struct Update {
     pub ops: Vec<(KeyPath, Op)>,
 }
 
-/// A change of a relation, to be stored beside the document by the engine.
+/// A change of a relation. The engine stores it beside the document.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RelationChange {
     /// The relation column.
     pub key: String,
-    /// True: add the target; false: take it out.
+    /// True adds the target, false removes it.
     pub add: bool,
-    /// The other object.
+    /// The target object.
     pub target: Pointer,
 }
 
-/// What [`Update::apply`] did beside changing the document.
+/// Result of [`Update::apply`], beside the changed document.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Applied {
-    /// The columns that were written, in order, each once.
+    /// The written columns, in order, each once.
     pub columns: Vec<String>,
-    /// What the relation operations ask for.
+    /// The requested changes of relations.
     pub relations: Vec<RelationChange>,
 }
 
 impl Update {
-    /// Changes nothing.
+    /// An update without operations.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether repeating the update has an effect of its own (`Increment`, `Decrement`, `Add`, `BitXor`), so that it
-    /// must never be resent unguarded after an unknown outcome.
+    /// True if repeating the update has a further effect (`Increment`, `Decrement`, `Add`, `BitXor`). Never resend
+    /// such an update without a precondition after an unknown outcome.
     #[must_use]
     pub fn is_relative(&self) -> bool {
         self.ops
@@ -90,7 +90,7 @@ impl Update {
             .any(|(_, op)| matches!(op, Op::Increment(_) | Op::Add(_) | Op::BitXor(_)))
     }
 
-    /// The columns that it writes, in order, each once.
+    /// The columns written, in order, each once.
     #[must_use]
     pub fn columns(&self) -> Vec<String> {
         let mut seen = BTreeSet::new();
@@ -102,9 +102,9 @@ impl Update {
             .collect()
     }
 
-    /// This, and then `op` on `key`. Two operations of one key are joined into one where there is one that does both
-    /// (two increments into their sum, a plain value in the place of anything). Others are applied in order, but
-    /// have no wire form together.
+    /// Adds `op` on `key`. Two operations on one key are merged if one operation has the effect of both (two
+    /// increments become their sum, a plain value replaces anything). Others are applied in order, but have no joint
+    /// wire form.
     #[must_use]
     pub fn with(mut self, key: &str, op: Op) -> Self {
         let Some(at) = self.ops.iter().rposition(|(path, _)| path.as_str() == key) else {
@@ -119,31 +119,31 @@ impl Update {
         self
     }
 
-    /// This, and `key` set to `value`.
+    /// Sets `key` to `value`.
     #[must_use]
     pub fn set(self, key: &str, value: impl Into<Value>) -> Self {
         self.with(key, Op::Set(value.into()))
     }
 
-    /// This, and `amount` added to `key`.
+    /// Adds `amount` to `key`.
     #[must_use]
     pub fn increment(self, key: &str, amount: i64) -> Self {
         self.with(key, Op::Increment(amount.into()))
     }
 
-    /// This, and `values` appended to the array `key` where they are missing.
+    /// Appends to the array `key` the `values` that it lacks.
     #[must_use]
     pub fn add_unique(self, key: &str, values: Vec<Value>) -> Self {
         self.with(key, Op::AddUnique(values))
     }
 
-    /// This, and `values` taken out of the array `key`.
+    /// Removes `values` from the array `key`.
     #[must_use]
     pub fn remove(self, key: &str, values: Vec<Value>) -> Self {
         self.with(key, Op::Remove(values))
     }
 
-    /// This, and `key` deleted.
+    /// Deletes `key`.
     #[must_use]
     pub fn delete(self, key: &str) -> Self {
         self.with(key, Op::Delete)
@@ -151,7 +151,7 @@ impl Update {
 }
 
 impl Op {
-    /// Becomes one operation that does what this and then `next` do; gives `next` back where there is none.
+    /// Merges `next` into this operation. Returns `next` if no single operation has the effect of both.
     fn join(&mut self, next: Self) -> Option<Self> {
         match (&mut *self, next) {
             (_, next @ (Self::Set(_) | Self::Delete)) => *self = next,

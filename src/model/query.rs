@@ -1,4 +1,4 @@
-//! The parameters of a query.
+//! Queries: `where`, `order`, `limit`, `skip`, `keys`, `include`, `count`.
 
 pub(in crate::model) mod ast;
 mod builder;

@@ -1,4 +1,4 @@
-//! Classes: the types of their columns, their permissions, their indexes.
+//! The schema: classes with their columns, permissions and indexes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ pub use column_type::ColumnType;
 
 use crate::model::{Acl, ClassName, ObjectId, Principal, Value};
 
-/// All classes, as of one moment.
+/// All classes at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     /// By name.
@@ -28,32 +28,32 @@ pub struct Schema {
 pub struct Class {
     /// Its name.
     pub name: ClassName,
-    /// Columns by name, beside `objectId`, `createdAt`, `updatedAt`, `ACL`, which every class has.
+    /// Columns by name, except the common ones: `objectId`, `createdAt`, `updatedAt`, `ACL`.
     pub columns: BTreeMap<String, Column>,
-    /// What clients may do.
+    /// Permissions of clients.
     pub permissions: ClassPermissions,
-    /// Unique and other indexes, beside those on `objectId`, `createdAt`, `updatedAt`.
+    /// Indexes, beside those on `objectId`, `createdAt`, `updatedAt`.
     pub indexes: Vec<Index>,
-    /// The ACL of an object created without one; `None` is public read and write.
+    /// ACL of objects created without one; `None` is public read and write.
     pub default_acl: Option<Value>,
 }
 
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
-    /// Fixed by the first value written.
+    /// The type, fixed by the first written value.
     #[serde(flatten)]
     pub column_type: ColumnType,
-    /// Clients cannot write it (117).
+    /// True if clients cannot write it (117).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
-    /// Clients do not see it.
+    /// True if clients cannot see it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hidden: bool,
-    /// Must be given at creation (113).
+    /// True if a create must set it (113).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub required: bool,
-    /// Filled in on creation, and shown on reading older objects.
+    /// Default value: stored on creation, and shown for older objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
 }
@@ -61,15 +61,15 @@ pub struct Column {
 /// An index over one or more keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Index {
-    /// The keys, outermost first, dotted where nested.
+    /// The keys in order, dotted if nested.
     pub keys: Vec<String>,
-    /// Whether two objects may not share a value (137).
+    /// True if two objects may not share a value (137).
     pub unique: bool,
-    /// Whether objects without the keys are left out.
+    /// True if objects without the keys are not indexed.
     pub sparse: bool,
 }
 
-/// What clients may do with a class.
+/// Permissions of clients on a class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "LeanCloud's names of its permissions")]
 pub struct ClassPermissions {
@@ -81,7 +81,7 @@ pub struct ClassPermissions {
     pub get: Permission,
 }
 
-/// Who holds a permission.
+/// The holders of a permission.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
@@ -89,34 +89,34 @@ pub enum Permission {
     Public,
     /// Every logged-in user.
     LoggedIn,
-    /// These users and members of these roles.
+    /// These users, and the members of these roles.
     Named {
         /// Their ids.
         users: Vec<ObjectId>,
         /// Role names.
         roles: Vec<String>,
     },
-    /// The master key alone.
+    /// All permissions for the master key alone.
     MasterOnly,
 }
 
 /// A change of the schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaChange {
-    /// Creates a class, or does nothing where it is there.
+    /// Creates a class; does nothing if it exists.
     CreateClass(Class),
     /// Adds or replaces a column's attributes.
     SetColumn(ClassName, String, Column),
     /// Replaces the permissions.
     SetPermissions(ClassName, ClassPermissions),
-    /// Adds an index; 137 where stored objects break a unique one.
+    /// Adds an index; 137 if stored objects violate a unique one.
     AddIndex(ClassName, Index),
     /// Replaces the default ACL.
     SetDefaultAcl(ClassName, Option<Acl>),
 }
 
 impl Class {
-    /// A class with public permissions and no column.
+    /// Creates a class with public permissions and no columns.
     #[must_use]
     pub fn new(name: ClassName) -> Self {
         Self {
@@ -130,7 +130,7 @@ impl Class {
 }
 
 impl Column {
-    /// A column of a type, without further attributes.
+    /// Creates a column without further attributes.
     #[must_use]
     pub fn new(column_type: ColumnType) -> Self {
         Self {
@@ -144,7 +144,7 @@ impl Column {
 }
 
 impl ClassPermissions {
-    /// Everyone may do everything, as in a class that LeanCloud makes at the first write.
+    /// All permissions for everyone, as in a class created by a first write.
     #[must_use]
     pub fn public() -> Self {
         Self::all(&Permission::Public)
@@ -169,7 +169,7 @@ impl ClassPermissions {
 }
 
 impl Permission {
-    /// Whether `principal` holds it.
+    /// True if `principal` holds the permission.
     #[must_use]
     pub fn allows(&self, principal: &Principal) -> bool {
         let Principal::Client { user, roles } = principal else {

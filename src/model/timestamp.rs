@@ -1,4 +1,4 @@
-//! Points in time, to the millisecond, as LeanCloud stores them.
+//! Points in time with LeanCloud's precision of a millisecond.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ impl Timestamp {
     /// 1970-01-01T00:00:00.000Z.
     pub const EPOCH: Self = Self(0);
 
-    /// 9999-12-31T23:59:59.999Z, which programs write for "never".
+    /// 9999-12-31T23:59:59.999Z. Programs write it for "never".
     pub const LAST: Self = Self(253_402_300_799_999);
 
-    /// From milliseconds since 1970, clamped to the years that can be written (−9999 to 9999).
+    /// Converts milliseconds since 1970, clamped to the years −9999 to 9999.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         Self(millis.clamp(jiff::Timestamp::MIN.as_millisecond(), Self::LAST.0))
@@ -33,22 +33,22 @@ impl Timestamp {
         self.0
     }
 
-    /// The time `millis` later (earlier where negative), clamped like [`Timestamp::from_millis`].
+    /// The time `millis` later (earlier if negative), clamped as in [`Timestamp::from_millis`].
     #[must_use]
     pub fn plus_millis(self, millis: i64) -> Self {
         Self::from_millis(self.0.saturating_add(millis))
     }
 
-    /// The typed value, as objects and filters hold a date.
+    /// The typed value: `{"__type":"Date","iso":…}`.
     #[must_use]
     pub fn to_date(self) -> Value {
         serde_json::json!({"__type": "Date", "iso": self.to_string()})
     }
 
-    /// Reads an ISO 8601 time with an offset or `Z`; finer digits than milliseconds are cut off.
+    /// Parses an ISO 8601 time with an offset or `Z`. Truncates to milliseconds.
     ///
     /// # Errors
-    /// [`ErrorCode::INVALID_JSON`] (107) where the text is no time.
+    /// [`ErrorCode::INVALID_JSON`] (107) if the text is not a time.
     pub fn parse(text: &str) -> Result<Self, CloudError> {
         match text.parse::<jiff::Timestamp>() {
             Ok(time) => Ok(Self(time.as_millisecond())),
@@ -58,7 +58,8 @@ impl Timestamp {
     }
 }
 
-/// jiff's timestamps end a day before the year 9999 does, so that every time zone can show them. Its civil times do not.
+/// Epoch in civil time. jiff's timestamps end a day before the year 9999 does, so that every time zone can show
+/// them; its civil times do not.
 const CIVIL_EPOCH: civil::DateTime = civil::date(1970, 1, 1).at(0, 0, 0, 0);
 
 fn parse_late(text: &str) -> Option<Timestamp> {
@@ -111,7 +112,7 @@ impl Serialize for Timestamp {
     }
 }
 
-/// Reads the text, and `{"__type":"Date","iso":…}`, as which some SDKs send times.
+/// Accepts a text and `{"__type":"Date","iso":…}`, which some SDKs send.
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Either;
@@ -169,7 +170,7 @@ mod tests {
         );
     }
 
-    /// What is never to happen must not become something of 1970.
+    /// A time that stands for "never" must not wrap around to 1970.
     #[test]
     fn the_first_and_the_last_time_can_be_written() {
         let last = "9999-12-31T23:59:59.999Z";

@@ -1,4 +1,4 @@
-//! What stands behind `where`, as a filter in its wire form.
+//! The condition after `where`, as a filter in its wire form.
 
 use serde_json::{Map, json};
 
@@ -8,7 +8,7 @@ use super::select::Statement;
 use super::syntax_error::syntax_error;
 use crate::model::{CloudError, Pattern, Value};
 
-/// Comparisons, and their operators.
+/// Comparison signs and the operators of the wire form.
 const COMPARISONS: [(&str, &str); 8] = [
     ("=", "$eq"),
     ("==", "$eq"),
@@ -21,7 +21,7 @@ const COMPARISONS: [(&str, &str); 8] = [
 ];
 
 impl Parser<'_> {
-    /// Conditions joined by `or`.
+    /// Parses conditions joined by `or`.
     pub(super) fn alternatives(&mut self) -> Result<Value, CloudError> {
         let mut parts = vec![self.conjunction()?];
         while self.accept("or") {
@@ -62,7 +62,7 @@ impl Parser<'_> {
         self.predicate(&name)
     }
 
-    /// What is asked of a key.
+    /// Parses the test of a key.
     fn predicate(&mut self, key: &str) -> Result<Value, CloudError> {
         let found = COMPARISONS.iter().find(|(sign, _)| self.accept(sign));
         if let Some((_, operator)) = found {
@@ -138,7 +138,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `in (…)`, with values or a subquery.
+    /// Parses `in (…)`, with values or a subquery.
     fn member(&mut self, key: &str, wanted: bool) -> Result<Value, CloudError> {
         let begins_subquery = self.tokens.get(self.at + 1).is_some_and(
             |token| matches!(&token.kind, TokenKind::Word(word) if word.eq_ignore_ascii_case("select")),
@@ -152,7 +152,7 @@ impl Parser<'_> {
         Ok(test(key, operator, Value::Array(self.values()?)))
     }
 
-    /// Values in parentheses, or a `?` that stands for an array of them.
+    /// Parses values in parentheses, or a `?` for an array.
     fn values(&mut self) -> Result<Vec<Value>, CloudError> {
         if let TokenKind::Parameter = self.peek() {
             return match self.value()? {
@@ -164,7 +164,7 @@ impl Parser<'_> {
         self.nested(|parser| parser.list(")"))
     }
 
-    /// `near place [max 2 km] [min 1 km]`.
+    /// Parses `near place [max 2 km] [min 1 km]`.
     fn near(&mut self, key: &str) -> Result<Value, CloudError> {
         let mut operators = Map::from_iter([("$nearSphere".to_owned(), self.value()?)]);
         loop {
@@ -208,7 +208,7 @@ fn joined(operator: &str, mut parts: Vec<Value>) -> Value {
     }
 }
 
-/// A pointer to one of the objects found, or, where one key is selected, one of its values.
+/// A test for a pointer to one of the found objects or, if one key is selected, for one of its values.
 fn subquery(key: &str, wanted: bool, mut statement: Statement) -> Result<Value, CloudError> {
     let selected = std::mem::take(&mut statement.keys);
     match selected.as_slice() {
@@ -225,18 +225,18 @@ fn subquery(key: &str, wanted: bool, mut statement: Statement) -> Result<Value, 
     }
 }
 
-/// A part of the pattern of `like`.
+/// A part of a `like` pattern.
 enum Part {
     /// `%`: any text.
     Any,
-    /// What stands for itself.
+    /// Literal text.
     Text(String),
-    /// `[…]` around several characters: one of them.
+    /// `[…]` with several characters: any one of them.
     Class(String),
 }
 
-/// The pattern of `like` as a regular expression: `%` is any text, `[…]` one of the characters in it (and so a way to
-/// write a `%`), and everything else stands for itself. A beginning is written in the form that an index can serve.
+/// Translates a `like` pattern into a regular expression. `%` is any text, `[…]` one of its characters (and so an
+/// escape for `%`), everything else is literal. A literal beginning keeps the form that an index can serve.
 fn like(pattern: &str) -> Value {
     let inner = pattern.strip_prefix('%').unwrap_or(pattern);
     let start = if inner.len() < pattern.len() { "" } else { "^" };
@@ -285,7 +285,7 @@ fn like_parts(pattern: &str) -> Vec<Part> {
     parts
 }
 
-/// A class of a regular expression; of its signs, `^` at the beginning and `-` mean something here too.
+/// A character class of a regular expression. A leading `^` and `-` have their meaning here too.
 fn class(members: &str) -> String {
     let mut class = "[".to_owned();
     for member in members.chars() {

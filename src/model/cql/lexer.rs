@@ -1,21 +1,21 @@
-//! The words, texts, numbers and signs of a statement.
+//! Lexer: splits a statement into words, texts, numbers and signs.
 
 use serde_json::Number;
 
 use super::syntax_error::{show_place, syntax_error};
 use crate::model::CloudError;
 
-/// The signs, longer ones first.
+/// All signs, longer ones first.
 const SIGNS: [&str; 19] = [
     "<=", ">=", "!=", "<>", "==", "(", ")", "[", "]", "{", "}", ":", ",", "=", "<", ">", "*", "+", "-",
 ];
 
-/// What is read as one.
+/// The kinds of tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum TokenKind {
     /// A keyword or a name, dots included.
     Word(String),
-    /// A name in backquotes, which is no keyword.
+    /// A name in backquotes, never a keyword.
     Name(String),
     Text(String),
     /// Without its sign.
@@ -26,18 +26,18 @@ pub(super) enum TokenKind {
     End,
 }
 
-/// One of the parts of a statement.
+/// A token.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) kind: TokenKind,
-    /// Where it begins, in bytes.
+    /// Offset in bytes.
     pub(super) place: usize,
 }
 
-/// Splits a statement into its parts.
+/// Splits a statement into tokens.
 ///
 /// # Errors
-/// 300.
+/// 300 for a character that starts no token.
 pub(super) fn split(text: &str) -> Result<Vec<Token>, CloudError> {
     let mut tokens = Vec::new();
     let mut place = 0;
@@ -55,7 +55,7 @@ pub(super) fn split(text: &str) -> Result<Vec<Token>, CloudError> {
     Ok(tokens)
 }
 
-/// What `rest` begins with, and its length in bytes.
+/// The first token of `rest`, and its length in bytes.
 fn token(rest: &str, first: char) -> Option<(TokenKind, usize)> {
     match first {
         '\'' | '"' => quoted(rest, first).map(|(text, length)| (TokenKind::Text(text), length)),
@@ -75,7 +75,7 @@ fn token(rest: &str, first: char) -> Option<(TokenKind, usize)> {
     }
 }
 
-/// A text in quotes; a quote inside is doubled or stands behind a backslash.
+/// Parses a quoted text. Inside, a quote is doubled or escaped by a backslash.
 fn quoted(rest: &str, quote: char) -> Option<(String, usize)> {
     let mut text = String::new();
     let mut chars = rest.char_indices().skip(1).peekable();

@@ -1,10 +1,10 @@
-//! The reading of a statement, token by token.
+//! Parser of statements: the token stream that the other modules read from.
 
 use super::lexer::{self, Token, TokenKind};
 use super::syntax_error::{show_place, syntax_error};
 use crate::model::{CloudError, Timestamp, Value, limits};
 
-/// A statement, and how far it is read. Its methods are in the modules beside, by what they read.
+/// A parser at a position in a statement. Its further methods stand in the sibling modules, by what they parse.
 pub(super) struct Parser<'a> {
     pub(super) text: &'a str,
     pub(super) tokens: Vec<Token>,
@@ -44,7 +44,7 @@ impl Parser<'_> {
         kind
     }
 
-    /// Takes a keyword or a sign where it is the next thing.
+    /// Consumes a keyword or a sign if it is the next token.
     pub(super) fn accept(&mut self, wanted: &str) -> bool {
         let is_next = match self.peek() {
             TokenKind::Word(word) => word.eq_ignore_ascii_case(wanted),
@@ -76,7 +76,7 @@ impl Parser<'_> {
         }
     }
 
-    /// The name of a key or a class.
+    /// Parses the name of a key or a class.
     pub(super) fn name(&mut self, what: &'static str) -> Result<String, CloudError> {
         match self.peek().clone() {
             TokenKind::Word(name) | TokenKind::Name(name) => {
@@ -87,7 +87,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Reads what is nested one level deeper.
+    /// Parses one level deeper.
     pub(super) fn nested<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Result<T, CloudError>,
@@ -102,7 +102,7 @@ impl Parser<'_> {
         read
     }
 
-    /// 300, with the place and what could have stood there.
+    /// A 300 error with the position and the expected tokens.
     pub(super) fn unexpected(&self, expected: &[&str]) -> CloudError {
         let place = self
             .tokens

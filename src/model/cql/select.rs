@@ -1,4 +1,4 @@
-//! The parts of a `select` around its condition.
+//! Parser of `select` statements.
 
 use serde_json::{Map, json};
 
@@ -7,11 +7,11 @@ use super::parser::Parser;
 use super::syntax_error::syntax_error;
 use crate::model::{CloudError, Document, Query, Value};
 
-/// A `select`, as the parameters of a query.
+/// A parsed `select`, as the parameters of a query.
 #[derive(Debug, Default)]
 pub(super) struct Statement {
     pub(super) class: String,
-    /// What is selected beside `*`.
+    /// The selected keys, `*` aside.
     pub(super) keys: Vec<String>,
     all: bool,
     include: Vec<String>,
@@ -54,7 +54,7 @@ impl Statement {
         parameters
     }
 
-    /// The query inside of `$inQuery` and `$select`.
+    /// The query inside `$inQuery` and `$select`.
     pub(super) fn into_subquery(self) -> Value {
         let class = self.class.clone();
         // As many as there can be, where nothing is said.
@@ -70,7 +70,7 @@ impl Statement {
 }
 
 impl Parser<'_> {
-    /// `select … from …` with all that follows.
+    /// Parses `select … from …` with all that follows.
     pub(super) fn select(&mut self) -> Result<Statement, CloudError> {
         let mut statement = Statement::default();
         self.expect("select")?;
@@ -145,8 +145,8 @@ impl Parser<'_> {
         }
     }
 
-    /// A sign of a key's own counts before everything. A key without one follows the word behind it, and where there is
-    /// none, the word at the end of the list.
+    /// Parses a list of keys with directions. A key's sign wins over the word behind it; a key with neither takes
+    /// the word at the end of the list.
     fn order(&mut self, statement: &mut Statement) -> Result<(), CloudError> {
         let mut keys: Vec<(String, Option<bool>)> = Vec::new();
         let last = loop {
@@ -167,7 +167,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// Whether the order is descending, where one of the two comes next.
+    /// True for a descending order, false for an ascending one; `None` if no direction follows.
     fn direction(&mut self, ascending: &str, descending: &str) -> Option<bool> {
         if self.accept(ascending) {
             return Some(false);

@@ -1,8 +1,8 @@
-//! Errors of syntax, and the places where they are.
+//! Syntax errors and their positions.
 
 use crate::model::{CloudError, ErrorCode};
 
-/// 300.
+/// A 300 error.
 pub(super) fn syntax_error(detail: &str) -> CloudError {
     CloudError::new(
         ErrorCode::CQL_SYNTAX,
@@ -10,7 +10,7 @@ pub(super) fn syntax_error(detail: &str) -> CloudError {
     )
 }
 
-/// `line 1, column 10:`, the line, and a mark below the place.
+/// Shows a position: `line 1, column 10:`, the line, and a mark below the character.
 pub(super) fn show_place(text: &str, place: usize) -> String {
     let before = text.get(..place).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |at| at + 1);

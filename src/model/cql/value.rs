@@ -1,4 +1,4 @@
-//! Values: literals, `?`, and what functions make.
+//! Parser of values: literals, `?` and function calls.
 
 use serde_json::{Map, json};
 
@@ -8,7 +8,7 @@ use super::syntax_error::syntax_error;
 use crate::model::{CloudError, Value};
 
 impl Parser<'_> {
-    /// A value.
+    /// Parses a value.
     pub(super) fn value(&mut self) -> Result<Value, CloudError> {
         if self.accept("-") {
             return match self.next() {
@@ -81,7 +81,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `[longitude, latitude]`, behind the bracket.
+    /// Parses `[longitude, latitude]` after the opening bracket.
     fn place(&mut self) -> Result<Value, CloudError> {
         match self.nested(|parser| parser.list("]"))?.as_slice() {
             [longitude, latitude] => Ok(point(longitude, latitude)),
@@ -89,7 +89,7 @@ impl Parser<'_> {
         }
     }
 
-    /// `{key: value, …}`, behind the brace; a key may stand in quotes.
+    /// Parses `{key: value, …}` after the opening brace. Keys may be quoted.
     fn object(&mut self) -> Result<Value, CloudError> {
         let mut fields = Map::new();
         if self.accept("}") {
@@ -115,7 +115,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Values up to `end`, which is taken too.
+    /// Parses values up to and including `end`.
     pub(super) fn list(&mut self, end: &'static str) -> Result<Vec<Value>, CloudError> {
         let mut values = Vec::new();
         if self.accept(end) {

@@ -1,15 +1,15 @@
-//! Filters built in code.
+//! Builder methods of filters.
 
 use crate::model::{Filter, KeyPath, ObjectId, Test, Value};
 
 impl Filter {
-    /// Matches everything.
+    /// A filter that matches everything.
     #[must_use]
     pub fn all() -> Self {
         Self::And(Vec::new())
     }
 
-    /// This and a further test.
+    /// Adds a condition.
     #[must_use]
     pub fn and(self, other: Filter) -> Self {
         match (self, other) {
@@ -25,19 +25,19 @@ impl Filter {
         }
     }
 
-    /// This, and at least one of `parts`.
+    /// Adds a disjunction: at least one of `parts` must match.
     #[must_use]
     pub fn and_any(self, parts: Vec<Filter>) -> Self {
         self.and(Self::Or(parts))
     }
 
-    /// This, and a test of one key.
+    /// Adds a test of one key.
     #[must_use]
     pub fn and_key(self, key: &str, test: Test) -> Self {
         self.and(Self::Key(KeyPath::new(key), test))
     }
 
-    /// This, of the objects whose ids come after `last`: the next page in the order of `objectId`.
+    /// Restricts to ids after `last`: the next page in the order of `objectId`.
     #[must_use]
     pub fn after_id(self, last: Option<&ObjectId>) -> Self {
         match last {
@@ -46,43 +46,43 @@ impl Filter {
         }
     }
 
-    /// This, and `key` equal to `value`.
+    /// Requires `key` equal to `value`.
     #[must_use]
     pub fn eq(self, key: &str, value: impl Into<Value>) -> Self {
         self.and_key(key, Test::Eq(value.into()))
     }
 
-    /// This, and `key` not equal to `value` (no element of it, where it is an array).
+    /// Requires `key` not equal to `value`; for an array, no element equal to it.
     #[must_use]
     pub fn ne(self, key: &str, value: impl Into<Value>) -> Self {
         self.and_key(key, Test::Ne(value.into()))
     }
 
-    /// This, and `key` at least `value`.
+    /// Requires `key` at least `value`.
     #[must_use]
     pub fn gte(self, key: &str, value: impl Into<Value>) -> Self {
         self.and_key(key, Test::Gte(value.into()))
     }
 
-    /// This, and `key` at most `value`.
+    /// Requires `key` at most `value`.
     #[must_use]
     pub fn lte(self, key: &str, value: impl Into<Value>) -> Self {
         self.and_key(key, Test::Lte(value.into()))
     }
 
-    /// This, and `key` less than `value`.
+    /// Requires `key` less than `value`.
     #[must_use]
     pub fn lt(self, key: &str, value: impl Into<Value>) -> Self {
         self.and_key(key, Test::Lt(value.into()))
     }
 
-    /// This, and `key` present or absent.
+    /// Requires `key` present or absent.
     #[must_use]
     pub fn exists(self, key: &str, there: bool) -> Self {
         self.and_key(key, Test::Exists(there))
     }
 
-    /// This, and `key` one of `values`.
+    /// Requires `key` equal to one of `values`.
     #[must_use]
     pub fn one_of(self, key: &str, values: Vec<Value>) -> Self {
         self.and_key(key, Test::In(values))

@@ -1,4 +1,4 @@
-//! The wire form of a filter.
+//! The wire form of filters.
 
 use serde_json::{Map, json};
 
@@ -6,8 +6,8 @@ use crate::model::filter::Subquery;
 use crate::model::{Filter, Test, Value};
 
 impl Filter {
-    /// The wire form. [`Filter::parse`] reads it back as an equal filter, where a conjunction neither stands directly
-    /// in another nor is left out around a single test (as everything parsed or built with the methods here).
+    /// The wire form. [`Filter::parse`] parses it to an equal filter, if no conjunction stands directly in another
+    /// or is omitted around a single test. Parsed filters and filters from the builder methods satisfy this.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let mut objects = match self {
@@ -24,7 +24,7 @@ impl Filter {
     }
 }
 
-/// The parts as objects whose conjunction they are; more than one only where a key or operator is needed again.
+/// Encodes the parts of a conjunction as objects. More than one object only if a key or operator recurs.
 fn conjunction(parts: &[Filter]) -> Vec<Map<String, Value>> {
     let mut objects = vec![Map::new()];
     for part in parts {
@@ -57,7 +57,7 @@ fn part_is_empty_conjunction(part: &Filter) -> bool {
     matches!(part, Filter::And(parts) if parts.is_empty())
 }
 
-/// Adds an entry to an object of a conjunction where that changes neither order nor meaning.
+/// Adds an entry to an object of a conjunction if that changes neither order nor meaning.
 fn add(object: &mut Map<String, Value>, key: &str, entry: &Value, operators: bool) -> bool {
     if key == "$and" {
         return false;
@@ -88,7 +88,7 @@ fn is_geo(operators: &Map<String, Value>) -> bool {
 }
 
 impl Test {
-    /// What stands behind the key: the value itself for [`Test::Eq`], an object of operators for all others.
+    /// The operand: the plain value for [`Test::Eq`], an object of operators for all others.
     #[must_use]
     pub fn to_value(&self) -> Value {
         let single = |name: &str, operand: Value| Value::Object(Map::from_iter([(name.to_owned(), operand)]));

@@ -1,4 +1,4 @@
-//! Whether a document matches.
+//! The evaluator: matches documents against filters.
 
 use std::cmp::Ordering;
 
@@ -7,11 +7,11 @@ use crate::model::value::{Kind, compare, equal};
 use crate::model::{CloudError, Document, Filter, KeyPath, Test, Timestamp, Value};
 
 impl Filter {
-    /// Whether the document matches.
+    /// True if the document matches.
     ///
     /// # Errors
-    /// [`ErrorCode::TIMEOUT`](crate::model::ErrorCode::TIMEOUT) (124) where a regular expression backtracks without
-    /// end; 1 for a part that should have been resolved before (`$inQuery`, `$select`, `$relatedTo`).
+    /// [`ErrorCode::TIMEOUT`](crate::model::ErrorCode::TIMEOUT) (124) if a regular expression exceeds its steps; 1
+    /// for an unresolved part (`$inQuery`, `$select`, `$relatedTo`).
     pub fn matches(&self, document: &Document) -> Result<bool, CloudError> {
         match self {
             Self::And(parts) => {
@@ -29,8 +29,8 @@ impl Filter {
         }
     }
 
-    /// The first key whose test fails, in the order in which they stand; `None` where the document matches. For an
-    /// alternative it is the operator (`$or`, `$nor`).
+    /// The first key whose test fails, in filter order; `None` if the document matches. For a disjunction it is the
+    /// operator (`$or`, `$nor`).
     ///
     /// # Errors
     /// As [`Filter::matches`].
@@ -108,7 +108,7 @@ impl Test {
     }
 }
 
-/// A path in a document.
+/// The values at a path of a document.
 #[derive(Clone, Copy)]
 struct At<'a> {
     document: &'a Document,
@@ -148,7 +148,7 @@ impl At<'_> {
         }
     }
 
-    /// Whether something here is of the type of `value` and stands to it as `wanted` says.
+    /// True if a value here has the type of `value` and the `wanted` order to it.
     fn compares(self, value: &Value, wanted: fn(Ordering) -> bool) -> bool {
         let instant = self.instant(value);
         self.any(|place| match (place, instant) {
@@ -163,7 +163,7 @@ impl At<'_> {
         })
     }
 
-    /// The time that `value` means, where the path is one of the two that hold times as plain text.
+    /// The time of `value`, if the path is one of the two that hold times as plain text.
     fn instant(self, value: &Value) -> Option<Timestamp> {
         if !matches!(self.path.as_str(), "createdAt" | "updatedAt") {
             return None;

@@ -4,28 +4,28 @@ use serde_json::{Map, json};
 
 use crate::model::{CloudError, GeoPoint, Test, Value};
 
-/// A part of the earth's surface.
+/// An area of the earth's surface.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Area {
-    /// What is at most so far away from a point.
+    /// All points within a distance of a centre.
     Circle {
-        /// The point.
+        /// The centre.
         centre: GeoPoint,
         /// The distance in radians, 0 to π.
         radians: f64,
     },
-    /// From the south-western to the north-eastern corner; across the date line where the west is east of the east.
+    /// A `$box`. It may cross the date line.
     Box {
-        /// The lower left corner.
+        /// The south-western corner.
         southwest: GeoPoint,
-        /// The upper right corner.
+        /// The north-eastern corner.
         northeast: GeoPoint,
     },
 }
 
 impl Test {
-    /// The area outside of which no point passes this test; `None` for what is no test of points. A least distance is
-    /// not taken into account.
+    /// An area that holds every point that passes the test; `None` for tests of other values. Ignores minimum
+    /// distances.
     #[must_use]
     pub fn area(&self) -> Option<Area> {
         let Self::Geo(bounds) = self else { return None };
@@ -43,7 +43,7 @@ impl Test {
     }
 }
 
-/// The operators that stand together in one test.
+/// The operators that form one test together.
 pub(super) const OPERATORS: [&str; 10] = [
     "$nearSphere",
     "$maxDistance",
@@ -57,7 +57,7 @@ pub(super) const OPERATORS: [&str; 10] = [
     "$within",
 ];
 
-/// The tests that geo operators stand for, checked and in uniform form: the distances with their centre, and a box.
+/// Parses geo operators into normalized tests: the distances with their centre, and a box.
 pub(super) fn parse(operators: &Map<String, Value>) -> Result<Vec<Value>, CloudError> {
     let mut tests = Vec::new();
     let mut near = Map::new();
@@ -92,7 +92,7 @@ pub(super) fn parse(operators: &Map<String, Value>) -> Result<Vec<Value>, CloudE
     Ok(tests)
 }
 
-/// Whether `value` is a point within the bounds of a test.
+/// True if `value` is a point within the bounds of a test.
 pub(super) fn within(bounds: &Value, value: &Value) -> Result<bool, CloudError> {
     let Ok(point) = GeoPoint::parse(value) else {
         return Ok(false);
@@ -137,7 +137,7 @@ fn radians(operator: &str, distance: &Value) -> Result<f64, CloudError> {
     })
 }
 
-/// A corner: a point, or a pair of numbers in MongoDB's order, longitude and latitude.
+/// Parses a corner: a point, or `[longitude, latitude]` in MongoDB's order.
 fn corner(value: &Value) -> Result<GeoPoint, CloudError> {
     match value.as_array().map(Vec::as_slice) {
         Some([longitude, latitude]) => {

@@ -1,4 +1,4 @@
-//! Reading a `where`.
+//! Parser of `where`.
 
 use serde_json::Map;
 
@@ -7,7 +7,7 @@ use crate::model::value::{as_integer, normalize};
 use crate::model::{ClassName, CloudError, Document, Filter, KeyPath, Pointer, Query, Test, Value, limits};
 
 impl Filter {
-    /// Reads a `where`: an object, or an array of objects (their conjunction).
+    /// Parses a `where`: an object, or an array of objects (their conjunction).
     ///
     /// # Errors
     /// 107 for anything malformed; 105 for a key, 106, 121 and 302 for a value.
@@ -33,7 +33,7 @@ fn check_depth(depth: usize) -> Result<(), CloudError> {
     Ok(())
 }
 
-/// Appends the parts of the conjunction that `value` stands for.
+/// Appends the parts of the conjunction `value`.
 fn parse_into(parts: &mut Vec<Filter>, value: &Value, depth: usize) -> Result<(), CloudError> {
     check_depth(depth)?;
     match value {
@@ -130,7 +130,7 @@ fn parse_key(
     Ok(())
 }
 
-/// The operators of an operand; `None` where it is a value to be compared with.
+/// The operators of an operand; `None` if it is a plain value.
 fn as_operators(operand: &Value) -> Result<Option<&Map<String, Value>>, CloudError> {
     let Value::Object(entries) = operand else {
         return Ok(None);
@@ -147,7 +147,7 @@ fn as_operators(operand: &Value) -> Result<Option<&Map<String, Value>>, CloudErr
     }
 }
 
-/// `$not` denies the conjunction of its operators.
+/// Parses `$not`: negates the conjunction of its operators.
 fn parse_not(path: &KeyPath, operand: &Value, depth: usize) -> Result<Filter, CloudError> {
     check_depth(depth)?;
     if as_operators(operand)?.is_none() {

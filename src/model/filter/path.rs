@@ -1,24 +1,24 @@
-//! What stands at a path in a document: MongoDB's rules for paths that lead through arrays.
+//! The values at a path of a document, by MongoDB's rules for paths through arrays.
 
 use serde_json::Map;
 
 use crate::model::{KeyPath, Value};
 
-/// One thing found at a path.
+/// One match of a path.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::model) enum PathMatch<'a> {
-    /// The path ends in nothing.
+    /// No value.
     Missing,
-    /// The value that the path names, which may be an array as a whole.
+    /// The value at the path, possibly a whole array.
     Whole(&'a Value),
-    /// An element of an array that the path names.
+    /// An element of the array at the path.
     Element(&'a Value),
 }
 
-/// Shows every thing at `path` to `see`, until it answers true; answers whether it did.
+/// Calls `see` with each match of `path` until it returns true. Returns true if a call did.
 ///
-/// An array in the middle of a path stands for each of its elements that is an object, and a number in the path for
-/// the element at that index. An array of other things there is nothing at all, not even missing.
+/// An array in the middle of a path stands for each of its elements that is an object; a number in the path also
+/// stands for the element at that index. An array of other values has no match, not even [`PathMatch::Missing`].
 pub(in crate::model) fn visit<'a, E>(
     document: &'a Map<String, Value>,
     path: &KeyPath,
@@ -95,7 +95,7 @@ fn visit_elements<'a, E>(
     Ok(false)
 }
 
-/// An index as MongoDB reads it: digits without leading zeros.
+/// Parses an array index as MongoDB does: digits without leading zeros.
 pub(in crate::model) fn index_of(part: &str) -> Option<usize> {
     let canonical = part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
     if canonical { part.parse().ok() } else { None }

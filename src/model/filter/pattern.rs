@@ -1,4 +1,4 @@
-//! Regular expressions of `$regex`: PCRE, as MongoDB runs it.
+//! Regular expressions of `$regex`: PCRE, as in MongoDB.
 
 mod character_class;
 #[cfg(test)]
@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use crate::model::{CloudError, ErrorCode, limits};
 
-/// A Perl-compatible regular expression, compiled once however often it is searched with. Two are equal where their
-/// texts are.
+/// A Perl-compatible regular expression, compiled once. Two patterns are equal if their texts and options are.
 #[derive(Clone)]
 pub struct Pattern {
     pattern: Arc<str>,
@@ -22,12 +21,12 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern. `options` are any of `i` (any case), `m` (`^` and `$` at lines), `x` (blanks ignored), `s` (`.`
-    /// matches line ends). As in MongoDB, text is UTF-8, and `\w`, `\d`, `\s`, `\b` and the classes of POSIX know ASCII
-    /// alone. Calls of groups, conditions, verbs and groups that count their alternatives alike are not understood.
+    /// Compiles a pattern. `options` are any of `i` (any case), `m` (`^` and `$` match at lines), `x` (blanks
+    /// ignored), `s` (`.` matches line ends). As in MongoDB, text is UTF-8, and `\w`, `\d`, `\s`, `\b` and POSIX
+    /// classes are ASCII only. Subroutine calls, conditions, verbs and branch resets are not supported.
     ///
     /// # Errors
-    /// [`ErrorCode::INVALID_JSON`] (107), with the reason, where the pattern or an option is not legal or not understood.
+    /// [`ErrorCode::INVALID_JSON`] (107), with the reason, if the pattern or an option is invalid or not supported.
     pub fn new(pattern: &str, options: &str) -> Result<Self, CloudError> {
         let invalid = |reason: String| {
             CloudError::new(
@@ -52,34 +51,34 @@ impl Pattern {
         })
     }
 
-    /// A pattern that finds exactly `text`, written as LeanCloud's clients write it.
+    /// Quotes `text` as a literal pattern, as LeanCloud's clients do.
     #[must_use]
     pub fn quote(text: &str) -> String {
         format!(r"\Q{}\E", text.replace(r"\E", r"\E\\E\Q"))
     }
 
-    /// Text that everything begins with in which the pattern is found; `None` where there is none, or none is seen.
+    /// Literal prefix of every matching text; `None` if there is none or it is not recognized.
     #[must_use]
     pub fn prefix(&self) -> Option<&str> {
         self.prefix.as_deref()
     }
 
-    /// The pattern as it was written.
+    /// The pattern as written.
     #[must_use]
     pub fn pattern(&self) -> &str {
         &self.pattern
     }
 
-    /// The options as they were written.
+    /// The options as written.
     #[must_use]
     pub fn options(&self) -> &str {
         &self.options
     }
 
-    /// Whether it is found in `text`.
+    /// True if `text` contains a match.
     ///
     /// # Errors
-    /// [`ErrorCode::TIMEOUT`] (124) where the search takes more than [`limits::REGEX_STEPS_MAX`] steps.
+    /// [`ErrorCode::TIMEOUT`] (124) if the search takes more than [`limits::REGEX_STEPS_MAX`] steps.
     pub fn finds(&self, text: &str) -> Result<bool, CloudError> {
         self.compiled.is_match(text).map_err(|_| {
             CloudError::new(

@@ -1,7 +1,7 @@
-//! What an update does to a document.
+//! The effect of an update on a document.
 //!
-//! Every operation is first planned against the document as it is, which finds every error, and then carried out,
-//! which cannot fail. Only where two operations meet in one column, that column is copied first to go back to.
+//! Every operation is first planned against the unchanged document, which finds every error, and then executed,
+//! which cannot fail. Only if two operations write one column, a copy of that column is kept for the rollback.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ use crate::model::value::{Kind, add_numbers, as_integer, equal};
 use crate::model::{CloudError, Document, ErrorCode, KeyPath, Op, Update, Value, limits};
 
 impl Update {
-    /// Applies every operation, or none: on an error the document is as it was.
+    /// Applies all operations, or none: after an error the document is unchanged.
     ///
-    /// Integers stay integers; an integer result beyond 64 bits, or a sum with a double, is a double. Relation
-    /// operations leave the document alone.
+    /// Integers stay integers. A result beyond 64 bits, or a sum with a double, is a double. Relation operations do
+    /// not change the document.
     ///
     /// # Errors
-    /// 111 where an operation meets a value of another type; 107 where it would make an array too long; 304 for a batch of anything
-    /// but relation operations.
+    /// 111 if an operation meets a value of another type; 107 if it would make an array too long; 304 for a batch of
+    /// anything but relation operations.
     pub fn apply(&self, document: &mut Document) -> Result<Applied, CloudError> {
         if columns_are_distinct(&self.ops) {
             let changes = self
@@ -30,7 +30,7 @@ impl Update {
                 .map(|(path, op)| plan(document, path, op))
                 .collect::<Result<Vec<_>, _>>()?;
             for ((path, _), change) in self.ops.iter().zip(changes) {
-                carry_out(document, path, change);
+                execute(document, path, change);
             }
         } else {
             self.apply_one_by_one(document)?;
@@ -55,7 +55,7 @@ impl Update {
             .collect();
         for (path, op) in &self.ops {
             match plan(document, path, op) {
-                Ok(change) => carry_out(document, path, change),
+                Ok(change) => execute(document, path, change),
                 Err(error) => {
                     for column in &columns {
                         document.shift_remove(column);
@@ -103,7 +103,7 @@ fn collect_relations(path: &KeyPath, op: &Op, changes: &mut Vec<RelationChange>)
     }));
 }
 
-/// What is left to do once an operation is known to fit.
+/// A checked change, ready to be executed.
 enum Change<'a> {
     Nothing,
     Put(Value),
@@ -150,7 +150,7 @@ fn plan<'a>(document: &Document, path: &KeyPath, op: &'a Op) -> Result<Change<'a
     })
 }
 
-/// The integer that bits are combined with; absent is 0.
+/// The integer operand of a bit operation; an absent key counts as 0.
 fn integer(path: &KeyPath, current: Option<&Value>, bits: i64) -> Result<i64, CloudError> {
     match current {
         None => Ok(0),
@@ -167,7 +167,7 @@ fn integer(path: &KeyPath, current: Option<&Value>, bits: i64) -> Result<i64, Cl
     }
 }
 
-/// What is at a path that is to be written.
+/// The current value at a path to be written.
 fn current<'a>(document: &'a Document, path: &KeyPath) -> Result<Option<&'a Value>, CloudError> {
     let mut parts = path.parts();
     let Some(mut value) = parts.next().and_then(|column| document.get(column)) else {
@@ -203,7 +203,7 @@ fn cannot_hold(path: &KeyPath, part: &str, value: &Value) -> CloudError {
     )
 }
 
-fn carry_out(document: &mut Document, path: &KeyPath, change: Change<'_>) {
+fn execute(document: &mut Document, path: &KeyPath, change: Change<'_>) {
     if let Change::Remove = change {
         remove(&mut document.0, path.as_str());
         return;
@@ -236,7 +236,7 @@ fn carry_out(document: &mut Document, path: &KeyPath, change: Change<'_>) {
     }
 }
 
-/// The place of `path`, made with everything around it where it is missing.
+/// The slot of `path`. Creates it, and the objects around it, if they are missing.
 fn slot<'a>(fields: &'a mut Map<String, Value>, path: &str, empty: Value) -> Option<&'a mut Value> {
     let Some((head, tail)) = path.split_once('.') else {
         return child(fields, path, empty);
@@ -277,7 +277,7 @@ fn slot_in<'a>(value: &'a mut Value, path: &str, empty: Value) -> Option<&'a mut
     }
 }
 
-/// Takes a key out of its object; an element of an array becomes null, so that the others keep their places.
+/// Removes a key from its object. An element of an array becomes null, so that the others keep their indexes.
 fn remove(fields: &mut Map<String, Value>, path: &str) {
     let Some((head, mut rest)) = path.split_once('.') else {
         fields.shift_remove(path);

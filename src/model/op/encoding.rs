@@ -1,11 +1,11 @@
-//! The wire form of an update.
+//! The wire form of updates.
 
 use serde_json::{Map, json};
 
 use crate::model::{Op, Pointer, Update, Value};
 
 impl Update {
-    /// The wire form; [`Update::parse`] reads it back as an equal update. It has room for one operation per key.
+    /// The wire form. [`Update::parse`] parses it to an equal update. Holds one operation per key.
     #[must_use]
     pub fn to_value(&self) -> Value {
         debug_assert!(
@@ -25,7 +25,7 @@ impl Update {
 }
 
 impl Op {
-    /// What stands behind the key.
+    /// The wire form of the value at the key.
     #[must_use]
     pub fn to_value(&self) -> Value {
         match self {

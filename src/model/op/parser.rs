@@ -1,16 +1,16 @@
-//! Reading the body of a create or an update.
+//! Parser of the bodies of creates and updates.
 
 use serde_json::{Map, Number};
 
 use crate::model::value::{as_integer, check_nested_key, normalize};
 use crate::model::{CloudError, Document, ErrorCode, KeyPath, Op, Pointer, Update, Value, limits};
 
-/// What the server alone sets.
+/// Keys set by the server alone.
 const RESERVED: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
 
 impl Update {
-    /// Reads the body of a PUT: plain values, `__op`s, dotted keys. `__type`s are checked; `objectId`, `createdAt`,
-    /// `updatedAt`, `__ignore_hooks` and the like are for the caller to take out before.
+    /// Parses the body of a PUT: plain values, `__op`s, dotted keys. Checks `__type`s. The caller first removes
+    /// `objectId`, `createdAt`, `updatedAt`, `__ignore_hooks` and the like.
     ///
     /// # Errors
     /// 1 (unknown op), 105 (key name), 106 (pointer), 107 (malformed op or value), 121 (nested key), 128 (relation),
@@ -34,7 +34,7 @@ impl Update {
         Ok(Self { ops })
     }
 
-    /// Reads the body of a POST: as [`Update::parse`], but a dotted key is an error.
+    /// Parses the body of a POST: as [`Update::parse`], but dotted keys are errors.
     ///
     /// # Errors
     /// As [`Update::parse`]; 105 for a dotted key.
@@ -54,7 +54,7 @@ impl Op {
         )
     }
 
-    /// Whether it changes a relation and not the document.
+    /// True if it changes a relation instead of the document.
     #[must_use]
     pub fn is_relation(&self) -> bool {
         matches!(
@@ -80,7 +80,7 @@ fn parse_key(key: &str) -> Result<KeyPath, CloudError> {
     KeyPath::parse(key)
 }
 
-/// Two operations must not meet: neither `a` and `a.b`, nor `a.b` and `a.b.c`.
+/// Refuses two operations on overlapping keys: `a` and `a.b`, or `a.b` and `a.b.c`.
 fn check_overlap(body: &Document, key: &str) -> Result<(), CloudError> {
     let mut outer = key;
     while let Some((head, _)) = outer.rsplit_once('.') {
@@ -142,7 +142,7 @@ fn amount(name: &str, fields: &Map<String, Value>) -> Result<Number, CloudError>
     }
 }
 
-/// The number with its sign changed; the one integer that has no negative of 64 bits becomes a double.
+/// The negated number. The one integer without a 64-bit negative becomes a double.
 fn negative(number: &Number) -> Number {
     match number.as_i64() {
         Some(integer) => integer.checked_neg().map(Number::from),

@@ -1,4 +1,4 @@
-//! What each operation does, is refused for, and looks like.
+//! Effects, errors and wire forms of operations.
 
 use serde_json::json;
 

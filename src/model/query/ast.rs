@@ -1,6 +1,6 @@
-//! The syntax tree of a query: its filter, and what is asked for beside it.
+//! The syntax tree of queries: the filter and the other parameters.
 //!
-//! One file, since a filter holds queries (`$inQuery`) and a query holds a filter.
+//! One file, because a filter can contain queries (`$inQuery`) and a query contains a filter.
 
 use crate::model::{ClassName, KeyPath, Pattern, Pointer, Value};
 
@@ -19,7 +19,7 @@ pub enum Filter {
     Or(Vec<Filter>),
     /// No part matches.
     Nor(Vec<Filter>),
-    /// A test of one key.
+    /// Tests one key.
     Key(KeyPath, Test),
     /// `$relatedTo`: the object is in the relation `key` of `object`. The server resolves it before evaluation.
     RelatedTo {
@@ -30,7 +30,7 @@ pub enum Filter {
     },
 }
 
-/// What is asked of one key.
+/// A test of one key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Test {
     /// Equal, or an array with an equal element. `null` matches a missing field.
@@ -45,45 +45,45 @@ pub enum Test {
     Gt(Value),
     /// Greater or equal.
     Gte(Value),
-    /// Equal to one of them.
+    /// Equal to one of these.
     In(Vec<Value>),
-    /// Equal to none of them.
+    /// Equal to none of these.
     Nin(Vec<Value>),
-    /// Whether the field is there (`null` counts as there).
+    /// The field is present (true) or absent (false). `null` counts as present.
     Exists(bool),
     /// An array with all of these elements.
     All(Vec<Value>),
     /// An array of exactly this length.
     Size(u64),
-    /// Text that a Perl-compatible regular expression finds.
+    /// A text matched by a Perl-compatible regular expression.
     Regex(Pattern),
     /// The inner test does not hold.
     Not(Box<Test>),
-    /// `$inQuery`: a pointer to one of the objects found. The server resolves it before evaluation.
+    /// `$inQuery`: a pointer to one of the found objects. The server resolves it before evaluation.
     InQuery(Box<Subquery>),
     /// `$notInQuery`.
     NotInQuery(Box<Subquery>),
-    /// `$select`: equal to the field `key` of one of the objects found. The server resolves it before evaluation.
+    /// `$select`: equal to the field `key` of one of the found objects. The server resolves it before evaluation.
     Select(Box<Subquery>),
     /// `$dontSelect`.
     DontSelect(Box<Subquery>),
-    /// `$nearSphere` with its distances, or a `$within` box: in wire form, as an object of these operators. The
-    /// distances are bounds; [`Query::near`] says where they sort.
+    /// `$nearSphere` with its distances, or a `$within` box, as an object of these operators in wire form. The
+    /// distances are bounds; [`Query::near`] defines the sort order.
     Geo(Value),
 }
 
 /// The query inside `$inQuery`, `$select` and their negations.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Subquery {
-    /// The class that is searched.
+    /// The searched class.
     pub class: ClassName,
-    /// What is searched for. `limit` 100 by default, 1000 at most.
+    /// The query. `limit` is 100 by default, 1000 at most.
     pub query: Query,
-    /// `$select` only: whose values count.
+    /// `$select` only: the key of the compared values.
     pub key: Option<String>,
 }
 
-/// Ascending or descending.
+/// A sort direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Smallest first.
@@ -92,22 +92,22 @@ pub enum Direction {
     Descending,
 }
 
-/// One key of `order`.
+/// A sort key of `order`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OrderKey {
-    /// What to sort by.
+    /// The key.
     pub key: KeyPath,
-    /// Which way.
+    /// The direction.
     pub direction: Direction,
 }
 
-/// The `keys` parameter: which fields an answer holds. `objectId`, `createdAt`, `updatedAt` are always included
-/// unless excluded by name.
+/// The `keys` parameter: the fields of a response. `objectId`, `createdAt`, `updatedAt` are included unless excluded
+/// by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Keys {
-    /// Only these, where not empty.
+    /// Only these fields, unless empty.
     pub only: Vec<KeyPath>,
-    /// Not these (`-key`).
+    /// Excluded fields (`-key`).
     pub except: Vec<KeyPath>,
 }
 
@@ -116,7 +116,7 @@ pub struct Keys {
 pub struct Query {
     /// `where`.
     pub filter: Filter,
-    /// `order`; without it the order is that of `objectId`.
+    /// `order`; by `objectId` if empty.
     pub order: Vec<OrderKey>,
     /// `limit`: 0 to 1000.
     pub limit: u32,
@@ -124,10 +124,10 @@ pub struct Query {
     pub skip: u32,
     /// `count=1`: also count everything that matches.
     pub count: bool,
-    /// `keys`. A store may answer more than is asked for; the server projects.
+    /// `keys`. A store may return more fields; the server projects.
     pub keys: Option<Keys>,
     /// `include`: pointers to expand. Stores ignore it.
     pub include: Vec<KeyPath>,
-    /// `returnACL`. Stores always answer the ACL; the server removes it where it was not asked for.
+    /// `returnACL`. Stores always return the ACL; the server removes it unless requested.
     pub return_acl: bool,
 }

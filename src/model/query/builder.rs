@@ -1,4 +1,4 @@
-//! Queries built in code.
+//! Defaults and builder methods of queries.
 
 use crate::model::{Direction, Filter, KeyPath, OrderKey, Query};
 
@@ -18,12 +18,12 @@ impl Default for Query {
 }
 
 impl Query {
-    /// Rows where nothing is said.
+    /// Default limit in rows.
     pub const LIMIT_DEFAULT: u32 = 100;
-    /// Rows at most.
+    /// Maximum limit in rows.
     pub const LIMIT_MAX: u32 = 1000;
 
-    /// A query for what `filter` matches.
+    /// Creates a query with the default parameters.
     #[must_use]
     pub fn new(filter: Filter) -> Self {
         Self {
@@ -32,14 +32,14 @@ impl Query {
         }
     }
 
-    /// Sorted by `keys`, as in the wire form: `-createdAt,name`.
+    /// Sets the order, in wire form: `-createdAt,name`.
     #[must_use]
     pub fn order_by(mut self, keys: &str) -> Self {
         self.order = OrderKey::parse_list(keys);
         self
     }
 
-    /// At most `limit` rows.
+    /// Sets the limit in rows.
     #[must_use]
     pub fn limit(mut self, limit: u32) -> Self {
         self.limit = limit;
@@ -48,7 +48,7 @@ impl Query {
 }
 
 impl OrderKey {
-    /// Reads `a,-b`; blanks around the commas are ignored.
+    /// Parses `a,-b`. Ignores blanks around the commas.
     #[must_use]
     pub fn parse_list(text: &str) -> Vec<Self> {
         text.split(',')

@@ -1,4 +1,4 @@
-//! Sorting what a query finds: by `order`, or by the distance from the point of a `$nearSphere`.
+//! Sorting by the distance from the point of a `$nearSphere`, or by `order`.
 
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -6,19 +6,20 @@ use std::convert::Infallible;
 use crate::model::filter::{Area, PathMatch, visit};
 use crate::model::{Document, Filter, GeoPoint, KeyPath, OrderKey, Query, Test};
 
-/// The point that results are sorted by their distance to.
+/// The sort order of a `$nearSphere`: by distance from a point.
 #[derive(Clone, Copy, Debug)]
 pub struct Near<'a> {
-    /// The key whose points are looked at.
+    /// The key of the points.
     pub path: &'a KeyPath,
-    /// Where the distance is measured from.
+    /// The point from which distances are measured.
     pub centre: GeoPoint,
-    /// No result is farther away, in radians; π where nothing is said.
+    /// Maximum distance of results in radians; π if unbounded.
     pub radians_max: f64,
 }
 
 impl Near<'_> {
-    /// How far the document's point is, in radians; infinite where it has none. Of several points the nearest counts.
+    /// The distance of the document's point in radians; infinite without a point. Of several points the nearest
+    /// counts.
     #[must_use]
     pub fn distance(&self, document: &Document) -> f64 {
         let mut nearest = f64::INFINITY;
@@ -37,8 +38,7 @@ impl Near<'_> {
 }
 
 impl Query {
-    /// What the results are sorted by where `order` says nothing: the first `$nearSphere` of the filter that every
-    /// result must meet.
+    /// The sort order if `order` is empty: the first `$nearSphere` that every result must satisfy.
     #[must_use]
     pub fn near(&self) -> Option<Near<'_>> {
         if !self.order.is_empty() {
@@ -47,7 +47,7 @@ impl Query {
         near(&self.filter)
     }
 
-    /// Sorts documents as the query asks; the `objectId` decides between equals.
+    /// Sorts documents in the query's order. Ties are broken by `objectId`.
     pub fn sort(&self, documents: &mut Vec<Document>) {
         let Some(near) = self.near() else {
             documents.sort_by(|a, b| OrderKey::compare(&self.order, a, b).then_with(|| by_id(a, b)));

@@ -1,4 +1,4 @@
-//! Comparing documents as `order` asks.
+//! Comparison of documents by `order`.
 
 use std::cmp::Ordering;
 use std::convert::Infallible;
@@ -26,7 +26,7 @@ impl OrderKey {
     }
 }
 
-/// What a document is sorted by.
+/// The sort value of a document.
 enum SortValue<'a> {
     EmptyArray,
     Value(&'a Value),

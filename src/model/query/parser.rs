@@ -1,14 +1,14 @@
-//! The parameters of a query, as they travel.
+//! The wire form of query parameters.
 
 use crate::model::value::as_integer;
 use crate::model::{CloudError, Document, Filter, KeyPath, Keys, OrderKey, Query, Value};
 
 impl Query {
-    /// Reads the parameters of a URL (all values text) or of a batch element (`where` an object, numbers numbers).
-    /// What is none of a query's parameters is ignored.
+    /// Parses the parameters of a URL (all values text) or of a batch element (`where` an object, numbers numbers).
+    /// Ignores other parameters.
     ///
     /// # Errors
-    /// 107 where `where` or a number is malformed; as [`Filter::parse`].
+    /// 107 if `where` or a number is malformed; the errors of [`Filter::parse`].
     pub fn parse(parameters: &Document) -> Result<Self, CloudError> {
         Self::parse_at(parameters, 0)
     }
@@ -32,7 +32,7 @@ impl Query {
         Ok(query)
     }
 
-    /// The parameters of a URL; what has its default is left out.
+    /// The parameters of a URL. Omits defaults.
     #[must_use]
     pub fn to_parameters(&self) -> Vec<(&'static str, String)> {
         let mut parameters = Vec::new();
@@ -78,7 +78,7 @@ impl OrderKey {
 }
 
 impl Keys {
-    /// Reads `a,-b,c.d`; blanks around the commas are ignored.
+    /// Parses `a,-b,c.d`. Ignores blanks around the commas.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut keys = Self::default();
@@ -99,7 +99,7 @@ impl Keys {
         names.join(",")
     }
 
-    /// Whether nothing is asked for, so that an answer holds everything.
+    /// True if no field is named, so that responses hold all fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.only.is_empty() && self.except.is_empty()
@@ -146,7 +146,7 @@ fn number(name: &str, value: &Value) -> Result<i64, CloudError> {
     .ok_or_else(|| CloudError::malformed(format!("'{name}' must be an integer.")))
 }
 
-/// More than the most is the most; less than nothing is as if nothing were said.
+/// Clamps a limit: above the maximum counts as the maximum, a negative one as the default.
 fn limit(number: i64) -> u32 {
     match u32::try_from(number) {
         Ok(number) => number.min(Query::LIMIT_MAX),

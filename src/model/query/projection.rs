@@ -1,24 +1,24 @@
-//! Reducing a document to the `keys` that were asked for.
+//! Projection of documents to the requested `keys`.
 
 use serde_json::Map;
 
 use crate::model::{Document, KeyPath, Keys, Value};
 
-/// What every answer holds unless it is excluded by name.
+/// Fields of every response unless excluded by name.
 const ALWAYS: [&str; 4] = ["objectId", "createdAt", "updatedAt", "ACL"];
 
-/// What an expanded pointer or a typed value keeps, so that it is still one. The SDK for Go refuses an object that says
-/// more than who it is and does not say when it was made.
+/// Fields that expanded pointers and typed values keep. The Go SDK refuses an object that has fields beside its
+/// identity but no `createdAt`.
 const POINTER: [&str; 5] = ["__type", "className", "objectId", "createdAt", "updatedAt"];
 
 impl Keys {
-    /// Whether anything of a column can be left.
+    /// True if a part of the column can remain.
     #[must_use]
     pub fn shows(&self, column: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|path| path.column() == column)
     }
 
-    /// Reduces a document to what was asked for. `ACL` stays unless excluded: whether it is shown is `returnACL`'s.
+    /// Projects a document. `ACL` stays unless excluded: `returnACL` decides on it.
     #[must_use]
     pub fn project(&self, document: Document) -> Document {
         let mut fields = document.0;

@@ -1,11 +1,11 @@
-//! LeanCloud's own classes, as they are before anything is written to them.
+//! LeanCloud's built-in classes in their initial form.
 
 use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{Class, ClassName, Column, ColumnType, Index, Permission};
 
 impl Class {
-    /// The class as it is made at the first write: LeanCloud's columns, permissions and indexes where the name is one of
-    /// its own classes, otherwise without any column and open to everyone.
+    /// The class as created by a first write: a built-in class has LeanCloud's columns, permissions and indexes, any
+    /// other has no columns and is public.
     #[must_use]
     pub fn initial(name: ClassName) -> Self {
         let class = Self::new(name);
@@ -55,7 +55,7 @@ impl Class {
         self
     }
 
-    /// The row of a file never changes, and goes only with the file itself.
+    /// A file's row never changes. It is deleted only with the file.
     fn with_file_columns(mut self) -> Self {
         self.add(
             &["name", "key", "url", "mime_type", "bucket", "provider"],

@@ -1,11 +1,11 @@
-//! The types of columns.
+//! Types of columns.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::value::Kind;
 use crate::model::{ClassName, CloudError, Value};
 
-/// The type of a column. What is read as a pointer to `_File` is a file: SDKs, and so classes of earlier versions, have
+/// The type of a column. A pointer to `_File` is parsed as a file: SDKs, and so classes of earlier versions, use
 /// both.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "type", remote = "Self")]
@@ -50,7 +50,7 @@ impl ColumnType {
     /// The type of a value; `None` for `null`, which fits every column.
     ///
     /// # Errors
-    /// 103 where a pointer or relation names an illegal class.
+    /// 103 if a pointer or relation names an invalid class.
     pub fn of(value: &Value) -> Result<Option<Self>, CloudError> {
         Ok(Some(match Kind::of(value) {
             Kind::Null => return Ok(None),
@@ -72,7 +72,7 @@ impl ColumnType {
         }))
     }
 
-    /// The type as LeanCloud's errors show it.
+    /// The form in LeanCloud's error messages.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Pointer { class_name } => format!(r#"{{:type "Pointer", :className "{class_name}"}}"#),

@@ -1,4 +1,4 @@
-//! The definition of a class, as the master key writes and reads it over `/schemas`.
+//! Class definitions, as read and written over `/schemas` with the master key.
 
 use serde_json::{Map, json};
 
@@ -9,13 +9,13 @@ use crate::model::{
     ObjectId, Permission, SchemaChange, Value, limits,
 };
 
-/// Keys of one index: what is searched for together.
+/// Maximum number of keys of one index.
 const INDEX_KEYS_MAX: usize = 8;
 
-/// Indexes of one class: each is work for every write.
+/// Maximum number of indexes of one class: each one costs every write.
 const INDEXES_MAX: usize = 64;
 
-/// The columns that every class has, with their types.
+/// The columns of every class, with their types.
 pub const COMMON_COLUMNS: [(&str, &str); 4] = [
     ("objectId", "String"),
     ("createdAt", "Date"),
@@ -23,7 +23,7 @@ pub const COMMON_COLUMNS: [(&str, &str); 4] = [
     ("ACL", "ACL"),
 ];
 
-/// What a definition says; what it does not say is left as it is.
+/// A definition. It leaves unnamed parts of the class unchanged.
 #[derive(Debug, Default)]
 pub struct Definition {
     columns: Vec<(String, Column)>,
@@ -42,7 +42,7 @@ enum AclChange {
 }
 
 impl Definition {
-    /// Reads a definition of `class`, as it is now.
+    /// Parses a definition of `class` in its current state.
     ///
     /// # Errors
     /// 105, 107, 111, 123; code 1 for too many columns or indexes.
@@ -68,7 +68,7 @@ impl Definition {
         Ok(definition)
     }
 
-    /// Puts what it says into a class that is not there yet.
+    /// Applies the definition to a new class.
     pub fn apply(self, class: &mut Class) {
         class.columns.extend(self.columns);
         if let Some(permissions) = self.permissions {
@@ -86,7 +86,7 @@ impl Definition {
         }
     }
 
-    /// What it says, one change at a time, columns before the indexes on them.
+    /// The changes of the schema, columns before the indexes on them.
     #[must_use]
     pub fn into_changes(self, name: &ClassName) -> Vec<SchemaChange> {
         let mut changes: Vec<SchemaChange> = self
@@ -196,7 +196,7 @@ fn parse_type(key: &str, attributes: &Map<String, Value>) -> Result<ColumnType, 
         .map_err(|error| CloudError::malformed(format!("The type of the column '{key}': {error}.")))
 }
 
-/// `null` takes the default away.
+/// Parses a default; `null` removes it.
 fn parse_default(key: &str, value: &Value, column: &ColumnType) -> Result<Option<Value>, CloudError> {
     let mut value = value.clone();
     normalize(&mut value)?;
@@ -234,7 +234,8 @@ fn parse_permissions(
     Ok(permissions)
 }
 
-/// `{"*": true}`, `{"onlySignInUsers": true}`, `{"users": […], "roles": […]}`, or `{}` for the master key alone.
+/// Parses a permission: `{"*": true}`, `{"onlySignInUsers": true}`, `{"users": […], "roles": […]}`, or `{}` for the
+/// master key alone.
 fn parse_permission(name: &str, value: &Value) -> Result<Permission, CloudError> {
     let unclear = || {
         CloudError::malformed(format!(
@@ -320,7 +321,7 @@ fn parse_index(value: &Value) -> Result<Index, CloudError> {
     Ok(index)
 }
 
-/// All of a class.
+/// The complete definition of a class.
 #[must_use]
 pub fn show(class: &Class) -> Map<String, Value> {
     let columns: Map<String, Value> = class
@@ -353,7 +354,7 @@ pub fn show(class: &Class) -> Map<String, Value> {
     ])
 }
 
-/// A column: its type, and the attributes that are not as usual.
+/// The definition of a column: its type, and the attributes that differ from their defaults.
 #[must_use]
 pub fn show_column(column: &Column) -> Value {
     let mut shown = match serde_json::to_value(&column.column_type) {

@@ -1,4 +1,4 @@
-//! What fits a class, and how it shows its objects.
+//! Validation against a class, and the visible form of its objects.
 
 use serde_json::json;
 

@@ -3,7 +3,7 @@
 use super::column_type::{ColumnType, describe};
 use crate::model::{CloudError, ErrorCode, Value};
 
-/// 105: a column cannot be made by this name.
+/// 105: the name is reserved.
 pub(super) fn reserved(name: &str) -> CloudError {
     CloudError::new(
         ErrorCode::INVALID_KEY_NAME,
@@ -28,7 +28,7 @@ pub(super) fn incorrect_type(field: &str, value: &Value, expected: &str, found: 
     )
 }
 
-/// The error of an operation whose operand `value` meets `stored`, a value of another type.
+/// 111: an operation with the operand `value` meets the stored value `stored` of another type.
 pub(in crate::model) fn type_mismatch(field: &str, value: &Value, stored: &Value) -> CloudError {
     let name = |value: &Value| match ColumnType::of(value) {
         Ok(Some(column)) => column.describe(),

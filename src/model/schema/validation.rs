@@ -1,4 +1,4 @@
-//! Whether an update fits the columns of its class.
+//! Validation of updates and objects against the columns of their class.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,12 @@ use crate::model::{
 };
 
 impl Class {
-    /// Checks `update` against the columns: key names (105), types (111), the ACL (123), and returns the columns that
-    /// it would add. `null`, and taking something away, fit everywhere and add none. A new column cannot have a reserved
-    /// name, in whatever letter case (105).
+    /// Checks `update` against the columns: key names (105), types (111), the ACL (123). Returns the columns that it
+    /// would add. `null` and removals fit every column and add none. A new column cannot have a reserved name, in
+    /// any letter case (105).
     ///
     /// # Errors
-    /// 103 (a class that is pointed to), 105, 111, 123.
+    /// 103 (class of a pointer), 105, 111, 123.
     pub fn validate(&self, update: &Update) -> Result<Vec<(String, Column)>, CloudError> {
         let mut added: BTreeMap<&str, ColumnType> = BTreeMap::new();
         let mut order: Vec<&str> = Vec::new();
@@ -55,8 +55,8 @@ impl Class {
             .collect())
     }
 
-    /// As [`Class::validate`], of an object's fields as they are. The types of values are all that counts; a reserved name
-    /// in another letter case, which the object has brought from elsewhere, is a name.
+    /// As [`Class::validate`], for the fields of an object that is stored as it is. Only the types of values count;
+    /// a reserved name in another letter case is accepted.
     ///
     /// # Errors
     /// 103, 105, 111, 123.
@@ -118,7 +118,7 @@ fn validate_acl(path: &KeyPath, op: &Op) -> Result<(), CloudError> {
     }
 }
 
-/// The type that the column of `path` must have; `None` where any will do.
+/// The type required of the column of `path`; `None` if any fits.
 fn required_type(
     path: &KeyPath,
     op: &Op,
@@ -141,7 +141,7 @@ fn required_type(
     })
 }
 
-/// All targets of a relation are of one class.
+/// The type of a relation. All its targets must be of one class.
 fn relation_type(path: &KeyPath, op: &Op) -> Result<Option<ColumnType>, CloudError> {
     let mut targets = Vec::new();
     collect_targets(op, &mut targets);
@@ -174,7 +174,7 @@ fn collect_targets<'a>(op: &'a Op, targets: &mut Vec<&'a Pointer>) {
     }
 }
 
-/// The value that an error shows is what the client sent, without the operation around it.
+/// 111 for an operation. The message shows the operand as sent, without the operation around it.
 fn mismatch(field: &str, sent: &Value, op: &Op, expected: &ColumnType, found: &ColumnType) -> CloudError {
     let operand = match op {
         Op::Set(_) => Some(sent),

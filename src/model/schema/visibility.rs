@@ -1,11 +1,11 @@
-//! How a class shows its objects.
+//! The form in which clients see the objects of a class.
 
 use serde_json::json;
 
 use crate::model::{Class, ClassName, ColumnType, Document};
 
 impl Class {
-    /// The relation columns, each with the class that it leads to.
+    /// The relation columns, each with its target class.
     pub fn relations(&self) -> impl Iterator<Item = (&str, &ClassName)> {
         self.columns
             .iter()
@@ -15,7 +15,7 @@ impl Class {
             })
     }
 
-    /// `document` as a client sees it: hidden columns removed, defaults and relation columns filled in.
+    /// The client's view of `document`: without hidden columns, with defaults and relation columns filled in.
     #[must_use]
     pub fn visible(&self, mut document: Document) -> Document {
         for (name, column) in &self.columns {

@@ -1,4 +1,4 @@
-//! Equality and order of values, as MongoDB has them.
+//! MongoDB's equality and order of values.
 
 use std::cmp::Ordering;
 
@@ -7,8 +7,8 @@ use serde_json::Map;
 
 use crate::model::value::{Kind, Value, compare_numbers};
 
-/// Whether two values are equal: numbers by value whether integer or double, dates by instant, pointers by class and
-/// id, files by id, arrays element by element, objects whatever the order of their keys.
+/// True if two values are equal: numbers by value whether integer or double, dates by instant, pointers by class and
+/// id, files by id, arrays element by element, objects regardless of the order of their keys.
 #[must_use]
 pub fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
@@ -28,7 +28,7 @@ pub fn equal(a: &Value, b: &Value) -> bool {
 }
 
 /// The total order of values: null, numbers, text, objects, arrays, bytes, booleans, dates; text by its UTF-8 bytes.
-/// Equal exactly where [`equal`].
+/// Consistent with [`equal`].
 #[must_use]
 pub fn compare(a: &Value, b: &Value) -> Ordering {
     compare_kinds(Kind::of(a), Kind::of(b))
@@ -68,7 +68,7 @@ fn compare_kinds(a: Kind<'_>, b: Kind<'_>) -> Ordering {
     }
 }
 
-/// Key by key in the order of the keys, so that it agrees with an equality that ignores how they stand.
+/// Compares key by key in sorted order, consistently with an equality that ignores the order of keys.
 fn compare_objects(a: &Map<String, Value>, b: &Map<String, Value>) -> Ordering {
     let (a_keys, b_keys) = (sorted_keys(a), sorted_keys(b));
     for (a_key, b_key) in a_keys.iter().zip(&b_keys) {

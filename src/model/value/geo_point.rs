@@ -14,12 +14,12 @@ pub struct GeoPoint {
 }
 
 impl GeoPoint {
-    /// The earth's radius that LeanCloud's clients reckon with, in kilometres.
+    /// Radius of the earth in LeanCloud's clients, in kilometres.
     pub const EARTH_KILOMETERS: f64 = 6371.0;
-    /// The same in miles.
+    /// Radius of the earth in miles.
     pub const EARTH_MILES: f64 = 3958.8;
 
-    /// The wire form, with `__type`; always doubles.
+    /// The wire form, with `__type`. Coordinates are always doubles.
     #[must_use]
     pub fn to_value(self) -> Value {
         serde_json::json!({
@@ -29,10 +29,10 @@ impl GeoPoint {
         })
     }
 
-    /// Reads the wire form.
+    /// Parses the wire form.
     ///
     /// # Errors
-    /// [`ErrorCode::INVALID_GEO_POINT`] (302) where a number is missing or out of range.
+    /// [`ErrorCode::INVALID_GEO_POINT`] (302) if a number is missing or out of range.
     pub fn parse(value: &Value) -> Result<Self, CloudError> {
         value
             .as_object()

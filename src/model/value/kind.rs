@@ -1,11 +1,11 @@
-//! What a JSON value stands for.
+//! The type of a JSON value, `__type` included.
 
 use serde_json::{Map, Number};
 
 use crate::model::value::{GeoPoint, Value};
 use crate::model::{ClassName, Timestamp};
 
-/// A value, seen by its type. An object whose `__type` is unknown or whose parts do not fit it is a plain object.
+/// A value by type. An object with an unknown `__type` or with unfit fields is a plain object.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "LeanCloud's names of its types")]
 pub enum Kind<'a> {
@@ -23,14 +23,14 @@ pub enum Kind<'a> {
         object_id: &'a str,
     },
     GeoPoint(GeoPoint),
-    /// By its id. SDKs write a file as a pointer to `_File` too.
+    /// Id of the file. SDKs also write files as pointers to `_File`.
     File(&'a str),
-    /// By the class of its targets.
+    /// Class of the targets.
     Relation(&'a str),
 }
 
 impl<'a> Kind<'a> {
-    /// Looks at a value.
+    /// Classifies a value.
     #[must_use]
     pub fn of(value: &'a Value) -> Self {
         match value {
@@ -70,7 +70,7 @@ impl<'a> Kind<'a> {
         })
     }
 
-    /// Whether two values are of one type, so that `$lt` and its like compare them.
+    /// True if two values are of one type, so that `$lt` and the like compare them.
     #[must_use]
     pub fn same_bracket(a: &Value, b: &Value) -> bool {
         match (a, b) {
@@ -79,7 +79,7 @@ impl<'a> Kind<'a> {
         }
     }
 
-    /// The place of the type in MongoDB's order of types, and a finer one among those that it keeps as objects.
+    /// Rank of the type in MongoDB's order, refined among the types that MongoDB stores as objects.
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::Null => 0,

@@ -1,4 +1,4 @@
-//! Checks values that come from outside, and brings them into the one form in which they are stored and compared.
+//! Normalization of values from requests into the one form in which they are stored and compared.
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -9,18 +9,18 @@ use serde_json::{Map, Number};
 use crate::model::value::{GeoPoint, Pointer, Value};
 use crate::model::{ClassName, CloudError, ErrorCode, Timestamp, limits};
 
-/// Base64 as clients write it, with or without padding.
+/// Accepts base64 with or without padding, as clients send both.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Checks a value and every `__type` in it, and makes it uniform: dates in UTC to the millisecond, bytes in padded
-/// base64, pointers without expanded fields, those to `_File` as files, geo points in doubles, integers beyond 64 bits as
-/// doubles.
+/// Checks a value and every `__type` in it, and normalizes it: dates in UTC to the millisecond, bytes in padded
+/// base64, pointers without expanded fields, pointers to `_File` as files, geo points in doubles, integers beyond 64
+/// bits as doubles.
 ///
 /// # Errors
-/// 106 (pointer), 107 (malformed), 121 (a nested key holds `$` or `.`), 302 (geo point).
+/// 106 (pointer), 107 (malformed), 121 (a nested key contains `$` or `.`), 302 (geo point).
 pub fn normalize(value: &mut Value) -> Result<(), CloudError> {
     normalize_at(value, 0)
 }
@@ -65,7 +65,7 @@ fn normalize_fields(fields: &mut Map<String, Value>, depth: usize) -> Result<(),
     Ok(())
 }
 
-/// The uniform form of an object with a `__type`, where it differs from what was given.
+/// The normalized form of an object with a `__type`; `None` if it was normalized in place.
 fn normalize_typed(fields: &mut Map<String, Value>, depth: usize) -> Result<Option<Value>, CloudError> {
     let Some(Value::String(name)) = fields.get("__type") else {
         return Err(CloudError::malformed("'__type' must be text.".to_owned()));
@@ -112,7 +112,7 @@ fn normalize_typed(fields: &mut Map<String, Value>, depth: usize) -> Result<Opti
 /// Checks a key inside an object.
 ///
 /// # Errors
-/// [`ErrorCode::INVALID_NESTED_KEY`] (121) where it holds `$`, `.` or a NUL.
+/// [`ErrorCode::INVALID_NESTED_KEY`] (121) if it contains `$`, `.` or a NUL.
 pub fn check_nested_key(key: &str) -> Result<(), CloudError> {
     if key.contains(['$', '.', '\0']) {
         return Err(CloudError::new(

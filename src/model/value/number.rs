@@ -1,10 +1,10 @@
-//! Numbers: integers and doubles, compared and added without needless loss.
+//! Arithmetic on numbers, which are integers or doubles.
 
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
 
-/// The largest integer that a double, and so every client, holds exactly: 2^53 − 1.
+/// Largest integer that a double, and so every client, represents exactly: 2^53 − 1.
 pub const INTEGER_MAX: i64 = (1 << 53) - 1;
 
 /// The value as an integer: a JSON integer, or a double without a fraction, within ±[`INTEGER_MAX`].
@@ -29,7 +29,7 @@ pub fn as_integer(value: &Value) -> Option<i64> {
     (integer.unsigned_abs() <= INTEGER_MAX.unsigned_abs()).then_some(integer)
 }
 
-/// Compares two numbers exactly, without turning an integer into a double.
+/// Compares two numbers exactly, without converting integers to doubles.
 #[must_use]
 pub fn compare_numbers(a: &Number, b: &Number) -> Ordering {
     match (a.as_i128(), b.as_i128()) {
@@ -62,7 +62,7 @@ fn compare_with_double(integer: i128, double: f64) -> Ordering {
         .then_with(|| 0.0_f64.partial_cmp(&double.fract()).unwrap_or(Ordering::Equal))
 }
 
-/// The sum; `None` where it is more than a double can hold.
+/// The sum; `None` if it exceeds the range of doubles.
 pub(in crate::model) fn add_numbers(a: &Number, b: &Number) -> Option<Number> {
     if let (Some(a), Some(b)) = (a.as_i64(), b.as_i64())
         && let Some(sum) = a.checked_add(b)

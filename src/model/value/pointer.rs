@@ -7,10 +7,10 @@ use crate::model::{ClassName, CloudError, ErrorCode, ObjectId, Value};
 /// `{"__type":"Pointer","className","objectId"}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 pub struct Pointer {
-    /// The class of the object pointed to.
+    /// Class of the target.
     #[serde(rename = "className")]
     pub class_name: ClassName,
-    /// The id of the object pointed to; whether it exists is not checked.
+    /// Id of the target, which need not exist.
     #[serde(rename = "objectId")]
     pub object_id: ObjectId,
 }
@@ -26,7 +26,7 @@ impl Pointer {
         })
     }
 
-    /// Reads the wire form; what an expanded pointer holds besides is ignored.
+    /// Parses the wire form. Ignores the further fields of an expanded pointer.
     ///
     /// # Errors
     /// [`ErrorCode::INVALID_POINTER`] (106).

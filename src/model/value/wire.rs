@@ -1,7 +1,7 @@
-//! Typed values for structs of one's own: they are written and read in their wire form, with `__type`.
+//! Typed values as fields of serde structs, in their wire form with `__type`.
 //!
-//! [`Pointer`](crate::model::Pointer), [`GeoPoint`](crate::model::GeoPoint) and, for reading,
-//! [`Timestamp`] are such types already.
+//! [`Pointer`](crate::model::Pointer), [`GeoPoint`](crate::model::GeoPoint) and, for reading, [`Timestamp`] are such
+//! types already.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::model::{Document, Timestamp, Value};
 
-/// A time as a value of an object: `{"__type":"Date","iso":…}`. Reads a bare text too.
+/// A date field: `{"__type":"Date","iso":…}`. Also accepts a bare text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Date(pub Timestamp);
@@ -22,7 +22,7 @@ impl Serialize for Date {
     }
 }
 
-/// Bytes as a value of an object: `{"__type":"Bytes","base64":…}`.
+/// A bytes field: `{"__type":"Bytes","base64":…}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Bytes(pub Vec<u8>);
 
@@ -43,18 +43,18 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// A file as a value of an object: `{"__type":"File","objectId","name","url",…}`. Dereferences to its fields.
+/// A file field: `{"__type":"File","objectId","name","url",…}`. Dereferences to its fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct File(Document);
 
 impl File {
-    /// Where it is.
+    /// The URL.
     #[must_use]
     pub fn url(&self) -> Option<&str> {
         self.0.text("url")
     }
 
-    /// What it is called.
+    /// The name.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.0.text("name")
@@ -89,7 +89,7 @@ impl<'de> Deserialize<'de> for File {
     }
 }
 
-/// The fields of a typed value of this kind, without `__type`.
+/// The fields of a typed value of `kind`, without `__type`.
 fn typed<'de, D: Deserializer<'de>>(deserializer: D, kind: &str) -> Result<Document, D::Error> {
     let mut fields = Document::deserialize(deserializer)?;
     match fields.shift_remove("__type") {

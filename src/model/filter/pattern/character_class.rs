@@ -1,14 +1,14 @@
-//! Escapes, and classes of characters (`[…]`), as PCRE reads them.
+//! PCRE's escapes and character classes (`[…]`).
 
 use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What an escape stands for, inside a class and outside.
+/// The meaning of an escape, inside a class or outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Escaped {
     Character(char),
-    /// A class in the engine's language, with its brackets.
+    /// A class in the engine's syntax, with brackets.
     Set(String),
 }
 
@@ -16,7 +16,7 @@ const HORIZONTAL: &str = r"\t\x{20}\x{A0}\x{1680}\x{180E}\x{2000}-\x{200A}\x{202
 const VERTICAL: &str = r"\n\x{B}\f\r\x{85}\x{2028}\x{2029}";
 const SPACE: &str = r"\t\n\x{B}\f\r\x{20}";
 
-/// The classes of POSIX, of ASCII alone, as MongoDB has them.
+/// POSIX classes, ASCII only, as in MongoDB.
 const POSIX: [(&str, &str); 14] = [
     ("alnum", "0-9A-Za-z"),
     ("alpha", "A-Za-z"),
@@ -34,8 +34,8 @@ const POSIX: [(&str, &str); 14] = [
     ("xdigit", "0-9A-Fa-f"),
 ];
 
-/// Reads an escape behind its backslash and its first character; what means something outside of classes only is for the
-/// caller to take out before.
+/// Parses an escape after its backslash and first character. The caller handles escapes with a meaning outside
+/// classes only.
 pub(super) fn escaped(first: char, rest: &mut Peekable<Chars<'_>>) -> Result<Escaped, String> {
     let set = |negated: bool, members: &str| {
         let not = if negated { "^" } else { "" };
@@ -84,7 +84,7 @@ pub(super) fn escaped(first: char, rest: &mut Peekable<Chars<'_>>) -> Result<Esc
     }))
 }
 
-/// Up to three octal digits, of which the first is read; `None` where it is none.
+/// Parses up to three octal digits, starting with `first`; `None` if it is not one.
 pub(super) fn octal(first: char, rest: &mut Peekable<Chars<'_>>) -> Option<char> {
     let mut number = first.to_digit(8)?;
     for _ in 0..2 {
@@ -103,7 +103,7 @@ fn numbered(digits: &str, radix: u32) -> Result<char, String> {
         .ok_or_else(|| format!("'{digits}' is no number of a character"))
 }
 
-/// What stands in braces.
+/// Parses a text in braces.
 fn braced(rest: &mut Peekable<Chars<'_>>) -> Option<String> {
     rest.next_if_eq(&'{')?;
     let mut text = String::new();
@@ -115,7 +115,7 @@ fn braced(rest: &mut Peekable<Chars<'_>>) -> Option<String> {
     }
 }
 
-/// Behind `\p`: whether it is the opposite, and the members.
+/// Parses the property after `\p`: true if negated, and the members.
 fn property(rest: &mut Peekable<Chars<'_>>) -> Result<(bool, String), String> {
     let name = match rest.peek() {
         Some('{') => braced(rest).ok_or(r"\p{ has no }")?,
@@ -139,12 +139,12 @@ fn property(rest: &mut Peekable<Chars<'_>>) -> Result<(bool, String), String> {
     Ok((negated, members))
 }
 
-/// `\x{41}`, whatever stands around it.
+/// Appends a character by number, such as `\x{41}`, which is unambiguous in any context.
 pub(super) fn push_number(out: &mut String, character: char) {
     let _ = write!(out, r"\x{{{:X}}}", u32::from(character));
 }
 
-/// A class: characters and ranges of them, to which the letter case applies, and sets, to which it does not.
+/// A class: characters and ranges, to which the letter case applies, and sets, to which it does not.
 #[derive(Debug, Default)]
 pub(super) struct CharacterClass {
     negated: bool,
@@ -153,7 +153,7 @@ pub(super) struct CharacterClass {
 }
 
 impl CharacterClass {
-    /// Reads a class behind its `[`, and its `]`.
+    /// Parses a class after its `[`, up to and including its `]`.
     pub(super) fn read(rest: &mut Peekable<Chars<'_>>, any_case: bool) -> Result<Self, String> {
         let mut class = Self {
             negated: rest.next_if_eq(&'^').is_some(),
@@ -221,7 +221,7 @@ impl CharacterClass {
         }
     }
 
-    /// The class in the engine's language.
+    /// The class in the engine's syntax.
     pub(super) fn write(&self, any_case: bool) -> String {
         let Self {
             negated,
@@ -244,16 +244,16 @@ impl CharacterClass {
     }
 }
 
-/// One part of a class.
+/// A member of a class.
 enum Member {
-    /// A character as it stands, which a `-` may make the end of a range.
+    /// A plain character. After it, `-` may begin a range.
     Plain(char),
-    /// A character by an escape or in quotes: no sign, whatever it is.
+    /// An escaped or quoted character, without special meaning.
     Literal(char),
     Set(String),
 }
 
-/// Reads the parts of a class up to its `]`.
+/// Parses the members of a class up to its `]`.
 struct Members<'r, 'a> {
     rest: &'r mut Peekable<Chars<'a>>,
     any_case: bool,
@@ -263,7 +263,7 @@ struct Members<'r, 'a> {
 }
 
 impl Members<'_, '_> {
-    /// The next part; `None` where the class ends.
+    /// Parses the next member; `None` at the end of the class.
     fn next(&mut self) -> Result<Option<Member>, String> {
         loop {
             let next = self.rest.next().ok_or("a [ has no ]")?;
@@ -308,7 +308,7 @@ impl Members<'_, '_> {
         })
     }
 
-    /// `[:alpha:]` or `[:^alpha:]`, behind its `[`; where it is neither, the bracket stands for itself.
+    /// Parses `[:alpha:]` or `[:^alpha:]` after its `[`. Otherwise the bracket is literal.
     fn named(&mut self) -> Result<Member, String> {
         let mut ahead = self.rest.clone();
         let Some(sign @ (':' | '.' | '=')) = ahead.next() else {
@@ -334,7 +334,7 @@ impl Members<'_, '_> {
     }
 }
 
-/// What `x` leaves out.
+/// True for the blanks that option `x` ignores.
 pub(super) fn is_blank(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\x0B' | '\x0C' | '\r')
 }

@@ -297,7 +297,7 @@ fn nonsense() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever comes, it is refused or searched for, and what is found begins with the prefix.
+    /// Any pattern is refused or compiled, and matching texts begin with its prefix.
     #[test]
     fn nonsense_is_no_danger(pattern in nonsense(), options in "[imsx]{0,2}", text in "[abABé01 \n]{0,6}") {
         if let Ok(compiled) = Pattern::new(&pattern, &options)

@@ -1,10 +1,10 @@
-//! From the regular expressions of PCRE, as MongoDB runs it, to those of the engine here.
+//! Translation of PCRE, as run by MongoDB, to the syntax of the regex engine.
 //!
-//! MongoDB reads text as UTF-8, but leaves `\w`, `\d`, `\s` and `\b` to ASCII. The engine here means other things by
-//! several escapes and inside classes, so every part is read, and written in a form that means the same to both. What is
-//! left to the engine: literals and their letter case, groups, look-around, back references, repetition.
+//! MongoDB treats text as UTF-8, but `\w`, `\d`, `\s` and `\b` as ASCII. The engine gives several escapes and parts
+//! of classes another meaning, so every part is parsed and written in a form with the same meaning in both. Passed
+//! on unchanged: literals and their letter case, groups, look-around, back references, repetition.
 //!
-//! The options `m`, `s` and `x` are worked into the text; of the flags only `i` and `U` are passed on.
+//! Options `m`, `s` and `x` are expanded in the text; of the flags only `i` and `U` are passed on.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,18 +14,18 @@ use std::str::Chars;
 use super::character_class::{self, CharacterClass, Escaped, is_blank};
 use crate::model::limits;
 
-/// What a word is made of, and nothing else: MongoDB does not ask Unicode here.
+/// The word characters: ASCII only, as in MongoDB.
 const WORD: &str = "[0-9A-Za-z_]";
 
-/// A pattern in the engine's language.
+/// A pattern in the engine's syntax.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Translated {
     pub(super) text: String,
-    /// What every text begins with in which it is found, where that is seen.
+    /// Literal prefix of every matching text, if recognized.
     pub(super) prefix: Option<String>,
 }
 
-/// What the options and `(?…)` turn on.
+/// Flags set by options and `(?…)`.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "four switches, each on its own")]
 struct Flags {
@@ -35,36 +35,36 @@ struct Flags {
     extended: bool,
 }
 
-/// What was read last, for what a quantifier may stand behind.
+/// The last parsed item. A quantifier may follow only some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Last {
-    /// Nothing: the start of the pattern, of a group or of an alternative.
+    /// Start of the pattern, of a group or of an alternative.
     Nothing,
-    /// A character that belongs to the prefix.
+    /// A character of the prefix.
     Prefix,
-    /// Anything else that can be repeated.
+    /// Any other repeatable item.
     Item,
     /// A quantifier.
     Quantifier,
 }
 
-/// How far the prefix is read.
+/// State of the literal prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Prefix {
-    /// Nothing is read yet.
+    /// At the start of the pattern.
     Unread,
-    /// Behind the `^`; characters belong to it.
+    /// After `^`: characters extend the prefix.
     Open(String),
-    /// Something else follows.
+    /// Complete.
     Closed(String),
-    /// There is none.
+    /// No prefix.
     None,
 }
 
 /// Translates a pattern with its options, letters of `imxs`.
 ///
 /// # Errors
-/// The reason, where it is malformed or there is nothing like it here.
+/// The reason, if the pattern is malformed or not supported.
 pub(super) fn translate(pattern: &str, options: &str) -> Result<Translated, String> {
     let mut translator = Translator {
         rest: pattern.chars().peekable(),
@@ -98,9 +98,9 @@ struct Translator<'a> {
     rest: Peekable<Chars<'a>>,
     out: String,
     flags: Flags,
-    /// The flags outside of each open group.
+    /// The outer flags of each open group.
     outer: Vec<Flags>,
-    /// Groups that capture, so far.
+    /// Number of capturing groups so far.
     groups: usize,
     names: BTreeMap<String, usize>,
     last: Last,
@@ -136,7 +136,7 @@ impl Translator<'_> {
         }
     }
 
-    /// Takes `text` where it comes next.
+    /// Consumes `text` if it comes next.
     fn accept(&mut self, text: &str) -> bool {
         let mut ahead = self.rest.clone();
         let is_next = text.chars().all(|wanted| ahead.next() == Some(wanted));
@@ -146,7 +146,7 @@ impl Translator<'_> {
         is_next
     }
 
-    /// What stands before `end`, which is taken too.
+    /// Consumes the text up to and including `end`. Returns it without `end`.
     fn until(&mut self, end: char) -> Result<String, String> {
         let mut text = String::new();
         loop {
@@ -158,7 +158,7 @@ impl Translator<'_> {
         }
     }
 
-    /// A character that stands for itself.
+    /// Emits a literal character.
     fn literal(&mut self, character: char) {
         push_literal(&mut self.out, character);
         self.last = match &mut self.prefix {
@@ -173,14 +173,14 @@ impl Translator<'_> {
         };
     }
 
-    /// Anything that is no character, as the engine writes it.
+    /// Emits an item other than a literal character, in the engine's syntax.
     fn item(&mut self, text: &str) {
         self.out.push_str(text);
         self.close_prefix();
         self.last = Last::Item;
     }
 
-    /// The start of the text.
+    /// Emits an anchor at the start of the text.
     fn start(&mut self, text: &str) {
         self.out.push_str(text);
         self.last = Last::Item;
@@ -190,7 +190,7 @@ impl Translator<'_> {
         }
     }
 
-    /// `$`. Without `m` it is also before the newline that the text ends with.
+    /// Emits `$`. Without `m` it also matches before a final newline.
     fn end(&mut self) {
         let at_the_end = self.outer.is_empty() && matches!(self.rest.peek(), None | Some('|'));
         self.item(if self.flags.lines {
@@ -220,7 +220,7 @@ impl Translator<'_> {
         }
     }
 
-    /// `{2}`, `{2,}` or `{2,3}`, behind the brace; anything else is no quantifier.
+    /// Parses `{2}`, `{2,}` or `{2,3}` after the brace; `None` for anything else.
     fn interval(&mut self) -> Option<String> {
         let mut ahead = self.rest.clone();
         let mut text = "{".to_owned();
@@ -264,7 +264,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Behind a backslash, outside of a class.
+    /// Translates an escape outside a class, after its backslash.
     fn escape(&mut self) -> Result<(), String> {
         let Some(next) = self.rest.next() else {
             return Err(r"nothing follows the \ at the end".to_owned());
@@ -329,7 +329,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `\12`: a group, where there are so many; else a character by its octal number.
+    /// Translates `\12`: a group if there are that many, otherwise a character by octal number.
     fn reference_or_octal(&mut self, first: char) -> Result<(), String> {
         let mut ahead = self.rest.clone();
         let mut digits = first.to_string();
@@ -350,7 +350,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// What a group found, again. The group is named by a number, by one counted from here (`-1`), or by its name.
+    /// Emits a back reference. `name` is a number, a relative number (`-1`) or a name.
     fn reference(&mut self, name: &str) -> Result<(), String> {
         let back = name.strip_prefix('-').and_then(|back| back.parse::<usize>().ok());
         let number = match (back, name.parse::<usize>()) {
@@ -365,14 +365,14 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// Behind `[`.
+    /// Translates a class after its `[`.
     fn class(&mut self) -> Result<(), String> {
         let class = CharacterClass::read(&mut self.rest, self.flags.any_case)?;
         self.item(&class.write(self.flags.any_case));
         Ok(())
     }
 
-    /// Behind `(`.
+    /// Translates a group after its `(`.
     fn open(&mut self) -> Result<(), String> {
         if self.accept("?#") {
             // Nothing at all: what stands before it may still be repeated.
@@ -444,7 +444,7 @@ impl Translator<'_> {
         Ok(())
     }
 
-    /// `(?i-s)` or `(?i-s:…)`, behind the question mark.
+    /// Translates `(?i-s)` or `(?i-s:…)` after the question mark.
     fn set_flags(&mut self) -> Result<(), String> {
         let mut flags = self.flags;
         let (mut on, mut passed, mut turned_off) = (true, String::new(), String::new());
@@ -485,7 +485,7 @@ fn no_such(what: &str) -> String {
     format!("this server has no {what}")
 }
 
-/// A character that means itself to the engine: what it might take for anything else goes by number.
+/// Emits a literal character. Special characters are written by number.
 fn push_literal(out: &mut String, character: char) {
     if r"\^$.[]|()?*+{}#&-~".contains(character) || character.is_ascii_control() {
         character_class::push_number(out, character);

@@ -1,9 +1,9 @@
-//! How a filter is written, and what is read off a pattern.
+//! The wire form of filters, and the prefixes of patterns.
 
 use super::*;
 use crate::model::KeyPath;
 
-/// What two conditions on one key become: one object where that says the same.
+/// Two conditions on one key are merged into one object if that keeps the meaning.
 #[test]
 fn conditions_are_written_as_short_as_they_can_be() {
     let all = Filter::all;

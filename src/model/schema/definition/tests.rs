@@ -1,4 +1,4 @@
-//! What the master key says of a class, and how the class shows it.
+//! Definitions of classes: parsing and showing them.
 
 use super::*;
 
