@@ -1,8 +1,8 @@
-//! Engines behind the ports of [`store`](crate::store): where documents are kept.
+//! Storage engines: implementations of the ports of [`store`](crate::store).
 //!
-//! Every engine decides with the one evaluator of [`model`](crate::model): what an operation does to a document and
-//! whether a filter matches is never decided by a database. [`memory`] is that evaluator over a map, the oracle that
-//! the others are held against; [`sqlite`] keeps documents on disk. [`files`] keeps the bytes of files.
+//! Every engine uses the one evaluator of [`model`](crate::model): no database decides what an operation does to a
+//! document or whether a filter matches. [`memory`] is that evaluator over a map, the oracle that the others are
+//! tested against; [`sqlite`] keeps documents on disk; [`files`] keeps the bytes of files.
 
 mod change;
 pub mod files;

@@ -1,12 +1,12 @@
-//! The ports through which documents are read and written.
+//! The ports for reading and writing documents.
 //!
-//! [`Store`] is all that the payment flow assumes: single documents, changed under a condition. The REST client
-//! implements it, and so does every engine of [`storage`](crate::storage). [`AtomicStore`] is what an engine with
-//! transactions offers besides; [`Database`] is what the server needs on top (permissions, schema, relations);
-//! [`load::Loader`] is for objects that come from elsewhere and are to be kept as they are.
+//! [`Store`] is all that the payment flow needs: single documents, updated under a condition. The REST client and
+//! every engine of [`storage`](crate::storage) implement it. [`AtomicStore`] adds the transactions of engines that
+//! have them; [`Database`] adds what the server needs (permissions, schema, relations); [`load::Loader`] is for
+//! objects from elsewhere that are stored unchanged.
 //!
-//! A write never answers with an `Err`: its result is a [`WriteOutcome`], whose [`WriteOutcome::Unknown`] is a value
-//! to be handled, not an exception to be passed on.
+//! A write never returns an `Err`. Its result is a [`WriteOutcome`]; [`WriteOutcome::Unknown`] is a value to handle,
+//! not an exception to pass on.
 
 pub mod fault;
 pub mod files;
@@ -128,81 +128,82 @@ pub enum CommitOutcome {
     Unknown(String),
 }
 
-/// A read that failed. Reading again is always safe.
+/// A failed read. Repeating it is always safe.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ReadError {
-    /// The store refuses the request; the same one will be refused again.
+    /// The store refuses the request, and would refuse it again.
     #[error(transparent)]
     Rejected(#[from] CloudError),
-    /// The store could not be reached, or did not answer in time.
+    /// The store could not be reached or did not respond in time.
     #[error("the store did not answer: {0}")]
     Unavailable(String),
 }
 
-/// Documents behind conditional updates of one document at a time; the only thing assumed of LeanCloud.
+/// A store of documents with conditional updates of one document at a time: all that is assumed of LeanCloud.
 ///
-/// Reads go to the primary. Writes run with all rights and no hooks (`__ignore_hooks`). An acknowledged write is
-/// durable. The time-out of every call is the implementation's.
+/// Reads go to the primary. Writes run with all rights and without hooks (`__ignore_hooks`). Acknowledged writes are
+/// durable. The implementation sets the time-out of every call.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
-    /// Reads one document; `None` where there is none, or no such class.
+    /// Reads one document; `None` if the document or its class does not exist.
     ///
     /// # Errors
     /// [`ReadError`]; never for an absent document.
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError>;
 
-    /// Reads what matches, at most `query.limit` documents. An absent class is empty.
+    /// Reads the matching documents, at most `query.limit`. An absent class is empty.
     ///
     /// # Errors
     /// [`ReadError`].
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError>;
 
-    /// Counts what matches.
+    /// Counts the matching documents.
     ///
     /// # Errors
     /// [`ReadError`].
     async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError>;
 
-    /// Performs one write. **Atomicity**: the document's. **Idempotency**: only what the guard gives.
+    /// Executes one write. **Atomicity**: one document. **Idempotency**: only by its precondition.
     async fn write(&self, write: Write) -> WriteOutcome;
 
-    /// Performs writes in order, in one round trip, each on its own: any may fail while a later one takes effect.
-    /// As many outcomes as writes.
+    /// Executes writes in order, in one round trip, each on its own: one may fail and a later one take effect.
+    /// Returns as many outcomes as writes.
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome>;
 
-    /// This store's all-or-nothing batches, where it has them.
+    /// The store's all-or-nothing batches, if it has them.
     fn atomic(&self) -> Option<&dyn AtomicStore> {
         None
     }
 }
 
-/// A store whose batches can be all-or-nothing.
+/// A store with all-or-nothing batches.
 #[async_trait]
 pub trait AtomicStore: Store {
-    /// Performs all writes in one durable commit, in order, each seeing those before it, or none of them.
+    /// Executes all writes in order in one durable commit, each seeing the earlier ones, or none of them.
+    /// **Atomicity**: the batch.
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome;
 }
 
-/// What the server needs of an engine beyond [`Store`].
+/// The engine's side of the server, beyond [`Store`].
 #[async_trait]
 pub trait Database: AtomicStore {
-    /// The classes as they are now. Cheap; call it once per request.
+    /// The current classes. Cheap; call it once per request.
     fn schema(&self) -> Arc<Schema>;
 
     /// Changes the schema, durably.
     ///
     /// # Errors
-    /// 137 where stored objects break a new unique index; 303 where the store fails.
+    /// 137 if stored objects violate a new unique index; 303 if the store fails.
     async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError>;
 
-    /// How far a class has been written, as anybody sees it who reads after this call; `None` where the engine cannot
-    /// tell, as others write too. Cheap.
+    /// The last modification of a class, as visible to reads after this call; `None` if the engine cannot tell
+    /// because others write too. Cheap.
     fn last_modified(&self, class: &ClassName) -> Option<LastModified> {
         let _ = class;
         None
     }
 
-    /// As [`Store::get`], for `principal`: `None` also where the ACL forbids reading.
+    /// As [`Store::get`], for `principal`: also `None` if the ACL forbids reading.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -213,7 +214,7 @@ pub trait Database: AtomicStore {
         principal: &Principal,
     ) -> Result<Option<Document>, ReadError>;
 
-    /// As [`Store::find`], leaving out what the ACL keeps from `principal`.
+    /// As [`Store::find`], without documents that the ACL hides from `principal`.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -224,17 +225,18 @@ pub trait Database: AtomicStore {
         principal: &Principal,
     ) -> Result<Found, ReadError>;
 
-    /// As [`Store::batch`], where each document's ACL must let `principal` write it: otherwise
-    /// `Rejected` 403 with LeanCloud's text. Classes and columns are made at the first write; 111 for another type.
+    /// As [`Store::batch`], for `principal`. A document whose ACL forbids the write is `Rejected` with 403 and
+    /// LeanCloud's message. First writes create classes and columns; a value of another type is refused with 111.
     async fn write_as(&self, writes: Vec<Write>, principal: &Principal) -> Vec<WriteOutcome>;
 
-    /// The targets of the relation `key` of `owner`, by `objectId`.
+    /// The targets of the relation `key` of `owner`, sorted by `objectId`.
     ///
     /// # Errors
     /// [`ReadError`].
     async fn related(&self, owner: &Pointer, key: &str) -> Result<Vec<Pointer>, ReadError>;
 
-    /// The objects of `class` whose relation `key` holds one of `targets` or more of them, by `objectId`, each once.
+    /// The objects of `class` whose relation `key` contains one or more of `targets`, sorted by `objectId`, each
+    /// once.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -246,22 +248,23 @@ pub trait Database: AtomicStore {
     ) -> Result<Vec<ObjectId>, ReadError>;
 }
 
-/// How far a class has been written.
+/// The last modification of a class.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LastModified {
-    /// Documents created, changed and deleted since the store was opened. What was read at one count is still so while
-    /// the count is the same.
+    /// Number of documents created, updated and deleted since the store was opened. Data read at one count is
+    /// current while the count is unchanged.
     pub writes: u64,
-    /// The last write; of a class that was not written since the store was opened, that of the youngest document.
+    /// Time of the last write; if the class was not written since the store was opened, of the latest write among
+    /// its documents.
     pub at: Option<Timestamp>,
 }
 
-/// The answer to a query.
+/// The result of a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
     /// The rows.
     pub results: Vec<Document>,
-    /// With `query.count`: how many match, whatever the limit.
+    /// With `query.count`: the number of matches, regardless of the limit.
     pub count: Option<u64>,
 }
 

@@ -1,4 +1,4 @@
-//! What a write makes of a document: the part of every engine that is not storing.
+//! The document that results from a write: the part of every engine that does not store.
 
 use std::sync::Arc;
 
@@ -9,35 +9,35 @@ use crate::model::{
 };
 use crate::store::{ReadError, WriteOutcome, Written};
 
-/// The keys that the store itself sets.
+/// The keys set by the store itself.
 const OWN_KEYS: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
 
-/// Columns that a class gets, by name.
+/// New columns of a class, by name.
 type Columns = Vec<(String, Column)>;
 
-/// A document after a write that is admitted, not stored yet.
+/// The result of a validated write, not yet stored.
 #[derive(Debug)]
 pub(super) struct Change {
-    /// Its id.
+    /// Id of the document.
     pub(super) id: ObjectId,
-    /// The whole of it, `objectId`, `createdAt` and `updatedAt` included.
+    /// The whole document, including `objectId`, `createdAt` and `updatedAt`.
     pub(super) document: Document,
-    /// When it was created.
+    /// Time of creation.
     pub(super) created_at: Timestamp,
-    /// When it was changed.
+    /// Time of the write.
     pub(super) updated_at: Timestamp,
-    /// Columns that the class gets with it.
+    /// Columns that the write adds to the class.
     pub(super) columns: Columns,
-    /// Changes of relations that are stored beside it.
+    /// Changes of relations, stored beside the document.
     pub(super) relations: Vec<RelationChange>,
-    /// Whether it is new.
+    /// True for a create.
     pub(super) is_new: bool,
-    /// Whether the write is about its ACL.
+    /// True if the write sets the ACL.
     pub(super) writes_acl: bool,
 }
 
 impl Change {
-    /// A new document.
+    /// Creates a document.
     pub(super) fn create(
         class: &Class,
         fields: &Update,
@@ -84,7 +84,7 @@ impl Change {
         })
     }
 
-    /// A document that is there, changed.
+    /// Updates an existing document.
     pub(super) fn update(
         class: &Class,
         mut document: Document,
@@ -111,14 +111,14 @@ impl Change {
         })
     }
 
-    /// The class with this change's columns.
+    /// The class with the added columns.
     pub(super) fn widen(&self, class: &Class) -> Class {
         let mut class = class.clone();
         class.columns.extend(self.columns.iter().cloned());
         class
     }
 
-    /// The answer to the write.
+    /// The write's response.
     pub(super) fn into_written(self) -> Written {
         Written {
             object_id: Some(self.id),
@@ -129,7 +129,7 @@ impl Change {
     }
 }
 
-/// What the answer to a delete holds.
+/// The response to a delete.
 pub(super) fn deleted(id: &ObjectId) -> Written {
     Written {
         object_id: Some(id.clone()),
@@ -137,7 +137,7 @@ pub(super) fn deleted(id: &ObjectId) -> Written {
     }
 }
 
-/// Whether `principal` may change `document`, and `guard` matches it.
+/// Checks that `principal` may write `document` and that the precondition matches.
 pub(super) fn allow(document: &Document, guard: &Filter, principal: &Principal) -> Result<(), WriteOutcome> {
     if !principal.may_write(document) {
         return Err(WriteOutcome::Rejected(CloudError::new(
@@ -196,8 +196,8 @@ fn apply(
     Ok((columns, applied.relations))
 }
 
-/// Refuses a document with a value that is too long for an index of its class. Of an array each element counts, of an
-/// object its JSON. `is_meant` says which columns are looked at.
+/// Refuses a document with a value too long for an index of its class. Checks each element of an array and the JSON
+/// of an object. `is_meant` selects the columns to check.
 ///
 /// # Errors
 /// Code 1.
@@ -235,7 +235,7 @@ fn is_too_long(value: &Value, path: &[&str]) -> bool {
     }
 }
 
-/// Dates are stored in one form, so that their text sorts as they do.
+/// Normalizes a date. Dates are stored in one form, so that their texts sort by time.
 fn normalize_date(value: &mut Value) -> Result<(), CloudError> {
     let Some(iso) = value.get_mut("iso") else {
         return Ok(());
@@ -256,7 +256,7 @@ fn depth_exceeds(value: &Value, rest: usize) -> bool {
     }
 }
 
-/// 137.
+/// 137: a unique index already holds the value.
 pub(super) fn duplicate() -> CloudError {
     CloudError::new(
         ErrorCode::DUPLICATE_VALUE,
@@ -264,7 +264,7 @@ pub(super) fn duplicate() -> CloudError {
     )
 }
 
-/// 116.
+/// 116: the object exceeds its maximum size.
 pub(super) fn too_large() -> CloudError {
     CloudError::new(
         ErrorCode::OBJECT_TOO_LARGE,
@@ -275,7 +275,7 @@ pub(super) fn too_large() -> CloudError {
     )
 }
 
-/// The class that a first write makes, where there is room for one more.
+/// The class created by a first write, if the app may have another.
 pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, CloudError> {
     if schema.classes.len() >= limits::CLASSES_MAX {
         let text = format!(
@@ -287,8 +287,7 @@ pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, Clou
     Ok(Class::initial(name.clone()))
 }
 
-/// The class that `change` is about, as it is afterwards; `None` where nothing changes. Indexes are for the engine to
-/// build.
+/// The class after `change`; `None` if nothing changes. The engine builds the indexes.
 pub(super) fn redefine(schema: &Schema, change: SchemaChange) -> Result<Option<Class>, CloudError> {
     let existing = |name: &ClassName| match schema.classes.get(name) {
         Some(class) => Ok(Class::clone(class)),
@@ -339,15 +338,15 @@ pub(super) fn redefine(schema: &Schema, change: SchemaChange) -> Result<Option<C
     }))
 }
 
-/// The schema with this class.
+/// The schema with `class` added or replaced.
 pub(super) fn with_class(schema: &Schema, class: Class) -> Arc<Schema> {
     let mut schema = schema.clone();
     schema.classes.insert(class.name.clone(), Arc::new(class));
     Arc::new(schema)
 }
 
-/// Refuses a filter that holds a sub-query: these are for the caller to resolve, and whether an engine would come to
-/// evaluate one must not depend on what is stored.
+/// Refuses a filter with a sub-query. The caller must resolve sub-queries, and whether an engine would evaluate one
+/// must not depend on the stored data.
 pub(super) fn check_resolved(filter: &Filter) -> Result<(), ReadError> {
     fn resolved(test: &Test) -> bool {
         match test {

@@ -1,4 +1,4 @@
-//! The bytes of files in a folder: the path is the key.
+//! Files in a folder. The path of a file is its key.
 
 use std::io;
 use std::ops::Range;
@@ -14,13 +14,13 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use crate::environment::Environment;
 use crate::store::files::{FileContent, FileError, FileKey, FileStore, StagedContent};
 
-/// Where files lie until all of their bytes are there. No key begins with a dot.
+/// Subfolder of files until all their bytes have arrived. No key begins with a dot.
 const UNFINISHED: &str = ".unfinished";
 
-/// Bytes that are read at a time.
+/// Bytes read at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Files in a folder. One process at a time.
+/// Files in a folder. Only one process may use the folder.
 #[derive(Clone, Debug)]
 pub struct FolderFiles {
     folder: PathBuf,
@@ -28,10 +28,10 @@ pub struct FolderFiles {
 }
 
 impl FolderFiles {
-    /// Opens the folder, makes it where it is missing, and clears away what an earlier process has left unfinished.
+    /// Opens the folder, creating it if it is missing. Deletes the unfinished files of earlier processes.
     ///
     /// # Errors
-    /// A folder that can be neither read nor made.
+    /// A folder that can be neither read nor created.
     pub fn open(folder: &Path, environment: Environment) -> io::Result<Self> {
         let unfinished = folder.join(UNFINISHED);
         match std::fs::remove_dir_all(&unfinished) {
@@ -45,7 +45,7 @@ impl FolderFiles {
         })
     }
 
-    /// Writes a file that is not to be found yet.
+    /// Writes a file that has no key yet.
     async fn receive(&self, mut content: FileContent, bytes_max: u64) -> Result<Received, FileError> {
         let unfinished = Unfinished {
             path: self
@@ -77,14 +77,14 @@ impl FolderFiles {
     }
 }
 
-/// A file that has just been written.
+/// A completely written file without a key.
 struct Received {
     file: fs::File,
     unfinished: Unfinished,
     bytes: u64,
 }
 
-/// A file that goes away unless it is finished.
+/// An unfinished file. Deleted on drop.
 #[derive(Debug)]
 struct Unfinished {
     path: PathBuf,
@@ -93,12 +93,12 @@ struct Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_file(&self.path) {
-            tracing::debug!(%error, "an unfinished file stays until the next start");
+            tracing::debug!(%error, "unfinished file could not be deleted; the next start deletes it");
         }
     }
 }
 
-/// A file that is never finished.
+/// Staged content.
 #[derive(Debug)]
 struct Part {
     unfinished: Unfinished,
@@ -211,7 +211,7 @@ async fn next_piece((mut file, left): (fs::File, u64)) -> io::Result<Option<(Byt
     Ok(Some((piece.freeze(), (file, left - read as u64))))
 }
 
-/// Whether two files hold the same.
+/// True if two files have equal contents.
 async fn are_equal(first: &Path, second: &Path) -> io::Result<bool> {
     if fs::metadata(first).await?.len() != fs::metadata(second).await?.len() {
         return Ok(false);
@@ -233,7 +233,7 @@ async fn are_equal(first: &Path, second: &Path) -> io::Result<bool> {
     }
 }
 
-/// There is no such file, or a file where the key has a folder.
+/// True if the file is absent, or if a parent of its path is a file.
 fn is_absent(error: &io::Error) -> bool {
     matches!(
         error.kind(),

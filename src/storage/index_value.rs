@@ -1,4 +1,4 @@
-//! Values in the form in which indexes hold them.
+//! Values as held by indexes.
 
 use serde_json::Map;
 
@@ -6,11 +6,11 @@ use crate::model::value::Kind;
 use crate::model::{ClassName, Document, GeoPoint, Index, Principal, Value};
 use crate::storage::sql::geo_cell;
 
-/// A value as an index holds it. Two values have equal forms exactly where
-/// [`equal`](crate::model::value::equal) says that they are equal; values of one type keep their order.
+/// A value as held by an index. Index values are equal exactly if [`equal`](crate::model::value::equal) holds for
+/// the values; values of one type keep their order.
 #[derive(Clone, Debug, PartialEq, PartialOrd)]
 pub(super) enum IndexValue {
-    /// Missing, or `null`: an index does not tell them apart.
+    /// Missing or `null`, which indexes do not distinguish.
     Absent,
     /// An integer of 64 bits.
     Integer(i64),
@@ -18,7 +18,7 @@ pub(super) enum IndexValue {
     Real(f64),
     /// Text.
     Text(String),
-    /// Everything else: a byte that names the type, then its contents.
+    /// Any other type: a tag byte, then the contents.
     Bytes(Vec<u8>),
 }
 
@@ -29,21 +29,21 @@ pub(super) mod tag {
     pub(in crate::storage) const POINTER: u8 = 3;
     pub(in crate::storage) const FILE: u8 = 4;
     pub(in crate::storage) const OTHER: u8 = 5;
-    /// An array at the key or on the way to it, which a single form cannot stand for. Sorts after everything.
+    /// An array at the key or on the path to it. It has no single index value and sorts after everything.
     pub(in crate::storage) const ARRAY: u8 = 6;
 }
 
-/// Keys under which an index holds something that is worked out from a document. No path of a filter is one of them,
-/// since a part that starts with `$` is no name.
+/// Keys of indexed values that are derived from a document. They cannot be paths of a filter, since `$` starts no
+/// name.
 pub(super) mod derived {
-    /// Behind the name of a column of points and a dot: the number of the point's cell.
+    /// Suffix of a column of points, after a dot: the number of the point's cell.
     pub(in crate::storage) const CELL: &str = "$cell";
-    /// 1 where not everybody may read the document, nothing where everybody may.
+    /// 1 if the document is not publicly readable, absent otherwise.
     pub(in crate::storage) const PRIVATE: &str = "ACL.$private";
 }
 
 impl IndexValue {
-    /// The form of what stands at `key`.
+    /// The index value at `key`.
     pub(super) fn at(document: &Document, key: &str) -> Self {
         if key == derived::PRIVATE {
             return match is_private(document) {
@@ -70,12 +70,12 @@ impl IndexValue {
         value.map_or(Self::Absent, Self::of)
     }
 
-    /// The forms of what stands at each of the keys.
+    /// The index values at all `keys`.
     pub(super) fn all(keys: &[String], document: &Document) -> Vec<Self> {
         keys.iter().map(|key| Self::at(document, key)).collect()
     }
 
-    /// The form of a value.
+    /// The index value of a value.
     pub(super) fn of(value: &Value) -> Self {
         match Kind::of(value) {
             Kind::Null => Self::Absent,
@@ -86,7 +86,7 @@ impl IndexValue {
             Kind::String(text) => Self::Text(text.to_owned()),
             Kind::Boolean(boolean) => Self::tagged(tag::BOOLEAN, &[u8::from(boolean)]),
             Kind::Date(time) => {
-                // The sign bit turned, so that the bytes sort as the times do.
+                // The sign bit is flipped, so that the bytes sort by time.
                 let sortable = time.as_millis().cast_unsigned() ^ (1 << 63);
                 Self::tagged(tag::DATE, &sortable.to_be_bytes())
             }
@@ -102,8 +102,8 @@ impl IndexValue {
         }
     }
 
-    /// The form that a file has in the index of an earlier version, which kept a pointer to `_File` as it was. A
-    /// row keeps it until it holds another file.
+    /// The index value of a file in an earlier version, which indexed it as a pointer to `_File`. A row keeps that
+    /// value until its file changes.
     pub(super) fn earlier(value: &Value) -> Option<Self> {
         match Kind::of(value) {
             Kind::File(id) => Some(Self::pointer(ClassName::FILE, id)),
@@ -122,7 +122,7 @@ impl IndexValue {
         Self::Bytes(bytes)
     }
 
-    /// The form in which equal values are the same bytes, for maps.
+    /// Bytes that are equal for equal values, for maps.
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Absent => vec![0],
@@ -137,12 +137,12 @@ impl IndexValue {
     }
 }
 
-/// Whether not everybody may read the document.
+/// True if the document is not publicly readable.
 pub(super) fn is_private(document: &Document) -> bool {
     document.contains_key("ACL") && !Principal::anonymous().may_read(document)
 }
 
-/// The keys of its ACL that let somebody read a private document; none where everybody may.
+/// The ACL keys that grant reading of a private document; empty if it is public.
 pub(super) fn readers(document: &Document) -> Vec<String> {
     let acl = document.get("ACL").and_then(Value::as_object);
     let Some(acl) = acl.filter(|_| is_private(document)) else {
@@ -154,7 +154,7 @@ pub(super) fn readers(document: &Document) -> Vec<String> {
         .collect()
 }
 
-/// What a unique index compares; `None` where the document is not in the index.
+/// The key of a document in a unique index; `None` if the document is not indexed.
 pub(super) fn unique_key(index: &Index, document: &Document) -> Option<Vec<Vec<u8>>> {
     let values = IndexValue::all(&index.keys, document);
     if index.sparse && values.iter().all(|value| *value == IndexValue::Absent) {
@@ -163,7 +163,7 @@ pub(super) fn unique_key(index: &Index, document: &Document) -> Option<Vec<Vec<u
     Some(values.iter().map(IndexValue::bytes).collect())
 }
 
-/// Numbers in one form, objects with their keys in order.
+/// The canonical form: numbers in one form, objects with sorted keys.
 fn canonical(value: &Value) -> Value {
     match value {
         Value::Array(elements) => Value::Array(elements.iter().map(canonical).collect()),
@@ -184,7 +184,7 @@ fn canonical(value: &Value) -> Value {
     }
 }
 
-/// The integer that a double is, where it is one of 63 bits.
+/// The integral double as an integer, if it fits into 64 bits.
 fn whole(real: f64) -> Option<i64> {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
     if real.fract() != 0.0 || real.abs() >= BOUND {

@@ -1,4 +1,4 @@
-//! Objects and links that are stored as they were elsewhere.
+//! Objects and links that are loaded unchanged, with their ids and times.
 
 use crate::model::user_secrets::PASSWORD_COLUMNS;
 use crate::model::value::{Kind, normalize};
@@ -8,20 +8,20 @@ use crate::model::{
 use crate::storage::change::{self, Change};
 use crate::store::load::{IfExists, Link, LoadOutcome};
 
-/// An object as it is to be stored, whatever the class.
+/// An object to be loaded, independent of the state of its class.
 #[derive(Clone, Debug)]
 pub(super) struct LoadedObject {
     pub(super) id: ObjectId,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
-    /// Without its relations.
+    /// The document without its relations.
     pub(super) document: Document,
-    /// The columns of relations that the object says the class has.
+    /// The relation columns that the object declares.
     relations: Vec<(String, Value)>,
 }
 
 impl LoadedObject {
-    /// Checks what does not depend on the class, and brings every value into its uniform form.
+    /// Parses an object: performs the checks that do not depend on the class, and normalizes all values.
     pub(super) fn read(mut document: Document) -> Result<Self, CloudError> {
         let id = document.text("objectId").unwrap_or_default();
         let id = ObjectId::parse(id)?;
@@ -51,14 +51,14 @@ impl LoadedObject {
         })
     }
 
-    /// The columns that the class gets with it.
+    /// The columns that the object adds to the class.
     pub(super) fn columns(&self, class: &Class) -> Result<Vec<(String, Column)>, CloudError> {
         change::check_indexed(class, &self.document, |_| true)?;
         let relations = self.relations.iter().map(|(name, value)| (name, value));
         class.validate_fields(self.document.iter().chain(relations))
     }
 
-    /// Whether it may take the place of `stored`; `Err` with what becomes of the step otherwise.
+    /// Checks if the object may replace `stored`. `Err` holds the outcome of the step otherwise.
     pub(super) fn may_replace(
         &self,
         stored: Option<&Document>,
@@ -79,11 +79,11 @@ impl LoadedObject {
         }
     }
 
-    /// What takes the place of `stored`: this object, with the fields of `fill_missing` that it lacks, or, where it may
-    /// not replace a version of the same time, that version with the fields that it lacks.
+    /// The object to write in place of `stored`: this object, completed with the fields of `fill_missing` that it
+    /// lacks; or, if it may not replace a version of the same time, that version, completed in the same way.
     ///
-    /// `Err` with what becomes of the step where nothing is to be written.
-    pub(super) fn settle(
+    /// `Err` holds the outcome of the step if nothing is to be written.
+    pub(super) fn merge_into(
         self,
         stored: &Document,
         if_exists: &IfExists,
@@ -121,7 +121,7 @@ impl LoadedObject {
         Ok(object)
     }
 
-    /// The same as a write that is admitted.
+    /// Converts the object into a validated write.
     pub(super) fn into_change(self, columns: Vec<(String, Column)>, is_new: bool) -> Change {
         Change {
             id: self.id,
@@ -136,7 +136,7 @@ impl LoadedObject {
     }
 }
 
-/// The column that a link belongs to, where the class has it not yet.
+/// The relation column of a link, if the class lacks it.
 pub(super) fn link_column(class: &Class, link: &Link) -> Result<Option<(String, Column)>, CloudError> {
     KeyPath::check_column(&link.key)?;
     let relation = ColumnType::Relation {
@@ -155,7 +155,7 @@ pub(super) fn link_column(class: &Class, link: &Link) -> Result<Option<(String, 
     }
 }
 
-/// Reads a time that the store keeps, and writes it in its one form.
+/// Parses a time set by the store, and normalizes it in the document.
 fn own_time(document: &mut Document, key: &str) -> Result<Timestamp, CloudError> {
     let malformed = || CloudError::new(ErrorCode::INVALID_JSON, format!("'{key}' must be a time."));
     let value = document.get_mut(key).ok_or_else(malformed)?;

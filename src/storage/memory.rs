@@ -1,4 +1,4 @@
-//! Documents in a map: the oracle of the other engines, and a store for tests and simulations. Nothing is durable.
+//! Documents in memory: the oracle of the other engines, and a store for tests and simulations. Nothing is durable.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,16 +32,16 @@ pub struct MemoryStore {
 struct State {
     schema: Arc<Schema>,
     documents: BTreeMap<ClassName, BTreeMap<ObjectId, Document>>,
-    /// By class and place of the index in it: what is taken, and by whom.
+    /// Unique values and their objects, by class and position of the index.
     taken: BTreeMap<(ClassName, usize), Taken>,
     relations: BTreeSet<Link>,
     notes: BTreeMap<String, String>,
 }
 
-/// The values in one unique index, and whose they are.
+/// The values of one unique index, with their objects.
 type Taken = BTreeMap<Vec<Vec<u8>>, ObjectId>;
 
-/// How to take back one step of a write.
+/// The inverse of one step of a write.
 #[derive(Debug)]
 enum Undo {
     Document(ClassName, ObjectId, Option<Document>),
@@ -50,7 +50,7 @@ enum Undo {
 }
 
 impl MemoryStore {
-    /// An empty store that takes its ids and times from `environment`.
+    /// Creates an empty store. Ids and times come from `environment`.
     #[must_use]
     pub fn new(environment: Environment) -> Self {
         Self {
@@ -60,8 +60,7 @@ impl MemoryStore {
         }
     }
 
-    /// The same documents, seen through a store that does not offer all-or-nothing batches
-    /// ([`Store::atomic`] is `None`), as LeanCloud does not.
+    /// The same documents in a store without all-or-nothing batches ([`Store::atomic`] is `None`), like LeanCloud.
     #[must_use]
     pub fn single_documents(mut self) -> Self {
         self.single_documents = true;
@@ -217,7 +216,7 @@ impl State {
         Ok(change.into_written())
     }
 
-    /// Puts a document in the place of the one that is there, or takes it away; 137 where an index refuses it.
+    /// Replaces the stored document, or deletes it; 137 if a unique index refuses.
     fn put(
         &mut self,
         class: &ClassName,
@@ -364,7 +363,7 @@ impl State {
                 Ok(()) => LoadOutcome::Created,
                 Err(loaded) => return Ok(loaded),
             },
-            Some(stored) => match object.settle(stored, if_exists, fill_missing) {
+            Some(stored) => match object.merge_into(stored, if_exists, fill_missing) {
                 Ok(settled) => {
                     object = settled;
                     LoadOutcome::Replaced

@@ -1,9 +1,9 @@
-//! Queries as SQL over one table per class.
+//! Translation of queries into SQL over one table per class.
 //!
-//! What is compiled never misses a match: a part of a filter that SQL cannot decide exactly as the evaluator does
-//! becomes a wider condition, or none, and [`Condition::exact`] says so; the caller then asks the evaluator about
-//! every row. Values travel as parameters only. What stands in the text itself are numbers of columns and keys made
-//! of letters, digits and `_`.
+//! The SQL condition never misses a match. If SQL cannot decide a part of a filter exactly as the evaluator does,
+//! the condition is wider there and not [`Condition::exact`]; the caller then asks the evaluator about every row.
+//! Values are always bound as parameters. The SQL text itself contains only column numbers and keys made of letters,
+//! digits and `_`.
 
 mod column_location;
 mod condition;

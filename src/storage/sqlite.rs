@@ -1,8 +1,7 @@
-//! Documents in SQLite, in one folder, durable once acknowledged.
+//! Documents in an SQLite database in one folder. Acknowledged writes are durable.
 //!
-//! One thread writes and commits what waits for it together (`writer`); readers work beside it on snapshots
-//! (`reader`). What operations and filters do is the model's business (`transaction`); SQL only finds rows
-//! (`storage::sql`).
+//! One thread writes, and commits waiting requests together (`writer`). Readers work beside it on snapshots
+//! (`reader`). The model defines operations and filters (`transaction`); SQL only finds rows (`storage::sql`).
 
 mod backup;
 mod catalogue;
@@ -53,7 +52,7 @@ use crate::store::{
 pub use backup::{BackupProgress, restore};
 pub use open_error::OpenError;
 
-/// Documents in an SQLite database. Clones share it; the folder is given back when the last one is dropped, or by
+/// Documents in an SQLite database. Clones share it. The folder is released when the last clone is dropped, or by
 /// [`SqliteStore::close`].
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
@@ -66,7 +65,7 @@ struct Inner {
     catalogue: Arc<RwLock<Arc<Catalogue>>>,
     readers: Arc<Readers>,
     environment: Environment,
-    /// `None` where the store is only read.
+    /// `None` if the store is read-only.
     writer: Option<WriterHandle>,
     calls: AtomicU64,
     counters: Arc<Counters>,
@@ -75,7 +74,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct WriterHandle {
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     requests: Option<mpsc::Sender<Request>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -95,19 +94,19 @@ impl Drop for WriterHandle {
     }
 }
 
-/// What a store has done since it was opened.
+/// Counters since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Metrics {
-    /// Calls of the ports, reads and writes.
+    /// Calls of the ports: reads and writes.
     pub calls: u64,
     /// Write requests that changed something.
     pub requests: u64,
-    /// Durable commits that these shared.
+    /// Durable commits of these requests.
     pub commits: u64,
 }
 
 impl SqliteStore {
-    /// Opens the folder for reading and writing, and makes it where it is missing. Ids and times come from
+    /// Opens the folder for reading and writing, creating it if it is missing. Ids and times come from
     /// `environment`.
     ///
     /// # Errors
@@ -116,8 +115,8 @@ impl SqliteStore {
         Self::open_bounded(folder, environment, None)
     }
 
-    /// As [`SqliteStore::open`], but the database grows to about `bytes_max` at most (its log not counted). Beyond
-    /// that, writes are refused with 503 as they are on a full disk, until something is deleted.
+    /// As [`SqliteStore::open`], but limits the database to about `bytes_max`, its log not counted. Beyond that,
+    /// writes are refused with 503, as on a full disk, until something is deleted.
     ///
     /// # Errors
     /// As [`SqliteStore::open`].
@@ -165,17 +164,16 @@ impl SqliteStore {
         ))
     }
 
-    /// Whether there is a database in the folder, of whatever kind.
+    /// True if the folder holds a database file of any kind.
     #[must_use]
     pub fn exists_in(folder: &Path) -> bool {
         folder.join(DATABASE).exists()
     }
 
-    /// Opens the folder for reading alone, beside a process that writes there or without one. Every write is refused
-    /// with 503.
+    /// Opens the folder read-only; another process may write to it. Writes are refused with 503.
     ///
     /// # Errors
-    /// [`OpenError`]; [`OpenError::OlderFormat`] where it must be converted first.
+    /// [`OpenError`]; [`OpenError::OlderFormat`] if it must be converted first.
     pub fn open_read_only(folder: &Path, environment: Environment) -> Result<Self, OpenError> {
         let (path, _, catalogue) = open_existing(folder)?;
         let readers = Readers::new(path.clone(), environment);
@@ -190,8 +188,8 @@ impl SqliteStore {
         ))
     }
 
-    /// As [`SqliteStore::open_read_only`], but all reads see one moment, that of the opening, whatever is written
-    /// meanwhile. One read at a time; another beside it is refused with 503.
+    /// As [`SqliteStore::open_read_only`], but all reads see the moment of the opening. Reads run one at a time; a
+    /// concurrent one is refused with 503.
     ///
     /// # Errors
     /// As [`SqliteStore::open_read_only`].
@@ -236,7 +234,7 @@ impl SqliteStore {
         }
     }
 
-    /// What the store has done so far.
+    /// Counters since the store was opened.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         Metrics {
@@ -246,8 +244,8 @@ impl SqliteStore {
         }
     }
 
-    /// Writes what waits, folds the log into the database, and gives the folder back. Later writes are refused with
-    /// 503; reads go on until the store is dropped. Repeating it does nothing.
+    /// Executes waiting writes, checkpoints the WAL and releases the folder. Later writes are refused with 503;
+    /// reads work until the store is dropped. Idempotent.
     pub async fn close(&self) {
         if let Some(writer) = &self.inner.writer
             && let Some(requests) = &writer.requests
@@ -260,10 +258,10 @@ impl SqliteStore {
         }
     }
 
-    /// Writes a consistent copy of the database to `target` while everything goes on, and reports how far it is.
+    /// Writes a consistent copy of the database to `target` during normal operation, and reports its progress.
     ///
     /// # Errors
-    /// [`OpenError::Occupied`] where `target` is there; [`OpenError`] for what fails.
+    /// [`OpenError::Occupied`] if `target` exists; otherwise the [`OpenError`] of the failure.
     pub async fn backup(
         &self,
         target: &Path,
@@ -277,8 +275,8 @@ impl SqliteStore {
         }
     }
 
-    /// How SQLite finds the rows of a query, a line for each step; for tests of indexes and for those who wonder. For a
-    /// client, how it does so once it has met too many rows that the client may not read.
+    /// SQLite's query plan, a line for each step, for tests of indexes and for diagnosis. For a client, the plan
+    /// after too many rows that the client may not read.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -310,7 +308,8 @@ impl SqliteStore {
         Arc::clone(&catalogue)
     }
 
-    /// The table of a class. A reader beside another process looks for classes that this one has made meanwhile.
+    /// The table of a class. A read-only store first loads the classes that the writing process has created
+    /// meanwhile.
     fn table(&self, class: &ClassName) -> Result<Option<Arc<Table>>, ReadError> {
         if self.inner.writer.is_none() {
             self.refresh()?;
@@ -367,7 +366,8 @@ impl SqliteStore {
             .await
     }
 
-    /// Hands a request to the writer. `Err` where the writer refuses any: it is closed, or there is none.
+    /// Sends a request to the writer. `Err` if the writer is closed or there is none; `None` if it ended without a
+    /// reply.
     async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
@@ -409,7 +409,7 @@ impl SqliteStore {
 
 const WRITER_GONE: &str = "the writer ended before it answered";
 
-/// Opens the database of a folder that must be there, for reading.
+/// Opens an existing database for reading.
 fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Catalogue>), OpenError> {
     let path = folder.join(DATABASE);
     std::fs::File::open(&path).map_err(|error| OpenError::unreadable(&path, error))?;
@@ -496,7 +496,7 @@ impl Database for SqliteStore {
         if self.inner.writer.is_none()
             && let Err(error) = self.refresh()
         {
-            tracing::warn!(error = %error, "the classes may have changed since they were read");
+            tracing::warn!(error = %error, "class catalogue could not be refreshed");
         }
         Arc::clone(&self.catalogue().schema)
     }

@@ -1,4 +1,5 @@
-//! A store behind a bad network: requests and answers get lost, arrive late, arrive twice. For tests and simulations.
+//! A store behind a faulty network: requests and responses get lost, delayed and duplicated. For tests and
+//! simulations.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,29 +9,29 @@ use crate::environment::Environment;
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 
-/// How often what goes wrong, in thousandths of all calls.
+/// Rates of faults, in thousandths of all calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FaultRates {
-    /// A request never arrives.
+    /// The request is lost.
     pub request_lost: u16,
-    /// A request takes effect, and its answer never arrives.
+    /// The request takes effect, and its response is lost.
     pub response_lost: u16,
-    /// A request is answered, and arrives a second time later.
+    /// The request is answered, and arrives again later.
     pub duplicate: u16,
-    /// A request without an answer arrives later.
+    /// The request gets no response, and arrives later.
     pub delayed: u16,
-    /// A read is not answered.
+    /// The response to a read is lost.
     pub read_lost: u16,
 }
 
-/// What may still arrive.
+/// A request that may still arrive.
 #[derive(Clone, Debug)]
 enum Late {
     Batch(Vec<Write>),
     Commit(Vec<Write>),
 }
 
-/// A store with faults, decided by the environment's randomness.
+/// A store with faults, drawn from the environment's randomness.
 pub struct FaultStore {
     inner: Arc<dyn Store>,
     environment: Environment,
@@ -39,7 +40,7 @@ pub struct FaultStore {
     late: Mutex<Vec<Late>>,
 }
 
-/// What happens to one request.
+/// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Fine,
@@ -50,7 +51,7 @@ enum Fate {
 }
 
 impl FaultStore {
-    /// `inner`, seen through a network with these faults.
+    /// Wraps `inner` in a network with these faults.
     #[must_use]
     pub fn new(inner: Arc<dyn Store>, environment: Environment, rates: FaultRates) -> Self {
         Self {
@@ -62,7 +63,7 @@ impl FaultStore {
         }
     }
 
-    /// No more faults; what is still under way arrives now.
+    /// Ends all faults, and delivers the delayed requests.
     pub async fn heal(&self) {
         self.healed.store(true, Ordering::Relaxed);
         while self.deliver_one().await {}
@@ -72,7 +73,7 @@ impl FaultStore {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// 0 to 999.
+    /// Draws a number from 0 to 999.
     fn draw(&self) -> u16 {
         u16::from_be_bytes(self.environment.random()) % 1000
     }
@@ -97,7 +98,7 @@ impl FaultStore {
         Fate::Fine
     }
 
-    /// Lets one late request arrive; false where none is under way.
+    /// Delivers one delayed request; false if there is none.
     async fn deliver_one(&self) -> bool {
         let late = {
             let mut waiting = self.late();
@@ -127,7 +128,7 @@ impl FaultStore {
         Ok(())
     }
 
-    /// Each write on its own, since each may land without the others.
+    /// Executes each write on its own, since each may arrive without the others.
     async fn faulty(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
         self.before_call().await;
         let mut outcomes = Vec::with_capacity(writes.len());

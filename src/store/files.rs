@@ -1,4 +1,4 @@
-//! The port behind which the bytes of files are kept.
+//! The port for the bytes of files.
 
 use std::fmt;
 use std::io;
@@ -12,72 +12,72 @@ use futures_util::Stream;
 
 use crate::model::CloudError;
 
-/// The bytes of a file, piece by piece.
+/// The bytes of a file as a stream.
 pub type FileContent = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
-/// Where the bytes of files are kept, by key.
+/// A store for the bytes of files, by key.
 #[async_trait]
 pub trait FileStore: Send + Sync + fmt::Debug {
-    /// Keeps `content` under `key`, and answers its size in bytes. **Atomicity**: until all of it is there, nothing is.
-    /// **Idempotency**: the same content may come again; a file that is there is never replaced by another.
+    /// Stores `content` under `key`. Returns its size in bytes. **Atomicity**: the file; it is absent until
+    /// complete. **Idempotency**: repeating the same content is safe; other content never replaces an existing file.
     ///
     /// # Errors
     /// [`FileError`].
     async fn put(&self, key: &FileKey, content: FileContent, bytes_max: u64) -> Result<u64, FileError>;
 
-    /// Keeps `content` without a key, so that it can become a part of a file by [`FileStore::put`]. It is gone once what
-    /// is answered is dropped, or the process has ended.
+    /// Stores `content` without a key, to become a part of a file by [`FileStore::put`]. It is deleted once the
+    /// result is dropped or the process ends.
     ///
     /// # Errors
-    /// [`FileError`], but for [`FileError::KeyTaken`].
+    /// [`FileError`], except [`FileError::KeyTaken`].
     async fn stage(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn StagedContent>, FileError>;
 
-    /// How many bytes there are under `key`; `None` where there is no file.
+    /// The size in bytes; `None` if there is no file.
     ///
     /// # Errors
     /// [`FileError::Failed`].
     async fn size(&self, key: &FileKey) -> Result<Option<u64>, FileError>;
 
-    /// Whether a file cannot be put under `key`, unless it is the very one that is there: a file is, or the key is the
-    /// beginning of other keys.
+    /// True if the key is taken: by a file, or as a folder of other keys. Only the identical file can still be put
+    /// there.
     ///
     /// # Errors
     /// [`FileError::Failed`].
     async fn is_taken(&self, key: &FileKey) -> Result<bool, FileError>;
 
-    /// The bytes of a range, which lies within the size. The content ends early where the file goes meanwhile.
+    /// Reads a range, which lies within the size. The content ends early if the file is removed meanwhile.
     ///
     /// # Errors
-    /// [`FileError::Failed`], also where there is no file.
+    /// [`FileError::Failed`], also if there is no file.
     async fn read(&self, key: &FileKey, range: Range<u64>) -> Result<FileContent, FileError>;
 
-    /// Forgets a file; nothing happens where there is none.
+    /// Deletes a file. Does nothing if it is absent.
     ///
     /// # Errors
     /// [`FileError::Failed`].
     async fn remove(&self, key: &FileKey) -> Result<(), FileError>;
 }
 
-/// Bytes that are kept, and are no file yet.
+/// Stored content that is not yet a file.
 pub trait StagedContent: Send + Sync + fmt::Debug {
-    /// How many they are.
+    /// The size in bytes.
     fn size(&self) -> u64;
 
-    /// They themselves. They stay until the content has been read.
+    /// The bytes. They stay stored until the stream ends.
     fn content(self: Arc<Self>) -> FileContent;
 }
 
-/// What went wrong with a file.
+/// A failure of a file operation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The content has more bytes than are allowed.
+    /// The content exceeds the allowed size.
     #[error("the file is larger than {0} bytes")]
     TooLarge(u64),
-    /// There is another file under the key.
+    /// Another file has this key.
     #[error("there is another file under this key")]
     KeyTaken,
-    /// The content broke off.
+    /// The content ended with an error.
     #[error("the file's content did not arrive: {0}")]
     Interrupted(io::Error),
     /// Reading or writing failed.
@@ -87,19 +87,19 @@ pub enum FileError {
 
 /// The key of a file: a path of one to eight names, such as `k3j9….png` or `2026/avatar.png`.
 ///
-/// A name has letters, digits and some signs, and neither starts nor ends with a dot or a blank. So a key is a safe
-/// path below any folder: there is no `..`, nothing hidden, nothing empty.
+/// A name consists of letters, digits and some signs, and neither starts nor ends with a dot or a blank. So a key is
+/// a safe path below any folder: without `..`, hidden or empty names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey(Arc<str>);
 
 impl FileKey {
-    /// The longest key, in bytes.
+    /// Maximum length of a key in bytes.
     pub const LENGTH_MAX: usize = 512;
 
-    /// The longest name in a key, in bytes: what file systems take, less what is put before it while it is written.
+    /// Maximum length of a name in bytes: the limit of file systems, less a prefix.
     pub const NAME_LENGTH_MAX: usize = 200;
 
-    /// Reads a key that came from outside.
+    /// Parses a key from a request.
     ///
     /// # Errors
     /// Code 1.
@@ -125,7 +125,7 @@ impl FileKey {
     }
 }
 
-/// Whether the text can be one of the names of a [`FileKey`].
+/// True if the text can be a name in a [`FileKey`].
 #[must_use]
 pub fn is_legal_name(name: &str) -> bool {
     let edge = |c: char| c == '.' || c == ' ';
@@ -135,7 +135,7 @@ pub fn is_legal_name(name: &str) -> bool {
         && name.chars().all(is_legal_char)
 }
 
-/// Whether the character can be in a name of a [`FileKey`].
+/// True if the character can occur in a name of a [`FileKey`].
 #[must_use]
 pub fn is_legal_char(c: char) -> bool {
     c.is_alphanumeric() || "-_.()+@=, ".contains(c)

@@ -1,10 +1,10 @@
-//! Loading objects as they are: what an import, a copy of another store and their repetition need of an engine.
+//! Loading of unchanged objects: the port for imports, copies of other stores, and their repetition.
 //!
-//! Nothing of a client's write happens here: no hook, no default, no new time. What an object is said to be, it is
-//! afterwards: id, times, ACL, secrets. Columns are made as at a first write, and keep their type.
+//! None of the effects of a client's write apply: no hook, no default, no new time. The object is stored as given,
+//! with id, times, ACL and secrets. Columns are created as by a first write, and keep their type.
 //!
-//! All objects of a class, secrets included, are read with [`Store::find`](crate::store::Store::find) in pages
-//! ordered by `objectId`; [`Loader::links`] reads the relations.
+//! To read all objects of a class, secrets included, use [`Store::find`](crate::store::Store::find) in pages ordered
+//! by `objectId`; for the relations, use [`Loader::links`].
 
 use std::fmt;
 
@@ -17,17 +17,17 @@ use crate::store::{Database, ReadError};
 /// One step of a [`LoadBatch`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum LoadStep {
-    /// Puts an object in place.
+    /// Stores an object.
     Put {
-        /// Its class, made where it is missing.
+        /// Its class, created if missing.
         class: ClassName,
-        /// The whole of it: `objectId`, `createdAt` and `updatedAt` must be there. Values are brought into the form of
-        /// [`normalize`](crate::model::value::normalize); a `Relation` only says that there is such a column.
+        /// The whole object, with `objectId`, `createdAt` and `updatedAt`. Values are
+        /// [normalized](crate::model::value::normalize); a `Relation` value only declares the column.
         document: Document,
-        /// What it may replace.
+        /// Condition on an existing object with this id.
         if_exists: IfExists,
-        /// Fields which the object that stands in the end gets from the other one, where it lacks them: what one
-        /// source of the object does not show (password hashes, which the REST API keeps back).
+        /// Fields that the resulting object takes from the other version if it lacks them, such as password hashes,
+        /// which the REST API does not return.
         fill_missing: &'static [&'static str],
     },
     /// Removes an object and its relations.
@@ -36,40 +36,40 @@ pub enum LoadStep {
         class: ClassName,
         /// Its id.
         id: ObjectId,
-        /// Only if it matches this; [`Filter::all`] for any.
+        /// The removal's condition; [`Filter::all`] for none.
         precondition: Filter,
     },
-    /// Puts an object into a relation. Neither end needs to be there.
+    /// Adds an object to a relation. Neither object needs to exist.
     Link(Link),
-    /// Takes it out again.
+    /// Removes an object from a relation.
     Unlink(Link),
 }
 
-/// What an object that is put may replace.
+/// The treatment of an existing object with the same id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IfExists {
-    /// Whatever is there, or nothing.
+    /// Always store.
     Replace,
-    /// Nothing: no object may be there.
+    /// Store only if there is none.
     Keep,
-    /// Nothing, or an object whose `updatedAt` is earlier.
+    /// Store if there is none, or one with an earlier `updatedAt`.
     ReplaceOlder,
-    /// An object that must be there, and match.
+    /// Store only if there is one that matches.
     ReplaceMatching(Filter),
 }
 
-/// `target` is in the relation `key` of `owner`.
+/// A link: `target` is in the relation `key` of `owner`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
-    /// The object that has the relation.
+    /// The owner of the relation.
     pub owner: Pointer,
     /// The column.
     pub key: String,
-    /// The object that is in it.
+    /// The target.
     pub target: Pointer,
 }
 
-/// A text under a name, beside the objects, such as how far an import has come.
+/// A named text beside the objects, such as the progress of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The name; any text.
@@ -78,42 +78,42 @@ pub struct Note {
     pub text: Option<String>,
 }
 
-/// What became of a step.
+/// Outcome of a step.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use]
 pub enum LoadOutcome {
-    /// The object or link was not there, and is now.
+    /// The object or link was created.
     Created,
-    /// The object has taken the place of another version.
+    /// The object replaced another version.
     Replaced,
-    /// It was there already, just so; or what was to be removed was not there.
+    /// The object or link existed unchanged, or the one to remove did not exist.
     Unchanged,
-    /// What is there stays: [`IfExists`], or the precondition of a removal, did not allow it.
+    /// The stored state was kept: [`IfExists`], or the precondition of a removal, did not hold.
     Kept {
-        /// Of the object that stays; `None` where none is there.
+        /// Of the kept object; `None` if there is none.
         updated_at: Option<Timestamp>,
     },
-    /// The object or link is gone.
+    /// The object or link was removed.
     Removed,
-    /// The step cannot be carried out and had no effect: 105 (name of a column), 106, 107 (malformed), 111 (type of a
-    /// column), 116 (too large), 121, 123 (ACL), 137 (unique index), 302.
+    /// The step failed and had no effect: 105 (name of a column), 106, 107 (malformed), 111 (type of a column), 116
+    /// (too large), 121, 123 (ACL), 137 (unique index), 302.
     Refused(CloudError),
 }
 
-/// From what became of the steps, in their order, to the notes that are made with them.
+/// Computes the notes of a batch from the outcomes of its steps, in order.
 pub type MakeNotes = Box<dyn FnMut(&[LoadOutcome]) -> Result<Vec<Note>, CloudError> + Send>;
 
-/// Steps that are carried out together.
+/// Steps that are executed together.
 pub struct LoadBatch {
     /// In order, each seeing those before it.
     pub steps: Vec<LoadStep>,
-    /// Called inside the transaction, with as many results as steps. An error takes the whole batch back. Called again
-    /// where a batch must be begun anew, so a second call must do as the first.
+    /// Called inside the transaction, with as many outcomes as steps. An error rolls back the whole batch. Called
+    /// again if the batch is restarted, with the same result.
     pub make_notes: MakeNotes,
 }
 
 impl LoadBatch {
-    /// Steps without a note.
+    /// Creates a batch without notes.
     #[must_use]
     pub fn new(steps: Vec<LoadStep>) -> Self {
         Self {
@@ -122,7 +122,7 @@ impl LoadBatch {
         }
     }
 
-    /// Steps, and a note whatever becomes of them.
+    /// Creates a batch with one note, regardless of the outcomes.
     #[must_use]
     pub fn with_note(steps: Vec<LoadStep>, name: &str, text: &str) -> Self {
         let note = Note {
@@ -144,34 +144,34 @@ impl fmt::Debug for LoadBatch {
     }
 }
 
-/// A store that objects can be loaded into as they are.
+/// A store that objects can be loaded into unchanged.
 #[async_trait]
 pub trait Loader: Database {
-    /// Carries out a batch, and keeps its notes, in one durable commit. **Atomicity**: the batch's; a step that is
-    /// refused leaves the others. **Idempotency**: `Put`, `Link`, `Unlink` and `Remove` may be repeated.
+    /// Executes a batch and stores its notes, in one durable commit. **Atomicity**: the batch; a refused step does
+    /// not affect the others. **Idempotency**: `Put`, `Link`, `Unlink` and `Remove` may be repeated.
     ///
-    /// What can be worked out beforehand is, on the calling thread, before this returns; batches are carried out in the
-    /// order in which their futures are first polled.
+    /// Preparation happens on the calling thread, before this returns. Batches are executed in the order in which
+    /// their futures are first polled.
     ///
     /// # Errors
-    /// What `make_notes` answers, 503 or 303 where the store fails: nothing of the batch took effect, or, after 303,
-    /// nobody knows: its notes tell.
+    /// The error of `make_notes`, or 503 or 303 if the store fails. The batch then had no effect; after 303 its
+    /// effect is unknown, and its notes tell.
     fn load(&self, batch: LoadBatch) -> BoxFuture<'static, Result<Vec<LoadOutcome>, CloudError>>;
 
-    /// The note of this name.
+    /// Reads a note.
     ///
     /// # Errors
     /// [`ReadError`].
     async fn note(&self, name: &str) -> Result<Option<String>, ReadError>;
 
-    /// Which of the objects are there, in the order of the pointers.
+    /// Checks for each object if it exists, in the order of the pointers.
     ///
     /// # Errors
     /// [`ReadError`].
     async fn exist(&self, pointers: &[Pointer]) -> Result<Vec<bool>, ReadError>;
 
-    /// The links of the relation `key` of all objects of `class`, by owner, target, and class of the target: those that
-    /// come after `after`, at most `limit`.
+    /// The links of the relation `key` of all objects of `class` that come after `after`, at most `limit`, sorted by
+    /// owner, target and the target's class.
     ///
     /// # Errors
     /// [`ReadError`].

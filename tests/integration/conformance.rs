@@ -1,4 +1,4 @@
-//! What the ports of `store` promise, as one suite that every engine passes.
+//! The contract of the ports of `store`, as one suite that every engine passes.
 //!
 //! Each behaviour is a function of a [`Home`] and uses classes of its own, so that all of them can run on one store.
 //! [`conformance`] makes a test of each.
@@ -19,7 +19,7 @@ use serde_json::json;
 pub(crate) struct Home {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) database: Arc<dyn Database>,
-    /// What lasts as long as the store.
+    /// Resources that live as long as the store.
     pub(crate) _keep: Option<tempfile::TempDir>,
 }
 
@@ -854,8 +854,8 @@ async fn concurrent_guards_never_overspend(home: Home) {
     assert!(document.updated_at().unwrap() >= document.created_at().unwrap_or(Timestamp::EPOCH));
 }
 
-/// Where a key is taken and a guard does not hold either, the first write in order says why: a repeated payment must
-/// learn that its log is there.
+/// If a key is taken and a precondition fails too, the first write in order gives the reason: a repeated payment
+/// must learn that its log exists.
 async fn the_first_refusal_of_a_commit_counts(home: Home) {
     let Some(atomic) = home.store.atomic() else { return };
     let class = class("Order");

@@ -381,7 +381,7 @@ fn store_plan(store: &SqliteStore, filter: &Value) -> String {
         .join("; ")
 }
 
-/// What begins with a text is found by the index, whatever comes behind.
+/// A prefix is found by the index, regardless of the rest.
 // compat: where.regex
 #[tokio::test]
 async fn a_beginning_is_searched_in_the_index() {

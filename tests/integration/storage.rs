@@ -470,8 +470,8 @@ fn only_a_backup_can_be_restored() {
     assert!(!target.exists());
 }
 
-/// When there is no room, writes are refused with 503 and nothing of them is stored; reads go on; when there is room
-/// again, so do writes.
+/// On a full disk, writes are refused with 503 and nothing of them is stored; reads go on. With room again, so do
+/// writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_room_writes_are_refused_until_there_is_some() {
     let folder = tempfile::tempdir().unwrap();

@@ -187,7 +187,7 @@ fn scribe(bytes: &[u8]) -> Scribe<'_> {
     Scribe { bytes: bytes.iter() }
 }
 
-/// How long a target runs.
+/// Duration of one target.
 fn time() -> Duration {
     let seconds = std::env::var_os("PAYLOG_FUZZ_SECONDS").and_then(|text| text.to_str()?.parse().ok());
     Duration::from_secs(seconds.unwrap_or(1))

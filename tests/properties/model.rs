@@ -1,4 +1,4 @@
-//! What holds of every filter, update and value.
+//! Properties of all filters, updates and values.
 
 use std::cmp::Ordering;
 

@@ -21,7 +21,7 @@ pub(crate) const PATHS: [&str; 16] = [
     "n", "s", "b", "d", "l", "o", "p", "o.x", "o.y", "o.x.y", "l.0", "l.1", "l.x", "l.0.x", "none", "none.x",
 ];
 
-/// How many cases a property is checked on unless `PROPTEST_CASES` says otherwise.
+/// Default number of cases per property; `PROPTEST_CASES` overrides it.
 pub(crate) fn cases(default: u32) -> ProptestConfig {
     let mut config = ProptestConfig::default();
     if std::env::var_os("PROPTEST_CASES").is_none() {

@@ -1,58 +1,58 @@
-//! Where a key of a document is found in its row.
+//! The location of a document's keys in its row.
 
 use std::borrow::Cow;
 
 use crate::model::{Class, ColumnType, KeyPath};
 use crate::storage::index_value::derived;
 
-/// How the rows of a class are laid out: `id`, `created`, `updated`, `doc`, and `k1`, `k2`, … for the keys of its
-/// indexes, in the form of [`IndexValue`](crate::storage::index_value::IndexValue).
+/// The layout of a class's rows: `id`, `created`, `updated`, `doc`, and `k1`, `k2`, … for indexed keys, as
+/// [`IndexValue`](crate::storage::index_value::IndexValue)s.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::storage) struct ColumnMap<'a> {
     /// The class.
     pub(in crate::storage) class: &'a Class,
-    /// The keys with columns of their own, `k1` first.
+    /// The keys with a column of their own, `k1` first.
     pub(in crate::storage) indexed: &'a [String],
-    /// Whether points are found by their cells.
+    /// True if points are searched by cell.
     pub(in crate::storage) finds_points: bool,
 }
 
-/// Where a key is found.
+/// The location of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ColumnLocation<'a> {
-    /// The primary key: text, always there.
+    /// The primary key: text, never absent.
     Id,
-    /// `created` or `updated`: milliseconds, always there.
+    /// `created` or `updated`: milliseconds, never absent.
     Time(&'static str),
-    /// A column of its own, in the form of indexes.
+    /// A column of its own, holding index values.
     Indexed {
-        /// Its name.
+        /// The column's name.
         column: String,
-        /// The type of the key, where it is a column of the class.
+        /// The type of the key, if it is a column of the class.
         kind: Option<&'a ColumnType>,
-        /// Whether an array can be there, or on the way there.
+        /// True if the value, or one on the path to it, can be an array.
         may_be_array: bool,
     },
-    /// In `doc`, a point whose cell has a column of its own.
+    /// A point in `doc`, whose cell has a column of its own.
     Point {
         /// The column's name.
         cell: String,
-        /// The key, safe to stand in a path.
+        /// The key, safe in a JSON path.
         key: Cow<'a, str>,
     },
-    /// In `doc`, where every value is of this type, or null, or missing.
+    /// In `doc`. Every value is of this type, null, or missing.
     Typed {
-        /// The key, safe to stand in a path.
+        /// The key, safe in a JSON path.
         key: Cow<'a, str>,
         /// The type.
         kind: &'a ColumnType,
     },
-    /// In `doc`, of any type.
+    /// In `doc`. Values can be of any type.
     Untyped {
-        /// The key, safe to stand in a path.
+        /// The key, safe in a JSON path.
         key: Cow<'a, str>,
     },
-    /// Nowhere that SQL should look.
+    /// Not accessible to SQL.
     Elsewhere,
 }
 
@@ -92,7 +92,7 @@ impl<'a> ColumnMap<'a> {
 }
 
 impl ColumnMap<'_> {
-    /// The same, where tests of points are left to the evaluator.
+    /// The same layout, with tests of points left to the evaluator.
     pub(in crate::storage) fn without_points(self) -> Self {
         Self {
             finds_points: false,
@@ -100,25 +100,25 @@ impl ColumnMap<'_> {
         }
     }
 
-    /// The column with the cells of the points at a path.
+    /// The column with the cells of a path's points.
     pub(in crate::storage) fn geo_cell(&self, path: &KeyPath) -> Option<String> {
         self.column(&format!("{path}.{}", derived::CELL))
     }
 
-    /// The column of its own that a key has.
+    /// The column of a key, if it has its own.
     fn column(&self, key: &str) -> Option<String> {
         let number = self.indexed.iter().position(|known| known == key)?;
         Some(format!("k{}", number + 1))
     }
 }
 
-/// Whether a key can stand between the quotes of a JSON path, which knows no escapes.
+/// True if a key can stand between the quotes of a JSON path, which has no escapes.
 fn is_safe(key: &str) -> bool {
     key.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// The value of a top-level key; for a date its text, for a pointer its id.
+/// SQL for the value of a top-level key: the text of a date, the id of a pointer.
 pub(super) fn extract(key: &str, kind: &ColumnType) -> String {
     let part = match kind {
         ColumnType::Date => r#"."iso""#,

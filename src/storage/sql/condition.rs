@@ -1,26 +1,26 @@
-//! A condition and its parameters.
+//! SQL conditions with their parameters.
 
 use rusqlite::types::Value as SqlValue;
 
-/// What follows `WHERE`.
+/// The condition after `WHERE`.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::storage) struct Condition {
-    /// The text, with a `?` for each parameter.
+    /// SQL with a `?` for each parameter.
     pub(in crate::storage) sql: String,
     /// The parameters, in order.
     pub(in crate::storage) parameters: Vec<SqlValue>,
-    /// Whether it holds exactly for the rows that match. Otherwise it holds for all of these, and maybe for others.
+    /// True if it holds exactly for the matching rows. Otherwise it may hold for others too.
     pub(in crate::storage) exact: bool,
-    /// Whether an index can find the rows.
+    /// True if an index can find the rows.
     pub(in crate::storage) uses_index: bool,
-    /// Whether a sparse index can, which holds few of them.
+    /// True if a sparse index can find them, which holds few rows.
     pub(in crate::storage) is_selective: bool,
-    /// Whether it names the ids of the rows.
+    /// True if it names the ids of the rows.
     names_ids: bool,
 }
 
 impl Condition {
-    /// Holds for no row, exactly; or for every row, exactly.
+    /// An exact condition that holds for every row or for none.
     pub(super) fn constant(holds: bool) -> Self {
         Self {
             sql: if holds { "1" } else { "0" }.to_owned(),
@@ -32,12 +32,12 @@ impl Condition {
         }
     }
 
-    /// Holds for every row: SQL cannot tell.
+    /// An inexact condition that holds for every row.
     pub(super) fn unknown() -> Self {
         Self::constant(true).widened()
     }
 
-    /// A text with parameters.
+    /// An exact condition.
     pub(super) fn new(sql: impl Into<String>, parameters: impl IntoIterator<Item = SqlValue>) -> Self {
         Self {
             sql: sql.into(),
@@ -49,36 +49,36 @@ impl Condition {
         }
     }
 
-    /// The same, of ids.
+    /// Marks a condition on ids.
     pub(super) fn of_ids(mut self) -> Self {
         self.names_ids = true;
         self
     }
 
-    /// The same, of a column with an index.
+    /// Marks a condition on an indexed column.
     pub(super) fn indexed(mut self) -> Self {
         self.uses_index = !self.is_open();
         self
     }
 
-    /// The same, of a column with a sparse index.
+    /// Marks a condition on a column with a sparse index.
     pub(super) fn sparse(mut self) -> Self {
         self.is_selective = self.uses_index;
         self
     }
 
-    /// The same, to be confirmed by the evaluator.
+    /// Marks the condition as inexact: the evaluator decides.
     pub(super) fn widened(mut self) -> Self {
         self.exact = false;
         self
     }
 
-    /// Whether it restricts nothing.
+    /// True if it holds for every row.
     pub(super) fn is_open(&self) -> bool {
         self.sql == "1"
     }
 
-    /// The opposite.
+    /// The negation.
     pub(super) fn negated(self) -> Self {
         if !self.exact {
             return Self::unknown();
@@ -97,7 +97,7 @@ impl Condition {
         }
     }
 
-    /// The same, kept from SQLite's indexes.
+    /// The same condition, hidden from SQLite's indexes.
     fn without_index(self) -> Self {
         Self {
             sql: format!("+({})", self.sql),
@@ -107,10 +107,10 @@ impl Condition {
         }
     }
 
-    /// All of them.
+    /// The conjunction.
     ///
-    /// Rows whose ids are named are found by these. SQLite, which knows nothing of the values, takes an equality on
-    /// another column for the better one of the two, and goes through all rows that have it.
+    /// If ids are named, rows are found by them. SQLite does not know the values, prefers an equality on another
+    /// column, and would scan all rows with that value.
     pub(in crate::storage) fn all(parts: impl IntoIterator<Item = Self>) -> Self {
         let parts: Vec<Self> = parts.into_iter().collect();
         let names_ids = parts.iter().any(|part| part.names_ids);
@@ -139,7 +139,7 @@ impl Condition {
         joined
     }
 
-    /// At least one of them.
+    /// The disjunction.
     pub(super) fn any(parts: impl IntoIterator<Item = Self>) -> Self {
         let mut terms = Vec::new();
         let mut joined = Self::constant(false);

@@ -1,4 +1,4 @@
-//! A filter as a condition.
+//! Translation of filters into conditions.
 
 use rusqlite::types::Value as SqlValue;
 
@@ -10,14 +10,15 @@ use crate::storage::sql::column_location::{ColumnLocation, ColumnMap, extract};
 use crate::storage::sql::condition::Condition;
 use crate::storage::sql::geo_cell::ranges;
 
-/// Parts of a filter beyond which it is left to the evaluator: SQLite bounds the depth of expressions.
+/// Maximum number of parts of a filter; larger ones are left to the evaluator. SQLite limits the depth of
+/// expressions.
 const PARTS_MAX: usize = 400;
 
-/// Values of one `$in` beyond which they travel as one list: SQLite bounds the number of parameters, and a text that
-/// is new each time must be compiled each time.
+/// Maximum number of values of one `$in` bound one by one; more are bound as one list. SQLite limits the number of
+/// parameters and compiles each new SQL text.
 const VALUES_MAX: usize = 100;
 
-/// The rows that can match.
+/// The condition of a filter: holds for every row that can match.
 pub(in crate::storage) fn condition(filter: &Filter, columns: &ColumnMap<'_>) -> Condition {
     if size(filter) > PARTS_MAX {
         return Condition::unknown();
@@ -25,7 +26,7 @@ pub(in crate::storage) fn condition(filter: &Filter, columns: &ColumnMap<'_>) ->
     compile(filter, columns)
 }
 
-/// Whether the filter asks for one document by its id or by all keys of a unique index.
+/// True if the filter names one document by its id or by all keys of a unique index.
 pub(in crate::storage) fn is_point(filter: &Filter, columns: &ColumnMap<'_>) -> bool {
     let Filter::And(parts) = filter else {
         return false;
@@ -105,14 +106,15 @@ fn compile_test(path: &KeyPath, test: &Test, columns: &ColumnMap<'_>) -> Conditi
     }
 }
 
-/// Whether a sparse index is for this key alone. A missing value is in no range, so that the index has all rows of one.
+/// True if a sparse index is on this key alone. Such an index holds all rows of any range, since a missing value is
+/// in no range.
 fn is_sparse(path: &KeyPath, columns: &ColumnMap<'_>) -> bool {
     let alone =
         |index: &Index| index.sparse && matches!(index.keys.as_slice(), [key] if key == path.as_str());
     columns.class.indexes.iter().any(alone)
 }
 
-/// The comparison of a range test, and what it compares with.
+/// The comparison operator and operand of a range test.
 fn range(test: &Test) -> Option<(&'static str, &Value)> {
     match test {
         Test::Lt(value) => Some(("<", value)),
@@ -244,14 +246,14 @@ fn of_indexed(path: &KeyPath, column: &str, may_be_array: bool, test: &Test) -> 
     }
 }
 
-/// Text with this prefix: from the prefix to what comes after all text that begins with it.
+/// A condition on texts with a prefix, as a range.
 fn begins_with(column: &str, prefix: &str) -> Condition {
     let from = SqlValue::Text(prefix.to_owned());
     let end = successor(prefix).map_or_else(|| SqlValue::Blob(Vec::new()), SqlValue::Text);
     Condition::new(format!("{column} >= ? AND {column} < ?"), [from, end]).widened()
 }
 
-/// The first text after all that begins with `prefix`; characters sort as their bytes in UTF-8 do.
+/// The first text after all texts with the prefix. Characters sort as their bytes in UTF-8.
 fn successor(prefix: &str) -> Option<String> {
     let mut text = prefix.to_owned();
     while let Some(last) = text.pop() {
@@ -263,7 +265,7 @@ fn successor(prefix: &str) -> Option<String> {
     None
 }
 
-/// `None` where a value is none of those that an index holds exactly.
+/// Equality with one of `values`; `None` if an index does not hold one of them exactly.
 fn equal_to_any(column: &str, values: &[Value]) -> Option<Condition> {
     let mut present = Vec::with_capacity(values.len());
     let mut absent = Condition::constant(false);
@@ -284,7 +286,7 @@ fn equal_to_any(column: &str, values: &[Value]) -> Option<Condition> {
     Some(if exact { found } else { found.widened() })
 }
 
-/// `None` for what has no range in an index.
+/// A comparison by index; `None` for values without a range in an index.
 fn indexed_range(column: &str, comparison: &str, value: &Value) -> Option<Condition> {
     let value = IndexValue::of(value);
     // The end of the type's own stretch, so that values of other types stay out.
@@ -364,20 +366,20 @@ fn typed_equal(expression: &str, kind: &ColumnType, values: &[Value]) -> Conditi
     Condition::any([is_one_of(expression, present), absent])
 }
 
-/// What a value is beside a column of some type.
+/// The operand of a comparison with a typed column.
 enum Operand {
-    /// This, as SQL has it.
+    /// A value of the column's type, in SQL.
     Is(SqlValue),
     /// Null.
     Null,
-    /// Of another type: nothing there is equal to it.
+    /// A value of another type, equal to no value of the column.
     Never,
-    /// Something that SQL would compare otherwise.
+    /// A value that SQL would compare differently.
     Unknown,
 }
 
 fn operand(kind: &ColumnType, value: &Value) -> Operand {
-    /// Below this every integer is a double and every double is compared exactly.
+    /// Below this, integers and doubles are compared exactly.
     const EXACT: u64 = 1 << 53;
     match (kind, Kind::of(value)) {
         (_, Kind::Null) => Operand::Null,

@@ -1,16 +1,16 @@
-//! Points as numbers that an index can hold: the earth is divided into cells, again and again by four, and a point's
-//! number names its cell at every level. An area is then a few ranges of numbers.
+//! Geo cells: numbers of points for an index. The earth is divided into four cells, each of them again, and so on; a
+//! point's number names its cell at every level. An area is then a few ranges of numbers.
 
 use crate::model::GeoPoint;
 use crate::model::filter::Area;
 
-/// How often the earth is halved in each direction: cells of less than a metre.
+/// Number of levels: halvings of the earth in each direction, down to cells of less than a metre.
 const LEVELS: u32 = 26;
 
-/// Ranges of one area: more follow its border more closely, and cost a search each.
+/// Maximum number of ranges of one area. More ranges follow the border more closely, and each costs a search.
 const RANGES_MAX: usize = 20;
 
-/// Added to the radius of a circle, so that what the evaluator rounds to be inside is inside: some millimetres.
+/// Margin of a circle's radius against rounding: some millimetres.
 const MARGIN_RADIANS: f64 = 1e-9;
 
 /// The number of a point's smallest cell.
@@ -18,7 +18,7 @@ pub(in crate::storage) fn geo_cell(point: GeoPoint) -> i64 {
     interleaved(column(point.longitude), row(point.latitude))
 }
 
-/// The ranges of numbers, both ends included, in which all points of the area are. They may hold others.
+/// The ranges of cell numbers, inclusive, that contain all points of the area, and possibly others.
 pub(in crate::storage) fn ranges(area: &Area) -> Vec<(i64, i64)> {
     let rectangles = rectangles(area);
     if rectangles.is_empty() {
@@ -41,8 +41,8 @@ pub(in crate::storage) fn ranges(area: &Area) -> Vec<(i64, i64)> {
     merged
 }
 
-/// Divides each cell by four: those inside of the area are done, those outside are left out. `None` where it can go no
-/// further.
+/// Divides each cell by four. Moves the parts inside the area to `done` and drops those outside. `None` if further
+/// division is impossible.
 fn halve(open: &[Cell], rectangles: &[Rectangle], done: &mut Vec<(i64, i64)>) -> Option<Vec<Cell>> {
     let mut next = Vec::new();
     let mut inside = Vec::new();
@@ -62,7 +62,7 @@ fn halve(open: &[Cell], rectangles: &[Rectangle], done: &mut Vec<(i64, i64)>) ->
     Some(next)
 }
 
-/// A cell of some level.
+/// A cell at a level.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     level: u32,
@@ -87,7 +87,7 @@ impl Cell {
         (level <= LEVELS).then(|| [part(0, 0), part(1, 0), part(0, 1), part(1, 1)])
     }
 
-    /// Its smallest cells, from the first to the last.
+    /// The bounds of its smallest cells.
     fn ends(&self) -> (u32, u32, u32, u32) {
         let shift = LEVELS - self.level;
         let last = |first: u32| first + ((1 << shift) - 1);
@@ -101,7 +101,7 @@ impl Cell {
     }
 }
 
-/// Smallest cells from one to another, both included.
+/// A rectangle of smallest cells, bounds included.
 #[derive(Clone, Copy, Debug)]
 struct Rectangle {
     left: u32,
@@ -131,7 +131,7 @@ impl Rectangle {
     }
 }
 
-/// Rectangles that hold the area; two where it crosses the date line.
+/// Rectangles that cover the area; two if it crosses the date line.
 fn rectangles(area: &Area) -> Vec<Rectangle> {
     let (west, east, south, north) = match area {
         Area::Box { southwest, northeast } => (
@@ -154,7 +154,7 @@ fn rectangles(area: &Area) -> Vec<Rectangle> {
     ]
 }
 
-/// West, east, south and north of a circle. Where it holds a pole it has every longitude.
+/// West, east, south and north of a circle. A circle with a pole in it spans all longitudes.
 fn circle_bounds(centre: GeoPoint, radians: f64) -> (f64, f64, f64, f64) {
     let degrees = radians.to_degrees();
     let (south, north) = (centre.latitude - degrees, centre.latitude + degrees);
@@ -192,7 +192,7 @@ fn row(latitude: f64) -> u32 {
     scaled((latitude + 90.0) / 180.0)
 }
 
-/// A fraction from 0 to 1 as one of the smallest cells. What is larger does not become smaller.
+/// Converts a fraction from 0 to 1 to a smallest cell. Monotonic.
 fn scaled(fraction: f64) -> u32 {
     const CELLS: u32 = 1 << LEVELS;
     #[expect(
@@ -204,12 +204,12 @@ fn scaled(fraction: f64) -> u32 {
     cell.min(CELLS - 1)
 }
 
-/// The bits of both numbers in turn, those of the row first.
+/// Interleaves the bits of both numbers, the row's first.
 fn interleaved(column: u32, row: u32) -> i64 {
     (spread(row) << 1) | spread(column)
 }
 
-/// Leaves a free bit before each bit.
+/// Inserts a zero bit before each bit.
 fn spread(number: u32) -> i64 {
     let mut bits = i64::from(number);
     for (shift, mask) in [
@@ -286,7 +286,7 @@ mod tests {
         }
     }
 
-    /// The ranges of a small area hold little else.
+    /// A small area has small ranges.
     #[test]
     fn a_small_area_is_a_small_part() {
         let centre = GeoPoint {

@@ -1,11 +1,11 @@
-//! `order` as `ORDER BY`.
+//! Translation of `order` into `ORDER BY`.
 
 use crate::model::{ColumnType, Direction, OrderKey};
 use crate::storage::sql::column_location::{ColumnLocation, ColumnMap, extract};
 use crate::storage::sql::condition::Condition;
 
-/// What follows `ORDER BY`: the keys, then the id. `None` where SQL would sort otherwise than
-/// [`OrderKey::compare`] does.
+/// The terms after `ORDER BY`: the keys, then the id. `None` if SQL would sort differently from
+/// [`OrderKey::compare`].
 pub(in crate::storage) fn order_by(
     order: &[OrderKey],
     columns: &ColumnMap<'_>,
@@ -42,7 +42,7 @@ pub(in crate::storage) fn order_by(
     Some(terms.join(", "))
 }
 
-/// Types whose values SQLite sorts as the evaluator does, null and missing first.
+/// True for types that SQLite sorts as the evaluator does, null and missing first.
 fn is_sortable(kind: &ColumnType) -> bool {
     match kind {
         ColumnType::String

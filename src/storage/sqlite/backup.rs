@@ -1,4 +1,4 @@
-//! Copies of the database: out while it is in use, and back into an empty folder.
+//! Backup of the database during use, and restore into an empty folder.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,19 +12,19 @@ use crate::storage::sqlite::folder::{DATABASE, FolderLock, sync_folder};
 use crate::storage::sqlite::migration::{self, FORMAT};
 use crate::storage::sqlite::open_error::OpenError;
 
-/// Pages that are copied between two reports: 4 MB.
+/// Pages copied between two progress reports: 4 MB.
 const PAGES_PER_STEP: i32 = 1024;
 
-/// How far a copy is.
+/// Progress of a copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupProgress {
-    /// Pages that are copied.
+    /// Copied pages.
     pub done: u64,
-    /// Pages that there are.
+    /// Total pages.
     pub total: u64,
 }
 
-/// Copies the database at `source`, as it is at one moment, to a new file.
+/// Copies a snapshot of the database at `source` to a new file.
 pub(super) fn backup(
     source: &Path,
     target: &Path,
@@ -75,11 +75,11 @@ pub(super) fn backup(
     partial.finish(target).map_err(not_written)
 }
 
-/// Puts a backup into a folder that holds no database yet, and makes the folder where it is missing.
+/// Restores a backup into a folder without a database, creating the folder if it is missing.
 ///
 /// # Errors
-/// [`OpenError::Occupied`] where the folder holds a database; [`OpenError::Absent`], [`OpenError::Foreign`],
-/// [`OpenError::NewerFormat`] or [`OpenError::Corrupt`] for what is wrong with the backup.
+/// [`OpenError::Occupied`] if the folder holds a database; [`OpenError::Absent`], [`OpenError::Foreign`],
+/// [`OpenError::NewerFormat`] or [`OpenError::Corrupt`] for an unusable backup.
 pub fn restore(backup: &Path, folder: &Path) -> Result<(), OpenError> {
     if !backup.exists() {
         return Err(OpenError::Absent {
@@ -126,7 +126,7 @@ fn check_backup(backup: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// A file under a name of its own until it is complete; removed where it does not become so.
+/// A file under a temporary name until it is complete. Deleted on drop unless finished.
 struct Partial {
     path: PathBuf,
 }

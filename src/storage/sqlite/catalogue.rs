@@ -1,7 +1,7 @@
-//! Which class is kept in which table.
+//! The catalogue: the tables of the classes.
 //!
-//! Names of classes and keys are case-sensitive and SQLite's are not, so that tables and columns carry numbers and the
-//! catalogue, itself a table, says what they stand for.
+//! Names of classes and keys are case-sensitive, SQLite's are not. So tables and columns have numbers, and the
+//! catalogue, itself a table, maps names to them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::storage::sql::ColumnMap;
 use crate::storage::sqlite::row;
 use crate::storage::sqlite::sql_error::SqlError;
 
-/// All classes and their tables, as of one moment.
+/// All classes and their tables at one moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Catalogue {
     pub(super) schema: Arc<Schema>,
@@ -26,21 +26,21 @@ pub(super) struct Catalogue {
 /// The table of one class.
 #[derive(Debug)]
 pub(super) struct Table {
-    /// What its name is made of.
+    /// Number in the table's name: `c<number>`.
     pub(super) number: i64,
     pub(super) class: Arc<Class>,
-    /// The keys with columns of their own, `k1` first.
+    /// The keys with a column of their own, `k1` first.
     pub(super) keys: Vec<String>,
-    /// Every row, in the form that [`row`] reads.
+    /// SQL: all rows, as parsed by [`row`].
     pub(super) select: String,
-    /// The row of an id.
+    /// SQL: the row of an id.
     pub(super) select_one: String,
     pub(super) insert: String,
-    /// Where no key with a column changes.
+    /// SQL: an update that changes no key with a column.
     pub(super) update: String,
-    /// Where one does.
+    /// SQL: an update that does.
     pub(super) update_keys: String,
-    /// Of an object that is loaded over another.
+    /// SQL: sets the time of creation of a loaded object.
     pub(super) update_created: String,
     pub(super) delete: String,
 }
@@ -50,22 +50,22 @@ pub(super) struct Table {
 struct Entry {
     class: Class,
     keys: Vec<String>,
-    /// Whether `keys` holds those that are worked out from documents. Format 1 had none.
+    /// True if `keys` includes the keys derived from documents. Format 1 has none.
     #[serde(default)]
     derived: bool,
 }
 
-/// What a class needs beside what it says itself.
+/// Needs of a class beyond its definition.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Needs {
-    /// It has documents that not everybody may read.
+    /// It has documents that are not publicly readable.
     pub(super) private: bool,
 }
 
 impl Catalogue {
     /// Reads the catalogue of a database.
     ///
-    /// `outdated` gets the classes whose entry is of format 1.
+    /// Adds the classes with an entry of format 1 to `outdated`.
     fn read(connection: &Connection, outdated: &mut Vec<ClassName>) -> Result<Self, SqlError> {
         let mut catalogue = Self::default();
         let mut classes = BTreeMap::new();
@@ -93,7 +93,7 @@ impl Catalogue {
         Self::read(connection, &mut Vec::new())
     }
 
-    /// As [`Catalogue::load`], for the writer: what format 1 did not have is made for the classes that it left.
+    /// As [`Catalogue::load`], for the writer: also completes the tables of classes from format 1.
     pub(super) fn load_and_complete(connection: &Connection) -> Result<Self, SqlError> {
         let mut outdated = Vec::new();
         let mut catalogue = Self::read(connection, &mut outdated)?;
@@ -116,10 +116,10 @@ impl Catalogue {
         Ok(catalogue)
     }
 
-    /// Stores the class as it is now and makes the table, columns and indexes that it needs. The transaction is the
-    /// caller's, and so is what happens to `self` when it fails.
+    /// Stores a class and creates the table, columns and indexes that it needs. The caller owns the transaction, and
+    /// restores `self` after a failure.
     ///
-    /// Columns that are worked out from documents stay empty: what needs them is about to be written.
+    /// Columns derived from documents stay empty: the caller is about to write what they hold.
     pub(super) fn put(
         &mut self,
         connection: &Connection,
@@ -175,7 +175,7 @@ impl Catalogue {
     }
 }
 
-/// The keys that are worked out from documents and that the class has not yet.
+/// The derived keys that the class needs and lacks.
 fn derived_keys(class: &Class, needs: Needs, known: &[String]) -> Vec<String> {
     let points = class
         .columns
@@ -235,7 +235,7 @@ impl Table {
         }
     }
 
-    /// How rows are laid out.
+    /// The layout of rows.
     pub(super) fn columns(&self) -> ColumnMap<'_> {
         ColumnMap {
             class: &self.class,
@@ -244,18 +244,18 @@ impl Table {
         }
     }
 
-    /// The keys of a document, in the form of indexes.
+    /// The index values of a document.
     pub(super) fn index_values(&self, document: &Document) -> Vec<IndexValue> {
         IndexValue::all(&self.keys, document)
     }
 
-    /// The number of the column that says whether a document is private, where there is any.
+    /// The number of the column that marks private documents, if it exists.
     pub(super) fn private_column(&self) -> Option<usize> {
         let place = self.keys.iter().position(|key| key == derived::PRIVATE)?;
         Some(place + 1)
     }
 
-    /// Whether the class has a unique index.
+    /// True if the class has a unique index.
     pub(super) fn has_unique(&self) -> bool {
         self.class.indexes.iter().any(|index| index.unique)
     }
@@ -284,7 +284,7 @@ impl Table {
         Ok(())
     }
 
-    /// Notes that whoever has this key of an ACL may read the document.
+    /// Records that the holder of an ACL key may read the document.
     pub(super) fn add_reader(&self, connection: &Connection, id: &str, reader: &str) -> rusqlite::Result<()> {
         connection
             .prepare_cached("INSERT OR IGNORE INTO reader (class, reader, id) VALUES (?1, ?2, ?3)")?
@@ -305,7 +305,7 @@ impl Table {
             .map(drop)
     }
 
-    /// Fills the columns of the keys from the documents, after a column was added.
+    /// Fills the key columns from the documents, after a column was added.
     fn fill(&self, connection: &Connection) -> Result<(), SqlError> {
         let sets: Vec<String> = (1..=self.keys.len())
             .map(|key| format!("k{key} = ?{}", key + 1))
@@ -332,7 +332,7 @@ impl Table {
         }
     }
 
-    /// Refuses an index over values that are too long for one.
+    /// Refuses an index if stored values are too long for it.
     fn check_lengths(&self, connection: &Connection, columns: &[String]) -> Result<(), SqlError> {
         let long: Vec<String> = columns
             .iter()

@@ -1,8 +1,8 @@
-//! Folding the write-ahead log into the database, beside the writer.
+//! Checkpoints of the write-ahead log (WAL) beside the writer.
 //!
-//! SQLite would do it in the very commit that makes the log too long, whose requests would all wait. Here a thread of its
-//! own does it while the writer goes on. A log that is written to without a pause is never folded whole, and only then
-//! does it begin anew: beyond a bound the writer folds what is left itself, which is little.
+//! SQLite would checkpoint within the commit that makes the log too long, and delay its requests. Here a thread of
+//! its own does it while the writer goes on. But a WAL restarts only after a complete checkpoint, which a log under
+//! constant writes never reaches; so beyond a bound the writer itself checkpoints the small rest.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::storage::sqlite::open_error::OpenError;
 
-/// Frames, one for each page written, after which the log is folded again: 16 MB.
+/// Frames (written pages) between two checkpoints: 16 MB.
 const FRAMES_PER_ROUND: i32 = 4000;
 
-/// Frames beyond which the writer waits until the log is folded: 64 MB.
+/// Frames beyond which the writer itself checkpoints: 64 MB.
 const FRAMES_MAX: i32 = 16_000;
 
-/// Keeps the log short.
+/// Keeps the WAL short.
 #[derive(Debug)]
 pub(super) struct Checkpointer {
-    /// Frames in the log after the last commit.
+    /// Frames in the WAL after the last commit.
     frames: Arc<AtomicI32>,
-    /// Frames when it was last begun to fold them.
+    /// Frames at the start of the last checkpoint.
     begun_at: i32,
-    /// `None` only while it is dropped.
+    /// `None` only during the drop.
     rounds: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Checkpointer {
-    /// Takes over from SQLite for `writer`, the one connection that writes to the database at `path`.
+    /// Replaces SQLite's own checkpoints for `writer`, the one connection that writes to the database at `path`.
     pub(super) fn start(writer: &mut Connection, path: &Path) -> Result<Self, OpenError> {
         let failed = OpenError::database(path);
         let frames = Arc::new(AtomicI32::new(0));
@@ -49,7 +49,7 @@ impl Checkpointer {
         let (rounds, begun) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("paylog-checkpoint".to_owned())
-            .spawn(move || fold_each_time(&own, &begun))
+            .spawn(move || checkpoint_loop(&own, &begun))
             .map_err(OpenError::folder(path))?;
         Ok(Self {
             frames,
@@ -59,7 +59,7 @@ impl Checkpointer {
         })
     }
 
-    /// To be called after a commit of `writer`, and after its requests have been answered.
+    /// Starts a checkpoint if one is due. Call it after a commit of `writer`, once its requests are answered.
     pub(super) fn after_commit(&mut self, writer: &Connection) {
         let frames = self.frames.load(Ordering::Relaxed);
         if frames < self.begun_at {
@@ -71,7 +71,7 @@ impl Checkpointer {
         }
         self.begun_at = frames;
         if frames >= FRAMES_MAX {
-            fold(writer);
+            checkpoint(writer);
         } else if let Some(rounds) = &self.rounds {
             // A round that waits already is enough.
             let _ = rounds.try_send(());
@@ -88,18 +88,18 @@ impl Drop for Checkpointer {
     }
 }
 
-fn fold_each_time(connection: &Connection, begun: &Receiver<()>) {
+fn checkpoint_loop(connection: &Connection, begun: &Receiver<()>) {
     while begun.recv().is_ok() {
-        fold(connection);
+        checkpoint(connection);
     }
 }
 
-/// Folds as much of the log as no reader needs any more.
-fn fold(connection: &Connection) {
+/// Checkpoints the frames that no reader needs.
+fn checkpoint(connection: &Connection) {
     match connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE) {
         Ok(_) => {}
         // The other of the two is at it.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
-        Err(error) => tracing::warn!(%error, "the write-ahead log could not be folded into the database"),
+        Err(error) => tracing::warn!(%error, "WAL checkpoint failed"),
     }
 }

@@ -11,13 +11,13 @@ use crate::storage::sqlite::folder::sync_folder;
 use crate::storage::sqlite::migration;
 use crate::storage::sqlite::open_error::OpenError;
 
-/// How long a connection waits for another one; only checkpoints and recovery make one wait.
+/// Time-out for locks of another connection. Only checkpoints and recovery hold any.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Statements that a connection keeps compiled.
+/// Compiled statements cached per connection.
 const STATEMENTS: usize = 256;
 
-/// Opens the database for the writer, making or converting it where needed.
+/// Opens the database for the writer, creating or converting it if needed.
 pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connection, OpenError> {
     let failed = OpenError::database(path);
     let is_new = !path.exists();
@@ -49,8 +49,8 @@ pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connect
     Ok(connection)
 }
 
-/// Makes the empty file that SQLite makes a database of. It holds other people's data: nobody but the owner reads it,
-/// whatever the folder allows, and SQLite gives its log (`-wal`, `-shm`) the same mode.
+/// Creates the empty file of a new database. It will hold personal data: only the owner may read it, whatever the
+/// folder's mode. SQLite gives `-wal` and `-shm` the same mode.
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false);
@@ -67,7 +67,7 @@ fn bound(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
 }
 
-/// Opens the database for reading beside a writer, of this process or another.
+/// Opens the database for reading beside a writer of this process or another.
 pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
@@ -90,7 +90,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whether the error says that there is no room left on the disk.
+/// True if the disk is full.
 pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     matches!(
         error,

@@ -5,16 +5,16 @@ use std::path::Path;
 
 use crate::storage::sqlite::open_error::OpenError;
 
-/// The database's name in the folder.
+/// File name of the database.
 pub(super) const DATABASE: &str = "paylog.sqlite3";
 const LOCK: &str = "paylog.lock";
 
-/// Held by the one process that writes to a folder; given back when it is dropped.
+/// The lock of the one process that writes to a folder. Released on drop.
 #[derive(Debug)]
 pub(super) struct FolderLock(File);
 
 impl FolderLock {
-    /// Makes the folder where it is missing, and takes it.
+    /// Locks the folder, creating it if it is missing.
     pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
         let failed = OpenError::folder(folder);
         if !folder.exists() {
@@ -40,14 +40,14 @@ impl FolderLock {
 }
 
 impl Drop for FolderLock {
-    /// Given back in so many words: closing the file does it only once no child process that is being started at this
-    /// moment holds a copy of it.
+    /// Unlocks explicitly: closing the file releases the lock only once no child process, being started at this
+    /// moment, holds a copy of it.
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }
 }
 
-/// Makes a new file's name durable.
+/// Makes the name of a new file durable.
 pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),

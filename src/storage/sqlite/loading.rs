@@ -1,4 +1,4 @@
-//! Batches that are loaded, inside the writer's transaction.
+//! Execution of load batches inside the writer's transaction.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::storage::sqlite::transaction::{Attempt, Transaction, WriteError};
 use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, MakeNotes, Note};
 use crate::store::{WriteOutcome, Written};
 
-/// A batch whose steps are worked out as far as they can be before the writer's turn.
+/// A batch whose steps are prepared, as far as possible, before the writer's turn.
 pub(super) struct PreparedLoad {
     steps: Vec<Step>,
     make_notes: MakeNotes,
@@ -36,13 +36,13 @@ struct Put {
     object: LoadedObject,
     if_exists: IfExists,
     fill_missing: &'static [&'static str],
-    /// The document as it is stored.
+    /// The stored form of the document.
     json: String,
-    /// For the class as it was.
+    /// Prepared for the state of the class at that time.
     encoded: Option<EncodedFor>,
 }
 
-/// What a class makes of an object: the columns that it gets, the keys of its indexes.
+/// An object encoded for one state of its class: the added columns and the index values.
 #[derive(Clone)]
 struct EncodedFor {
     table: Arc<Table>,
@@ -123,7 +123,7 @@ fn json(object: &LoadedObject) -> Result<String, CloudError> {
 }
 
 impl Transaction<'_> {
-    /// Carries out a batch.
+    /// Executes a batch.
     pub(super) fn load(
         &mut self,
         prepared: &mut PreparedLoad,
@@ -194,7 +194,7 @@ impl Transaction<'_> {
         let object = match put
             .object
             .clone()
-            .settle(&stored, &put.if_exists, put.fill_missing)
+            .merge_into(&stored, &put.if_exists, put.fill_missing)
         {
             Ok(object) => object,
             Err(loaded) => return Ok(loaded),
@@ -305,8 +305,8 @@ impl Transaction<'_> {
         Ok(rows > 0)
     }
 
-    /// Stores a note. The table is encoded with the first one: a store that is never loaded into has none, and an older
-    /// version takes no offence at it.
+    /// Stores a note. The first note creates the table; a store without notes has no such table, and older versions
+    /// ignore it.
     fn put_note(&self, note: &Note) -> rusqlite::Result<()> {
         self.run("CREATE TABLE IF NOT EXISTS note (name TEXT NOT NULL PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID")?;
         match &note.text {
@@ -324,7 +324,7 @@ impl Transaction<'_> {
 }
 
 impl PreparedLoad {
-    /// What the batch has written, as far as anybody counts: once for each class.
+    /// The written classes, each once, for the write counters.
     pub(super) fn written(&self, done: &[LoadOutcome]) -> Vec<(&ClassName, Written)> {
         let changed = |loaded: &LoadOutcome| {
             matches!(
@@ -351,7 +351,7 @@ impl PreparedLoad {
     }
 }
 
-/// The note of a name.
+/// Reads a note.
 pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>, SqlError> {
     let there = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'note'";
     let there: i64 = connection
@@ -364,7 +364,7 @@ pub(super) fn note(connection: &Connection, name: &str) -> Result<Option<String>
     Ok(select.query_row([name], |row| row.get(0)).optional()?)
 }
 
-/// Whether each of the objects is there.
+/// Checks for each object if it exists.
 pub(super) fn exist(
     connection: &Connection,
     tables: &[(Option<Arc<Table>>, ObjectId)],
@@ -382,7 +382,7 @@ pub(super) fn exist(
     Ok(there)
 }
 
-/// The links of a relation behind `after`.
+/// The links of a relation after `after`.
 pub(super) fn links(
     connection: &Connection,
     (class, table): (&ClassName, &Table),

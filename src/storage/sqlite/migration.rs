@@ -1,4 +1,4 @@
-//! The format of a database, and the way from an older one to the present one.
+//! The format of a database, and its migration from older formats.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,16 @@ use rusqlite::Connection;
 use crate::storage::sqlite::folder::{DATABASE, sync_folder};
 use crate::storage::sqlite::open_error::OpenError;
 
-/// Converts a database of one format into the next, inside a transaction.
+/// Converts a database to the next format, inside a transaction.
 type Migration = fn(&Connection) -> rusqlite::Result<()>;
 
-/// Number `n` makes format `n + 1` of format `n`; what an empty file has is format 0.
+/// Migration `n` converts format `n` to `n + 1`. An empty file has format 0.
 const MIGRATIONS: &[Migration] = &[first_format, second_format];
 
-/// Marks a database as paylog's (SQLite's `application_id`): "payl".
+/// Identifies paylog's databases (SQLite's `application_id`): "payl".
 const APPLICATION_ID: i32 = 0x7061_796c;
 
-/// The format that this version writes (SQLite's `user_version`).
+/// The format written by this version (SQLite's `user_version`).
 pub(super) const FORMAT: i64 = 2;
 
 const _: () = assert!(MIGRATIONS.len() as u64 == FORMAT.unsigned_abs());
@@ -39,8 +39,8 @@ fn first_format(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Who may read which document, where not everybody may. What is there already, and the columns that belong to it, are
-/// filled in when the classes are loaded.
+/// Adds the index of readers of private documents. Loading the classes fills it, and the columns that belong to it,
+/// for existing documents.
 fn second_format(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "CREATE TABLE reader (
@@ -52,14 +52,14 @@ fn second_format(connection: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
     Nothing,
     Format(i64),
 }
 
-/// Looks what a file holds.
+/// Determines the content of a file.
 pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<Content, OpenError> {
     let failed = OpenError::database(path);
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
@@ -79,7 +79,7 @@ pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<Content, O
     })
 }
 
-/// Refuses what is not of the present format.
+/// Refuses a database of another format.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     match inspect(connection, path)? {
         Content::Format(FORMAT) => Ok(()),
@@ -95,7 +95,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
     }
 }
 
-/// Makes a database of the present format out of an empty or older one; an older one is copied first.
+/// Converts an empty or older database to the current format. Copies an older one first.
 pub(super) fn bring_up_to_date(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     migrate(connection, path, MIGRATIONS)
 }
@@ -121,7 +121,7 @@ fn migrate(connection: &Connection, path: &Path, migrations: &[Migration]) -> Re
     }
     if found > 0 {
         let copy = copy_name(path, found);
-        tracing::info!(from = found, to = target, copy = %copy.display(), "converting the data");
+        tracing::info!(from = found, to = target, copy = %copy.display(), "converting the database to a newer format");
         copy_database(connection, path, &copy)?;
     }
     let transaction = connection.unchecked_transaction().map_err(&failed)?;
@@ -137,13 +137,13 @@ fn migrate(connection: &Connection, path: &Path, migrations: &[Migration]) -> Re
     transaction.commit().map_err(&failed)
 }
 
-/// Where the copy of a database of an older format goes: beside it.
+/// Path of the copy of an older database: beside it.
 fn copy_name(path: &Path, format: i64) -> PathBuf {
     path.with_file_name(format!("{DATABASE}.format-{format}"))
 }
 
-/// A consistent copy, what is still in the write-ahead log included. A copy that is there is of an earlier attempt,
-/// which failed: the database would be of another format otherwise. It is replaced.
+/// Copies the database, including its write-ahead log. An existing copy stems from an earlier attempt that failed,
+/// since the database would have another format otherwise; it is replaced.
 fn copy_database(connection: &Connection, path: &Path, copy: &Path) -> Result<(), OpenError> {
     let failed = OpenError::database(path);
     let folder = OpenError::folder(path.parent().unwrap_or(path));
@@ -176,7 +176,7 @@ mod tests {
         connection.execute_batch("CREATE TABLE half (number INTEGER); SELECT no_such_function();")
     }
 
-    /// An older database is copied, then converted; a conversion that fails leaves the old one as it was.
+    /// An older database is copied, then converted. A failed conversion leaves it unchanged.
     #[test]
     fn an_older_format_is_copied_and_converted() {
         let folder = tempfile::tempdir().unwrap();

@@ -3,37 +3,37 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-/// Why a data folder cannot be opened.
+/// The failures of opening a data folder, backing it up or restoring it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The folder cannot be made, read or written.
+    /// The folder cannot be created, read or written.
     #[error("the data folder {} cannot be used: {source}; check that it exists and who may write to it", folder.display())]
     Folder {
         /// The folder.
         folder: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// Another process has it open.
+    /// Another process writes to it.
     #[error("the data folder {} is in use by another paylog process; stop it, or use another folder", folder.display())]
     Locked {
         /// The folder.
         folder: PathBuf,
     },
-    /// There is no database to be read or restored.
+    /// There is no database to read or restore.
     #[error("there is no paylog database at {}", path.display())]
     Absent {
-        /// Where it was looked for.
+        /// The expected path.
         path: PathBuf,
     },
-    /// The file is something else.
+    /// The file is not a database of paylog.
     #[error("{} is not a database of paylog's; move it away, or use another folder", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// A later version of paylog has written it.
+    /// A later version of paylog wrote the database.
     #[error(
         "{} has data format {found}, and this version of paylog knows formats up to {known}; \
          start a newer paylog, or restore a backup made by this one", path.display()
@@ -43,10 +43,10 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: i64,
-        /// The latest format known.
+        /// The latest known format.
         known: i64,
     },
-    /// An earlier version has written it, and it is only to be read.
+    /// An earlier version wrote the database, and it is opened read-only.
     #[error(
         "{} has data format {found}, and this version of paylog reads format {known}; \
          start `paylog serve` on the folder once, which converts it", path.display()
@@ -56,7 +56,7 @@ pub enum OpenError {
         path: PathBuf,
         /// Its format.
         found: i64,
-        /// The format that can be read.
+        /// The readable format.
         known: i64,
     },
     /// The database is damaged.
@@ -64,16 +64,16 @@ pub enum OpenError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         reason: String,
     },
-    /// The folder into which a backup is to be restored, or the file that a backup is to be written to, is taken.
+    /// The target folder of a restore, or the target file of a backup, already exists.
     #[error("{} is there already; choose another place", path.display())]
     Occupied {
         /// The file or folder.
         path: PathBuf,
     },
-    /// The file cannot be read without writing beside it, and that is not allowed here.
+    /// SQLite must write beside the file to read it, and may not.
     #[error(
         "{} cannot be used by this user: SQLite must write beside it, even to read it, and may not. Run the command as \
          the user to whom the folder belongs, or copy the folder and name the copy with --data", path.display()
@@ -82,20 +82,20 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
     },
-    /// A backup cannot be written where it is wanted.
+    /// The target of a backup cannot be written.
     #[error("the backup cannot be written to {}: {source}; check that its folder is there and who may write to it", path.display())]
     Target {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// SQLite failed otherwise.
+    /// Another error of SQLite.
     #[error("{} cannot be opened: {source}", path.display())]
     Database {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// Error of SQLite.
         source: rusqlite::Error,
     },
 }
@@ -109,7 +109,7 @@ impl OpenError {
         }
     }
 
-    /// A file that cannot be opened: for want of it, or of permission.
+    /// The error for a file that cannot be opened: it is absent, or permission is missing.
     pub(super) fn unreadable(path: &Path, source: std::io::Error) -> Self {
         if source.kind() == std::io::ErrorKind::NotFound {
             return Self::Absent {
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
 
-    /// Who runs the tests may be allowed everything, so the system's answers are given here.
+    /// The tests may run with all permissions, so the system's errors are simulated.
     #[test]
     fn what_is_not_allowed_is_not_taken_for_absent() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! How a query is answered: which rows SQLite finds, and what is left to the evaluator.
+//! Plans of queries: the rows that SQLite finds, and the part left to the evaluator.
 
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, params_from_iter};
@@ -12,36 +12,36 @@ use crate::storage::sqlite::row;
 use crate::storage::sqlite::sql_error::{SqlError, too_slow};
 use crate::store::Found;
 
-/// Rows that the evaluator confirms between two looks at the clock.
+/// Rows evaluated between two checks of the deadline.
 const ROWS_PER_LOOK: usize = 64;
 
-/// Rows after which it is judged whether a reader may see enough of them to go on like this.
+/// Rows after which a scan is judged: does the client see enough of them?
 const ROWS_BEFORE_JUDGEMENT: usize = 64;
 
-/// What may be read, beyond which going through all of it is not better.
+/// Readable rows beyond which scanning all rows is not worse than the index of readers.
 const READABLE_MAX: u32 = 10_000;
 
-/// The first circle in which the nearest are looked for, in radians: a kilometre. It is doubled until enough are found.
+/// Radius in radians of the first circle searched for the nearest: a kilometre. Doubled until enough are found.
 const FIRST_RADIUS: f64 = 1.0 / GeoPoint::EARTH_KILOMETERS;
 
-/// How a query is answered.
+/// The plan of a query.
 #[derive(Debug)]
 pub(super) struct Plan {
     condition: Condition,
-    /// `None` where the evaluator must sort.
+    /// `None` if the evaluator must sort.
     order: Option<String>,
-    /// Whether it asks for one document, by a unique key.
+    /// True if it asks for one document by a unique key.
     pub(super) is_point: bool,
-    /// The column by which the nearest are found first.
+    /// The column of geo cells, if the nearest come first.
     cell: Option<String>,
 }
 
-/// Which rows are gone through.
+/// The rows to scan.
 #[derive(Clone, Copy, Debug)]
 enum Scope {
-    /// All that meet the condition.
+    /// All rows that satisfy the condition.
     Matching,
-    /// Of these, first those that the principal may read, by the index of readers.
+    /// Those of them that the principal may read, by the index of readers.
     Readable,
 }
 
@@ -52,19 +52,19 @@ enum Scan {
     SwitchToReaderIndex,
 }
 
-/// A reader of rows that has to be told when to stop.
+/// Filters the scanned rows by the query, the ACLs and the deadline.
 struct RowFilter<'r> {
     query: &'r Query,
     principal: &'r Principal,
     is_late: &'r dyn Fn() -> bool,
-    /// Whether SQL has decided already which rows match.
+    /// True if SQL has already decided which rows match.
     exact: bool,
     seen: usize,
     hidden: usize,
 }
 
 impl RowFilter<'_> {
-    /// The document of a row, where it matches and may be read.
+    /// The document of a row, if it matches and is readable.
     fn matches(&mut self, row: &rusqlite::Row<'_>) -> Result<Option<Document>, SqlError> {
         self.seen += 1;
         if self.seen.is_multiple_of(ROWS_PER_LOOK) && (self.is_late)() {
@@ -85,7 +85,7 @@ impl RowFilter<'_> {
         (self.query.skip as usize).saturating_add(self.query.limit as usize)
     }
 
-    /// Sorts what was found so far and lets go of what cannot be in the answer, once it has become much.
+    /// Sorts the results so far, and drops those beyond the page, once there are many.
     fn cut(&self, results: &mut Vec<Document>) {
         let wanted = self.wanted();
         if results.len() > wanted.saturating_mul(2).saturating_add(1000) {
@@ -94,7 +94,7 @@ impl RowFilter<'_> {
         }
     }
 
-    /// The page that was asked for, of results that are not sorted yet.
+    /// The requested page of unsorted results.
     fn page(&self, mut results: Vec<Document>) -> Vec<Document> {
         self.query.sort(&mut results);
         results
@@ -110,7 +110,7 @@ impl Plan {
         let columns = table.columns();
         let cell = query.near().and_then(|near| columns.geo_cell(near.path));
         let columns = match cell {
-            // Which points are looked at is then decided in each round.
+            // Each round of the search then adds its own condition on points.
             Some(_) => columns.without_points(),
             None => columns,
         };
@@ -134,7 +134,7 @@ impl Plan {
         }
     }
 
-    /// As [`Plan::select`], going through what the principal may read; and the parameters.
+    /// As [`Plan::select`], but scans only rows that the principal may read; with its parameters.
     fn select_readable(&self, table: &Table, principal: &Principal) -> Option<(String, Vec<SqlValue>)> {
         let (number, private) = (table.number, table.private_column()?);
         let keys = principal.acl_keys().into_iter().map(SqlValue::Text).collect();
@@ -159,7 +159,7 @@ impl Plan {
         Some((sql, parameters.chain(self.condition.parameters.clone()).collect()))
     }
 
-    /// Whether the principal may read so little of the class that it is better found by the index of readers.
+    /// True if the principal may read so few rows that the index of readers finds them sooner.
     fn few_are_readable(
         connection: &Connection,
         table: &Table,
@@ -189,7 +189,7 @@ impl Plan {
         readable.unwrap_or_else(|| (self.select(table), self.condition.parameters.clone()))
     }
 
-    /// How SQLite would find the rows; for a client, where few of them may be read.
+    /// SQLite's query plan; for a client, the plan by the index of readers.
     pub(super) fn explain(
         &self,
         connection: &Connection,
@@ -207,7 +207,7 @@ impl Plan {
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
-    /// Answers the query.
+    /// Executes the query.
     pub(super) fn run(
         &self,
         connection: &Connection,
@@ -284,7 +284,7 @@ impl Plan {
         Ok(count.unsigned_abs())
     }
 
-    /// Asks the evaluator about every row that SQL finds.
+    /// Scans the rows that SQL finds, and asks the evaluator about each.
     fn run_with_evaluator(
         &self,
         connection: &Connection,
@@ -332,7 +332,7 @@ impl Plan {
         }))
     }
 
-    /// The rows of one circle, and the parameters.
+    /// SQL and parameters for the rows of one circle.
     fn round(&self, table: &Table, cell: &str, near: &Near<'_>, radians: f64) -> (String, Vec<SqlValue>) {
         let area = Area::Circle {
             centre: near.centre,
@@ -343,7 +343,7 @@ impl Plan {
         (sql, condition.parameters)
     }
 
-    /// The nearest first: in circles that grow until they hold enough.
+    /// Finds the nearest in circles that grow until they hold enough.
     fn run_by_distance(
         &self,
         connection: &Connection,

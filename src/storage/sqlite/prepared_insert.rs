@@ -1,7 +1,7 @@
-//! New documents, made by the caller before the writer's turn.
+//! Inserts prepared by the caller before the writer's turn.
 //!
-//! What a create makes depends on nothing stored but its class. So the caller makes the document, its text and its
-//! keys on its own time, and the writer only stores them, unless the class has changed meanwhile.
+//! A new document depends on no stored data but its class. So the caller builds the document, its JSON and its index
+//! values on its own thread, and the writer only stores them, unless the class has changed meanwhile.
 
 use std::sync::Arc;
 
@@ -13,29 +13,29 @@ use crate::storage::sqlite::catalogue::{Catalogue, Table};
 use crate::storage::sqlite::row;
 use crate::store::{Action, Write};
 
-/// What is known of a create before the writer's turn.
+/// A create, prepared before the writer's turn.
 #[derive(Debug)]
 pub(super) struct PreparedInsert {
-    /// The new document's id, whoever makes the document.
+    /// Id of the new document.
     pub(super) id: ObjectId,
-    /// When it is created.
+    /// Time of creation.
     pub(super) now: Timestamp,
     encoded: Option<EncodedDocument>,
 }
 
-/// A document that fits a class as it was.
+/// A document encoded for one state of its class.
 #[derive(Debug)]
 pub(super) struct EncodedDocument {
     table: Arc<Table>,
     pub(super) change: Box<Change>,
-    /// The document as it is stored.
+    /// The stored form of the document.
     pub(super) json: String,
-    /// Its keys of indexes.
+    /// Its index values.
     pub(super) keys: Vec<IndexValue>,
 }
 
 impl PreparedInsert {
-    /// A prepared for each write that creates.
+    /// Prepares each create; `None` for other writes.
     pub(super) fn of_all(
         writes: &[Write],
         catalogue: &Catalogue,
@@ -52,7 +52,7 @@ impl PreparedInsert {
             return None;
         };
         let (id, now) = (environment.object_id(), environment.now());
-        // What cannot be made here is left to the writer, which says why.
+        // Failures are left to the writer, which reports them.
         let encoded = catalogue.tables.get(&write.class).and_then(|table| {
             let change = Change::create(&table.class, fields, id.clone(), now).ok()?;
             Some(EncodedDocument {
@@ -65,7 +65,7 @@ impl PreparedInsert {
         Some(Self { id, now, encoded })
     }
 
-    /// The document, where the class is still what it was made for.
+    /// The encoded document, if the class is unchanged.
     pub(super) fn take_for(&mut self, table: Option<&Arc<Table>>) -> Option<EncodedDocument> {
         let encoded = self.encoded.take()?;
         table

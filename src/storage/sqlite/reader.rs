@@ -1,6 +1,6 @@
-//! Reading beside the writer.
+//! Readers beside the writer.
 //!
-//! Every read sees one snapshot, the latest commit at its start; readers never wait for the writer, nor it for them.
+//! Every read sees one snapshot: the latest commit at its start. Readers and the writer never wait for each other.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,42 +18,41 @@ use crate::storage::sqlite::row;
 use crate::storage::sqlite::sql_error::{SqlError, unavailable};
 use crate::store::ReadError;
 
-/// How long a query may run: LeanCloud's bound.
+/// Maximum duration of a query: LeanCloud's limit.
 const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// How long a query may keep the thread of whoever asks. Most take less; to hand one over to another thread takes as
-/// long as many a query.
+/// Maximum duration of a query on the caller's thread. Most queries take less than a handover to another thread.
 const BRIEF: Duration = Duration::from_millis(2);
 
-/// Queries that run at the same time; further ones wait.
+/// Maximum number of concurrent queries on blocking threads; further ones wait.
 const QUERIES_MAX: usize = 8;
 
-/// Idle connections that are kept.
+/// Maximum number of idle connections.
 const IDLE_MAX: usize = 16;
 
-/// Steps of SQLite's machine between two looks at the clock, about a millisecond.
+/// SQLite's virtual-machine steps between two checks of the deadline, about a millisecond.
 const STEPS_PER_LOOK: i32 = 20_000;
 
 const SNAPSHOT_BUSY: &str = "A snapshot is read by one at a time.";
 
-/// Connections for reading.
+/// A pool of reading connections.
 #[derive(Debug)]
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     queries: Arc<Semaphore>,
     environment: Environment,
-    /// All reads see what the one connection saw at its first.
+    /// True if all reads see the snapshot of one connection.
     is_snapshot: bool,
 }
 
-/// When a query must end: its time is over, or nobody waits for it any more.
+/// The end of a query: its time is over, or its caller is gone.
 #[derive(Clone, Debug)]
 struct Deadline {
     environment: Environment,
     at: Duration,
     abandoned: Arc<AtomicBool>,
-    /// Whether it was seen to have passed.
+    /// True once it was found to have passed.
     passed: Arc<AtomicBool>,
 }
 
@@ -75,7 +74,7 @@ impl Deadline {
         passed
     }
 
-    /// Reads until it has passed.
+    /// Reads until the deadline.
     fn limit<T>(
         &self,
         connection: &mut Connection,
@@ -89,7 +88,7 @@ impl Deadline {
     }
 }
 
-/// Says that nobody waits any more, when it is dropped.
+/// Marks the query as abandoned on drop.
 struct Abandon(Arc<AtomicBool>);
 
 impl Drop for Abandon {
@@ -109,12 +108,12 @@ impl Readers {
         }
     }
 
-    /// What the store takes time and chance from.
+    /// The source of time and randomness.
     pub(super) fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// Every read, one at a time, sees what `connection` sees now.
+    /// Readers of one snapshot: what `connection` sees now. One read at a time.
     pub(super) fn snapshot(
         path: PathBuf,
         connection: Connection,
@@ -130,7 +129,7 @@ impl Readers {
         })
     }
 
-    /// Reads on this thread: for what takes microseconds.
+    /// Reads on this thread. For reads of microseconds.
     pub(super) fn inline<T>(
         &self,
         read: impl FnOnce(&mut Connection) -> Result<T, SqlError>,
@@ -138,7 +137,7 @@ impl Readers {
         self.with_connection(read).map_err(SqlError::into_read_error)
     }
 
-    /// Reads on this thread, for a short time; `None` where that is not enough.
+    /// Reads on this thread for a short time; `None` if that does not suffice.
     pub(super) fn brief<T>(
         &self,
         read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, SqlError>,
@@ -152,7 +151,7 @@ impl Readers {
         answer.map_err(SqlError::into_read_error)
     }
 
-    /// Reads on a thread that may be blocked, until the deadline.
+    /// Reads on a blocking thread until the deadline.
     pub(super) async fn blocking<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, SqlError> + Send + 'static,
@@ -202,7 +201,7 @@ impl Readers {
     }
 }
 
-/// One document by its id.
+/// Reads a document by its id.
 pub(super) fn get(
     connection: &Connection,
     table: &Table,
@@ -213,14 +212,14 @@ pub(super) fn get(
     rows.next()?.map(row::document).transpose()
 }
 
-/// When the youngest document of a class was written.
+/// Time of the latest write among the documents of a class.
 pub(super) fn last_write(connection: &Connection, table: &Table) -> Result<Option<Timestamp>, SqlError> {
     let sql = format!("SELECT max(updated) FROM c{}", table.number);
     let millis: Option<i64> = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
     Ok(millis.map(Timestamp::from_millis))
 }
 
-/// The targets of a relation, by id.
+/// The targets of a relation, sorted by id.
 pub(super) fn related(
     connection: &Connection,
     table: &Table,
@@ -243,7 +242,7 @@ pub(super) fn related(
     Ok(targets)
 }
 
-/// The owners whose relation holds one of the targets, by id.
+/// The owners whose relation contains one of the targets, sorted by id.
 pub(super) fn owners(
     connection: &Connection,
     table: &Table,

@@ -1,6 +1,6 @@
-//! Documents as rows.
+//! Rows of documents.
 //!
-//! A row's `doc` holds the document as JSON text, without `objectId`, `createdAt` and `updatedAt`: these are columns.
+//! A row's `doc` is the document as JSON, without `objectId`, `createdAt` and `updatedAt`, which are columns.
 
 use rusqlite::Row;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
@@ -10,12 +10,12 @@ use crate::model::{Document, Timestamp};
 use crate::storage::index_value::IndexValue;
 use crate::storage::sqlite::sql_error::SqlError;
 
-/// Reads a row of `doc, id, created, updated`.
+/// Parses a row of `doc, id, created, updated`.
 pub(super) fn document(row: &Row<'_>) -> Result<Document, SqlError> {
     Ok(timed_document(row)?.0)
 }
 
-/// As [`document`], and when it was created.
+/// As [`document`], with the time of creation.
 pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), SqlError> {
     let text = row.get_ref(0)?.as_bytes()?;
     let id = row.get_ref(1)?.as_str()?;
@@ -29,7 +29,7 @@ pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), Sql
     Ok((document, created))
 }
 
-/// The text of `doc`.
+/// Encodes a document for `doc`.
 pub(super) fn json(document: &Document) -> Result<String, SqlError> {
     // Most documents fit, so that the text does not grow by copying.
     let mut bytes = Vec::with_capacity(1024);

@@ -1,4 +1,4 @@
-//! What goes wrong in a database.
+//! Errors of the database.
 
 use rusqlite::ffi;
 
@@ -6,13 +6,13 @@ use crate::model::{CloudError, ErrorCode};
 use crate::storage::change;
 use crate::store::ReadError;
 
-/// Why a request could not be carried out.
+/// The failure of a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SqlError {
-    /// The request itself is refused; others are not concerned.
+    /// The request is refused. Others are not affected.
     #[error(transparent)]
     Refused(CloudError),
-    /// Something stored is not what was stored there.
+    /// Stored data is damaged.
     #[error("the database holds something unreadable: {0}")]
     Unreadable(String),
     /// SQLite, or the disk below it, failed.
@@ -39,7 +39,7 @@ impl From<rusqlite::types::FromSqlError> for SqlError {
 }
 
 impl SqlError {
-    /// Whether a unique index refused a value.
+    /// True if a unique index refused a value.
     pub(super) fn is_duplicate(error: &rusqlite::Error) -> bool {
         matches!(
             error,
@@ -49,22 +49,22 @@ impl SqlError {
         )
     }
 
-    /// The answer to a write whose transaction was rolled back: it had no effect.
+    /// The error of a write whose transaction was rolled back: it had no effect.
     pub(super) fn into_refusal(self) -> CloudError {
         match self {
             Self::Refused(error) => error,
             Self::Unreadable(what) => {
-                tracing::error!(reason = what, "a stored object is unreadable");
+                tracing::error!(reason = what, "stored object is damaged");
                 CloudError::other(format!("A stored object is unreadable: {what}")).with_status(500)
             }
             Self::Database(error) => {
-                tracing::error!(error = %error, "the database cannot write");
+                tracing::error!(error = %error, "database write failed");
                 unavailable(&format!("The store cannot write now: {error}"))
             }
         }
     }
 
-    /// The answer to a read.
+    /// The error of a read.
     pub(super) fn into_read_error(self) -> ReadError {
         match self {
             Self::Refused(error) => ReadError::Rejected(error),
@@ -74,19 +74,19 @@ impl SqlError {
                 ReadError::Rejected(too_slow())
             }
             other => {
-                tracing::error!(error = %other, "the database cannot read");
+                tracing::error!(error = %other, "database read failed");
                 ReadError::Unavailable(other.to_string())
             }
         }
     }
 }
 
-/// 503.
+/// 503: the store is not available.
 pub(super) fn unavailable(message: &str) -> CloudError {
     CloudError::new(ErrorCode::UNAVAILABLE, message)
 }
 
-/// 124, for a read.
+/// 124: a query took too long.
 pub(super) fn too_slow() -> CloudError {
     CloudError::new(
         ErrorCode::TIMEOUT,

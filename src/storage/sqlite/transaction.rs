@@ -1,4 +1,4 @@
-//! Requests carried out inside the writer's transaction.
+//! Execution of requests inside the writer's transaction.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,22 +19,22 @@ use crate::storage::sqlite::row;
 use crate::storage::sqlite::sql_error::SqlError;
 use crate::store::{Action, CommitOutcome, Write, WriteOutcome, Written};
 
-/// The writer's transaction, as one request sees it.
+/// The writer's transaction, as seen by one request.
 #[derive(Debug)]
 pub(super) struct Transaction<'a> {
     pub(super) connection: &'a Connection,
     pub(super) environment: &'a Environment,
-    /// The classes, with what this transaction has added.
+    /// The classes, including additions of this transaction.
     pub(super) catalogue: &'a mut Arc<Catalogue>,
-    /// Bytes of documents written.
+    /// Bytes of written documents.
     pub(super) bytes: usize,
 }
 
-/// Why a write is not carried out.
+/// The failure of a write.
 pub(super) enum WriteError {
-    /// It has this outcome; the transaction goes on.
+    /// The write has this outcome. The transaction goes on.
     Refused(Box<WriteOutcome>),
-    /// The whole transaction is lost.
+    /// The whole transaction failed.
     Broken(rusqlite::Error),
 }
 
@@ -82,18 +82,18 @@ impl From<rusqlite::Error> for WriteError {
     }
 }
 
-/// A write that is admitted: guards hold and the document is made.
+/// A validated write: its precondition holds, and its document is built.
 enum ValidatedWrite<'w> {
     Put {
         class: &'w ClassName,
         change: Box<Change>,
-        /// The document as it is stored.
+        /// The stored form of the document.
         text: String,
-        /// The keys of indexes, where the document is new or one of them changes.
+        /// The index values, if the document is new or one of them changes.
         keys: Option<Vec<IndexValue>>,
-        /// How many keys the class had when this was judged.
+        /// Number of keys of the class at the time of validation.
         keys_known: usize,
-        /// Who could read the document before, where that may change.
+        /// Former readers of the document, if they may change.
         readers_before: Vec<String>,
     },
     Delete {
@@ -124,7 +124,7 @@ impl<'w> ValidatedWrite<'w> {
         })
     }
 
-    /// The same, of a document that these could read before.
+    /// Sets the former readers of the document.
     fn after(mut self, readers: Vec<String>) -> Self {
         let (Self::Put { readers_before, .. } | Self::Delete { readers_before, .. }) = &mut self;
         *readers_before = readers;
@@ -132,17 +132,17 @@ impl<'w> ValidatedWrite<'w> {
     }
 }
 
-/// What earlier writes of the same request, judged but not stored yet, make of things.
+/// Effects of earlier writes of the same request that are validated but not yet stored.
 #[derive(Default)]
 struct Overlay<'w> {
-    /// Documents that later writes of the request are about; `None` where they are deleted.
+    /// Documents that later writes of the request concern; `None` if deleted.
     documents: BTreeMap<(&'w ClassName, &'w ObjectId), Option<(Document, Timestamp)>>,
-    /// Classes with new columns.
+    /// Classes with added columns.
     classes: BTreeMap<&'w ClassName, Class>,
 }
 
 impl<'w> Overlay<'w> {
-    /// Keeps what `later` writes can see of a step.
+    /// Adds the effects of a write that `later` writes can see.
     fn add(&mut self, step: &ValidatedWrite<'w>, known: Option<&Class>, write: &'w Write, later: &[Write]) {
         let id = match &write.action {
             Action::Create { .. } => None,
@@ -175,7 +175,7 @@ impl<'w> Overlay<'w> {
 }
 
 impl Transaction<'_> {
-    /// Carries out each write on its own.
+    /// Executes each write on its own.
     pub(super) fn batch(
         &mut self,
         writes: &[Write],
@@ -197,8 +197,8 @@ impl Transaction<'_> {
         Ok(outcomes)
     }
 
-    /// One write: everything that can refuse it comes before the first statement that changes something, but for a
-    /// unique index, which refuses that statement itself. So it needs no savepoint.
+    /// Executes one write. All refusals come before the first changing statement, except that of a unique index,
+    /// which refuses that statement itself. So no savepoint is needed.
     fn write_one(
         &mut self,
         write: &Write,
@@ -209,7 +209,7 @@ impl Transaction<'_> {
         self.perform(step)
     }
 
-    /// Carries out all writes or none.
+    /// Executes all writes or none.
     pub(super) fn commit(
         &mut self,
         writes: &[Write],
@@ -229,8 +229,8 @@ impl Transaction<'_> {
         }
     }
 
-    /// First every write is judged, each seeing those before it; then all are stored. Only a unique index can still
-    /// refuse one then: a savepoint is needed where that can happen after the first statement.
+    /// First validates every write, each seeing the earlier ones, then stores all. After that only a unique index
+    /// can refuse: a savepoint is needed if that can happen after the first statement.
     fn commit_all(
         &mut self,
         writes: &[Write],
@@ -272,7 +272,7 @@ impl Transaction<'_> {
             .collect()
     }
 
-    /// Takes back what `action` has stored where it is refused.
+    /// Rolls back the statements of `action` if it is refused.
     fn with_savepoint<T>(
         &mut self,
         action: impl FnOnce(&mut Self) -> Result<T, (usize, WriteError)>,
@@ -291,7 +291,7 @@ impl Transaction<'_> {
         self.connection.prepare_cached(sql)?.raw_execute().map(drop)
     }
 
-    /// Whether storing the step can still fail, or changes more than one row.
+    /// True if storing can still fail, or changes more than one row.
     fn can_be_refused(&self, step: &ValidatedWrite<'_>) -> bool {
         match step {
             ValidatedWrite::Put {
@@ -304,7 +304,7 @@ impl Transaction<'_> {
         }
     }
 
-    /// Judges a write.
+    /// Validates a write.
     fn validate<'w>(
         &self,
         write: &'w Write,
@@ -514,7 +514,7 @@ impl Transaction<'_> {
         Ok(widened)
     }
 
-    /// Notes who can read the document now, and who no longer.
+    /// Updates the index of readers of a document.
     pub(super) fn update_readers(
         &self,
         table: &Table,

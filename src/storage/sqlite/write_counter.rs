@@ -1,4 +1,4 @@
-//! How far each class has been written.
+//! Write counters of the classes.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -7,25 +7,26 @@ use std::sync::{PoisonError, RwLock};
 use crate::model::{ClassName, Timestamp};
 use crate::store::{LastModified, WriteOutcome, Written};
 
-/// The classes that were written, or asked about.
+/// Counters of the classes that were written or asked about.
 #[derive(Debug, Default)]
 pub(super) struct WriteCounters(RwLock<HashMap<ClassName, LastModified>>);
 
 impl WriteCounters {
-    /// What is known of a class.
+    /// The counter of a class, if known.
     pub(super) fn of(&self, class: &ClassName) -> Option<LastModified> {
         let classes = self.0.read().unwrap_or_else(PoisonError::into_inner);
         classes.get(class).copied()
     }
 
-    /// Takes note of when a class was last written before the store was opened, unless it has been written since.
+    /// Starts the counter of a class with the time of its last write before the store was opened, unless it has been
+    /// written since.
     pub(super) fn begin(&self, class: &ClassName, at: Option<Timestamp>) -> LastModified {
         let mut classes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let modified = LastModified { writes: 0, at };
         *classes.entry(class.clone()).or_insert(modified)
     }
 
-    /// Takes note of writes that are committed; to be called before any of them is answered.
+    /// Counts committed writes. Call it before any of them is answered.
     pub(super) fn advance<'w>(
         &self,
         now: Timestamp,
@@ -44,7 +45,7 @@ impl WriteCounters {
     }
 }
 
-/// What an outcome has written.
+/// The written document of an outcome, if any.
 pub(super) fn applied(outcome: &WriteOutcome) -> Option<&Written> {
     match outcome {
         WriteOutcome::Applied(written) => Some(written),

@@ -1,7 +1,7 @@
-//! The one thread that writes.
+//! The writer thread.
 //!
-//! It takes every request that is waiting into one transaction, commits, and only then answers: the requests share
-//! one write to disk (group commit). Nothing is acknowledged that is not durable.
+//! It executes all waiting requests in one transaction, commits, and only then answers: the requests share one write
+//! to disk (group commit). Nothing is acknowledged before it is durable.
 
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,29 +25,28 @@ use crate::storage::sqlite::write_counter::{WriteCounters, applied};
 use crate::store::load::LoadOutcome;
 use crate::store::{CommitOutcome, Write, WriteOutcome, Written};
 
-/// Requests that may wait for the writer; further callers wait for a place.
+/// Maximum number of requests waiting for the writer; further callers wait for a slot.
 pub(super) const QUEUE_MAX: usize = 1024;
 
-/// Requests in one commit: enough to share a write to disk, few enough for none to wait long.
+/// Maximum number of requests in one commit: enough to share a write to disk, few enough for short waits.
 const GROUP_REQUESTS_MAX: usize = 512;
 
-/// Bytes of documents in one commit, so that the write-ahead log stays small.
+/// Maximum bytes of documents in one commit, so that the write-ahead log stays small.
 const GROUP_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// What a request is answered with: the outcome, and the writes given back, which are for the caller to free; the
-/// writer's time is everyone's.
+/// The reply to a request: the outcome, and the writes. The caller frees them, since the writer's time is shared.
 pub(super) type Answer<T> = (T, Vec<Write>);
 
-/// What was loaded, and the objects themselves: whoever loads uses their memory again.
+/// The reply to a load: the outcomes, and the batch, whose memory the caller frees.
 pub(super) type LoadAnswer = (Result<Vec<LoadOutcome>, CloudError>, Box<PreparedLoad>);
 
-/// What the writer is asked for.
+/// A request to the writer.
 #[derive(Debug)]
 pub(super) enum Request {
     /// Writes, each on its own.
     Batch {
         writes: Vec<Write>,
-        /// One for each of the writes that creates.
+        /// One for each create.
         prepared: Vec<Option<PreparedInsert>>,
         principal: Principal,
         answer: oneshot::Sender<Answer<Vec<WriteOutcome>>>,
@@ -55,11 +54,11 @@ pub(super) enum Request {
     /// Writes, all or none.
     Commit {
         writes: Vec<Write>,
-        /// One for each of the writes that creates.
+        /// One for each create.
         prepared: Vec<Option<PreparedInsert>>,
         answer: oneshot::Sender<Answer<CommitOutcome>>,
     },
-    /// Objects that are loaded as they are.
+    /// A load batch.
     Load {
         prepared: Box<PreparedLoad>,
         answer: oneshot::Sender<LoadAnswer>,
@@ -69,11 +68,11 @@ pub(super) enum Request {
         change: Box<SchemaChange>,
         answer: oneshot::Sender<Result<Arc<Schema>, CloudError>>,
     },
-    /// Whatever waits is still written; then the database is closed.
+    /// Executes the waiting requests, then closes the database.
     Close { answer: oneshot::Sender<()> },
 }
 
-/// What a request comes to if the transaction is committed.
+/// Outcome of a request, valid once the transaction is committed.
 enum Outcome {
     Batch(Vec<WriteOutcome>),
     Commit(CommitOutcome),
@@ -81,20 +80,20 @@ enum Outcome {
     Define(Result<(), CloudError>),
 }
 
-/// Why a transaction came to nothing, for all of its requests.
+/// The failure of a transaction, for all of its requests.
 enum CommitError {
-    /// It was rolled back: it has no effect.
+    /// It was rolled back and has no effect.
     NoEffect(CloudError),
-    /// The commit failed in a way that leaves open what is on disk.
+    /// The commit failed; its effect on disk is unknown.
     Unknown(String),
 }
 
-/// Counts of the writer.
+/// Counters of the writer.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     /// Requests that changed something.
     pub(super) requests: AtomicU64,
-    /// Commits that they shared.
+    /// Commits of these requests.
     pub(super) commits: AtomicU64,
 }
 
@@ -104,21 +103,21 @@ pub(super) struct Writer {
     pub(super) connection: Connection,
     pub(super) checkpointer: Checkpointer,
     pub(super) environment: Environment,
-    /// The classes as they are committed.
+    /// The committed classes.
     pub(super) catalogue: Arc<Catalogue>,
-    /// The same, for everyone else.
+    /// The same, for the other threads.
     pub(super) published: Arc<RwLock<Arc<Catalogue>>>,
     pub(super) counters: Arc<Counters>,
     pub(super) write_counters: Arc<WriteCounters>,
     pub(super) requests: mpsc::Receiver<Request>,
-    /// Who waits for the end.
+    /// Callers that wait for the close.
     pub(super) closing: Vec<oneshot::Sender<()>>,
-    /// Given back when the database is closed.
+    /// Released when the database is closed.
     pub(super) lock: FolderLock,
 }
 
 impl Writer {
-    /// Writes until everyone has gone or somebody closes the store.
+    /// Serves requests until the store is closed or its last handle is dropped.
     pub(super) fn run(mut self) {
         while let Some(request) = self.requests.blocking_recv() {
             if let Some(request) = self.unless_closing(request) {
@@ -126,9 +125,9 @@ impl Writer {
             }
         }
         drop(self.checkpointer);
-        // The log is folded into the database, so that one file holds everything.
+        // After a complete checkpoint one file holds everything.
         if let Err(error) = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
-            tracing::warn!(error = %error, "the write-ahead log stays beside the database");
+            tracing::warn!(error = %error, "final WAL checkpoint failed");
         }
         drop(self.connection);
         drop(self.lock);
@@ -137,7 +136,7 @@ impl Writer {
         }
     }
 
-    /// Takes note of a request to close: what waits is still written, nothing new is accepted.
+    /// Handles a request to close: waiting requests are still executed, new ones refused.
     fn unless_closing(&mut self, request: Request) -> Option<Request> {
         let Request::Close { answer } = request else {
             return Some(request);
@@ -147,7 +146,7 @@ impl Writer {
         None
     }
 
-    /// Carries out `first` and, unless it is to be alone, everything that is waiting, in one commit.
+    /// Executes `first` and, unless `alone`, all waiting requests, in one commit.
     fn group(&mut self, first: Request, alone: bool) {
         if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             CommitError::NoEffect(SqlError::Database(error).into_refusal()).answer(first);
@@ -184,7 +183,7 @@ impl Writer {
         self.commit(catalogue, done);
     }
 
-    /// The next request that is there already.
+    /// The next waiting request.
     fn waiting(&mut self) -> Option<Request> {
         while let Ok(request) = self.requests.try_recv() {
             if let Some(request) = self.unless_closing(request) {
@@ -194,8 +193,7 @@ impl Writer {
         None
     }
 
-    /// Every request that was in the transaction is carried out again in one of its own; one that panics alone is
-    /// refused.
+    /// Executes every request of the transaction again in one of its own. A request that panics alone is refused.
     fn after_panic(&mut self, others: Vec<(Request, Outcome)>, culprit: Request) {
         let is_alone = others.is_empty();
         let _ = self.execute("ROLLBACK");
@@ -203,7 +201,7 @@ impl Writer {
             self.group(request, true);
         }
         if is_alone {
-            tracing::error!("a write made the store panic; it had no effect");
+            tracing::error!("write panicked; rolled back");
             let error = CloudError::other("The store failed on this write, which had no effect.");
             CommitError::NoEffect(error.with_status(500)).answer(culprit);
         } else {
@@ -211,14 +209,14 @@ impl Writer {
         }
     }
 
-    /// Makes the transaction durable, then answers.
+    /// Commits the transaction, then answers.
     fn commit(&mut self, catalogue: Arc<Catalogue>, done: Vec<(Request, Outcome)>) {
         if let Err(error) = self.execute("COMMIT") {
             self.roll_back(&error);
             let loss = if is_full(&error) {
                 CommitError::NoEffect(SqlError::Database(error).into_refusal())
             } else {
-                tracing::error!(error = %error, "a commit failed");
+                tracing::error!(error = %error, "commit failed");
                 CommitError::Unknown(format!("the commit failed: {error}"))
             };
             done.into_iter().for_each(|(request, _)| loss.answer(request));
@@ -248,18 +246,18 @@ impl Writer {
         self.connection.prepare_cached(sql)?.raw_execute().map(drop)
     }
 
-    /// Takes back what is not committed. SQLite may have done so itself.
+    /// Rolls back the transaction, unless SQLite has done so.
     fn roll_back(&self, cause: &rusqlite::Error) {
         if !self.connection.is_autocommit()
             && let Err(error) = self.execute("ROLLBACK")
         {
-            tracing::error!(error = %error, "a transaction could not be rolled back");
+            tracing::error!(error = %error, "rollback failed");
         }
-        // Folding the log into the database frees what the log takes, once its contents fit.
+        // A complete checkpoint frees the space of the log, once its contents fit.
         if is_full(cause)
             && let Err(error) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         {
-            tracing::warn!(error = %error, "the disk is full");
+            tracing::warn!(error = %error, "WAL checkpoint failed: disk full");
         }
     }
 }
@@ -283,7 +281,7 @@ impl Request {
         })
     }
 
-    /// What it has written, by class.
+    /// The written documents, with their classes.
     fn written<'r>(&'r self, outcome: &'r Outcome) -> Vec<(&'r ClassName, Cow<'r, Written>)> {
         match (self, outcome) {
             (Self::Batch { writes, .. }, Outcome::Batch(outcomes)) => {
@@ -306,7 +304,7 @@ impl Request {
         }
     }
 
-    /// Answers what is durable now. Nobody may be listening any more.
+    /// Sends the durable outcome. The caller may be gone.
     fn answer(self, outcome: Outcome, catalogue: &Catalogue) {
         match (self, outcome) {
             (Self::Batch { answer, writes, .. }, Outcome::Batch(outcomes)) => {

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::{documents, json_of, scribe, time};
 
-/// What SQL finds is what the evaluator finds, whatever is asked.
+/// SQL and the evaluator agree on the results of any query.
 #[test]
 fn queries() {
     let runtime = Runtime::new().unwrap();
