@@ -3,13 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::engine::call::HookPayload;
 use crate::engine::config::EngineConfig;
 use crate::engine::encode::Encoding;
-use crate::engine::handler::{Answer, BeforeSaveReply, FunctionReply, Handler, HookReply, Unbound, erase};
+use crate::engine::handler::{
+    BeforeSaveReply, FunctionReply, Handler, HandlerOutput, HookReply, UnboundHandler, erase,
+};
+use crate::engine::hook_names::{OtherHook, class_hook_name};
+use crate::engine::hook_payload::HookPayload;
 use crate::engine::metrics::Metrics;
-use crate::engine::registry::{Access, Entry, Function, OtherHook, RealtimeHook, Registry, class_hook_name};
-use crate::engine::router::Engine;
+use crate::engine::realtime_hook::RealtimeHook;
+use crate::engine::registry::{Access, Entry, Function, Registry};
+use crate::engine::runtime::Engine;
 use crate::model::{ClassName, CloudError, HookKind, UserHook};
 
 /// The functions and hooks of an app whose state is `S`.
@@ -21,7 +25,7 @@ pub struct App<S> {
 
 struct Definition<S> {
     what: What,
-    handler: Unbound<S>,
+    handler: UnboundHandler<S>,
 }
 
 enum What {
@@ -138,7 +142,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: BeforeSaveReply>,
     {
         let what = What::ClassHook(class.to_owned(), HookKind::BeforeSave);
-        let answer = |output: H::Output, object, _| output.into_object(object).map(Answer::Object);
+        let answer = |output: H::Output, object, _| output.into_object(object).map(HandlerOutput::Object);
         self.define(what, erase(handler, answer))
     }
 
@@ -298,7 +302,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.define(what, erase(handler, done::<H::Output>))
     }
 
-    fn define(mut self, what: What, handler: Unbound<S>) -> Self {
+    fn define(mut self, what: What, handler: UnboundHandler<S>) -> Self {
         self.definitions.push(Definition { what, handler });
         self
     }
@@ -308,12 +312,12 @@ fn body<O: FunctionReply>(
     output: O,
     _: Option<HookPayload>,
     encoding: Encoding,
-) -> Result<Answer, CloudError> {
-    output.into_body(encoding).map(Answer::Body)
+) -> Result<HandlerOutput, CloudError> {
+    output.into_body(encoding).map(HandlerOutput::Body)
 }
 
-fn done<O: HookReply>(output: O, _: Option<HookPayload>, _: Encoding) -> Result<Answer, CloudError> {
-    output.into_verdict().map(|()| Answer::Done)
+fn done<O: HookReply>(output: O, _: Option<HookPayload>, _: Encoding) -> Result<HandlerOutput, CloudError> {
+    output.into_verdict().map(|()| HandlerOutput::Done)
 }
 
 impl What {

@@ -6,64 +6,55 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::engine::dispatch::Dispatch;
 use crate::engine::encode::Encoding;
-use crate::engine::router::Engine;
+use crate::engine::hook_payload::HookPayload;
 use crate::environment::Environment;
 use crate::http::RemoteAddress;
-use crate::model::{ClassName, Document};
+use crate::model::Document;
 
-/// One call of a function or a hook: what the extractors take their values from.
+/// One call of a function or a hook. Extractors take their values from it.
 pub struct Call {
     /// Functions: the parameters. Empty for hooks.
     pub params: Document,
-    /// The user: whom the session token belongs to (functions), who made the request (hooks).
+    /// Functions: owner of the session token. Hooks: the user who made the request.
     pub user: Option<Arc<Document>>,
     /// Hooks: the object.
     pub object: Option<HookPayload>,
-    /// `onAuthData`: what the platforms said.
+    /// `onAuthData`: `authData` of the platforms.
     pub auth_data: Option<Document>,
-    /// About the call itself.
+    /// Facts about the call itself.
     pub meta: Meta,
-    pub(crate) engine: Engine,
-    /// How the result travels.
+    /// Functions and queue of the engine that runs the call.
+    pub(crate) dispatch: Arc<dyn Dispatch>,
+    /// Encoding of the result.
     pub(crate) encoding: Encoding,
 }
 
-/// The object of a hook.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HookPayload {
-    /// Its class.
-    pub class: ClassName,
-    /// Its fields.
-    pub fields: Document,
-    /// Update hooks: the keys that the request changes.
-    pub updated_keys: Vec<String>,
-}
-
-/// About a call itself. An extractor.
+/// Facts about a call itself. An extractor.
 #[derive(Clone)]
 pub struct Meta {
-    /// The name of the function, or that of the hook in `_ops/metadatas`.
+    /// Name of the function, or of the hook as in `_ops/metadatas`.
     pub name: Arc<str>,
-    /// Stands in every log line about the call, in the answer's `X-Request-Id`, and in the text of an internal error.
+    /// Id of the request. It is in every log line about the call, in the response's `X-Request-Id`, and in the text of
+    /// an internal error.
     pub request_id: Arc<str>,
-    /// The client's address, where it is known.
+    /// The client's address, if it is known.
     pub remote_address: Option<RemoteAddress>,
-    /// The raw session token, also where the user is not fetched. In hooks, that of the user who made the request.
+    /// The raw session token, even if the user is not fetched. Hooks: that of the user who made the request.
     pub session_token: Option<SecretString>,
-    /// The caller holds the master key.
+    /// True if the caller holds the master key.
     pub master: bool,
     /// `X-LC-Prod`: false for staging.
     pub production: bool,
-    /// When the caller is answered with a time-out, on the clock of [`Environment::elapsed`]. The handler is dropped
-    /// then, at the point where it waits for something, unless it
-    /// [runs on](crate::engine::FunctionOptions::detached).
+    /// Time at which the caller gets a time-out, on the clock of [`Environment::elapsed`]. The handler is dropped then,
+    /// at its current await point, unless it is [detached](crate::engine::FunctionOptions::detached).
     pub deadline: Duration,
     pub(crate) environment: Environment,
 }
 
 impl Meta {
-    /// How long the caller still waits; zero from the deadline on.
+    /// Time left until the deadline; zero afterwards.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_sub(self.environment.elapsed())
@@ -83,7 +74,7 @@ impl fmt::Debug for Meta {
 
 impl fmt::Debug for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Parameters and objects are private to their users: they never get into a log by way of `Debug`.
+        // Parameters and objects are private to their users: `Debug` must not bring them into a log.
         f.debug_struct("Call")
             .field("meta", &self.meta)
             .finish_non_exhaustive()

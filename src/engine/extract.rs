@@ -7,7 +7,8 @@ use std::sync::Arc;
 use secrecy::SecretString;
 use serde::de::DeserializeOwned;
 
-use crate::engine::call::{Call, HookPayload, Meta};
+use crate::engine::call::{Call, Meta};
+use crate::engine::hook_payload::HookPayload;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
 
 /// A type that a handler can have as an argument. `S` is the app's state.

@@ -8,9 +8,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::engine::call::{Call, HookPayload};
+use crate::engine::call::Call;
 use crate::engine::encode::{Encoding, to_json};
 use crate::engine::extract::{FromCall, HookObject, Object};
+use crate::engine::hook_payload::HookPayload;
 use crate::model::{CloudError, Document};
 
 /// An async function of at most eight [extractors](FromCall). Implemented for all of them; not by hand.
@@ -66,7 +67,7 @@ handlers! {
 
 /// What a handler answered.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum HandlerOutput {
     /// A function: the whole body, `{"result": …}`.
     Body(Bytes),
     /// `before_save`: the object to be stored.
@@ -151,20 +152,20 @@ impl<E: Into<CloudError>> HookReply for Result<(), E> {
 }
 
 /// A running handler.
-pub(crate) type Running = Pin<Box<dyn Future<Output = Result<Answer, CloudError>> + Send>>;
+pub(crate) type Running = Pin<Box<dyn Future<Output = Result<HandlerOutput, CloudError>> + Send>>;
 
 /// A handler with its state, of any type.
-pub(crate) type Bound = Arc<dyn Fn(Call) -> Running + Send + Sync>;
+pub(crate) type BoundHandler = Arc<dyn Fn(Call) -> Running + Send + Sync>;
 
 /// A handler that waits for its state.
-pub(crate) type Unbound<S> = Box<dyn FnOnce(S) -> Bound + Send>;
+pub(crate) type UnboundHandler<S> = Box<dyn FnOnce(S) -> BoundHandler + Send>;
 
-/// Forgets a handler's type. `answer` makes an [`Answer`] of its output, the call's object, and how results
+/// Forgets a handler's type. `answer` makes an [`HandlerOutput`] of its output, the call's object, and how results
 /// travel.
 pub(crate) fn erase<S, A, H>(
     handler: H,
-    answer: fn(H::Output, Option<HookPayload>, Encoding) -> Result<Answer, CloudError>,
-) -> Unbound<S>
+    answer: fn(H::Output, Option<HookPayload>, Encoding) -> Result<HandlerOutput, CloudError>,
+) -> UnboundHandler<S>
 where
     S: Send + Sync + 'static,
     A: 'static,

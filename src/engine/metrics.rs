@@ -20,7 +20,7 @@ const SECONDS: [f64; 12] = [
 
 /// How a call has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum CallOutcome {
     Ok,
     /// The function's own error.
     Refused,
@@ -29,8 +29,8 @@ pub(crate) enum Verdict {
     TimedOut,
 }
 
-impl Verdict {
-    pub(crate) fn word(self) -> &'static str {
+impl CallOutcome {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Refused => "refused",
@@ -94,16 +94,16 @@ impl Default for Metrics {
 impl Metrics {
     /// Those of one function or hook.
     pub(crate) fn of(&self, function: &str) -> Arc<CallMetrics> {
-        let outcome = |verdict: Verdict| {
-            let (function, outcome) = (function.to_owned(), verdict.word());
+        let counter = |outcome: CallOutcome| {
+            let (function, outcome) = (function.to_owned(), outcome.label());
             self.calls.get_or_create_owned(&OfOutcome { function, outcome })
         };
         let function = function.to_owned();
         Arc::new(CallMetrics {
-            ok: outcome(Verdict::Ok),
-            refused: outcome(Verdict::Refused),
-            failed: outcome(Verdict::Failed),
-            timeout: outcome(Verdict::TimedOut),
+            ok: counter(CallOutcome::Ok),
+            refused: counter(CallOutcome::Refused),
+            failed: counter(CallOutcome::Failed),
+            timeout: counter(CallOutcome::TimedOut),
             seconds: self.seconds.get_or_create_owned(&OfFunction { function }),
             under_way: self.under_way.clone(),
         })
@@ -129,17 +129,17 @@ pub(crate) struct CallMetrics {
 }
 
 impl CallMetrics {
-    pub(crate) fn begin(&self) -> UnderWay {
+    pub(crate) fn begin(&self) -> InFlight {
         self.under_way.inc();
-        UnderWay(self.under_way.clone())
+        InFlight(self.under_way.clone())
     }
 
-    pub(crate) fn end(&self, verdict: Verdict, duration: Duration) {
-        let counter = match verdict {
-            Verdict::Ok => &self.ok,
-            Verdict::Refused => &self.refused,
-            Verdict::Failed => &self.failed,
-            Verdict::TimedOut => &self.timeout,
+    pub(crate) fn end(&self, outcome: CallOutcome, duration: Duration) {
+        let counter = match outcome {
+            CallOutcome::Ok => &self.ok,
+            CallOutcome::Refused => &self.refused,
+            CallOutcome::Failed => &self.failed,
+            CallOutcome::TimedOut => &self.timeout,
         };
         counter.inc();
         self.seconds.observe(duration.as_secs_f64());
@@ -148,9 +148,9 @@ impl CallMetrics {
 
 /// A call that is running.
 #[derive(Debug)]
-pub(crate) struct UnderWay(Gauge);
+pub(crate) struct InFlight(Gauge);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.dec();
     }

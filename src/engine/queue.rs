@@ -4,16 +4,19 @@
 //! again where it cannot be known whether it did. What is kept is the business of a [`TaskStore`]; each step is one
 //! conditional change of one task, so that several processes may work on the same tasks.
 
+mod config;
 mod cron;
+mod request;
 mod routes;
 mod store;
 mod task;
 mod worker;
 
+pub use config::QueueConfig;
 pub use cron::{CronError, CronJob, Schedule};
 pub use store::TaskStore;
 pub use task::{Delivery, Task, TaskInfo, TaskOptions, TaskStatus};
-pub use worker::{Queue, QueueConfig};
+pub use worker::Queue;
 
+pub(crate) use request::to_request;
 pub(crate) use routes::queue_routes;
-pub(crate) use task::to_request;

@@ -9,8 +9,9 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::engine::queue::task::Asked;
-use crate::engine::router::Engine;
+use crate::engine::dispatch::Dispatch;
+use crate::engine::queue::request::TaskRequest;
+use crate::engine::runtime::Engine;
 use crate::http::{IncomingRequest, json_response, read_body};
 use crate::model::{CloudError, ErrorCode};
 
@@ -34,15 +35,15 @@ async fn try_add(engine: &Engine, request: Request) -> Result<String, CloudError
     if !incoming.caller.master {
         return Err(CloudError::unauthorized());
     }
-    let asked = Asked::deserialize(incoming.body.into_value())
+    let task = TaskRequest::deserialize(incoming.body.into_value())
         .map_err(|error| CloudError::new(ErrorCode::INVALID_JSON, format!("Invalid task: {error}")))?;
-    let (function, params, options) = asked.parts();
-    engine.enqueue(&function, params, &options).await
+    let (function, params, options) = task.into_parts();
+    engine.runtime.enqueue(&function, params, &options).await
 }
 
 async fn info(State(engine): State<Engine>, Path(id): Path<String>, request: Request) -> Response {
     let found = match read(&engine, request).await {
-        Ok(_) => engine.task_info(&id).await,
+        Ok(_) => engine.runtime.task_info(&id).await,
         Err(error) => Err(error),
     };
     match found {
@@ -55,7 +56,7 @@ async fn info(State(engine): State<Engine>, Path(id): Path<String>, request: Req
 }
 
 async fn read(engine: &Engine, request: Request) -> Result<IncomingRequest, CloudError> {
-    let config = engine.config();
+    let config = &engine.runtime.config;
     let (parts, body): (_, Body) = request.into_parts();
     let body = read_body(body, config.limits.body_bytes_max, config.limits.function).await?;
     IncomingRequest::read(&config.credentials, &parts.headers, &body)

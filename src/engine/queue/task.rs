@@ -1,7 +1,6 @@
 //! A task, and the steps of its life. Pure: time and outcomes are arguments.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::model::{CloudError, Document, ErrorCode, Timestamp, Value};
 
@@ -331,71 +330,14 @@ pub struct TaskInfo {
     pub retry_at: Option<Timestamp>,
 }
 
-/// The body of a request to the queue, by LeanCloud's names.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Asked {
-    function: String,
-    #[serde(default)]
-    params: Option<Document>,
-    attempts: Option<u32>,
-    backoff: Option<u64>,
-    delay: Option<u64>,
-    delivery_mode: Option<Delivery>,
-    keep_result: Option<u64>,
-    priority: Option<i64>,
-    timeout: Option<u64>,
-    unique_id: Option<String>,
-}
-
-impl Asked {
-    pub(super) fn parts(self) -> (String, Document, TaskOptions) {
-        let usual = TaskOptions::new();
-        let options = TaskOptions {
-            attempts: self.attempts.unwrap_or(usual.attempts),
-            backoff: self.backoff.unwrap_or(usual.backoff),
-            delay: self.delay.unwrap_or(usual.delay),
-            delivery: self.delivery_mode.unwrap_or(usual.delivery),
-            keep_result: self.keep_result.unwrap_or(usual.keep_result),
-            priority: self.priority,
-            timeout: self.timeout.unwrap_or(usual.timeout),
-            unique_id: self.unique_id,
-        };
-        (self.function, self.params.unwrap_or_default(), options)
-    }
-}
-
-/// The body of such a request, for LeanCloud's own queue.
-pub(crate) fn to_request(function: &str, params: &Document, options: &TaskOptions) -> Document {
-    let body = json!({
-        "function": function,
-        "params": params,
-        "attempts": options.attempts,
-        "backoff": options.backoff,
-        "delay": options.delay,
-        "deliveryMode": options.delivery,
-        "keepResult": options.keep_result,
-        "timeout": options.timeout,
-    });
-    let mut body = match body {
-        Value::Object(fields) => Document(fields),
-        _ => Document::new(),
-    };
-    if let Some(priority) = options.priority {
-        body.insert("priority".to_owned(), priority.into());
-    }
-    if let Some(unique_id) = &options.unique_id {
-        body.insert("uniqueId".to_owned(), unique_id.as_str().into());
-    }
-    body
-}
-
 fn later(now: Timestamp, millis: u64) -> Timestamp {
     now.plus_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const NOW: Timestamp = Timestamp::EPOCH;

@@ -9,10 +9,10 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::engine::call_runner::with_timeout;
+use crate::engine::cloud::Cloud;
 use crate::engine::encode::Encoding;
-use crate::engine::queue::{CronJob, Task, TaskInfo, TaskOptions, TaskStatus, TaskStore};
-use crate::engine::router::Engine;
-use crate::engine::run::within;
+use crate::engine::queue::{CronJob, QueueConfig, Task, TaskInfo, TaskOptions, TaskStatus};
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, ErrorCode, Timestamp};
 
@@ -28,43 +28,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// How overdue the timer of a job that this process does not know must be before it is removed: as long as an older
 /// version of the app may still run beside a newer one.
 const FORGOTTEN_AFTER: i64 = 24 * 60 * 60 * 1000;
-
-/// What a queue is run with.
-#[derive(Clone)]
-pub struct QueueConfig {
-    /// Where tasks are kept.
-    pub store: Arc<dyn TaskStore>,
-    /// Functions to be called again and again.
-    pub jobs: Vec<CronJob>,
-    /// Tasks that run at a time. 1, as on LeanCloud, where apps rely on it.
-    pub concurrency: usize,
-    /// Whether no other process works on these tasks: then what is running at the start was left by a dead process, and
-    /// is taken up at once.
-    pub exclusive: bool,
-}
-
-impl QueueConfig {
-    /// No jobs, one task at a time, not exclusive.
-    #[must_use]
-    pub fn new(store: Arc<dyn TaskStore>) -> Self {
-        Self {
-            store,
-            jobs: Vec::new(),
-            concurrency: 1,
-            exclusive: false,
-        }
-    }
-}
-
-impl fmt::Debug for QueueConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueueConfig")
-            .field("store", &self.store)
-            .field("jobs", &self.jobs.len())
-            .field("concurrency", &self.concurrency)
-            .finish_non_exhaustive()
-    }
-}
 
 /// The queue of an engine. Cheap to clone.
 #[derive(Clone)]
@@ -120,12 +83,12 @@ impl Queue {
     }
 
     /// Runs tasks until `stop`; then finishes those that are running, and returns.
-    pub async fn run(&self, engine: &Engine, stop: &CancellationToken) {
+    pub(crate) async fn run(&self, cloud: &Cloud, stop: &CancellationToken) {
         let mut is_ready = false;
         let mut running = FuturesUnordered::new();
         loop {
             if !is_ready {
-                is_ready = self.get_ready().await;
+                is_ready = self.prepare().await;
             }
             let free = self.0.config.concurrency.max(1).saturating_sub(running.len());
             let mut begun = 0;
@@ -134,8 +97,8 @@ impl Queue {
                     if begun == free {
                         break;
                     }
-                    if let Some(task) = self.look_at(task).await {
-                        running.push(self.perform(engine, task));
+                    if let Some(task) = self.process_due(task).await {
+                        running.push(self.run_task(cloud, task));
                         begun += 1;
                     }
                 }
@@ -148,7 +111,7 @@ impl Queue {
                 // Whoever is told to stop waits for what is running alone.
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 Some(()) = running.next(), if !running.is_empty() => {}
-                () = self.something_to_do(), if !is_full && !stop.is_cancelled() => {}
+                () = self.wait_for_due(), if !is_full && !stop.is_cancelled() => {}
             }
         }
     }
@@ -167,7 +130,7 @@ impl Queue {
     }
 
     /// Completes when a task is due, or may be.
-    async fn something_to_do(&self) {
+    async fn wait_for_due(&self) {
         let now = self.0.environment.now();
         let wait = match self.0.config.store.next_due().await {
             Ok(Some(due)) => u64::try_from(due.as_millis().saturating_sub(now.as_millis())).unwrap_or(0),
@@ -183,7 +146,7 @@ impl Queue {
     }
 
     /// Does what is due about a task. `Some` where its function is to be called: it is taken then.
-    async fn look_at(&self, task: Task) -> Option<Task> {
+    async fn process_due(&self, task: Task) -> Option<Task> {
         let now = self.0.environment.now();
         let store = &self.0.config.store;
         let outcome = match task.status {
@@ -191,9 +154,9 @@ impl Queue {
                 Ok(taken) => return taken,
                 Err(error) => Err(error),
             },
-            TaskStatus::Running => self.take_from_the_dead(task, now).await,
+            TaskStatus::Running => self.reclaim(task, now).await,
             TaskStatus::Success | TaskStatus::Failed => store.remove(&task).await,
-            TaskStatus::Timer => self.fire(task, now).await,
+            TaskStatus::Timer => self.fire_timer(task, now).await,
         };
         if let Err(error) = outcome {
             tracing::warn!(%error, "a task cannot be changed; it is looked at again");
@@ -201,7 +164,7 @@ impl Queue {
         None
     }
 
-    async fn take_from_the_dead(&self, task: Task, now: Timestamp) -> Result<(), CloudError> {
+    async fn reclaim(&self, task: Task, now: Timestamp) -> Result<(), CloudError> {
         tracing::warn!(
             function = task.function,
             task = task.unique_id,
@@ -211,11 +174,11 @@ impl Queue {
     }
 
     /// Calls the function, and writes down how it ended.
-    async fn perform(&self, engine: &Engine, task: Task) {
+    async fn run_task(&self, cloud: &Cloud, task: Task) {
         let (now, limit) = (self.0.environment.elapsed(), Duration::from_millis(task.timeout));
-        let cloud = engine.cloud().until_at_most(now.saturating_add(limit));
+        let cloud = cloud.clone().with_deadline(now.saturating_add(limit));
         let call = cloud.call(&task.function, task.params.clone(), Encoding::Plain);
-        let outcome = within(limit, call)
+        let outcome = with_timeout(limit, call)
             .await
             .unwrap_or_else(|| Err(CloudError::timed_out()));
         if let Err(error) = &outcome {
@@ -240,7 +203,7 @@ impl Queue {
 
     /// A job's time has come: adds the task of that time, then sets the timer to the next one. A crash between the two
     /// repeats the first, which changes nothing. Times that have passed while nobody ran become one.
-    async fn fire(&self, timer: Task, now: Timestamp) -> Result<(), CloudError> {
+    async fn fire_timer(&self, timer: Task, now: Timestamp) -> Result<(), CloudError> {
         let store = &self.0.config.store;
         let Some(job) = self.jobs().remove(timer.unique_id.as_str()) else {
             if now.as_millis().saturating_sub(timer.due_at.as_millis()) > FORGOTTEN_AFTER {
@@ -278,7 +241,7 @@ impl Queue {
 
     /// Has every job's timer in the store, with its schedule as it is now; where nobody else works on the tasks, takes
     /// up at once what is running: this process has begun none yet. False where that could not be done yet.
-    async fn get_ready(&self) -> bool {
+    async fn prepare(&self) -> bool {
         let outcome = async {
             for (unique_id, job) in self.jobs() {
                 self.set_timer(&unique_id, job).await?;
@@ -289,7 +252,7 @@ impl Queue {
             if self.0.config.exclusive {
                 for task in self.0.config.store.due(left, u32::from(u16::MAX)).await? {
                     if task.status == TaskStatus::Running {
-                        self.take_from_the_dead(task, now).await?;
+                        self.reclaim(task, now).await?;
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! One request: from the wire to a handler and back.
+//! One HTTP request to the engine: from the wire to a handler and back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,47 +13,61 @@ use serde_json::json;
 
 use crate::credentials::Caller;
 use crate::engine::call::{Call, Meta};
-use crate::engine::cloud::no_function;
 use crate::engine::encode::Encoding;
-use crate::engine::handler::Answer;
-use crate::engine::hook::{no_hook, object_of_hook, session_token};
-use crate::engine::registry::{Access, Function, OtherHook};
+use crate::engine::error::{no_function, no_hook};
+use crate::engine::handler::HandlerOutput;
+use crate::engine::hook_names::OtherHook;
+use crate::engine::hook_payload::{HookPayload, session_token};
+use crate::engine::registry::{Access, Function};
 use crate::engine::remote_app::RemoteApp;
-use crate::engine::router::{Engine, PREFIXES, Shared};
+use crate::engine::runtime::{Engine, Runtime};
 use crate::http::{IncomingRequest, RemoteAddress, json_response, percent_decode, read_body, remote_address};
 use crate::model::{ClassName, CloudError, Document, ErrorCode, HookKind, UserHook, Value};
 
-/// One HTTP request to the engine.
-pub(crate) struct Exchange<'a> {
+/// Path prefixes of functions and hooks. Under `call`, parameters and results may hold encoded objects. The last four
+/// are also served by the Python SDK.
+pub(crate) const PREFIXES: [&str; 8] = [
+    "/1.1/functions",
+    "/1.1/call",
+    "/1/functions",
+    "/1/call",
+    "/__engine/1.1/functions",
+    "/__engine/1.1/call",
+    "/__engine/1/functions",
+    "/__engine/1/call",
+];
+
+/// Handler of one HTTP request to the engine.
+pub(crate) struct CallHandler<'a> {
     pub(crate) engine: &'a Engine,
     pub(crate) parts: &'a Parts,
     pub(crate) request_id: &'a Arc<str>,
-    /// When its head was there, on the clock of the environment.
+    /// Arrival of the request's head, on the clock of the environment.
     pub(crate) arrived: Duration,
 }
 
-/// A request whose caller is known.
-struct Authenticated {
+/// A request whose keys have been checked.
+struct AuthenticatedRequest {
     caller: Caller,
-    /// As it came.
+    /// The body as it was received.
     raw: Bytes,
     body: Document,
     remote_address: Option<RemoteAddress>,
 }
 
-impl Exchange<'_> {
-    /// Answers it.
+impl CallHandler<'_> {
+    /// Handles the request. A function's own result is a response, even if it is an error.
     ///
     /// # Errors
-    /// What kept the call from being made. What the function itself answers, errors too, is a response.
-    pub(crate) async fn answer(&self, body: Body) -> Result<Response, CloudError> {
-        let config = &self.shared().config;
+    /// Those that kept the call from being made.
+    pub(crate) async fn handle(&self, body: Body) -> Result<Response, CloudError> {
+        let config = &self.runtime().config;
         let body = read_body(body, config.limits.body_bytes_max, config.limits.function).await?;
         let form = is_form(self.parts).then(|| form_as_json(&body)).transpose()?;
         let json = form.as_ref().unwrap_or(&body);
         let incoming =
             IncomingRequest::read(&config.credentials, &self.parts.headers, json).map_err(as_engine_error)?;
-        let request = Authenticated {
+        let request = AuthenticatedRequest {
             caller: incoming.caller,
             raw: body,
             body: incoming.body,
@@ -66,8 +80,7 @@ impl Exchange<'_> {
             .unwrap_or((Encoding::Plain, ""));
         let rest = percent_decode(rest);
         let mut segments = rest.split('/').filter(|segment| !segment.is_empty());
-        let place = (segments.next(), segments.next(), segments.next());
-        match place {
+        match (segments.next(), segments.next(), segments.next()) {
             (None, ..) => {
                 let text = format!("No function name or class name: {}", self.parts.uri);
                 Err(not_found(text))
@@ -75,7 +88,7 @@ impl Exchange<'_> {
             (Some("_ops"), Some("metadatas"), None) => self.metadatas(&request.caller),
             (Some(name), None, _) => self.function(name, encoding, request).await,
             (Some(first), Some(second), None) => match other_hook(first, second) {
-                // Boxed, as below: what every call must hold is what a function's call needs.
+                // Boxed, as below, so that the future of every call is no larger than a function call needs.
                 Some((hook, name)) => Box::pin(self.other_hook(hook, name, request)).await,
                 None => Box::pin(self.class_hook(first, second, request)).await,
             },
@@ -83,19 +96,19 @@ impl Exchange<'_> {
         }
     }
 
-    fn shared(&self) -> &Shared {
-        &self.engine.shared
+    fn runtime(&self) -> &Runtime {
+        &self.engine.runtime
     }
 
-    /// About a call that must have ended `limit` after the request has arrived.
-    fn meta(&self, name: &Arc<str>, limit: Duration, request: &mut Authenticated) -> Meta {
+    /// Facts about a call that has to end within `limit` of the request's arrival.
+    fn meta(&self, name: &Arc<str>, limit: Duration, request: &mut AuthenticatedRequest) -> Meta {
         Meta {
             remote_address: request.remote_address.take(),
             session_token: request.caller.session_token.take().map(SecretString::from),
             master: request.caller.master,
             production: request.caller.production,
             ..self
-                .shared()
+                .runtime()
                 .meta(name, self.request_id, self.arrived.saturating_add(limit))
         }
     }
@@ -104,9 +117,9 @@ impl Exchange<'_> {
         if !caller.holds_master_key {
             return Err(CloudError::unauthorized());
         }
-        let shared = self.shared();
-        let mut names: Vec<String> = shared.names.iter().map(|name| name.to_string()).collect();
-        for name in shared.config.remote_app.iter().flat_map(RemoteApp::names) {
+        let runtime = self.runtime();
+        let mut names: Vec<String> = runtime.names.iter().map(|name| name.to_string()).collect();
+        for name in runtime.config.remote_app.iter().flat_map(RemoteApp::names) {
             if !names.contains(&name) {
                 names.push(name);
             }
@@ -118,10 +131,10 @@ impl Exchange<'_> {
         &self,
         name: &str,
         encoding: Encoding,
-        mut request: Authenticated,
+        mut request: AuthenticatedRequest,
     ) -> Result<Response, CloudError> {
-        let Some(function) = self.shared().registry.functions.get(name) else {
-            return Box::pin(self.pass(name, request)).await;
+        let Some(function) = self.runtime().registry.functions.get(name) else {
+            return Box::pin(self.forward(name, request)).await;
         };
         match function.access {
             Access::Client => {}
@@ -130,7 +143,7 @@ impl Exchange<'_> {
             Access::Hook => check_hook_key(&request)?,
         }
         let user = self.user(function, &request.caller).await?;
-        let limit = self.shared().config.limits.function;
+        let limit = self.runtime().config.limits.function;
         let meta = self.meta(&function.entry.name, limit, &mut request);
         let call = Call {
             params: request.body,
@@ -138,35 +151,35 @@ impl Exchange<'_> {
             object: None,
             auth_data: None,
             meta,
-            engine: self.engine.clone(),
+            dispatch: self.engine.dispatch(),
             encoding,
         };
-        Ok(match self.shared().run(&function.entry, call).await {
-            Ok(Answer::Body(body)) => json_body(body),
-            Ok(Answer::Object(_) | Answer::Done) => json_body(Bytes::from_static(b"{}")),
+        Ok(match self.runtime().run(&function.entry, call).await {
+            Ok(HandlerOutput::Body(body)) => json_body(body),
+            Ok(HandlerOutput::Object(_) | HandlerOutput::Done) => json_body(Bytes::from_static(b"{}")),
             Err(error) => error.into_response(),
         })
     }
 
-    /// Passes a call of a function that is not of this app to the app beside it.
-    async fn pass(&self, name: &str, request: Authenticated) -> Result<Response, CloudError> {
-        let config = &self.shared().config;
-        let beside = config.remote_app.as_ref().filter(|app| app.may_define(name));
-        let beside = beside.ok_or_else(|| no_function(name))?;
+    /// Forwards a call of a function that this app does not define to the remote app.
+    async fn forward(&self, name: &str, request: AuthenticatedRequest) -> Result<Response, CloudError> {
+        let config = &self.runtime().config;
+        let remote_app = config.remote_app.as_ref().filter(|app| app.may_define(name));
+        let remote_app = remote_app.ok_or_else(|| no_function(name))?;
         let until = self.arrived.saturating_add(config.limits.function);
         let left = until.saturating_sub(config.environment.elapsed());
         let from = request.remote_address.map(|address| address.to_string());
-        beside
-            .pass(self.parts, request.raw, from.as_deref(), self.request_id, left)
+        remote_app
+            .forward(self.parts, request.raw, from.as_deref(), self.request_id, left)
             .await
     }
 
-    /// Whom the session token belongs to.
+    /// Owner of the session token, if the function wants the user fetched.
     async fn user(&self, function: &Function, caller: &Caller) -> Result<Option<Arc<Document>>, CloudError> {
         let Some(token) = caller.session_token.as_deref().filter(|_| function.fetch_user) else {
             return Ok(None);
         };
-        match self.shared().config.sessions.user(token).await {
+        match self.runtime().config.sessions.user(token).await {
             Ok(user) => Ok(Some(Arc::new(user))),
             Err(error) if error.code == ErrorCode::USER_NOT_FOUND => {
                 if function.ignore_invalid_session {
@@ -186,13 +199,13 @@ impl Exchange<'_> {
         &self,
         class: &str,
         hook: &str,
-        mut request: Authenticated,
+        mut request: AuthenticatedRequest,
     ) -> Result<Response, CloudError> {
         check_hook_key(&request)?;
         let (Ok(class), Some(kind)) = (ClassName::parse(class), HookKind::from_name(hook)) else {
             return Err(not_found(format!("No such hook: {hook}")));
         };
-        let hook = self.shared().registry.class_hook(class.as_str(), kind);
+        let hook = self.runtime().registry.class_hook(class.as_str(), kind);
         let hook = hook.ok_or_else(|| no_hook(&class, kind))?;
         let (mut object, user) = object_and_user(std::mem::take(&mut request.body))?;
         let updated_keys = match object.shift_remove("_updatedKeys") {
@@ -202,23 +215,23 @@ impl Exchange<'_> {
                 .collect(),
             _ => Vec::new(),
         };
-        // The platform ignores what `beforeUpdate` answers; the SDKs answer the object all the same.
+        // The platform ignores the result of `beforeUpdate`; the SDKs return the object all the same.
         let echo = (kind == HookKind::BeforeUpdate).then(|| object.clone());
-        let limit = self.shared().config.limits.of_hook(kind);
+        let limit = self.runtime().config.limits.class_hook(kind);
         let mut meta = self.meta(&hook.name, limit, &mut request);
         meta.session_token = session_token(user.as_deref()).or(meta.session_token);
         let call = Call {
             params: Document::new(),
             user,
-            object: Some(object_of_hook(class, object, updated_keys)),
+            object: Some(HookPayload::new(class, object, updated_keys)),
             auth_data: None,
             meta,
-            engine: self.engine.clone(),
+            dispatch: self.engine.dispatch(),
             encoding: Encoding::Plain,
         };
-        Ok(match (self.shared().run(hook, call).await, echo) {
+        Ok(match (self.runtime().run(hook, call).await, echo) {
             (Err(error), _) => error.into_response(),
-            (Ok(Answer::Object(stored)), _) => json_response(StatusCode::OK, &stored),
+            (Ok(HandlerOutput::Object(stored)), _) => json_response(StatusCode::OK, &stored),
             (Ok(_), Some(object)) => json_response(StatusCode::OK, &object),
             (Ok(_), None) if kind.is_before() => json_response(StatusCode::OK, &json!({})),
             (Ok(_), None) => json_response(StatusCode::OK, &json!({"result": "ok"})),
@@ -227,12 +240,12 @@ impl Exchange<'_> {
 
     async fn other_hook(
         &self,
-        which: Option<OtherHook>,
+        hook: Option<OtherHook>,
         name: &str,
-        mut request: Authenticated,
+        mut request: AuthenticatedRequest,
     ) -> Result<Response, CloudError> {
         check_hook_key(&request)?;
-        let hook = which.and_then(|which| self.shared().registry.other_hooks.get(&which));
+        let hook = hook.and_then(|hook| self.runtime().registry.other_hooks.get(&hook));
         let hook = hook.ok_or_else(|| not_found(format!("No such hook: {name}")))?;
         let auth_data = match request.body.shift_remove("authData") {
             Some(Value::Object(data)) => Some(Document(data)),
@@ -242,23 +255,25 @@ impl Exchange<'_> {
             Some(Value::Object(fields)) => Some(Document(fields)),
             _ => None,
         };
-        let limit = self.shared().config.limits.other_hook;
+        let limit = self.runtime().config.limits.other_hook;
         let mut meta = self.meta(&hook.name, limit, &mut request);
         meta.session_token = session_token(object.as_ref()).or(meta.session_token);
         let call = Call {
-            // What a done job of the data query says.
+            // Those of a finished data query job.
             params: request.body,
             // As on the platform, the object of these hooks is the current user.
             user: object.clone().map(Arc::new),
-            object: object.map(|fields| object_of_hook(ClassName::user(), fields, Vec::new())),
+            object: object.map(|fields| HookPayload::new(ClassName::user(), fields, Vec::new())),
             auth_data,
             meta,
-            engine: self.engine.clone(),
+            dispatch: self.engine.dispatch(),
             encoding: Encoding::Plain,
         };
-        Ok(match self.shared().run(hook, call).await {
-            Ok(Answer::Body(body)) => json_body(body),
-            Ok(Answer::Object(_) | Answer::Done) => json_response(StatusCode::OK, &json!({"result": "ok"})),
+        Ok(match self.runtime().run(hook, call).await {
+            Ok(HandlerOutput::Body(body)) => json_body(body),
+            Ok(HandlerOutput::Object(_) | HandlerOutput::Done) => {
+                json_response(StatusCode::OK, &json!({"result": "ok"}))
+            }
             Err(error) => error.into_response(),
         })
     }
@@ -266,7 +281,7 @@ impl Exchange<'_> {
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-/// 200 with JSON that is written already.
+/// Response 200 with a serialised JSON body.
 fn json_body(body: Bytes) -> Response {
     let mut response = Response::new(Body::from(body));
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
@@ -281,8 +296,8 @@ fn encoding_of(prefix: &str) -> Encoding {
     }
 }
 
-/// The hook at a path of two segments that is not for a class, with the name that errors give it; `Some(None)` where
-/// there cannot be such a hook.
+/// Hook at a path of two segments that is not a class hook, with its name for errors. The inner `None` is a path on
+/// which no hook can be defined.
 fn other_hook(first: &str, second: &str) -> Option<(Option<OtherHook>, &'static str)> {
     Some(match (first, second) {
         ("onVerified", "sms") => (Some(OtherHook::User(UserHook::VerifiedSms)), "onVerified"),
@@ -295,7 +310,7 @@ fn other_hook(first: &str, second: &str) -> Option<(Option<OtherHook>, &'static 
     })
 }
 
-/// The body of a class hook.
+/// Parses the body of a class hook call.
 fn object_and_user(mut body: Document) -> Result<(Document, Option<Arc<Document>>), CloudError> {
     let Some(Value::Object(object)) = body.shift_remove("object") else {
         return Err(CloudError::other("A hook call needs an 'object'."));
@@ -307,8 +322,9 @@ fn object_and_user(mut body: Document) -> Result<(Document, Option<Arc<Document>
     Ok((Document(object), user))
 }
 
-/// Never lets anybody in where no hook key is configured; the official SDKs let everybody in then.
-fn check_hook_key(request: &Authenticated) -> Result<(), CloudError> {
+/// Refuses a request without the hook key. If no hook key is configured, every request is refused; the official SDKs
+/// accept every request then.
+fn check_hook_key(request: &AuthenticatedRequest) -> Result<(), CloudError> {
     if request.caller.hook {
         Ok(())
     } else {
@@ -316,17 +332,17 @@ fn check_hook_key(request: &Authenticated) -> Result<(), CloudError> {
     }
 }
 
-fn refused(why: &str, request: &Authenticated) -> CloudError {
+fn refused(reason: &str, request: &AuthenticatedRequest) -> CloudError {
     let from = request.remote_address.as_ref().map(RemoteAddress::to_string);
     let from = from.as_deref().unwrap_or("an unknown address");
-    CloudError::new(ErrorCode::UNAUTHORIZED, format!("{why}, request from {from}"))
+    CloudError::new(ErrorCode::UNAUTHORIZED, format!("{reason}, request from {from}"))
 }
 
 fn not_found(text: String) -> CloudError {
     CloudError::other(text).with_status(404)
 }
 
-/// The engine answers code 1 where the storage service says 107.
+/// Replaces the storage service's code 107 by the engine's code 1.
 fn as_engine_error(error: CloudError) -> CloudError {
     if error.code == ErrorCode::INVALID_JSON {
         CloudError::other(error.message)
@@ -343,7 +359,7 @@ fn is_form(parts: &Parts) -> bool {
     content_type.is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"))
 }
 
-/// A form as the JSON object that it stands for. `curl -d '{…}'` sends JSON under a form's name: it is let through.
+/// Converts a form to a JSON object. `curl -d '{…}'` sends JSON with a form's content type: it is passed unchanged.
 fn form_as_json(body: &Bytes) -> Result<Bytes, CloudError> {
     if body.trim_ascii_start().starts_with(b"{") {
         return Ok(body.clone());
