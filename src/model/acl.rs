@@ -4,8 +4,8 @@ use serde_json::Map;
 
 use crate::model::{CloudError, Document, ObjectId, Value};
 
-/// An access control list in its wire form: `{"*": {"read": true}, "<user id>": {"write": true}, "role:<name>": {…}}`.
-/// Unknown entries are kept as they are.
+/// An access control list in its wire form: `{"*": {"read": true}, "<user id>": {"write": true}, "role:<name>":
+/// {…}}`. Unknown entries are preserved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Acl(Map<String, Value>);
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_read_and_who_may_write() {
+    fn acl_decides_reading_and_writing() {
         let open = || (true, true);
         let closed = || (false, false);
         for (acl, everyone, user, role) in [
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_an_acl_names() {
+    fn principal_has_acl_keys() {
         let user = ObjectId::parse("u").unwrap();
         let member = client(Some("u"), &["r", "s"]);
         assert_eq!(member.acl_keys(), ["*", "u", "role:r", "role:s"]);
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_form_of_an_acl() {
+    fn acl_round_trips() {
         let owner = Acl::owner_reads(&ObjectId::parse("u").unwrap());
         assert_eq!(owner.into_value(), json!({"u": {"read": true}}));
         assert_eq!(

@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn each_platform_says_in_its_own_way_who_the_user_is() {
+    fn identity_key_depends_on_platform() {
         let data = parse(json!({
             "weixin": {"openid": "o", "uid": "ignored"}, "qq": {"uid": "q"}, "weibo": {"uid": 7},
             "lc_weapp": {"session_key": "k", "expires_in": 7200, "openid": "w"}, "lc_qqapp": {"uid": "u"},
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_nobody_yet() {
+    fn code_without_identity_is_refused() {
         let text = |data: Value| {
             let refusal = parse(json!({"lc_weapp": data})).unwrap().require_identities();
             refusal.unwrap_err().message
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_main_account_keeps_its_union() {
+    fn main_account_stores_union() {
         let account = |main: Value| {
             let data = json!({"w": {"uid": "1", "platform": "weixin", "unionid": "u", "main_account": main}});
             parse(data).unwrap()
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn updates_link_and_unlink_by_platform() {
+    fn update_links_and_unlinks_platforms() {
         let body: crate::model::Document = serde_json::from_value(json!({
             "n": 1, "authData": {"w": {"uid": "1"}, "gone": null}
         }))
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_that_is_set_to_null_goes() {
+    fn null_platform_is_unlinked() {
         let take = |body: Value| {
             let body: crate::model::Document = serde_json::from_value(body).unwrap();
             let taken = AuthData::take(&mut Update::parse(&body).unwrap());
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_a_name() {
+    fn anonymous_platform_is_not_named() {
         let says = |data: Value| {
             let data = parse(data).unwrap();
             (data.is_empty(), data.is_named())
@@ -417,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_much_for_an_index() {
+    fn platforms_and_identities_are_limited() {
         let platforms = |count: usize| {
             let platforms = (0..count).map(|n| (format!("p{n}"), json!({"uid": "1"})));
             parse(Value::Object(platforms.collect()))

@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_classes() {
+    fn class_name_is_validated() {
         let longest = "A".repeat(ClassName::LENGTH_MAX - 1);
         for text in ["A", "a1_b", "_User", "_Own", &longest] {
             let class = ClassName::parse(text).unwrap();
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_program_keeps_for_itself_is_out_of_reach() {
+    fn internal_class_is_not_reachable() {
         for (text, is_built_in, is_reachable) in [
             ("Post", false, true),
             ("User", false, true),

@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_as_it_travels() {
+    fn cloud_error_round_trips_without_status() {
         let error = CloudError::new(ErrorCode::UNAVAILABLE, "Full.").with_status(507);
         let body = serde_json::to_value(&error).unwrap();
         assert_eq!(body, json!({"code": 503, "error": "Full."}));
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_told_what_went_wrong_inside() {
+    fn internal_error_hides_cause() {
         let error = CloudError::internal("no such table: Secret");
         assert_eq!(error.cause(), Some("no such table: Secret"));
         assert_eq!((error.code, error.status), (ErrorCode::OTHER, 500));

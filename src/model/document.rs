@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_every_object_says() {
+    fn common_fields_are_read() {
         let fields = json!({
             "objectId": "x",
             "createdAt": "2026-01-01T00:00:00.000Z",

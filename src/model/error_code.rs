@@ -174,7 +174,7 @@ mod tests {
 
     /// Such a write is never taken for one that had no effect.
     #[test]
-    fn answers_after_which_nobody_knows() {
+    fn codes_leave_write_outcome_unknown() {
         for code in [124, 301, 303, 304, 511, 524] {
             assert!(ErrorCode(code).leaves_outcome_unknown(), "{code}");
         }

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hooks_by_name() {
+    fn hook_kind_has_name() {
         let names = HookKind::ALL.map(HookKind::name);
         assert_eq!(
             names,
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_class_hooks_alone_has_none_of_users() {
+    fn user_hooks_are_undefined_by_default() {
         for (hook, path) in [
             (UserHook::VerifiedSms, "onVerified/sms"),
             (UserHook::VerifiedEmail, "onVerified/email"),

@@ -48,7 +48,7 @@ mod tests {
 
     /// 20 MB, 6 MB, 16 MB, as LeanCloud counts them.
     #[test]
-    fn limits_in_bytes() {
+    fn byte_limits_are_leancloud_s() {
         assert_eq!(BODY_BYTES_MAX, 20_971_520);
         assert_eq!(LIST_BYTES_MAX, 6_291_456);
         assert_eq!(OBJECT_BYTES_MAX, 16_777_216);

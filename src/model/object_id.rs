@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_says_in_which_second_it_was_made() {
+    fn object_id_contains_second_of_creation() {
         let id = |millis: i64| {
             let now = Timestamp::from_millis(millis);
             ObjectId::from_parts(now, [1, 2, 3, 4, 255], 0xab06_07ff)
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_from_outside() {
+    fn object_id_is_validated() {
         let longest = "a".repeat(ObjectId::LENGTH_MAX);
         for text in ["a", "A_b-9", &longest] {
             let id = ObjectId::parse(text).unwrap();

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_as_text_and_as_numbers() {
+    fn timestamp_converts_text_and_millis() {
         let time = Timestamp::parse("2015-06-21T20:02:52.249+02:00").unwrap();
         assert_eq!(time.as_millis(), 1_434_909_772_249);
         assert_eq!(time.to_string(), "2015-06-21T18:02:52.249Z");
@@ -172,7 +172,7 @@ mod tests {
 
     /// A time that stands for "never" must not wrap around to 1970.
     #[test]
-    fn the_first_and_the_last_time_can_be_written() {
+    fn first_and_last_timestamp_round_trip() {
         let last = "9999-12-31T23:59:59.999Z";
         assert_eq!(Timestamp::from_millis(i64::MAX).to_string(), last);
         for late in [last, "9999-12-30T22:00:00.999Z", "9999-12-31T00:00:00.000Z"] {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn times_in_both_wire_forms() {
+    fn both_wire_forms_are_parsed() {
         let time = Timestamp::from_millis(1_434_909_772_249);
         assert_eq!(
             serde_json::to_value(time).unwrap(),
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_written_as_iso_8601_says() {
+    fn timestamp_displays_as_iso_8601() {
         let mut millis: Vec<i64> = (0..2000)
             .map(|n| n * 86_413_777_919 - 60_000_000_000_000)
             .collect();

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_put_can_be_read_and_is_never_replaced() {
+    async fn stored_file_is_readable_and_never_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let files = FolderFiles::open(folder.path(), Environment::system()).unwrap();
         let key = FileKey::parse("a/b.txt").unwrap();
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_set_aside_is_there_until_it_is_dropped() {
+    async fn staged_content_lives_until_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let files = FolderFiles::open(folder.path(), Environment::system()).unwrap();
         let key = FileKey::parse("a").unwrap();
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_broke_off_leaves_nothing() {
+    async fn interrupted_content_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let files = FolderFiles::open(folder.path(), Environment::system()).unwrap();
         let key = FileKey::parse("a").unwrap();

@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_a_safe_path() {
+    fn file_key_is_safe_path() {
         for good in ["a", "a.png", "robots.txt", "2026/照片 (1).jpg", "x/y/z-_+@=,.w"] {
             assert!(FileKey::parse(good).is_ok(), "{good}");
         }

@@ -1,6 +1,6 @@
 //! The contract of the ports of `store`, as one suite that every engine passes.
 //!
-//! Each behaviour is a function of a [`Home`] and uses classes of its own, so that all of them can run on one store.
+//! Each behaviour is a function of a [`TestStore`] and uses classes of its own, so that all of them can run on one store.
 //! [`conformance`] makes a test of each.
 
 use std::slice;
@@ -15,27 +15,27 @@ use paylog::storage::{MemoryStore, SqliteStore};
 use paylog::store::{CommitOutcome, Database, ReadError, Store, Write, WriteOutcome, Written};
 use serde_json::json;
 
-/// A store, and the database behind it: the same thing for an embedded engine, the server's for a REST client.
-pub(crate) struct Home {
+/// A store and its database: the same object for an embedded engine, the server's database for a REST client.
+pub(crate) struct TestStore {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) database: Arc<dyn Database>,
     /// Resources that live as long as the store.
     pub(crate) _keep: Option<tempfile::TempDir>,
 }
 
-fn memory() -> Home {
+fn memory() -> TestStore {
     let store = Arc::new(MemoryStore::new(Environment::system()));
-    Home {
+    TestStore {
         database: Arc::clone(&store) as Arc<dyn Database>,
         store,
         _keep: None,
     }
 }
 
-fn sqlite() -> Home {
+fn sqlite() -> TestStore {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(folder.path(), Environment::system()).unwrap());
-    Home {
+    TestStore {
         database: Arc::clone(&store) as Arc<dyn Database>,
         store,
         _keep: Some(folder),
@@ -58,29 +58,29 @@ macro_rules! conformance {
 macro_rules! every_behaviour {
     ($($engine:ident),*) => {
         $(conformance!($engine:
-            creates_and_reads,
-            absent_things_are_empty,
-            updates_under_a_guard,
-            deletes_under_a_guard,
-            operations_act_on_what_is_stored,
-            a_batch_goes_on_after_a_refusal,
-            a_commit_is_all_or_nothing,
-            writes_of_a_commit_see_those_before,
-            the_first_refusal_of_a_commit_counts,
-            unique_values_are_taken_once,
-            sparse_and_compound_indexes,
-            an_index_refuses_what_is_stored,
-            an_index_holds_values_up_to_a_kilobyte,
-            columns_keep_their_type,
-            columns_of_a_refused_write_are_not_made,
-            columns_have_defaults_and_are_required,
-            own_keys_are_refused,
-            queries_filter_sort_skip_and_limit,
-            queries_count_whatever_the_limit,
-            an_unresolved_filter_is_refused,
-            acl_hides_and_protects,
-            relations_are_kept_beside_the_document,
-            concurrent_guards_never_overspend,
+            created_object_is_read,
+            absent_object_and_class_are_empty,
+            update_requires_precondition,
+            delete_requires_precondition,
+            operations_apply_to_stored_values,
+            batch_continues_after_refusal,
+            commit_is_all_or_nothing,
+            commit_writes_see_earlier_writes,
+            commit_reports_first_refusal,
+            duplicate_unique_value_is_refused,
+            sparse_and_compound_unique_indexes_are_enforced,
+            unique_index_over_duplicates_is_refused,
+            indexed_value_is_limited_to_a_kilobyte,
+            column_keeps_type,
+            refused_write_adds_no_columns,
+            column_default_and_required_are_applied,
+            write_of_reserved_keys_is_refused,
+            query_filters_sorts_skips_and_limits,
+            query_count_ignores_limit,
+            unresolved_subquery_is_refused,
+            acl_hides_and_protects_objects,
+            relations_are_stored_beside_document,
+            concurrent_conditional_updates_never_overspend,
         );)*
     };
 }
@@ -105,12 +105,12 @@ fn code(outcome: WriteOutcome) -> ErrorCode {
     }
 }
 
-async fn create(home: &Home, class: &ClassName, fields: Update) -> ObjectId {
+async fn create(home: &TestStore, class: &ClassName, fields: Update) -> ObjectId {
     let written = applied(home.store.write(Write::create(class, fields)).await);
     written.object_id.unwrap()
 }
 
-async fn read(home: &Home, class: &ClassName, id: &ObjectId) -> Document {
+async fn read(home: &TestStore, class: &ClassName, id: &ObjectId) -> Document {
     home.store.get(class, id).await.unwrap().unwrap()
 }
 
@@ -122,7 +122,7 @@ fn unique(keys: &[&str], sparse: bool) -> Index {
     }
 }
 
-async fn creates_and_reads(home: Home) {
+async fn created_object_is_read(home: TestStore) {
     let class = class("Created");
     let fields = Update::new()
         .set("name", "tea")
@@ -146,7 +146,7 @@ async fn creates_and_reads(home: Home) {
     assert_eq!(document["when"]["iso"], "2026-01-02T03:04:05.678Z");
 }
 
-async fn absent_things_are_empty(home: Home) {
+async fn absent_object_and_class_are_empty(home: TestStore) {
     let absent = ObjectId::parse("0123456789abcdef01234567").unwrap();
     let class = class("Absent");
     assert_eq!(home.store.get(&class, &absent).await.unwrap(), None);
@@ -166,7 +166,7 @@ async fn absent_things_are_empty(home: Home) {
     assert_eq!(home.store.count(&class, &Filter::all()).await.unwrap(), 1);
 }
 
-async fn updates_under_a_guard(home: Home) {
+async fn update_requires_precondition(home: TestStore) {
     let class = class("Guarded");
     let id = create(
         &home,
@@ -194,7 +194,7 @@ async fn updates_under_a_guard(home: Home) {
     assert_eq!(document.updated_at(), written.updated_at);
 }
 
-async fn deletes_under_a_guard(home: Home) {
+async fn delete_requires_precondition(home: TestStore) {
     let class = class("Deleted");
     let id = create(&home, &class, Update::new().set("n", 1)).await;
     let refused = Write::delete(&class, &id, Filter::all().eq("n", 2));
@@ -207,7 +207,7 @@ async fn deletes_under_a_guard(home: Home) {
     assert_eq!(home.store.get(&class, &id).await.unwrap(), None);
 }
 
-async fn operations_act_on_what_is_stored(home: Home) {
+async fn operations_apply_to_stored_values(home: TestStore) {
     let class = class("Operated");
     let fields = Update::new()
         .set("n", 5)
@@ -236,7 +236,7 @@ async fn operations_act_on_what_is_stored(home: Home) {
     assert_eq!(document["o"], json!({"x": 1, "y": 2}));
 }
 
-async fn a_batch_goes_on_after_a_refusal(home: Home) {
+async fn batch_continues_after_refusal(home: TestStore) {
     let class = class("Batched");
     let id = create(&home, &class, Update::new().set("n", 1)).await;
     let writes = vec![
@@ -265,7 +265,7 @@ async fn a_batch_goes_on_after_a_refusal(home: Home) {
     assert_eq!(home.store.batch(Vec::new()).await, []);
 }
 
-async fn a_commit_is_all_or_nothing(home: Home) {
+async fn commit_is_all_or_nothing(home: TestStore) {
     let Some(atomic) = home.store.atomic() else { return };
     let (users, logs) = (class("CommitUser"), class("CommitLog"));
     let change = SchemaChange::AddIndex(logs.clone(), unique(&["key"], false));
@@ -304,7 +304,7 @@ async fn a_commit_is_all_or_nothing(home: Home) {
     assert_eq!(read(&home, &users, &user).await.integer("account"), Some(40));
 }
 
-async fn writes_of_a_commit_see_those_before(home: Home) {
+async fn commit_writes_see_earlier_writes(home: TestStore) {
     let Some(atomic) = home.store.atomic() else { return };
     let class = class("Seen");
     let id = create(&home, &class, Update::new().set("n", 1)).await;
@@ -339,8 +339,8 @@ async fn writes_of_a_commit_see_those_before(home: Home) {
     create(&home, &class, Update::new().set("fresh", "text")).await;
 }
 
-/// 1024 bytes of UTF-8; whatever is longer is refused, where it is written and where the index is made.
-async fn an_index_holds_values_up_to_a_kilobyte(home: Home) {
+/// 1024 bytes of UTF-8. Longer values are refused on writing and on creating the index.
+async fn indexed_value_is_limited_to_a_kilobyte(home: TestStore) {
     let class = class("Long");
     let index = |keys: &[&str]| Index {
         unique: false,
@@ -397,7 +397,7 @@ async fn an_index_holds_values_up_to_a_kilobyte(home: Home) {
     home.database.define(fits).await.unwrap();
 }
 
-async fn unique_values_are_taken_once(home: Home) {
+async fn duplicate_unique_value_is_refused(home: TestStore) {
     let class = class("Unique");
     let change = SchemaChange::AddIndex(class.clone(), unique(&["key"], false));
     home.database.define(change).await.unwrap();
@@ -436,7 +436,7 @@ async fn unique_values_are_taken_once(home: Home) {
     assert_eq!(code(home.store.write(null).await), ErrorCode::DUPLICATE_VALUE);
 }
 
-async fn sparse_and_compound_indexes(home: Home) {
+async fn sparse_and_compound_unique_indexes_are_enforced(home: TestStore) {
     let class = class("Sparse");
     for index in [
         unique(&["key"], true),
@@ -472,7 +472,7 @@ async fn sparse_and_compound_indexes(home: Home) {
     );
 }
 
-async fn an_index_refuses_what_is_stored(home: Home) {
+async fn unique_index_over_duplicates_is_refused(home: TestStore) {
     let class = class("Late");
     create(&home, &class, Update::new().set("key", "a").set("free", 1)).await;
     create(&home, &class, Update::new().set("key", "a").set("free", 2)).await;
@@ -494,7 +494,7 @@ async fn an_index_refuses_what_is_stored(home: Home) {
     assert_eq!(found.len(), 1);
 }
 
-async fn columns_keep_their_type(home: Home) {
+async fn column_keeps_type(home: TestStore) {
     let class = class("Typed");
     let id = create(&home, &class, Update::new().set("n", 1)).await;
     let wrong = Write::update(&class, &id, Filter::all(), Update::new().set("n", "text"));
@@ -517,7 +517,7 @@ async fn columns_keep_their_type(home: Home) {
     );
 }
 
-async fn columns_of_a_refused_write_are_not_made(home: Home) {
+async fn refused_write_adds_no_columns(home: TestStore) {
     let class = class("Refused");
     let change = SchemaChange::AddIndex(class.clone(), unique(&["key"], true));
     home.database.define(change).await.unwrap();
@@ -538,7 +538,7 @@ async fn columns_of_a_refused_write_are_not_made(home: Home) {
     create(&home, &class, Update::new().set("fresh", "text")).await;
 }
 
-async fn columns_have_defaults_and_are_required(home: Home) {
+async fn column_default_and_required_are_applied(home: TestStore) {
     let mut definition = Class::new(class("Defaults"));
     let mut filled = Column::new(ColumnType::String);
     filled.default = Some("leancloud".into());
@@ -557,7 +557,7 @@ async fn columns_have_defaults_and_are_required(home: Home) {
     assert_eq!(read(&home, &class, &id).await.text("company"), Some("leancloud"));
 }
 
-async fn own_keys_are_refused(home: Home) {
+async fn write_of_reserved_keys_is_refused(home: TestStore) {
     let class = class("Own");
     for key in ["objectId", "createdAt", "updatedAt"] {
         let write = Write::create(&class, Update::new().set(key, "5d8307fd000000000000000a"));
@@ -565,7 +565,7 @@ async fn own_keys_are_refused(home: Home) {
     }
 }
 
-async fn queries_filter_sort_skip_and_limit(home: Home) {
+async fn query_filters_sorts_skips_and_limits(home: TestStore) {
     let class = class("Queried");
     let mut ids = Vec::new();
     for n in 0..20_i64 {
@@ -619,7 +619,7 @@ async fn queries_filter_sort_skip_and_limit(home: Home) {
     assert_eq!(found, ids);
 }
 
-async fn queries_count_whatever_the_limit(home: Home) {
+async fn query_count_ignores_limit(home: TestStore) {
     let class = class("Counted");
     for n in 0..12 {
         create(&home, &class, Update::new().set("n", n).set("o", json!({"n": n}))).await;
@@ -646,7 +646,7 @@ async fn queries_count_whatever_the_limit(home: Home) {
     }
 }
 
-async fn an_unresolved_filter_is_refused(home: Home) {
+async fn unresolved_subquery_is_refused(home: TestStore) {
     let owner = Pointer {
         class_name: class("Post"),
         object_id: ObjectId::parse("a").unwrap(),
@@ -662,7 +662,7 @@ async fn an_unresolved_filter_is_refused(home: Home) {
     assert!(matches!(found, Err(ReadError::Rejected(_))), "{found:?}");
 }
 
-async fn acl_hides_and_protects(home: Home) {
+async fn acl_hides_and_protects_objects(home: TestStore) {
     let class = class("Protected");
     let owner = ObjectId::parse("owner").unwrap();
     let as_owner = Principal::Client {
@@ -730,7 +730,7 @@ async fn acl_hides_and_protects(home: Home) {
     );
 }
 
-async fn relations_are_kept_beside_the_document(home: Home) {
+async fn relations_are_stored_beside_document(home: TestStore) {
     let (posts, tags) = (class("RelationPost"), class("RelationTag"));
     let pointer = |class: &ClassName, id: &str| Pointer {
         class_name: class.clone(),
@@ -817,8 +817,8 @@ async fn relations_are_kept_beside_the_document(home: Home) {
     );
 }
 
-/// 64 tasks spend from one account that has enough for 40, each under a guard: 40 succeed.
-async fn concurrent_guards_never_overspend(home: Home) {
+/// 64 tasks spend from one account with enough for 40, each under a precondition: 40 succeed.
+async fn concurrent_conditional_updates_never_overspend(home: TestStore) {
     let class = class("Hot");
     let id = create(
         &home,
@@ -856,7 +856,7 @@ async fn concurrent_guards_never_overspend(home: Home) {
 
 /// If a key is taken and a precondition fails too, the first write in order gives the reason: a repeated payment
 /// must learn that its log exists.
-async fn the_first_refusal_of_a_commit_counts(home: Home) {
+async fn commit_reports_first_refusal(home: TestStore) {
     let Some(atomic) = home.store.atomic() else { return };
     let class = class("Order");
     let change = SchemaChange::AddIndex(class.clone(), unique(&["key"], true));

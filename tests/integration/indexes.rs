@@ -1,4 +1,4 @@
-//! Indexes of the store: that queries use them, that they lose nothing, and what a query costs among many objects.
+//! Indexes: queries use them, they lose nothing, and the cost of a query among many objects.
 
 use std::path::Path;
 use std::time::Duration;
@@ -82,7 +82,7 @@ async fn fill(store: &dyn Database, objects: impl Iterator<Item = Value>) -> Vec
 
 // compat: index.used index.created_at index.updated_at index.acl index.compound index.sparse geo.index
 #[tokio::test]
-async fn a_query_by_an_indexed_column_searches_the_index() {
+async fn query_on_indexed_column_uses_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let indexes = vec![
@@ -165,7 +165,7 @@ async fn a_query_by_an_indexed_column_searches_the_index() {
     assert!(own.contains("c1_k5 (k5=?)") && !own.contains("SCAN c1"), "{own}");
 }
 
-/// A generator of numbers that is the same every time.
+/// A deterministic generator of numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -190,10 +190,10 @@ fn acl(numbers: &mut Numbers) -> Option<Value> {
     }
 }
 
-/// Among thousands of objects of others a client finds exactly what the evaluator says, while ACLs come and go.
+/// Among thousands of private objects a client finds exactly the readable ones, while ACLs change.
 // compat: index.acl acl.read
 #[tokio::test]
-async fn what_a_client_may_read_is_found_among_what_it_may_not() {
+async fn readable_rows_are_found_among_many_private_rows() {
     let folder = tempfile::tempdir().unwrap();
     let mut numbers = Numbers(7);
     let sqlite = open(folder.path());
@@ -286,9 +286,9 @@ async fn compare_with_the_evaluator(sqlite: &SqliteStore) {
     }
 }
 
-/// A database of the first format, with ACLs and points in it, gets its indexes when it is opened.
+/// A database of the first format, with ACLs and points in it, gets its indexes on opening.
 #[tokio::test]
-async fn an_older_database_gets_its_indexes() {
+async fn older_database_gets_derived_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     define(&store, Vec::new()).await;
@@ -332,10 +332,10 @@ async fn an_older_database_gets_its_indexes() {
     );
 }
 
-/// A list that is too long to be written out is searched in the index all the same.
+/// A list too long to be bound one by one is searched in the index too.
 // compat: where.in
 #[tokio::test]
-async fn a_long_list_is_searched_in_the_index() {
+async fn long_in_list_uses_index() {
     let folder = tempfile::tempdir().unwrap();
     let (sqlite, memory) = (open(folder.path()), MemoryStore::new(Environment::system()));
     for store in [&sqlite as &dyn Database, &memory] {
@@ -384,7 +384,7 @@ fn store_plan(store: &SqliteStore, filter: &Value) -> String {
 /// A prefix is found by the index, regardless of the rest.
 // compat: where.regex
 #[tokio::test]
-async fn a_beginning_is_searched_in_the_index() {
+async fn prefix_pattern_uses_index() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     define(&store, vec![index(&["name"], false, false)]).await;
@@ -445,7 +445,7 @@ async fn a_beginning_is_searched_in_the_index() {
     }
 }
 
-/// The shortest of several times: what the query costs, whatever else the machine does.
+/// The shortest of several durations: the cost of the query, without the machine's noise.
 async fn cost(store: &SqliteStore, query: &Query, principal: &Principal) -> Duration {
     let clock = Environment::system();
     let mut shortest = Duration::MAX;
@@ -461,10 +461,10 @@ async fn cost(store: &SqliteStore, query: &Query, principal: &Principal) -> Dura
     shortest
 }
 
-/// A query by an index stays fast, however many objects there are. `PAYLOG_OBJECTS=1000000` for the whole size.
+/// A query by an index stays fast among many objects. `PAYLOG_OBJECTS=1000000` runs the full size.
 // compat: index.fast
 #[tokio::test(flavor = "multi_thread")]
-async fn a_query_by_an_index_is_fast_among_many_objects() {
+async fn indexed_query_is_fast_among_many_objects() {
     let objects: i64 =
         std::env::var_os("PAYLOG_OBJECTS").map_or(10_000, |count| count.to_str().unwrap().parse().unwrap());
     let folder = tempfile::tempdir().unwrap();

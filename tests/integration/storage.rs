@@ -1,4 +1,4 @@
-//! SQLite on disk: what lasts, what is refused, what happens when the disk is full.
+//! SQLite on disk: durability, refusals, a full disk.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ fn index(keys: &[&str], unique: bool) -> Index {
 }
 
 #[tokio::test]
-async fn what_is_acknowledged_is_there_after_reopening() {
+async fn acknowledged_writes_survive_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let things = class("Thing");
     let store = open(folder.path());
@@ -72,9 +72,9 @@ async fn what_is_acknowledged_is_there_after_reopening() {
     assert_eq!(open(folder.path()).get(&things, &id).await.unwrap(), before);
 }
 
-/// A log that is written to without a pause is never folded whole by somebody else, and then never begins anew.
+/// A WAL under constant writes is never checkpointed completely from outside, and then never restarts.
 #[tokio::test]
-async fn the_log_stays_short_however_much_is_written_without_a_pause() {
+async fn wal_stays_short_under_constant_writes() {
     const LOG_BYTES_MAX: u64 = 80 << 20;
     let folder = tempfile::tempdir().unwrap();
     let things = class("Thing");
@@ -100,9 +100,9 @@ async fn the_log_stays_short_however_much_is_written_without_a_pause() {
     );
 }
 
-/// Class names and keys that SQLite would take for one are kept apart.
+/// Class names and keys that differ only in case are kept apart, which SQLite would not do.
 #[tokio::test]
-async fn names_are_case_sensitive() {
+async fn class_and_key_names_are_case_sensitive() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     for name in ["Thing", "thing", "THING", "class", "c1", "sqlite_master"] {
@@ -130,7 +130,7 @@ async fn names_are_case_sensitive() {
 }
 
 #[tokio::test]
-async fn one_process_writes_and_others_read() {
+async fn second_writer_is_refused_and_readers_are_admitted() {
     let folder = tempfile::tempdir().unwrap();
     let things = class("Thing");
     let store = open(folder.path());
@@ -154,7 +154,7 @@ async fn one_process_writes_and_others_read() {
 }
 
 #[test]
-fn what_cannot_be_opened_is_named() {
+fn open_failures_are_distinguished() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let fails = |folder: &Path| SqliteStore::open(folder, Environment::system()).unwrap_err();
@@ -215,9 +215,9 @@ fn what_cannot_be_opened_is_named() {
     assert!(matches!(fails(&at("corrupt")), OpenError::Corrupt { .. }));
 }
 
-/// A database of every format that was ever released opens, and holds what it held.
+/// Databases of all released formats open with their contents.
 #[tokio::test]
-async fn a_database_of_format_1_is_readable() {
+async fn database_of_format_1_is_converted() {
     let folder = tempfile::tempdir().unwrap();
     let connection = Connection::open(folder.path().join("paylog.sqlite3")).unwrap();
     connection
@@ -245,7 +245,7 @@ async fn a_database_of_format_1_is_readable() {
 
 /// An earlier version kept a pointer to `_File` as such, in a column and in an index of such pointers.
 #[tokio::test]
-async fn pointers_to_files_of_an_earlier_version_are_files() {
+async fn stored_pointers_to_files_read_as_files() {
     let folder = tempfile::tempdir().unwrap();
     let photos = class("Photo");
     let file = |id: &str| json!({"__type": "File", "id": id});
@@ -338,7 +338,7 @@ async fn pointers_to_files_of_an_earlier_version_are_files() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn writes_that_wait_share_a_commit() {
+async fn concurrent_writes_share_commit() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let things = class("Thing");
@@ -380,7 +380,7 @@ async fn writes_that_wait_share_a_commit() {
 
 /// A backup taken under load is a consistent moment of the past: transfers between two accounts never show half.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_backup_under_load_is_one_moment() {
+async fn backup_under_load_is_consistent() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(&folder.path().join("data"));
     let users = class("Account");
@@ -458,7 +458,7 @@ async fn a_backup_under_load_is_one_moment() {
 }
 
 #[test]
-fn only_a_backup_can_be_restored() {
+fn restore_refuses_other_files() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("target");
     let absent = restore(&folder.path().join("absent"), &target).unwrap_err();
@@ -473,7 +473,7 @@ fn only_a_backup_can_be_restored() {
 /// On a full disk, writes are refused with 503 and nothing of them is stored; reads go on. With room again, so do
 /// writes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_room_writes_are_refused_until_there_is_some() {
+async fn full_disk_refuses_writes_until_space_is_freed() {
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open_bounded(folder.path(), Environment::system(), Some(400_000)).unwrap();
     let things = class("Thing");
@@ -528,7 +528,7 @@ async fn without_room_writes_are_refused_until_there_is_some() {
     assert_eq!(everything(&open(folder.path()), &things).await.len(), there.len());
 }
 
-/// A clock that breaks when it is told to, as a bug in the writer would.
+/// A clock that panics on demand, like a bug in the writer.
 #[derive(Default)]
 struct BrokenClock(AtomicU64);
 
@@ -558,7 +558,7 @@ impl Entropy for Counting {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_writer_is_answered() {
+async fn writer_panic_refuses_only_its_request() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Arc::new(BrokenClock::default());
     let environment = Environment::new(Arc::clone(&clock) as _, Arc::new(Counting::default()));
@@ -577,7 +577,7 @@ async fn a_panic_in_the_writer_is_answered() {
     assert_eq!(everything(&store, &things).await[0].integer("n"), Some(1));
 }
 
-/// A clock whose every look is a second later.
+/// A clock that advances by a second at every reading.
 #[derive(Default)]
 struct Hurried(AtomicU64);
 
@@ -592,7 +592,7 @@ impl Clock for Hurried {
 }
 
 #[tokio::test]
-async fn a_query_that_takes_too_long_is_ended() {
+async fn slow_query_fails_with_timeout() {
     let folder = tempfile::tempdir().unwrap();
     let environment = Environment::new(Arc::new(Hurried::default()), Arc::new(Counting::default()));
     let store = SqliteStore::open(folder.path(), environment).unwrap();
@@ -614,7 +614,7 @@ async fn a_query_that_takes_too_long_is_ended() {
 }
 
 #[tokio::test]
-async fn queries_use_the_indexes() {
+async fn queries_use_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path());
     let mut definition = Class::new(class("Log"));

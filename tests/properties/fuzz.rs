@@ -1,9 +1,8 @@
-//! Nonsense, in quantity: filters, operations and bodies that nobody would write. Nothing panics, nothing is answered
-//! with a 500.
+//! Fuzzing: arbitrary filters, operations and bodies. Nothing panics, and no response is a 500.
 //!
-//! Each target runs for a second under `cargo test`; `PAYLOG_FUZZ_SECONDS` makes it longer. A failure is made as small as
-//! it can be, and printed with the `BOLERO_RANDOM_SEED` that repeats it. With `cargo-bolero` the same targets run under
-//! a fuzzer that looks where the bytes lead: `cargo bolero test --test properties fuzz::filters`.
+//! Each target runs for a second under `cargo test`; `PAYLOG_FUZZ_SECONDS` prolongs it. Failures are minimized and
+//! printed with the `BOLERO_RANDOM_SEED` that reproduces them. With `cargo-bolero` the same targets run under a
+//! coverage-guided fuzzer: `cargo bolero test --test properties fuzz::filters`.
 
 #[cfg(feature = "runtime")]
 #[path = "fuzz/served.rs"]
@@ -15,7 +14,7 @@ use bolero::check;
 use paylog::model::{Document, Filter, Update, Value};
 use serde_json::{Map, json};
 
-/// Words that mean something somewhere.
+/// Words with a meaning in filters, operations or values.
 const WORDS: &[&str] = &[
     "a",
     "b",
@@ -141,12 +140,12 @@ const WORDS: &[&str] = &[
     "[a-",
 ];
 
-/// Turns bytes into JSON that looks like something.
-struct Scribe<'b> {
+/// Turns bytes into plausible JSON.
+struct JsonGenerator<'b> {
     bytes: std::slice::Iter<'b, u8>,
 }
 
-impl Scribe<'_> {
+impl JsonGenerator<'_> {
     fn byte(&mut self) -> u8 {
         self.bytes.next().copied().unwrap_or(0)
     }
@@ -183,8 +182,8 @@ impl Scribe<'_> {
     }
 }
 
-fn scribe(bytes: &[u8]) -> Scribe<'_> {
-    Scribe { bytes: bytes.iter() }
+fn generator(bytes: &[u8]) -> JsonGenerator<'_> {
+    JsonGenerator { bytes: bytes.iter() }
 }
 
 /// Duration of one target.
@@ -193,11 +192,11 @@ fn time() -> Duration {
     Duration::from_secs(seconds.unwrap_or(1))
 }
 
-/// A text as JSON, as it comes or as the scribe has it.
+/// Parses bytes as JSON, or generates JSON from them.
 fn json_of(bytes: &[u8]) -> Value {
     match bytes.split_first() {
         Some((0..=25, text)) => serde_json::from_slice(text).unwrap_or_default(),
-        _ => Value::Object(scribe(bytes).fields(0)),
+        _ => Value::Object(generator(bytes).fields(0)),
     }
 }
 

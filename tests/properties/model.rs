@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(cases(512))]
 
     #[test]
-    fn a_filter_survives_its_wire_form(filter in strategies::filters()) {
+    fn filter_round_trips(filter in strategies::filters()) {
         let written = filter.to_value();
         let text = written.to_string();
         let read: Value = serde_json::from_str(&text).unwrap();
@@ -27,14 +27,14 @@ proptest! {
     }
 
     #[test]
-    fn an_update_survives_its_wire_form(update in strategies::updates()) {
+    fn update_round_trips(update in strategies::updates()) {
         let text = update.to_value().to_string();
         let Value::Object(body) = serde_json::from_str(&text).unwrap() else { panic!("{text}") };
         prop_assert_eq!(Update::parse(&Document(body)).unwrap(), update);
     }
 
     #[test]
-    fn a_query_survives_its_wire_form(query in strategies::queries()) {
+    fn query_round_trips(query in strategies::queries()) {
         let parameters: Document = query
             .to_parameters()
             .into_iter()
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn in_is_the_alternative_of_equalities(
+    fn in_equals_disjunction_of_equalities(
         document in strategies::wild_documents(),
         path in strategies::paths(),
         values in prop::collection::vec(strategies::values(), 0..4),
@@ -90,7 +90,7 @@ proptest! {
     }
 
     #[test]
-    fn a_bound_with_equality_is_either(
+    fn lte_and_gte_equal_range_or_equality(
         document in strategies::wild_documents(),
         path in strategies::paths(),
         value in strategies::scalars(),
@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn the_first_unmet_key_is_there_exactly_where_nothing_matches(
+    fn first_unmet_key_exists_iff_filter_does_not_match(
         document in strategies::wild_documents(),
         filter in strategies::filters(),
     ) {
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn an_update_is_applied_as_a_whole_or_not_at_all(
+    fn failed_update_leaves_document_unchanged(
         before in strategies::wild_documents(),
         update in strategies::wild_updates(),
     ) {
@@ -159,7 +159,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_not_named_is_not_touched(
+    fn unnamed_columns_stay_unchanged(
         before in strategies::documents(),
         update in strategies::updates(),
     ) {
@@ -173,7 +173,7 @@ proptest! {
     }
 
     #[test]
-    fn increments_commute_and_join(a in any::<i32>(), b in any::<i32>(), start in any::<i32>()) {
+    fn increments_commute_and_merge(a in any::<i32>(), b in any::<i32>(), start in any::<i32>()) {
         let apply = |updates: &[Update]| {
             let mut document = Document::from_iter([("n".to_owned(), json!(start))]);
             for update in updates {
@@ -192,7 +192,7 @@ proptest! {
     }
 
     #[test]
-    fn add_unique_is_idempotent_and_remove_takes_it_back(
+    fn add_unique_is_idempotent_and_remove_inverts_it(
         start in prop::collection::vec(strategies::values(), 0..4),
         values in prop::collection::vec(strategies::values(), 0..4),
     ) {
@@ -213,14 +213,14 @@ proptest! {
     }
 
     #[test]
-    fn what_is_set_is_found(document in strategies::documents(), value in strategies::values()) {
+    fn set_value_is_found_by_equality(document in strategies::documents(), value in strategies::values()) {
         let mut document = document;
         Update::new().set("any", value.clone()).apply(&mut document).unwrap();
         prop_assert!(Filter::all().eq("any", value).matches(&document).unwrap());
     }
 
     #[test]
-    fn quoted_text_finds_itself(text in any::<String>(), flags in "[imxs]{0,2}") {
+    fn quoted_text_matches_itself(text in any::<String>(), flags in "[imxs]{0,2}") {
         let tricky = text.replace('a', r"\E").replace('b', r"\Q").replace('c', "\\");
         for text in [text, tricky] {
             for pattern in [Pattern::quote(&text), format!("^{}", Pattern::quote(&text)), format!("{}$", Pattern::quote(&text))] {
@@ -234,13 +234,13 @@ proptest! {
     }
 
     #[test]
-    fn tricky_quotes_find_themselves(text in r"([\\EQab]|\\E|\\Q){0,8}") {
+    fn text_with_quote_marks_matches_itself(text in r"([\\EQab]|\\E|\\Q){0,8}") {
         let pattern = Pattern::new(&format!("^{}$", Pattern::quote(&text)), "").unwrap();
         prop_assert!(pattern.finds(&text).unwrap());
     }
 
     #[test]
-    fn reading_anything_answers(value in strategies::json()) {
+    fn parsing_any_input_does_not_panic(value in strategies::json()) {
         if let Ok(filter) = Filter::parse(&value) {
             let written = filter.to_value();
             prop_assert_eq!(Filter::parse(&written).unwrap(), filter, "{}", written);
@@ -266,7 +266,7 @@ proptest! {
     }
 
     #[test]
-    fn keys_keep_and_leave_out(document in strategies::documents(), names in prop::sample::subsequence(strategies::COLUMNS.to_vec(), 0..4)) {
+    fn keys_project_and_exclude(document in strategies::documents(), names in prop::sample::subsequence(strategies::COLUMNS.to_vec(), 0..4)) {
         let list = names.join(",");
         let kept = Keys::parse(&list).project(document.clone());
         let left = Keys::parse(&names.iter().map(|name| format!("-{name}")).collect::<Vec<_>>().join(",")).project(document.clone());
@@ -278,7 +278,7 @@ proptest! {
     }
 
     #[test]
-    fn times_compare_as_dates(at in 0_i64..4_000_000_000_000, other in 0_i64..4_000_000_000_000) {
+    fn timestamps_compare_as_dates(at in 0_i64..4_000_000_000_000, other in 0_i64..4_000_000_000_000) {
         let text = |millis| Timestamp::from_millis(millis).to_string();
         let document = Document::from_iter([("createdAt".to_owned(), json!(text(at)))]);
         let date = json!({"__type": "Date", "iso": text(other)});

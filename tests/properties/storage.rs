@@ -1,4 +1,4 @@
-//! SQLite answers what the evaluator answers, whatever is stored, asked and indexed.
+//! SQLite agrees with the evaluator for all stored data, queries and indexes.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,8 +18,8 @@ use tokio::runtime::Runtime;
 
 use crate::strategies::{self, COLUMNS, cases};
 
-/// Time and chance that are a function of the step alone, so that two stores that do the same have the same ids and
-/// times, however often each of them asks.
+/// A clock and a random source that depend on the step alone, so that two stores in the same step produce the same
+/// ids and times, however often each of them asks.
 #[derive(Default)]
 struct Steps {
     step: AtomicU64,
@@ -56,11 +56,11 @@ impl Entropy for Steps {
     }
 }
 
-/// Both engines, doing the same.
+/// Both engines, in lockstep.
 struct Pair {
     memory: (MemoryStore, Arc<Steps>),
     sqlite: (SqliteStore, Arc<Steps>),
-    /// Theirs.
+    /// Environments of the engines.
     environments: [Environment; 2],
     _folder: tempfile::TempDir,
 }
@@ -178,7 +178,7 @@ fn indexes() -> impl Strategy<Value = Vec<Index>> {
     prop::sample::subsequence(all, 0..5)
 }
 
-/// Indexes that refuse values.
+/// Unique indexes.
 fn unique_indexes() -> impl Strategy<Value = Vec<Index>> {
     let all = vec![
         index(&["n"], true, true),
@@ -199,7 +199,7 @@ fn create(document: &Document) -> Write {
     Write::create(&class(), fields)
 }
 
-/// An ACL, now and then.
+/// An optional ACL.
 fn acls() -> impl Strategy<Value = Option<Value>> {
     prop::option::weighted(
         0.4,
@@ -226,7 +226,7 @@ fn principals() -> impl Strategy<Value = Principal> {
     ])
 }
 
-/// Tests of a column with values of its own type, which SQL decides itself, and of the keys that every object has.
+/// Tests of columns with values of their own type, which SQL decides itself, and of the common columns.
 fn typed_filters() -> impl Strategy<Value = Filter> {
     let of_column = prop::sample::select(COLUMNS.to_vec())
         .prop_flat_map(|column| (Just(column), vec(strategies::values_of(column), 3), 0_usize..10));
@@ -319,7 +319,7 @@ fn geo_filters() -> impl Strategy<Value = Filter> {
     })
 }
 
-/// A write of one of the documents that are there, or of a new one.
+/// A write of an existing document or of a new one.
 #[derive(Clone, Debug)]
 enum Step {
     Create(Document),
@@ -381,9 +381,9 @@ fn to_write(step: Step, ids: &[ObjectId]) -> Write {
 proptest! {
     #![proptest_config(cases(96))]
 
-    /// Rows, their order and their number are the evaluator's, with any indexes and for anyone who asks.
+    /// Rows, their order and their number agree with the evaluator, with any indexes and for any principal.
     #[test]
-    fn sqlite_finds_what_the_evaluator_finds(
+    fn sqlite_query_agrees_with_evaluator(
         documents in vec((strategies::documents(), acls()), 0..24),
         indexes in indexes(),
         questions in vec((queries(), principals()), 24),
@@ -409,9 +409,9 @@ proptest! {
         });
     }
 
-    /// Points are found, sorted by distance and counted as the evaluator says, for anyone who asks.
+    /// Points are found, sorted by distance and counted as by the evaluator, for any principal.
     #[test]
-    fn sqlite_finds_points_as_the_evaluator_does(
+    fn sqlite_geo_query_agrees_with_evaluator(
         places in vec((prop::option::weighted(0.9, points()), acls(), 0_i64..4), 0..60),
         questions in vec((geo_filters(), principals(), any::<bool>(), 0_u32..4, 0_u32..12, any::<bool>()), 24),
     ) {
@@ -437,7 +437,7 @@ proptest! {
 
     /// The same writes have the same outcomes and leave the same documents, classes and relations.
     #[test]
-    fn sqlite_and_memory_agree_after_any_writes(
+    fn sqlite_agrees_with_memory_after_any_writes(
         indexes in unique_indexes(),
         groups in vec((any::<bool>(), vec(steps(), 1..5)), 1..10),
     ) {

@@ -13,7 +13,7 @@ fn select(text: &str, values: &[Value]) -> SelectStatement {
 
 /// A statement means the same as the parameters of a query.
 #[test]
-fn statements_are_queries() {
+fn select_statement_is_parsed_as_query() {
     for (text, parameters) in [
         ("select * from GameScore", json!({})),
         ("SELECT * FROM GameScore LIMIT 10", json!({"limit": 10})),
@@ -157,7 +157,7 @@ fn statements_are_queries() {
 }
 
 #[test]
-fn question_marks_take_the_values() {
+fn placeholders_take_values_in_order() {
     let selection = select(
         "select * from A where a = ? and b in (?, 2) and c in ? and d > date(?) limit ?,?",
         &[
@@ -184,7 +184,7 @@ fn question_marks_take_the_values() {
 }
 
 #[test]
-fn an_error_shows_the_place() {
+fn syntax_error_shows_position() {
     let error = SelectStatement::parse("select * GameScore limit 10", &[], now()).unwrap_err();
     assert_eq!(error.code, ErrorCode::CQL_SYNTAX);
     assert_eq!(
@@ -197,7 +197,7 @@ fn an_error_shows_the_place() {
 }
 
 #[test]
-fn nonsense_is_refused() {
+fn malformed_statement_is_refused() {
     let deep = format!(
         "select * from A where {}a = 1{}",
         "(".repeat(200),
@@ -275,13 +275,13 @@ fn nonsense_is_refused() {
 }
 
 #[test]
-fn what_stands_beside_each_other_is_not_nested() {
+fn siblings_do_not_count_as_nesting() {
     let groups = vec!["(a = 1 and b = 2)"; 50].join(" or ");
     assert!(SelectStatement::parse(&format!("select * from A where {groups}"), &[], now()).is_ok());
 }
 
 #[test]
-fn a_statement_has_an_end() {
+fn statement_length_is_limited() {
     let text = |length: usize| {
         let text = "select * from A where a = ''";
         text.replace("''", &format!("'{}'", "x".repeat(length - text.len())))
@@ -292,7 +292,7 @@ fn a_statement_has_an_end() {
 }
 
 #[test]
-fn like_finds_what_it_says() {
+fn like_matches_pattern() {
     for (pattern, found, missed) in [
         ("%", &["", "a", "a\nb"][..], &[][..]),
         ("%%", &["", "a"], &[]),
@@ -322,7 +322,7 @@ fn like_finds_what_it_says() {
 }
 
 #[test]
-fn units_of_distance() {
+fn distance_units_are_parsed() {
     let operators = |unit: &str| {
         let text = format!("select * from A where p near geopoint(1, 2) max 2 {unit} min 1 {unit}");
         let filter = select(&text, &[]).query.filter.to_value();
@@ -343,7 +343,7 @@ fn units_of_distance() {
 }
 
 #[test]
-fn values_of_every_kind() {
+fn values_of_every_type_are_parsed() {
     let values = select(
         "select * from A where a = false and b = true and c = null and d = +2 and e = -2.5
             and f = file('x') and g = bytes('AQ==') and h = base64('AQ==') and i <= current_timestamp()
@@ -369,7 +369,7 @@ fn values_of_every_kind() {
 }
 
 #[test]
-fn an_error_shows_what_is_wrong_and_not_what_follows() {
+fn syntax_error_shows_wrong_token() {
     for (text, column) in [
         ("select * from A where a = - b", 29),
         ("select * from A where a = ) b", 27),

@@ -34,7 +34,7 @@ fn check(cases: &[(Value, Value, Value)]) {
     }
 }
 
-/// Bodies that are read but do not fit the document, which stays as it is.
+/// Bodies that parse but do not fit the document, which stays unchanged.
 fn check_refused(cases: &[(Value, Value, i32)]) {
     for (body, before, code) in cases {
         let mut body = body.clone();
@@ -52,7 +52,7 @@ fn check_refused(cases: &[(Value, Value, i32)]) {
 }
 
 #[test]
-fn plain_values() {
+fn set_stores_value() {
     check(&[
         (json!({"a": 1}), json!({}), json!({"a": 1})),
         (
@@ -90,7 +90,7 @@ fn plain_values() {
 }
 
 #[test]
-fn increments() {
+fn increment_adds_number() {
     let by = |amount: Value| json!({"a": {"__op": "Increment", "amount": amount}});
     check(&[
         (by(json!(5)), json!({}), json!({"a": 5})),
@@ -167,7 +167,7 @@ fn increments() {
 }
 
 #[test]
-fn arrays() {
+fn array_operations_change_array() {
     let op = |name: &str, objects: Value| json!({"a": {"__op": name, "objects": objects}});
     let pointer = json!({"__type": "Pointer", "className": "Post", "objectId": "p1"});
     let expanded = json!({"__type": "Pointer", "className": "Post", "objectId": "p1", "title": "x"});
@@ -239,7 +239,7 @@ fn arrays() {
 }
 
 #[test]
-fn deletions() {
+fn delete_removes_key() {
     let delete = json!({"__op": "Delete"});
     check(&[
         (
@@ -274,7 +274,7 @@ fn deletions() {
 }
 
 #[test]
-fn bits() {
+fn bit_operations_combine_integers() {
     let op = |name: &str, value: i64| json!({"a": {"__op": name, "value": value}});
     check(&[
         (op("BitAnd", 1), json!({}), json!({"a": 0})),
@@ -293,7 +293,7 @@ fn bits() {
 }
 
 #[test]
-fn dotted_keys() {
+fn dotted_keys_write_nested_fields() {
     check(&[
         (json!({"a.b": 1}), json!({}), json!({"a": {"b": 1}})),
         (
@@ -343,7 +343,7 @@ fn dotted_keys() {
 }
 
 #[test]
-fn relations_are_handed_on() {
+fn relation_operations_leave_document_unchanged() {
     let pointer = |id: &str| Pointer {
         class_name: ClassName::parse("Post").unwrap(),
         object_id: ObjectId::parse(id).unwrap(),
@@ -383,7 +383,7 @@ fn relations_are_handed_on() {
 }
 
 #[test]
-fn malformed_bodies_are_refused_by_code() {
+fn malformed_body_is_refused_with_code() {
     let pointer = json!({"__type": "Pointer", "className": "Post", "objectId": "p"});
     let add_relation =
         |count: usize| json!({"likes": {"__op": "AddRelation", "objects": vec![pointer.clone(); count]}});
@@ -460,7 +460,7 @@ fn malformed_bodies_are_refused_by_code() {
 }
 
 #[test]
-fn a_create_has_no_dotted_keys() {
+fn create_with_dotted_key_is_refused() {
     let create = |body| Update::parse_create(&document(body));
     assert!(
         create(json!({"a": {"__op": "Add", "objects": [1]}, "n": {"__op": "Increment", "amount": 1}}))
@@ -470,7 +470,7 @@ fn a_create_has_no_dotted_keys() {
 }
 
 #[test]
-fn a_refusal_says_which_type_was_expected() {
+fn type_error_names_expected_type() {
     let update = Update::new().increment("foo", 5);
     let error = update.apply(&mut document(json!({"foo": "bar"}))).unwrap_err();
     assert_eq!(
@@ -480,7 +480,7 @@ fn a_refusal_says_which_type_was_expected() {
 }
 
 #[test]
-fn operations_of_one_key_are_joined_where_they_can_be() {
+fn operations_on_one_key_are_merged() {
     let joined = Update::new()
         .increment("n", -100)
         .increment("n", 30)
@@ -524,7 +524,7 @@ fn operations_of_one_key_are_joined_where_they_can_be() {
 }
 
 #[test]
-fn many_columns_are_written_in_order() {
+fn columns_are_listed_in_order() {
     let names: Vec<String> = (0..40).map(|at| format!("c{at}")).collect();
     let update = names
         .iter()
@@ -539,9 +539,9 @@ fn many_columns_are_written_in_order() {
     assert_eq!(update.apply(&mut changed).unwrap().columns, names);
 }
 
-/// A relative update that nobody has answered must not be sent again.
+/// A relative update must not be resent after an unknown outcome.
 #[test]
-fn which_updates_have_an_effect_each_time() {
+fn relative_updates_are_recognized() {
     let relative = |op: Value| parse(json!({"n": 1, "a": op})).unwrap().is_relative();
     for op in [
         json!({"__op": "Increment", "amount": 1}),
@@ -564,7 +564,7 @@ fn which_updates_have_an_effect_each_time() {
 }
 
 #[test]
-fn two_operations_of_one_key_see_each_other() {
+fn operations_on_one_column_apply_in_order() {
     let mut changed = document(json!({"n": 1}));
     Update::new()
         .set("n", 5)
@@ -600,7 +600,7 @@ fn two_operations_of_one_key_see_each_other() {
 }
 
 #[test]
-fn how_far_behind_its_end_an_array_grows() {
+fn array_padding_is_limited() {
     let write = |index: usize| {
         let mut grown = document(json!({"l": [1, 2]}));
         let written = Update::new().set(&format!("l.{index}"), 3).apply(&mut grown);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_comes_first_unless_an_order_is_given() {
+    fn near_sphere_sorts_by_distance_unless_order_is_given() {
         let near = query(&json!({"at": {"$nearSphere": point(0.0, 0.0)}}));
         let mut found: Vec<Document> = [
             ("far", 50.0),
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_every_result_must_meet_sorts() {
+    fn near_sphere_in_disjunction_does_not_sort() {
         let near = json!({"at": {"$nearSphere": point(1.0, 2.0), "$maxDistanceInKilometers": 6371.0}});
         let found = query(&json!({"$and": [{"n": 1}, near.clone()]}));
         assert!((found.near().unwrap().radians_max - 1.0).abs() < 1e-12);

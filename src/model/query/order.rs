@@ -9,8 +9,8 @@ use crate::model::{Direction, Document, KeyPath, OrderKey, Value};
 
 impl OrderKey {
     /// Compares two documents by these keys in MongoDB's order of types and values: missing and null, numbers, text,
-    /// objects, arrays, bytes, booleans, dates. An array counts as its smallest element, or its largest where the key
-    /// is descending; an empty one comes before everything.
+    /// objects, arrays, bytes, booleans, dates. An array counts as its smallest element, or as its largest for a
+    /// descending key; an empty array comes first.
     #[must_use]
     pub fn compare(keys: &[Self], a: &Document, b: &Document) -> Ordering {
         keys.iter()

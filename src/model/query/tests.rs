@@ -17,7 +17,7 @@ fn parse(parameters: Value) -> Query {
 }
 
 #[test]
-fn parameters_of_a_url_and_of_a_batch_element_are_read_alike() {
+fn url_and_batch_parameters_parse_equally() {
     let url = parse(json!({
         "where": r#"{"score":{"$gt":150}}"#, "limit": "10", "skip": "5", "order": "-score, name,+a.b",
         "count": "1", "keys": "a, -b ,c.d", "include": "author1, author2.friend", "returnACL": "true", "new": "true",
@@ -47,7 +47,7 @@ fn parameters_of_a_url_and_of_a_batch_element_are_read_alike() {
 }
 
 #[test]
-fn defaults_are_left_out() {
+fn default_parameters_are_omitted() {
     let query = parse(
         json!({"where": "", "keys": "", "include": "", "order": "", "count": "0", "returnACL": "false"}),
     );
@@ -57,7 +57,7 @@ fn defaults_are_left_out() {
 }
 
 #[test]
-fn limits_are_bounded() {
+fn limit_is_clamped() {
     for (given, limit) in [
         (json!("0"), 0),
         (json!(1), 1),
@@ -85,7 +85,7 @@ fn limits_are_bounded() {
 }
 
 #[test]
-fn documents_are_sorted_by_type_and_value() {
+fn documents_sort_by_type_and_value() {
     let sorted = |order: &str, values: &[Value]| -> Vec<String> {
         let mut rows: Vec<Document> = values.iter().map(|row| document(row.clone())).collect();
         let keys = OrderKey::parse_list(order);
@@ -156,7 +156,7 @@ fn documents_are_sorted_by_type_and_value() {
 }
 
 #[test]
-fn keys_reduce_a_document() {
+fn keys_project_document() {
     let row = json!({
         "objectId": "o", "createdAt": "c", "updatedAt": "u", "ACL": {}, "a": 1, "b": {"x": 1, "y": {"z": 2, "w": 3}},
         "l": [{"x": 1, "y": 2}, 5], "p": {"__type": "Pointer", "className": "Post", "objectId": "p", "title": "t", "body": "b"},
@@ -204,14 +204,14 @@ fn keys_reduce_a_document() {
 }
 
 #[test]
-fn a_query_as_a_program_writes_it() {
+fn built_query_has_parameters() {
     let query = Query::new(Filter::all().eq("a", 1)).order_by("-n").limit(7);
     assert_eq!((query.limit, query.order.len()), (7, 1));
     assert_eq!(query.filter, Filter::all().eq("a", 1));
 }
 
 #[test]
-fn what_a_path_leads_to_is_what_documents_are_ordered_by() {
+fn nested_path_orders_documents() {
     let compare = |order: &str, a: Value, b: Value| {
         OrderKey::compare(&OrderKey::parse_list(order), &document(a), &document(b))
     };
@@ -226,7 +226,7 @@ fn what_a_path_leads_to_is_what_documents_are_ordered_by() {
 }
 
 #[test]
-fn parameters_that_say_nothing() {
+fn empty_parameters_are_ignored() {
     let nothing = json!({"order": null, "keys": null, "include": null, "where": null});
     assert_eq!(parse(nothing), Query::default());
     let bad = document(json!({"order": 7}));
@@ -234,7 +234,7 @@ fn parameters_that_say_nothing() {
 }
 
 #[test]
-fn keys_of_a_plain_object_are_those_that_were_asked_for() {
+fn keys_project_nested_object() {
     let query = parse(json!({"keys": "a.b,p.b"}));
     let pointer = json!({"__type": "Pointer", "className": "X", "objectId": "y", "b": 1, "c": 2});
     let plain = json!({"className": "X", "objectId": "y", "b": 1, "c": 2});

@@ -25,7 +25,7 @@ fn pointer(class: &str) -> Value {
 }
 
 #[test]
-fn the_first_value_fixes_a_type() {
+fn first_value_fixes_column_type() {
     let relation = json!({"__op": "AddRelation", "objects": [pointer("Tag")]});
     for (value, column) in [
         (json!("x"), json!({"type": "String"})),
@@ -108,7 +108,7 @@ fn the_first_value_fixes_a_type() {
 
 /// Classes of earlier versions have columns of pointers to `_File`.
 #[test]
-fn a_column_of_pointers_to_files_is_one_of_files() {
+fn pointer_column_to_file_class_is_file_column() {
     let earlier = class(json!({"f": {"type": "Pointer", "className": "_File", "required": true}}));
     assert_eq!(
         serde_json::to_value(&earlier.columns).unwrap(),
@@ -121,7 +121,7 @@ fn a_column_of_pointers_to_files_is_one_of_files() {
 }
 
 #[test]
-fn other_types_are_refused() {
+fn value_of_other_type_is_refused() {
     let there = class(json!({
         "s": {"type": "String"}, "n": {"type": "Number"}, "l": {"type": "Array"}, "o": {"type": "Object"},
         "d": {"type": "Date"}, "p": {"type": "Pointer", "className": "Post"}, "r": {"type": "Relation", "className": "Tag"},
@@ -188,7 +188,7 @@ fn other_types_are_refused() {
 }
 
 #[test]
-fn refusals_have_the_service_s_words() {
+fn type_errors_use_leancloud_wording() {
     let there = class(
         json!({"at": {"type": "Date"}, "p": {"type": "Pointer", "className": "Post"}, "s": {"type": "String"}}),
     );
@@ -209,7 +209,7 @@ fn refusals_have_the_service_s_words() {
 }
 
 #[test]
-fn columns_are_bounded() {
+fn columns_of_class_are_limited() {
     let full: serde_json::Map<_, _> = (0..300)
         .map(|at| (format!("c{at}"), json!({"type": "Number"})))
         .collect();
@@ -219,7 +219,7 @@ fn columns_are_bounded() {
 }
 
 #[test]
-fn no_column_is_made_by_a_reserved_name() {
+fn reserved_column_name_is_refused() {
     for name in [
         "ObjectId",
         "objectid",
@@ -247,7 +247,7 @@ fn no_column_is_made_by_a_reserved_name() {
 }
 
 #[test]
-fn objects_are_shown_without_hidden_columns_and_with_defaults_and_relations() {
+fn visible_object_lacks_hidden_columns_and_has_defaults_and_relations() {
     let class = class(json!({
         "secret": {"type": "String", "hidden": true},
         "company": {"type": "String", "default": "none"},
@@ -273,7 +273,7 @@ fn objects_are_shown_without_hidden_columns_and_with_defaults_and_relations() {
 }
 
 #[test]
-fn built_in_classes_have_their_columns_and_permissions() {
+fn built_in_classes_have_columns_and_permissions() {
     let initial = |name: &str| Class::initial(ClassName::parse(name).unwrap());
     let user = initial("_User");
     assert_eq!(user.permissions.find, Permission::MasterOnly);
@@ -318,7 +318,7 @@ fn built_in_classes_have_their_columns_and_permissions() {
 }
 
 #[test]
-fn who_holds_a_permission() {
+fn permission_allows_its_holders() {
     let client = |user: Option<&str>, roles: &[&str]| Principal::Client {
         user: user.map(|user| ObjectId::parse(user).unwrap()),
         roles: roles.iter().map(ToString::to_string).collect(),
@@ -342,7 +342,7 @@ fn who_holds_a_permission() {
 }
 
 #[test]
-fn objects_that_are_brought_in_fit_their_class() {
+fn loaded_object_is_validated_against_class() {
     let class = class(json!({"n": {"type": "Number"}, "p": {"type": "Pointer", "className": "A"}}));
     let validate = |fields: Value| {
         let Value::Object(fields) = fields else { panic!() };
@@ -370,7 +370,7 @@ fn objects_that_are_brought_in_fit_their_class() {
 }
 
 #[test]
-fn an_acl_is_written_as_a_whole() {
+fn partial_acl_update_is_refused() {
     let class = class(json!({}));
     for (body, fits) in [
         (json!({"ACL": {"*": {"read": true}}}), true),
@@ -387,7 +387,7 @@ fn an_acl_is_written_as_a_whole() {
 }
 
 #[test]
-fn a_refusal_shows_the_value_that_was_sent() {
+fn type_error_shows_sent_value() {
     let class = class(json!({"s": {"type": "String"}}));
     let message = |body: Value| validate(&class, body).unwrap_err().message;
     assert!(message(json!({"s": {"amount": 7}})).contains(r#"value '{"amount":7}'"#));
@@ -395,7 +395,7 @@ fn a_refusal_shows_the_value_that_was_sent() {
 }
 
 #[test]
-fn relations_lead_to_a_class() {
+fn relations_list_target_classes() {
     let class = class(json!({
         "likes": {"type": "Relation", "className": "Tag"}, "n": {"type": "Number"},
         "author": {"type": "Pointer", "className": "_User"},

@@ -1,4 +1,4 @@
-//! Equality, order and the checks of values that come from outside.
+//! Equality, order and normalization of values.
 
 #![expect(clippy::cast_precision_loss, reason = "the loss is what is tested")]
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 
 #[test]
-fn numbers_compare_by_value_without_loss() {
+fn numbers_compare_exactly() {
     let max = (1_u64 << 53) as f64;
     for (a, b, order) in [
         (json!(1), json!(1.0), Ordering::Equal),
@@ -34,7 +34,7 @@ fn numbers_compare_by_value_without_loss() {
 }
 
 #[test]
-fn types_have_an_order() {
+fn types_are_ordered() {
     let sorted = [
         json!(null),
         json!(-1e300),
@@ -71,7 +71,7 @@ fn types_have_an_order() {
 }
 
 #[test]
-fn typed_values_are_equal_by_what_they_stand_for() {
+fn typed_values_are_equal_by_meaning() {
     let pointer = json!({"__type": "Pointer", "className": "Post", "objectId": "p1"});
     let expanded = json!({"title": "x", "objectId": "p1", "className": "Post", "__type": "Pointer"});
     assert!(equal(&pointer, &expanded));
@@ -102,7 +102,7 @@ fn typed_values_are_equal_by_what_they_stand_for() {
 }
 
 #[test]
-fn values_from_outside_become_uniform() {
+fn values_are_normalized() {
     for (given, uniform) in [
         (json!(7), json!(7)),
         (json!(7.0), json!(7.0)),
@@ -149,7 +149,7 @@ fn values_from_outside_become_uniform() {
 }
 
 #[test]
-fn malformed_values_are_refused_by_code() {
+fn malformed_value_is_refused_with_code() {
     for (value, code) in [
         (json!({"__type": "Pointer", "className": "Post"}), 106),
         (
@@ -198,7 +198,7 @@ fn malformed_values_are_refused_by_code() {
 }
 
 #[test]
-fn distances_are_great_circles() {
+fn distance_is_great_circle() {
     let point = |latitude, longitude| GeoPoint { latitude, longitude };
     let kilometers = |a: GeoPoint, b| a.radians_to(b) * GeoPoint::EARTH_KILOMETERS;
     let (beijing, shanghai) = (point(39.9042, 116.4074), point(31.2304, 121.4737));
@@ -208,7 +208,7 @@ fn distances_are_great_circles() {
 }
 
 #[test]
-fn integers_that_a_client_holds_exactly() {
+fn integers_are_exact_within_double_range() {
     let most = INTEGER_MAX;
     #[expect(clippy::cast_precision_loss, reason = "2^53 − 1 is exact in a double")]
     let double = most as f64;
@@ -231,7 +231,7 @@ fn integers_that_a_client_holds_exactly() {
 }
 
 #[test]
-fn values_of_one_type_have_an_order_of_their_own() {
+fn values_of_one_type_are_ordered() {
     let place = |latitude: i64, longitude: i64| json!({"__type": "GeoPoint", "latitude": latitude, "longitude": longitude});
     let file = |id: &str| json!({"__type": "File", "id": id});
     let relation = |class: &str| json!({"__type": "Relation", "className": class});
@@ -250,7 +250,7 @@ fn values_of_one_type_have_an_order_of_their_own() {
 }
 
 #[test]
-fn objects_inside_objects_end_somewhere() {
+fn nesting_of_values_is_limited() {
     let nested = |levels: usize| {
         let mut value = (0..levels).fold(json!(1), |inner, _| json!({"a": inner}));
         normalize(&mut value).is_ok()

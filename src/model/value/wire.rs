@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_keep_their_type_both_ways() {
+    fn typed_values_round_trip() {
         let time = json!({"__type": "Date", "iso": "2015-05-14T09:21:18.273Z"});
         let date: Date = serde_json::from_value(time.clone()).unwrap();
         assert_eq!(json!(date), time);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_its_fields() {
+    fn file_dereferences_to_fields() {
         let fields = Document::from_iter([
             ("__type".to_owned(), json!("File")),
             ("name".to_owned(), json!("a.txt")),

@@ -150,7 +150,7 @@ fn of_id(test: &Test) -> Condition {
     }
 }
 
-/// One of these values; of none of them where there are none.
+/// Equality with one of `values`; false if there are none.
 pub(in crate::storage) fn is_one_of(expression: &str, values: Vec<SqlValue>) -> Condition {
     match values.len() {
         0 => Condition::constant(false),
@@ -168,7 +168,7 @@ pub(in crate::storage) fn is_one_of(expression: &str, values: Vec<SqlValue>) -> 
     }
 }
 
-/// The values as one JSON array; `None` where one of them would not come back as it is.
+/// The values as one JSON array; `None` if one of them would not survive the conversion.
 fn list(values: &[SqlValue]) -> Option<String> {
     let values: Option<Vec<Value>> = values
         .iter()

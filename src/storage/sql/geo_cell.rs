@@ -243,7 +243,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_circle_loses_no_point(centre in points(), point in points(), more in 0.0..0.1_f64) {
+        fn ranges_of_circle_contain_its_points(centre in points(), point in points(), more in 0.0..0.1_f64) {
             let radians = centre.radians_to(point) + more;
             let ranges = ranges(&Area::Circle { centre, radians });
             prop_assert!(ranges.len() <= RANGES_MAX);
@@ -251,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn a_circle_loses_no_near_point(
+        fn ranges_of_small_circle_contain_its_points(
             centre in points(),
             (north, east) in (-0.01..0.01_f64, -0.01..0.01_f64),
         ) {
@@ -265,7 +265,7 @@ mod tests {
         }
 
         #[test]
-        fn a_box_loses_no_point(a in points(), b in points(), across in 0.0..=1.0_f64, up in 0.0..=1.0_f64) {
+        fn ranges_of_box_contain_its_points(a in points(), b in points(), across in 0.0..=1.0_f64, up in 0.0..=1.0_f64) {
             let (south, north) = (a.latitude.min(b.latitude), a.latitude.max(b.latitude));
             let southwest = GeoPoint { latitude: south, longitude: a.longitude };
             let northeast = GeoPoint { latitude: north, longitude: b.longitude };
@@ -288,7 +288,7 @@ mod tests {
 
     /// A small area has small ranges.
     #[test]
-    fn a_small_area_is_a_small_part() {
+    fn ranges_of_small_area_are_small() {
         let centre = GeoPoint {
             latitude: 39.9,
             longitude: 116.4,

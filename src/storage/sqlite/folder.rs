@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_process_on_its_way_does_not_keep_the_folder() {
+    fn folder_lock_is_released_despite_copy_in_child_process() {
         let folder = tempfile::tempdir().unwrap();
         let lock = FolderLock::take(folder.path()).unwrap();
         let refused = FolderLock::take(folder.path()).unwrap_err();

@@ -178,7 +178,7 @@ mod tests {
 
     /// An older database is copied, then converted. A failed conversion leaves it unchanged.
     #[test]
-    fn an_older_format_is_copied_and_converted() {
+    fn older_format_is_copied_and_converted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(DATABASE);
         let connection = Connection::open(&path).unwrap();

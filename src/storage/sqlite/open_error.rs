@@ -156,7 +156,7 @@ mod tests {
 
     /// The tests may run with all permissions, so the system's errors are simulated.
     #[test]
-    fn what_is_not_allowed_is_not_taken_for_absent() {
+    fn forbidden_file_is_not_reported_absent() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("paylog.sqlite3");
         let said = |code| {

@@ -1,4 +1,4 @@
-//! The same nonsense, asked of the stores and of the server.
+//! Fuzzing of the stores and the server.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde_json::{Map, json};
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
-use super::{documents, json_of, scribe, time};
+use super::{documents, generator, json_of, time};
 
 /// SQL and the evaluator agree on the results of any query.
 #[test]
@@ -161,34 +161,34 @@ const PATHS: &[&str] = &[
 
 /// A request to any path, with any parameters and any body.
 fn request(bytes: &[u8]) -> Request<Body> {
-    let mut scribe = scribe(bytes);
-    let method = ["GET", "POST", "PUT", "DELETE"][usize::from(scribe.byte() % 4)];
-    let mut uri = PATHS[usize::from(scribe.byte()) % PATHS.len()].to_owned();
-    let shape = scribe.byte();
+    let mut input = generator(bytes);
+    let method = ["GET", "POST", "PUT", "DELETE"][usize::from(input.byte() % 4)];
+    let mut uri = PATHS[usize::from(input.byte()) % PATHS.len()].to_owned();
+    let shape = input.byte();
     if shape & 1 == 1 {
-        let condition = Value::Object(scribe.fields(0)).to_string();
+        let condition = Value::Object(input.fields(0)).to_string();
         let condition: String = condition.bytes().map(|byte| format!("%{byte:02x}")).collect();
         uri.push_str(&format!("?where={condition}"));
         for name in [
             "order", "limit", "keys", "include", "count", "skip", "cursor", "scan_key", "cql", "pvalues",
             "new",
         ] {
-            if scribe.byte().is_multiple_of(6) {
-                let word: String = scribe.word().bytes().map(|byte| format!("%{byte:02x}")).collect();
+            if input.byte().is_multiple_of(6) {
+                let word: String = input.word().bytes().map(|byte| format!("%{byte:02x}")).collect();
                 uri.push_str(&format!("&{name}={word}"));
             }
         }
     }
     let key = if shape & 2 == 2 { "master,master" } else { "key" };
     let body = if shape & 12 == 12 {
-        scribe.bytes.as_slice().to_vec()
+        input.bytes.as_slice().to_vec()
     } else if shape & 16 == 16 {
-        let requests: Vec<Value> = (0..scribe.byte() % 4)
-            .map(|_| json!({"method": scribe.word(), "path": scribe.word(), "body": scribe.fields(0), "params": scribe.fields(0)}))
+        let requests: Vec<Value> = (0..input.byte() % 4)
+            .map(|_| json!({"method": input.word(), "path": input.word(), "body": input.fields(0), "params": input.fields(0)}))
             .collect();
         json!({ "requests": requests }).to_string().into_bytes()
     } else {
-        Value::Object(scribe.fields(0)).to_string().into_bytes()
+        Value::Object(input.fields(0)).to_string().into_bytes()
     };
     let request = Request::builder()
         .method(method)

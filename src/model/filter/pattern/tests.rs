@@ -17,7 +17,7 @@ type Row = (
 );
 
 #[test]
-fn patterns_mean_what_they_mean_to_pcre() {
+fn patterns_match_as_in_pcre() {
     let table: &[Row] = &[
         // Escaped signs stand for themselves.
         (r"\<b\>", "", &["a<b>c"], &["a b c"]),
@@ -146,7 +146,7 @@ fn patterns_mean_what_they_mean_to_pcre() {
 }
 
 #[test]
-fn what_is_not_understood_is_refused_with_the_reason() {
+fn unsupported_syntax_is_refused_with_reason() {
     for (pattern, reason) in [
         ("(?|a|b)", "count their alternatives"),
         ("(a)?(?(1)b|c)", "conditions"),
@@ -185,7 +185,7 @@ fn what_is_not_understood_is_refused_with_the_reason() {
 }
 
 #[test]
-fn what_a_text_begins_with() {
+fn literal_prefix_is_recognized() {
     for (pattern, options, prefix) in [
         ("^ab", "", Some("ab")),
         (r"\Aab", "", Some("ab")),
@@ -299,7 +299,7 @@ fn nonsense() -> impl Strategy<Value = String> {
 proptest! {
     /// Any pattern is refused or compiled, and matching texts begin with its prefix.
     #[test]
-    fn nonsense_is_no_danger(pattern in nonsense(), options in "[imsx]{0,2}", text in "[abABé01 \n]{0,6}") {
+    fn malformed_pattern_does_not_panic(pattern in nonsense(), options in "[imsx]{0,2}", text in "[abABé01 \n]{0,6}") {
         if let Ok(compiled) = Pattern::new(&pattern, &options)
             && let Ok(true) = compiled.finds(&text)
             && let Some(prefix) = compiled.prefix()
@@ -309,13 +309,13 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_no_danger(pattern in any::<String>(), options in "[imsx]{0,4}") {
+    fn any_pattern_is_refused_or_keeps_prefix(pattern in any::<String>(), options in "[imsx]{0,4}") {
         let _ = Pattern::new(&pattern, &options);
     }
 
     /// Plain text stays as it is, and a quoted one finds itself and nothing else.
     #[test]
-    fn plain_text_stays_as_it_is(text in "[\\p{L}\\p{N} _,:;/@!%<>='\"]{1,12}", any in any::<String>(), other in "[a-c.\\\\E]{0,4}") {
+    fn plain_text_and_quoted_text_match_literally(text in "[\\p{L}\\p{N} _,:;/@!%<>='\"]{1,12}", any in any::<String>(), other in "[a-c.\\\\E]{0,4}") {
         prop_assert_eq!(&translate(&text, "").unwrap().text, &text);
         let quoted = format!("^{}\\z", Pattern::quote(&any));
         let compiled = Pattern::new(&quoted, "").unwrap();

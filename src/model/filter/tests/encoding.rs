@@ -5,7 +5,7 @@ use crate::model::KeyPath;
 
 /// Two conditions on one key are merged into one object if that keeps the meaning.
 #[test]
-fn conditions_are_written_as_short_as_they_can_be() {
+fn conditions_on_one_key_are_merged() {
     let all = Filter::all;
     for (filter, written) in [
         (all().gte("a", 1).lt("a", 5), json!({"a": {"$gte": 1, "$lt": 5}})),
@@ -58,7 +58,7 @@ fn conditions_are_written_as_short_as_they_can_be() {
 }
 
 #[test]
-fn what_everything_begins_with_in_which_a_pattern_is_found() {
+fn pattern_has_literal_prefix() {
     for (pattern, options, prefix) in [
         ("^abc", "", Some("abc")),
         ("^a b_c-d/e@f:g,h", "", Some("a b_c-d/e@f:g,h")),

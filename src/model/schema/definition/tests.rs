@@ -41,7 +41,7 @@ fn whole() -> Value {
 }
 
 #[test]
-fn a_class_shows_what_was_said_of_it() {
+fn definition_round_trips_through_class() {
     let mut shown = whole();
     shown["className"] = "Post".into();
     assert_eq!(Value::Object(show(&defined(whole()))), shown);
@@ -54,7 +54,7 @@ fn a_class_shows_what_was_said_of_it() {
 }
 
 #[test]
-fn what_is_not_said_stays_as_it_is() {
+fn unnamed_parts_stay_unchanged() {
     let mut class = defined(whole());
     let again = json!({
         "columns": {"rank": {"hidden": true}, "title": {"type": "String"}},
@@ -89,7 +89,7 @@ fn what_is_not_said_stays_as_it_is() {
 }
 
 #[test]
-fn changes_come_one_at_a_time_and_columns_before_their_indexes() {
+fn changes_list_columns_before_indexes() {
     let name = ClassName::parse("Post").unwrap();
     let changes = parse_for(&class(), whole()).unwrap().into_changes(&name);
     let kinds: Vec<_> = changes
@@ -119,7 +119,7 @@ fn changes_come_one_at_a_time_and_columns_before_their_indexes() {
 }
 
 #[test]
-fn definitions_that_are_none() {
+fn malformed_definition_is_refused() {
     let class = defined(whole());
     let column = |attributes: Value| json!({"columns": {"n": attributes}});
     let permission = |holders: Value| json!({"permissions": {"get": holders}});
@@ -178,7 +178,7 @@ fn definitions_that_are_none() {
 }
 
 #[test]
-fn a_class_has_room_for_so_many_columns_and_indexes() {
+fn columns_and_indexes_are_limited() {
     let columns = |count: usize| {
         let columns = (0..count).map(|n| (format!("c{n}"), json!({"type": "Number"})));
         json!({"columns": columns.collect::<Map<_, _>>()})
