@@ -39,7 +39,7 @@ impl AuthData {
     pub fn parse(value: &Value) -> Result<Self, CloudError> {
         let platforms = value
             .as_object()
-            .ok_or_else(|| CloudError::malformed("'authData' is an object of objects, by platform."))?;
+            .ok_or_else(|| CloudError::malformed("'authData' must be an object of objects, by platform."))?;
         let mut parsed = Map::new();
         for (platform, data) in platforms {
             if platform.starts_with('_') || data.is_null() {
@@ -47,7 +47,7 @@ impl AuthData {
             }
             check_platform(platform)?;
             let data = data.as_object().ok_or_else(|| {
-                CloudError::malformed(format!("The authData of '{platform}' is an object."))
+                CloudError::malformed(format!("The authData of '{platform}' must be an object."))
             })?;
             parsed.insert(platform.clone(), Value::Object(data.clone()));
         }
@@ -164,13 +164,13 @@ impl AuthData {
                 ([] | [_], _) => {
                     return Err(CloudError::new(
                         ErrorCode::INCORRECT_TYPE,
-                        "'authData' is set and deleted, and nothing else.",
+                        "'authData' can only be set or deleted.",
                     ));
                 }
                 _ => {
                     return Err(CloudError::new(
                         ErrorCode::OPERATION_FORBIDDEN,
-                        "'authData' is changed one platform at a time, as a whole.",
+                        "'authData' can only be changed by whole platforms.",
                     ));
                 }
             }
@@ -215,7 +215,7 @@ fn identity(platform: &str, data: &Map<String, Value>) -> Result<(&'static str, 
     let keys: &[&'static str] = match platform {
         ANONYMOUS => &["id"],
         "weixin" | "qq" | "lc_weapp" | "lc_qqapp" => &["openid", "uid"],
-        // The guide has `uid` for all others; its own example of a union of accounts has `openid` there.
+        // The guide names `uid` for all others, but its example of a union has `openid`.
         _ => &["uid", "openid"],
     };
     let legal = |value: &Value| match value {
@@ -261,7 +261,7 @@ fn check_platform(name: &str) -> Result<(), CloudError> {
         return Ok(());
     }
     Err(CloudError::malformed(format!(
-        "'{name}' is no name of a platform: letters, digits, '_' and '-'."
+        "'{name}' is not a valid platform name: letters, digits, '_' and '-'."
     )))
 }
 

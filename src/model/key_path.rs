@@ -26,7 +26,7 @@ impl KeyPath {
     /// [`ErrorCode::INVALID_KEY_NAME`] (105).
     pub fn parse(path: &str) -> Result<Self, CloudError> {
         let illegal = |part: &str| part.is_empty() || part.starts_with('$') || part.contains('\0');
-        // Deeper than a value can be, there is nothing to be found.
+        // No value is deeper.
         if path.split('.').any(illegal) || path.split('.').nth(limits::VALUE_DEPTH_MAX).is_some() {
             return Err(Self::invalid(path));
         }

@@ -85,7 +85,7 @@ impl fmt::Display for Timestamp {
         if time.year() < 0 {
             return write!(f, "{time:.3}Z");
         }
-        // Every object that is read or written shows two times, and its writing goes by far faster in one piece.
+        // Every object has two times, and formatting them in one piece is far faster.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let fields: [(usize, usize, i32); 7] = [
             (0, 4, time.year().into()),

@@ -93,7 +93,7 @@ impl Change {
         environment: &Environment,
     ) -> Result<Self, CloudError> {
         let (columns, relations) = apply(class, update, &mut document)?;
-        // What was too long before there was this limit stays, until it is written.
+        // Values from before this limit may stay until they are written.
         let is_written = |column: &str| update.ops.iter().any(|(path, _)| path.column() == column);
         check_indexed(class, &document, is_written)?;
         let now = environment.now();
@@ -279,7 +279,7 @@ pub(super) fn too_large() -> CloudError {
 pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, CloudError> {
     if schema.classes.len() >= limits::CLASSES_MAX {
         let text = format!(
-            "There are {} classes; no further ones can be created.",
+            "The app has {} classes, the maximum.",
             limits::CLASSES_MAX
         );
         return Err(CloudError::new(ErrorCode::TOO_MANY_CLASSES, text));
@@ -361,7 +361,7 @@ pub(super) fn check_resolved(filter: &Filter) -> Result<(), ReadError> {
         }
         Filter::Key(_, test) if resolved(test) => Ok(()),
         Filter::Key(..) | Filter::RelatedTo { .. } => Err(ReadError::Rejected(CloudError::other(
-            "A sub-query ($inQuery, $select, $relatedTo) must be resolved before the store is asked.",
+            "A sub-query ($inQuery, $select, $relatedTo) must be resolved before it reaches the store.",
         ))),
     }
 }

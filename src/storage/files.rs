@@ -136,7 +136,7 @@ impl FileStore for FolderFiles {
         let path = self.path(key);
         let parent = path.parent().unwrap_or(&self.folder);
         fs::create_dir_all(parent).await?;
-        // A link, unlike a rename, never takes the place of another file.
+        // A link, unlike a rename, never replaces another file.
         match fs::hard_link(&unfinished.path, &path).await {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if !are_equal(&unfinished.path, &path).await? {
@@ -156,7 +156,7 @@ impl FileStore for FolderFiles {
 
     async fn stage(&self, content: FileContent, bytes_max: u64) -> Result<Arc<dyn StagedContent>, FileError> {
         let mut received = self.receive(content, bytes_max).await?;
-        // What is written last may be on its way to the disk yet.
+        // The last write may still be pending.
         received.file.flush().await?;
         Ok(Arc::new(Part {
             unfinished: received.unfinished,

@@ -147,7 +147,7 @@ pub(super) fn link_column(class: &Class, link: &Link) -> Result<Option<(String, 
         Some(_) => Err(CloudError::new(
             ErrorCode::INCORRECT_TYPE,
             format!(
-                "The column '{}' of '{}' is no relation to '{}'.",
+                "The column '{}' of '{}' is not a relation to '{}'.",
                 link.key, class.name, link.target.class_name
             ),
         )),

@@ -80,7 +80,7 @@ impl MemoryStore {
                 match state.write(&write, principal, &self.environment, &mut undo) {
                     Ok(written) => WriteOutcome::Applied(written),
                     Err(outcome) => {
-                        state.take_back(undo);
+                        state.roll_back(undo);
                         outcome
                     }
                 }
@@ -108,7 +108,7 @@ impl MemoryStore {
                 .collect();
             return Ok(Found { results, count });
         }
-        // The map holds them by id, and the sort is stable: the id decides between equals.
+        // The map is sorted by id and the sort is stable, so the id breaks ties.
         matching.sort_by(|a, b| compare(&query.order, a, b));
         let results = matching
             .into_iter()
@@ -147,7 +147,7 @@ impl State {
             Action::Update {
                 id, guard, update, ..
             } => {
-                let document = self.allowed(name, id, guard, principal)?;
+                let document = self.authorized(name, id, guard, principal)?;
                 let class = self.class(name).map_err(WriteOutcome::Rejected)?;
                 let created_at = document.created_at().unwrap_or(crate::model::Timestamp::EPOCH);
                 let change = Change::update(&class, document, (id.clone(), created_at), update, environment)
@@ -155,7 +155,7 @@ impl State {
                 self.store(&class, change, undo)
             }
             Action::Delete { id, guard } => {
-                self.allowed(name, id, guard, principal)?;
+                self.authorized(name, id, guard, principal)?;
                 self.put(name, id, None, undo).map_err(WriteOutcome::Rejected)?;
                 self.unlink_owner(name, id, undo);
                 Ok(change::deleted(id))
@@ -170,7 +170,7 @@ impl State {
         }
     }
 
-    fn allowed(
+    fn authorized(
         &self,
         class: &ClassName,
         id: &ObjectId,
@@ -281,11 +281,11 @@ impl State {
         }
     }
 
-    fn take_back(&mut self, undo: Vec<Undo>) {
+    fn roll_back(&mut self, undo: Vec<Undo>) {
         for step in undo.into_iter().rev() {
             match step {
                 Undo::Document(class, id, before) => {
-                    // The state before was allowed by every index, so that this cannot be refused.
+                    // Every index allowed the earlier state, so this cannot fail.
                     let _ = self.put(&class, &id, before.as_ref(), &mut Vec::new());
                 }
                 Undo::Link(link, added) => self.link(link, !added, &mut Vec::new()),
@@ -463,7 +463,7 @@ impl AtomicStore for MemoryStore {
             match state.write(write, &Principal::Master, &self.environment, &mut undo) {
                 Ok(written) => answers.push(written),
                 Err(outcome) => {
-                    state.take_back(undo);
+                    state.roll_back(undo);
                     return CommitOutcome::Refused { index, outcome };
                 }
             }
@@ -552,7 +552,7 @@ impl Loader for MemoryStore {
                         undo.extend(own);
                     }
                     Err(error) => {
-                        state.take_back(own);
+                        state.roll_back(own);
                         done.push(LoadOutcome::Refused(error));
                     }
                 }
@@ -560,7 +560,7 @@ impl Loader for MemoryStore {
             let notes = match (batch.make_notes)(&done) {
                 Ok(notes) => notes,
                 Err(error) => {
-                    state.take_back(undo);
+                    state.roll_back(undo);
                     return Err(error);
                 }
             };

@@ -81,7 +81,7 @@ struct WriterHandle {
 
 impl Drop for WriterHandle {
     fn drop(&mut self) {
-        // With the last sender the writer ends; the folder must be free when we return.
+        // Dropping the last sender ends the writer. The folder must be released on return.
         self.requests = None;
         let thread = self
             .thread
@@ -407,7 +407,7 @@ impl SqliteStore {
     }
 }
 
-const WRITER_GONE: &str = "the writer ended before it answered";
+const WRITER_GONE: &str = "the writer ended without a reply";
 
 /// Opens an existing database for reading.
 fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Catalogue>), OpenError> {
@@ -510,7 +510,7 @@ impl Database for SqliteStore {
     }
 
     fn last_modified(&self, class: &ClassName) -> Option<LastModified> {
-        // Beside another process nobody here knows what it writes.
+        // The writes of another process are unknown here.
         self.inner.writer.as_ref()?;
         if let Some(modified) = self.inner.write_counters.of(class) {
             return Some(modified);
@@ -585,7 +585,7 @@ impl Loader for SqliteStore {
         let prepared = Box::new(loading::PreparedLoad::of(batch, &self.catalogue()));
         let store = self.clone();
         Box::pin(async move {
-            // The batch comes back to be freed here: the writer's time is everyone's.
+            // The batch is freed here, since the writer's time is shared.
             match store.ask(|answer| Request::Load { prepared, answer }).await? {
                 Some((outcome, _)) => outcome,
                 None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),

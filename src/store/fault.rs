@@ -26,7 +26,7 @@ pub struct FaultRates {
 
 /// A request that may still arrive.
 #[derive(Clone, Debug)]
-enum Late {
+enum DelayedRequest {
     Batch(Vec<Write>),
     Commit(Vec<Write>),
 }
@@ -37,15 +37,15 @@ pub struct FaultStore {
     environment: Environment,
     rates: FaultRates,
     healed: AtomicBool,
-    late: Mutex<Vec<Late>>,
+    delayed: Mutex<Vec<DelayedRequest>>,
 }
 
 /// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Fine,
+enum Fault {
+    None,
     RequestLost,
-    AnswerLost,
+    ResponseLost,
     Duplicate,
     Delayed,
 }
@@ -59,18 +59,18 @@ impl FaultStore {
             environment,
             rates,
             healed: AtomicBool::new(false),
-            late: Mutex::default(),
+            delayed: Mutex::default(),
         }
     }
 
     /// Ends all faults, and delivers the delayed requests.
     pub async fn heal(&self) {
         self.healed.store(true, Ordering::Relaxed);
-        while self.deliver_one().await {}
+        while self.deliver_delayed().await {}
     }
 
-    fn late(&self) -> MutexGuard<'_, Vec<Late>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    fn delayed(&self) -> MutexGuard<'_, Vec<DelayedRequest>> {
+        self.delayed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Draws a number from 0 to 999.
@@ -78,46 +78,48 @@ impl FaultStore {
         u16::from_be_bytes(self.environment.random()) % 1000
     }
 
-    fn fate(&self) -> Fate {
+    fn fault(&self) -> Fault {
         if self.healed.load(Ordering::Relaxed) {
-            return Fate::Fine;
+            return Fault::None;
         }
         let mut drawn = self.draw();
-        let fates = [
-            (self.rates.request_lost, Fate::RequestLost),
-            (self.rates.response_lost, Fate::AnswerLost),
-            (self.rates.duplicate, Fate::Duplicate),
-            (self.rates.delayed, Fate::Delayed),
+        let faults = [
+            (self.rates.request_lost, Fault::RequestLost),
+            (self.rates.response_lost, Fault::ResponseLost),
+            (self.rates.duplicate, Fault::Duplicate),
+            (self.rates.delayed, Fault::Delayed),
         ];
-        for (rate, fate) in fates {
+        for (rate, fault) in faults {
             if drawn < rate {
-                return fate;
+                return fault;
             }
             drawn = drawn.saturating_sub(rate);
         }
-        Fate::Fine
+        Fault::None
     }
 
     /// Delivers one delayed request; false if there is none.
-    async fn deliver_one(&self) -> bool {
-        let late = {
-            let mut waiting = self.late();
+    async fn deliver_delayed(&self) -> bool {
+        let request = {
+            let mut waiting = self.delayed();
             if waiting.is_empty() {
                 return false;
             }
             let index = usize::from(self.draw()) % waiting.len();
             waiting.swap_remove(index)
         };
-        match (late, self.inner.atomic()) {
-            (Late::Commit(writes), Some(atomic)) => drop(atomic.commit(writes).await),
-            (Late::Commit(writes) | Late::Batch(writes), _) => drop(self.inner.batch(writes).await),
+        match (request, self.inner.atomic()) {
+            (DelayedRequest::Commit(writes), Some(atomic)) => drop(atomic.commit(writes).await),
+            (DelayedRequest::Commit(writes) | DelayedRequest::Batch(writes), _) => {
+                drop(self.inner.batch(writes).await)
+            }
         }
         true
     }
 
     async fn before_call(&self) {
         if !self.healed.load(Ordering::Relaxed) && self.draw() < 200 {
-            self.deliver_one().await;
+            self.deliver_delayed().await;
         }
     }
 
@@ -133,17 +135,17 @@ impl FaultStore {
         self.before_call().await;
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
-            let fate = self.fate();
-            if matches!(fate, Fate::Duplicate | Fate::Delayed) {
-                self.late().push(Late::Batch(vec![write.clone()]));
+            let fault = self.fault();
+            if matches!(fault, Fault::Duplicate | Fault::Delayed) {
+                self.delayed().push(DelayedRequest::Batch(vec![write.clone()]));
             }
-            let outcome = match fate {
-                Fate::Fine | Fate::Duplicate => self.inner.write(write).await,
-                Fate::AnswerLost => {
+            let outcome = match fault {
+                Fault::None | Fault::Duplicate => self.inner.write(write).await,
+                Fault::ResponseLost => {
                     let _ = self.inner.write(write).await;
                     unknown()
                 }
-                Fate::RequestLost | Fate::Delayed => unknown(),
+                Fault::RequestLost | Fault::Delayed => unknown(),
             };
             outcomes.push(outcome);
         }
@@ -191,17 +193,17 @@ impl StoreWrapper for FaultStore {
         let Some(atomic) = self.inner.atomic() else {
             return lost();
         };
-        let fate = self.fate();
-        if matches!(fate, Fate::Duplicate | Fate::Delayed) {
-            self.late().push(Late::Commit(writes.clone()));
+        let fault = self.fault();
+        if matches!(fault, Fault::Duplicate | Fault::Delayed) {
+            self.delayed().push(DelayedRequest::Commit(writes.clone()));
         }
-        match fate {
-            Fate::Fine | Fate::Duplicate => atomic.commit(writes).await,
-            Fate::AnswerLost => {
+        match fault {
+            Fault::None | Fault::Duplicate => atomic.commit(writes).await,
+            Fault::ResponseLost => {
                 drop(atomic.commit(writes).await);
                 lost()
             }
-            Fate::RequestLost | Fate::Delayed => lost(),
+            Fault::RequestLost | Fault::Delayed => lost(),
         }
     }
 }

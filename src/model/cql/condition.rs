@@ -134,7 +134,7 @@ impl Parser<'_> {
         match operator {
             "$eq" => subquery(key, true, statement),
             "$ne" => subquery(key, false, statement),
-            _ => Err(syntax_error("A subquery stands behind =, !=, in and not in.")),
+            _ => Err(syntax_error("A subquery must follow =, !=, in or not in.")),
         }
     }
 
@@ -157,7 +157,7 @@ impl Parser<'_> {
         if let TokenKind::Parameter = self.peek() {
             return match self.value()? {
                 Value::Array(values) => Ok(values),
-                _ => Err(syntax_error("A list is needed: (…), or '?' for an array.")),
+                _ => Err(syntax_error("A list is required: (…), or '?' for an array.")),
             };
         }
         self.expect("(")?;
@@ -221,7 +221,7 @@ fn subquery(key: &str, wanted: bool, mut statement: Statement) -> Result<Value, 
             let operand = json!({"query": statement.into_subquery(), "key": selected});
             Ok(test(key, operator, operand))
         }
-        _ => Err(syntax_error("A subquery selects one key, or * for its objects.")),
+        _ => Err(syntax_error("A subquery must select one key, or * for objects.")),
     }
 }
 
@@ -266,7 +266,7 @@ fn like_parts(pattern: &str) -> Vec<Part> {
     let mut rest = pattern.chars();
     while let Some(character) = rest.next() {
         let bracketed = rest.as_str();
-        // A bracket that comes first within the brackets does not end them.
+        // A closing bracket directly after the opening one is literal.
         let end = bracketed.char_indices().skip(1).find(|(_, c)| *c == ']');
         match (character, end) {
             ('%', _) => parts.push(Part::Any),

@@ -57,7 +57,7 @@ impl Statement {
     /// The query inside `$inQuery` and `$select`.
     pub(super) fn into_subquery(self) -> Value {
         let class = self.class.clone();
-        // As many as there can be, where nothing is said.
+        // The maximum by default.
         let unlimited = self.limit.is_none();
         let mut query: Map<String, Value> = self.into_parameters().0;
         query.shift_remove("keys");

@@ -21,7 +21,7 @@ pub(super) fn show_place(text: &str, place: usize) -> String {
         .unwrap_or_default()
         .chars()
         .take_while(|c| *c != '\n')
-        // A long line is cut, so that an error stays readable.
+        // Long lines are cut to keep the message readable.
         .take(column.saturating_add(100))
         .collect();
     format!(

@@ -34,7 +34,7 @@ impl Parser<'_> {
             TokenKind::Number(number) => Ok(number.into()),
             TokenKind::Parameter => match self.values.next() {
                 Some(value) => Ok(value.clone()),
-                None => Err(syntax_error("There are fewer values (pvalues) than '?'.")),
+                None => Err(syntax_error("There are more '?' than values (pvalues).")),
             },
             TokenKind::Word(word) => self.word_value(&word),
             TokenKind::Name(_) | TokenKind::Sign(_) | TokenKind::End => {
@@ -74,7 +74,7 @@ impl Parser<'_> {
             ("bytes" | "base64", [base64]) => Ok(json!({"__type": "Bytes", "base64": base64})),
             ("current_timestamp", []) => Ok(self.now.to_date()),
             _ => Err(syntax_error(&format!(
-                "There is no function {function} of {} values: date(text), current_timestamp(), pointer(class, id), \
+                "Unknown function {function} with {} arguments. Use date(text), current_timestamp(), pointer(class, id), \
                  geopoint(longitude, latitude), file(id), bytes(base64), base64(text).",
                 arguments.len()
             ))),
@@ -85,7 +85,7 @@ impl Parser<'_> {
     fn place(&mut self) -> Result<Value, CloudError> {
         match self.nested(|parser| parser.list("]"))?.as_slice() {
             [longitude, latitude] => Ok(point(longitude, latitude)),
-            _ => Err(syntax_error("In brackets stands a place: [longitude, latitude].")),
+            _ => Err(syntax_error("Brackets must hold a position: [longitude, latitude].")),
         }
     }
 

@@ -38,7 +38,7 @@ fn conjunction(parts: &[Filter]) -> Vec<Map<String, Value>> {
             ),
             Filter::Key(path, test) => (path.to_string(), test.to_value()),
         };
-        // `$and` is kept for the second and further objects.
+        // `$and` is reserved for the second and further objects.
         if part_is_empty_conjunction(part) {
             continue;
         }

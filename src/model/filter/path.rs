@@ -81,7 +81,7 @@ fn visit_elements<'a, E>(
                 let (head, tail) = split(tail);
                 visit_child(fields.get(head), tail, see)?
             }
-            // An array directly inside an array is entered by index alone.
+            // An array directly inside an array is accessible by index only.
             (Value::Array(inner), Some(tail)) => {
                 let (head, tail) = split(tail);
                 visit_child(index_of(head).and_then(|at| inner.get(at)), tail, see)?

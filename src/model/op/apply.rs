@@ -116,7 +116,7 @@ enum Change<'a> {
 fn plan<'a>(document: &Document, path: &KeyPath, op: &'a Op) -> Result<Change<'a>, CloudError> {
     let current = current(document, path)?;
     Ok(match op {
-        // A relation is kept beside the document.
+        // Relations are stored beside the document.
         Op::Set(value) if matches!(Kind::of(value), Kind::Relation(_)) => Change::Nothing,
         Op::Set(value) => Change::Put(value.clone()),
         Op::Increment(amount) => Change::Put(Value::Number(match current {

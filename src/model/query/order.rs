@@ -50,7 +50,7 @@ impl<'a> SortValue<'a> {
             let candidate = match place {
                 PathMatch::Missing => Self::Value(&Value::Null),
                 PathMatch::Whole(Value::Array(elements)) if elements.is_empty() => Self::EmptyArray,
-                // Its elements were shown before it.
+                // Its elements came before it.
                 PathMatch::Whole(Value::Array(_)) if best.is_some() => return Ok(false),
                 PathMatch::Whole(value) | PathMatch::Element(value) => Self::Value(value),
             };

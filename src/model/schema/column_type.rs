@@ -32,7 +32,7 @@ pub enum ColumnType {
 
 impl Serialize for ColumnType {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // What is derived for `remote`, which is no implementation of the trait.
+        // The inherent function derived for `remote`.
         Self::serialize(self, serializer)
     }
 }

@@ -60,7 +60,7 @@ impl Definition {
                 "acl" => definition.default_acl = AclChange::Set(Acl::parse(value)?),
                 _ => {
                     return Err(CloudError::malformed(format!(
-                        "A definition has 'columns', 'permissions', 'indexes' and 'acl', and no '{name}'."
+                        "Unknown key '{name}' of a definition: use 'columns', 'permissions', 'indexes' or 'acl'."
                     )));
                 }
             }
@@ -112,13 +112,13 @@ impl Definition {
 fn object<'v>(name: &str, value: &'v Value) -> Result<&'v Map<String, Value>, CloudError> {
     value
         .as_object()
-        .ok_or_else(|| CloudError::malformed(format!("'{name}' is an object.")))
+        .ok_or_else(|| CloudError::malformed(format!("'{name}' must be an object.")))
 }
 
 fn flag(name: &str, value: &Value) -> Result<bool, CloudError> {
     value
         .as_bool()
-        .ok_or_else(|| CloudError::malformed(format!("'{name}' is true or false.")))
+        .ok_or_else(|| CloudError::malformed(format!("'{name}' must be true or false.")))
 }
 
 fn parse_columns(columns: &Map<String, Value>, class: &Class) -> Result<Vec<(String, Column)>, CloudError> {
@@ -127,7 +127,7 @@ fn parse_columns(columns: &Map<String, Value>, class: &Class) -> Result<Vec<(Str
         KeyPath::check_column(key)?;
         if COMMON_COLUMNS.iter().any(|(name, _)| name == key) {
             return Err(CloudError::malformed(format!(
-                "Every class has '{key}', as it is."
+                "'{key}' is a column of every class and cannot be defined."
             )));
         }
         let before = class.columns.get(key);
@@ -177,7 +177,7 @@ fn parse_column(
             "default" => column.default = parse_default(key, value, &column.column_type)?,
             _ => {
                 return Err(CloudError::malformed(format!(
-                    "A column has 'type', 'className', 'default', 'readOnly', 'hidden' and 'required', and no '{name}'."
+                    "Unknown key '{name}' of a column: use 'type', 'className', 'default', 'readOnly', 'hidden' or 'required'."
                 )));
             }
         }
@@ -225,7 +225,7 @@ fn parse_permissions(
             "get" => &mut permissions.get,
             _ => {
                 return Err(CloudError::malformed(format!(
-                    "Permissions are 'add_fields', 'create', 'delete', 'update', 'find' and 'get', and no '{name}'."
+                    "Unknown permission '{name}': use 'add_fields', 'create', 'delete', 'update', 'find' or 'get'."
                 )));
             }
         };
@@ -239,7 +239,7 @@ fn parse_permissions(
 fn parse_permission(name: &str, value: &Value) -> Result<Permission, CloudError> {
     let unclear = || {
         CloudError::malformed(format!(
-            "The permission '{name}' is {{\"*\": true}}, {{\"onlySignInUsers\": true}}, \
+            "The permission '{name}' must be {{\"*\": true}}, {{\"onlySignInUsers\": true}}, \
              {{\"users\": [ids], \"roles\": [names]}}, or {{}} for the master key alone."
         ))
     };
@@ -279,7 +279,7 @@ fn parse_permission(name: &str, value: &Value) -> Result<Permission, CloudError>
 fn parse_indexes(value: &Value, class: &Class) -> Result<Vec<Index>, CloudError> {
     let indexes = value
         .as_array()
-        .ok_or_else(|| CloudError::malformed("'indexes' is an array.".to_owned()))?;
+        .ok_or_else(|| CloudError::malformed("'indexes' must be an array.".to_owned()))?;
     if class.indexes.len() + indexes.len() > INDEXES_MAX {
         return Err(CloudError::other(format!(
             "A class has at most {INDEXES_MAX} indexes."
@@ -305,14 +305,14 @@ fn parse_index(value: &Value) -> Result<Index, CloudError> {
             }
             _ => {
                 return Err(CloudError::malformed(format!(
-                    "An index has 'keys', 'unique' and 'sparse', and no '{name}'."
+                    "Unknown key '{name}' of an index: use 'keys', 'unique' or 'sparse'."
                 )));
             }
         }
     }
     if !(1..=INDEX_KEYS_MAX).contains(&index.keys.len()) {
         return Err(CloudError::malformed(format!(
-            "The 'keys' of an index are an array of 1 to {INDEX_KEYS_MAX} names."
+            "The 'keys' of an index must be an array of 1 to {INDEX_KEYS_MAX} names."
         )));
     }
     for key in &index.keys {

@@ -14,7 +14,7 @@ pub(super) fn reserved(name: &str) -> CloudError {
 }
 
 pub(super) fn incorrect_type(field: &str, value: &Value, expected: &str, found: &str) -> CloudError {
-    // A long value is cut, so that an error stays readable.
+    // Long values are cut to keep the message readable.
     let mut text = value.to_string();
     if let Some((end, _)) = text.char_indices().nth(200) {
         text.truncate(end);

@@ -44,7 +44,7 @@ pub fn compare_numbers(a: &Number, b: &Number) -> Ordering {
 }
 
 fn compare_with_double(integer: i128, double: f64) -> Ordering {
-    // JSON integers lie within 64 bits; 1e30 bounds them and is far from the bounds of i128.
+    // JSON integers have at most 64 bits. 1e30 is beyond them and well within i128.
     if double.abs() >= 1e30 {
         return if double > 0.0 {
             Ordering::Less

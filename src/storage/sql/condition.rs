@@ -86,7 +86,7 @@ impl Condition {
         match self.sql.as_str() {
             "0" => Self::constant(true),
             "1" => Self::constant(false),
-            // `NOT` alone would keep out the rows for which the condition is NULL.
+            // `NOT` alone would exclude the rows for which the condition is NULL.
             _ => Self {
                 sql: format!("({}) IS NOT TRUE", self.sql),
                 uses_index: false,

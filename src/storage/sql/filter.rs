@@ -289,7 +289,7 @@ fn equal_to_any(column: &str, values: &[Value]) -> Option<Condition> {
 /// A comparison by index; `None` for values without a range in an index.
 fn indexed_range(column: &str, comparison: &str, value: &Value) -> Option<Condition> {
     let value = IndexValue::of(value);
-    // The end of the type's own stretch, so that values of other types stay out.
+    // The end of the type's range, to exclude values of other types.
     let above = comparison.starts_with('>');
     let (end, exact) = match (&value, above) {
         (IndexValue::Integer(_), false) => (None, true),
@@ -389,7 +389,7 @@ fn operand(kind: &ColumnType, value: &Value) -> Operand {
             _ => Operand::Unknown,
         },
         (ColumnType::Boolean, Kind::Boolean(boolean)) => Operand::Is(SqlValue::Integer(boolean.into())),
-        // The text of years before 0 sorts the other way round.
+        // Texts of years before 0 sort in reverse.
         (ColumnType::Date, Kind::Date(time)) => match time.to_string() {
             text if text.starts_with('-') => Operand::Unknown,
             text => Operand::Is(SqlValue::Text(text)),

@@ -161,7 +161,7 @@ fn circle_bounds(centre: GeoPoint, radians: f64) -> (f64, f64, f64, f64) {
     if south <= -90.0 || north >= 90.0 {
         return (-180.0, 180.0, south.max(-90.0), north.min(90.0));
     }
-    // The meridians that touch the circle do so nearer to the pole than its centre is.
+    // The meridians touch the circle at points nearer to the pole than its centre.
     let sine = radians.sin() / centre.latitude.to_radians().cos();
     if sine >= 1.0 {
         return (-180.0, 180.0, south, north);

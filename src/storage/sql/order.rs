@@ -14,7 +14,7 @@ pub(in crate::storage) fn order_by(
     let mut terms = Vec::with_capacity(order.len() + 1);
     for key in order {
         let term = match columns.locate(&key.key) {
-            // As below; but a range that has many rows is sooner read by id than sorted.
+            // As below; but a range of many rows is read faster by id than sorted.
             ColumnLocation::Id => if condition.is_selective { "+id" } else { "id" }.to_owned(),
             ColumnLocation::Time(column) => column.to_owned(),
             ColumnLocation::Indexed {
@@ -34,9 +34,9 @@ pub(in crate::storage) fn order_by(
             Direction::Descending => format!("{term} DESC"),
         });
     }
-    // After the id, which is unique, no further term can decide.
+    // The id is unique, so no term after it matters.
     if !order.iter().any(|key| key.key.as_str() == "objectId") {
-        // With the plus SQLite does not go through all ids in order where an index finds the rows.
+        // The plus keeps SQLite from scanning all ids in order if an index finds the rows.
         terms.push(if condition.uses_index { "+id" } else { "id" }.to_owned());
     }
     Some(terms.join(", "))

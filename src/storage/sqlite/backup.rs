@@ -40,7 +40,7 @@ pub(super) fn backup(
     let partial = Partial::of(target).map_err(not_written)?;
     let from = open_reader(source).map_err(OpenError::database(source))?;
     migration::check(&from, source)?;
-    // The snapshot is held throughout, so that commits meanwhile neither show up nor make the copy start again.
+    // The snapshot is held throughout: commits meanwhile neither appear nor restart the copy.
     let snapshot = from
         .unchecked_transaction()
         .map_err(OpenError::database(source))?;
@@ -61,7 +61,7 @@ pub(super) fn backup(
             });
             match step {
                 StepResult::Done => break,
-                // Nobody else writes to a file that is not there yet; the source is read from a snapshot.
+                // No other process knows the new file, and the source is read from a snapshot.
                 StepResult::Busy | StepResult::Locked => std::thread::sleep(Duration::from_millis(10)),
                 _ => {}
             }
@@ -146,7 +146,7 @@ impl Partial {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
-        // Other people's data: readable by the owner alone from the first byte on.
+        // Personal data: readable by the owner alone from the first byte on.
         let mut options = File::options();
         options.write(true).create_new(true);
         #[cfg(unix)]
@@ -167,7 +167,7 @@ impl Partial {
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        // After a rename there is nothing left under this name.
+        // After a rename the name is free already.
         let _ = std::fs::remove_file(&self.path);
     }
 }

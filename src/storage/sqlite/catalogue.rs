@@ -312,7 +312,7 @@ impl Table {
             .collect();
         let sql = format!("UPDATE c{} SET {} WHERE id = ?1", self.number, sets.join(", "));
         let mut update = connection.prepare(&sql)?;
-        // By id and not in one pass, since what is being read must not be changed.
+        // Row by row, since a scan must not change the rows it reads.
         let next = format!("{} WHERE id > ?1 ORDER BY id LIMIT 1", self.select);
         let mut next = connection.prepare(&next)?;
         let mut last = String::new();
@@ -342,7 +342,7 @@ impl Table {
         let mut select = connection.prepare(&sql)?;
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
-            // An array is longer than its elements are.
+            // An array is longer than its elements; only they count.
             change::check_indexed(&self.class, &row::document(row)?, |_| true).map_err(SqlError::Refused)?;
         }
         Ok(())
@@ -365,7 +365,7 @@ impl Table {
         let name = format!("c{number}_i{place}");
         let listed = columns.join(", ");
         if !index.unique {
-            // Whoever compares a column with a value finds no NULL: such a row is nothing that an index must hold.
+            // A comparison with a value never matches NULL, so a sparse index can omit such rows.
             let left_out = match columns.as_slice() {
                 [only] if index.sparse => format!(" WHERE {only} IS NOT NULL"),
                 _ => String::new(),

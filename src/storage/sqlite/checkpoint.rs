@@ -63,7 +63,7 @@ impl Checkpointer {
     pub(super) fn after_commit(&mut self, writer: &Connection) {
         let frames = self.frames.load(Ordering::Relaxed);
         if frames < self.begun_at {
-            // The log has begun anew.
+            // The log has restarted.
             self.begun_at = 0;
         }
         if frames - self.begun_at < FRAMES_PER_ROUND {
@@ -73,7 +73,7 @@ impl Checkpointer {
         if frames >= FRAMES_MAX {
             checkpoint(writer);
         } else if let Some(rounds) = &self.rounds {
-            // A round that waits already is enough.
+            // One waiting round is enough.
             let _ = rounds.try_send(());
         }
     }
@@ -98,7 +98,7 @@ fn checkpoint_loop(connection: &Connection, begun: &Receiver<()>) {
 fn checkpoint(connection: &Connection) {
     match connection.wal_checkpoint_v2(Some("main"), CheckpointMode::PASSIVE) {
         Ok(_) => {}
-        // The other of the two is at it.
+        // The other connection is checkpointing.
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {}
         Err(error) => tracing::warn!(%error, "WAL checkpoint failed"),
     }

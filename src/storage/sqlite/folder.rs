@@ -65,7 +65,7 @@ mod tests {
         let lock = FolderLock::take(folder.path()).unwrap();
         let refused = FolderLock::take(folder.path()).unwrap_err();
         assert!(matches!(refused, OpenError::Locked { .. }), "{refused}");
-        // What a child has between fork and exec.
+        // As in a child process between fork and exec.
         let _copy = lock.0.try_clone().unwrap();
         drop(lock);
         FolderLock::take(folder.path()).unwrap();

@@ -97,7 +97,7 @@ impl Step {
             Err(error) => return Self::Refused(error),
         };
         let table = catalogue.tables.get(&class).map(Arc::clone);
-        // What does not fit the class now may fit it later, or not: the writer says.
+        // The class may change before the writer's turn, so errors are left to the writer.
         let encoded = table.and_then(|table| {
             let columns = object.columns(&table.class).ok()?;
             let keys = table.index_values(&object.document);
@@ -167,7 +167,7 @@ impl Transaction<'_> {
                     other => CloudError::other(format!("The object could not be stored: {other:?}")),
                 }))
             }
-            Err(WriteError::Broken(error)) => Err(error),
+            Err(WriteError::Fatal(error)) => Err(error),
         }
     }
 
@@ -176,7 +176,7 @@ impl Transaction<'_> {
             || put.if_exists == IfExists::Replace
             || put.if_exists == IfExists::ReplaceOlder
         {
-            // Most objects are new: their row is tried before anybody looks for another.
+            // Most objects are new, so an insert is tried first.
             match self.insert_object(put) {
                 Ok(()) => return Ok(LoadOutcome::Created),
                 Err(WriteError::Refused(outcome)) => {
@@ -184,7 +184,7 @@ impl Transaction<'_> {
                         return Err(WriteError::Refused(outcome));
                     }
                 }
-                Err(broken @ WriteError::Broken(_)) => return Err(broken),
+                Err(fatal @ WriteError::Fatal(_)) => return Err(fatal),
             }
         }
         let Some((stored, created_at)) = self.stored(&put.class, &put.object.id)? else {

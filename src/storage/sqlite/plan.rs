@@ -139,7 +139,7 @@ impl Plan {
         let (number, private) = (table.number, table.private_column()?);
         let keys = principal.acl_keys().into_iter().map(SqlValue::Text).collect();
         let is_reader = sql::is_one_of("reader", keys);
-        // CROSS JOIN tells SQLite not to begin with the other side. Whoever may read an object twice over gets it once.
+        // CROSS JOIN fixes the order of the loops. DISTINCT, since a client may have several ACL keys of one object.
         let mut sql = format!(
             "SELECT doc, id, created, updated FROM (
                 SELECT rowid AS number FROM c{number} WHERE k{private} IS NULL
@@ -242,7 +242,7 @@ impl Plan {
     }
 
     fn run_in_sql(&self, connection: &Connection, table: &Table, query: &Query) -> Result<Found, SqlError> {
-        // Rows and count are two statements, which must see one snapshot.
+        // Rows and count are two statements that must see one snapshot.
         let snapshot = if query.count && connection.is_autocommit() {
             Some(connection.unchecked_transaction()?)
         } else {
@@ -368,7 +368,7 @@ impl Plan {
                 let Some(document) = rows.matches(row)? else {
                     continue;
                 };
-                // Beyond the circle there may be nearer ones that its cells do not hold.
+                // The cells also hold points beyond the circle, and nearer ones may lie outside of them.
                 if is_last || near.distance(&document) <= radians {
                     matching += 1;
                     results.push(document);

@@ -33,7 +33,7 @@ const IDLE_MAX: usize = 16;
 /// SQLite's virtual-machine steps between two checks of the deadline, about a millisecond.
 const STEPS_PER_LOOK: i32 = 20_000;
 
-const SNAPSHOT_BUSY: &str = "A snapshot is read by one at a time.";
+const SNAPSHOT_BUSY: &str = "A snapshot allows one read at a time.";
 
 /// A pool of reading connections.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ impl Readers {
         connection: Connection,
         environment: Environment,
     ) -> rusqlite::Result<Self> {
-        // The transaction begins with its first read, and ends with the connection.
+        // The transaction begins with its first read and ends with the connection.
         connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;")?;
         Ok(Self {
             idle: Mutex::new(vec![connection]),
@@ -144,7 +144,7 @@ impl Readers {
     ) -> Result<Option<T>, ReadError> {
         let deadline = Deadline::after(&self.environment, BRIEF);
         let answer = self.with_connection(|connection| match deadline.limit(connection, read) {
-            // Whatever it failed with: it was told to stop.
+            // Any error: the deadline interrupted it.
             Err(_) if deadline.passed.load(Ordering::Relaxed) => Ok(None),
             answer => answer.map(Some),
         });
@@ -249,7 +249,7 @@ pub(super) fn owners(
     key: &str,
     targets: &[Pointer],
 ) -> Result<Vec<ObjectId>, SqlError> {
-    // One search of the index for each target: the list comes first in the join, whatever the planner thinks.
+    // One search of the index per target: CROSS JOIN makes the list the outer loop.
     let mut statement = connection.prepare_cached(
         "SELECT DISTINCT owner FROM json_each(?) AS wanted CROSS JOIN relation
          ON target = wanted.value ->> 0 AND target_class = wanted.value ->> 1 AND class = ? AND relation.key = ?

@@ -31,7 +31,7 @@ pub(super) fn timed_document(row: &Row<'_>) -> Result<(Document, Timestamp), Sql
 
 /// Encodes a document for `doc`.
 pub(super) fn json(document: &Document) -> Result<String, SqlError> {
-    // Most documents fit, so that the text does not grow by copying.
+    // Most documents fit, which avoids reallocation.
     let mut bytes = Vec::with_capacity(1024);
     serde_json::to_writer(&mut bytes, &Stored(document))
         .map_err(|error| SqlError::Unreadable(error.to_string()))?;

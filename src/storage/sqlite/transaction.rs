@@ -35,7 +35,7 @@ pub(super) enum WriteError {
     /// The write has this outcome. The transaction goes on.
     Refused(Box<WriteOutcome>),
     /// The whole transaction failed.
-    Broken(rusqlite::Error),
+    Fatal(rusqlite::Error),
 }
 
 /// Outcome of a request that is carried out as a whole.
@@ -58,7 +58,7 @@ impl<T> Attempt<T> {
 impl From<SqlError> for WriteError {
     fn from(failure: SqlError) -> Self {
         match failure {
-            SqlError::Database(error) => Self::Broken(error),
+            SqlError::Database(error) => Self::Fatal(error),
             other => other.into_refusal().into(),
         }
     }
@@ -88,7 +88,7 @@ enum ValidatedWrite<'w> {
         class: &'w ClassName,
         change: Box<Change>,
         /// The stored form of the document.
-        text: String,
+        json: String,
         /// The index values, if the document is new or one of them changes.
         keys: Option<Vec<IndexValue>>,
         /// Number of keys of the class at the time of validation.
@@ -107,17 +107,17 @@ impl<'w> ValidatedWrite<'w> {
     fn put(
         class: &'w ClassName,
         change: Box<Change>,
-        text: String,
+        json: String,
         keys: Option<Vec<IndexValue>>,
         keys_known: usize,
     ) -> Result<Self, WriteError> {
-        if text.len() > limits::OBJECT_BYTES_MAX {
+        if json.len() > limits::OBJECT_BYTES_MAX {
             return Err(change::too_large().into());
         }
         Ok(Self::Put {
             class,
             change,
-            text,
+            json,
             keys,
             keys_known,
             readers_before: Vec::new(),
@@ -191,7 +191,7 @@ impl Transaction<'_> {
                     *self.catalogue = before;
                     *outcome
                 }
-                Err(WriteError::Broken(error)) => return Err(error),
+                Err(WriteError::Fatal(error)) => return Err(error),
             });
         }
         Ok(outcomes)
@@ -206,7 +206,7 @@ impl Transaction<'_> {
         principal: &Principal,
     ) -> Result<Written, WriteError> {
         let step = self.validate(write, prepared, principal, &Overlay::default())?;
-        self.perform(step)
+        self.execute(step)
     }
 
     /// Executes all writes or none.
@@ -225,7 +225,7 @@ impl Transaction<'_> {
                     outcome: *outcome,
                 })
             }
-            Err((_, WriteError::Broken(error))) => Err(error),
+            Err((_, WriteError::Fatal(error))) => Err(error),
         }
     }
 
@@ -246,29 +246,29 @@ impl Transaction<'_> {
                     overlay.add(&step, known, write, writes.get(index + 1..).unwrap_or_default());
                     steps.push(step);
                 }
-                Err(stop) => {
-                    refused = Some((index, stop));
+                Err(error) => {
+                    refused = Some((index, error));
                     break;
                 }
             }
         }
         match refused {
-            // The first refusal counts, and an index may refuse an earlier write: it is tried, and taken back.
+            // The first refusal counts, and an index may refuse an earlier write: try, then roll back.
             Some(refused) if steps.iter().any(|step| self.can_be_refused(step)) => {
-                self.with_savepoint(|this| this.perform_all(steps).and(Err(refused)))
+                self.with_savepoint(|this| this.execute_all(steps).and(Err(refused)))
             }
             Some(refused) => Err(refused),
             None if steps.iter().skip(1).any(|step| self.can_be_refused(step)) => {
-                self.with_savepoint(|this| this.perform_all(steps))
+                self.with_savepoint(|this| this.execute_all(steps))
             }
-            None => self.perform_all(steps),
+            None => self.execute_all(steps),
         }
     }
 
-    fn perform_all(&mut self, steps: Vec<ValidatedWrite<'_>>) -> Result<Vec<Written>, (usize, WriteError)> {
+    fn execute_all(&mut self, steps: Vec<ValidatedWrite<'_>>) -> Result<Vec<Written>, (usize, WriteError)> {
         let steps = steps.into_iter().enumerate();
         steps
-            .map(|(index, step)| self.perform(step).map_err(|stop| (index, stop)))
+            .map(|(index, step)| self.execute(step).map_err(|error| (index, error)))
             .collect()
     }
 
@@ -277,13 +277,13 @@ impl Transaction<'_> {
         &mut self,
         action: impl FnOnce(&mut Self) -> Result<T, (usize, WriteError)>,
     ) -> Result<T, (usize, WriteError)> {
-        let broken = |error: rusqlite::Error| (0, WriteError::Broken(error));
-        self.run("SAVEPOINT request").map_err(broken)?;
+        let fatal = |error: rusqlite::Error| (0, WriteError::Fatal(error));
+        self.run("SAVEPOINT request").map_err(fatal)?;
         let done = action(self);
         if matches!(done, Err((_, WriteError::Refused(_)))) {
-            self.run("ROLLBACK TO request").map_err(broken)?;
+            self.run("ROLLBACK TO request").map_err(fatal)?;
         }
-        self.run("RELEASE request").map_err(broken)?;
+        self.run("RELEASE request").map_err(fatal)?;
         done
     }
 
@@ -318,7 +318,7 @@ impl Transaction<'_> {
             Action::Update {
                 id, guard, update, ..
             } => {
-                let (document, created_at) = self.allowed(name, id, guard, principal, overlay)?;
+                let (document, created_at) = self.authorized(name, id, guard, principal, overlay)?;
                 let class = self.class(name, overlay)?;
                 let known: &[String] = self.catalogue.tables.get(name).map_or(&[], |table| &table.keys);
                 let touched = known.iter().any(|key| {
@@ -338,12 +338,12 @@ impl Transaction<'_> {
                 let keys = before
                     .map(|before| (before, IndexValue::all(known, &change.document)))
                     .and_then(|(before, after)| (before != after).then_some(after));
-                let text = row::json(&change.document)?;
-                let step = ValidatedWrite::put(name, Box::new(change), text, keys, known.len())?;
+                let json = row::json(&change.document)?;
+                let step = ValidatedWrite::put(name, Box::new(change), json, keys, known.len())?;
                 Ok(step.after(readers))
             }
             Action::Delete { id, guard } => {
-                let (document, _) = self.allowed(name, id, guard, principal, overlay)?;
+                let (document, _) = self.authorized(name, id, guard, principal, overlay)?;
                 let readers_before = readers(&document);
                 Ok(ValidatedWrite::Delete {
                     class: name,
@@ -381,8 +381,8 @@ impl Transaction<'_> {
         };
         let class = self.class(name, overlay)?;
         let change = Change::create(&class, fields, id, now)?;
-        let text = row::json(&change.document)?;
-        ValidatedWrite::put(name, Box::new(change), text, None, 0)
+        let json = row::json(&change.document)?;
+        ValidatedWrite::put(name, Box::new(change), json, None, 0)
     }
 
     fn class<'c>(&'c self, name: &ClassName, overlay: &'c Overlay<'_>) -> Result<Cow<'c, Class>, CloudError> {
@@ -395,7 +395,7 @@ impl Transaction<'_> {
         }
     }
 
-    fn allowed(
+    fn authorized(
         &self,
         class: &ClassName,
         id: &ObjectId,
@@ -425,18 +425,18 @@ impl Transaction<'_> {
         rows.next()?.map(row::timed_document).transpose()
     }
 
-    fn perform(&mut self, step: ValidatedWrite<'_>) -> Result<Written, WriteError> {
+    fn execute(&mut self, step: ValidatedWrite<'_>) -> Result<Written, WriteError> {
         match step {
             ValidatedWrite::Put {
                 class,
                 change,
-                text,
+                json,
                 keys,
                 keys_known,
                 readers_before,
             } => {
                 let keys = keys.as_deref();
-                let table = self.put(class, &change, &text, (keys, keys_known))?;
+                let table = self.put(class, &change, &json, (keys, keys_known))?;
                 self.update_relations(&table, &change)?;
                 if change.is_new || change.writes_acl {
                     self.update_readers(&table, &change, &readers_before)?;
@@ -479,10 +479,10 @@ impl Transaction<'_> {
         &mut self,
         class: &ClassName,
         change: &Change,
-        text: &str,
+        json: &str,
         (keys, keys_known): (Option<&[IndexValue]>, usize),
     ) -> Result<Arc<Table>, WriteError> {
-        self.bytes += text.len();
+        self.bytes += json.len();
         let private = (change.is_new || change.writes_acl) && is_private(&change.document);
         let table = match self.catalogue.tables.get(class) {
             Some(table) => Arc::clone(table),
@@ -491,15 +491,15 @@ impl Transaction<'_> {
                 self.put_class(change.widen(&initial), Needs { private })?
             }
         };
-        // An earlier write of the request may have brought keys that this one was judged without.
+        // An earlier write of the request may have added keys after the validation of this one.
         let index_values = (keys_known != table.keys.len()).then(|| table.index_values(&change.document));
         let keys = index_values.as_deref().or(keys);
         if change.is_new {
-            self.insert(&table, change, text, keys)?;
+            self.insert(&table, change, json, keys)?;
         } else {
-            self.update(&table, change, text, keys)?;
+            self.update(&table, change, json, keys)?;
         }
-        // An earlier write of the request may have brought the same columns.
+        // An earlier write of the request may have added the same columns.
         let is_missing = |(key, _): &(String, _)| !table.class.columns.contains_key(key);
         let brings_private = private && table.private_column().is_none();
         if !change.columns.iter().any(is_missing) && !brings_private {
@@ -507,9 +507,9 @@ impl Transaction<'_> {
         }
         let widened = self.put_class(change.widen(&table.class), Needs { private })?;
         if widened.keys.len() > table.keys.len() {
-            // This document is the first to have what the new columns hold.
+            // This document is the first with values for the new columns.
             let index_values = widened.index_values(&change.document);
-            self.update(&widened, change, text, Some(&index_values))?;
+            self.update(&widened, change, json, Some(&index_values))?;
         }
         Ok(widened)
     }
@@ -539,14 +539,14 @@ impl Transaction<'_> {
         &self,
         table: &Table,
         change: &Change,
-        text: &str,
+        json: &str,
         keys: Option<&[IndexValue]>,
     ) -> Result<(), WriteError> {
         let mut insert = self.connection.prepare_cached(&table.insert)?;
         insert.raw_bind_parameter(1, change.id.as_str())?;
         insert.raw_bind_parameter(2, change.created_at.as_millis())?;
         insert.raw_bind_parameter(3, change.updated_at.as_millis())?;
-        insert.raw_bind_parameter(4, text)?;
+        insert.raw_bind_parameter(4, json)?;
         let keys = match keys {
             Some(keys) => Cow::Borrowed(keys),
             None => Cow::Owned(table.index_values(&change.document)),
@@ -562,7 +562,7 @@ impl Transaction<'_> {
         &self,
         table: &Table,
         change: &Change,
-        text: &str,
+        json: &str,
         keys: Option<&[IndexValue]>,
     ) -> Result<(), WriteError> {
         let sql = if keys.is_some() {
@@ -573,7 +573,7 @@ impl Transaction<'_> {
         let mut update = self.connection.prepare_cached(sql)?;
         update.raw_bind_parameter(1, change.id.as_str())?;
         update.raw_bind_parameter(2, change.updated_at.as_millis())?;
-        update.raw_bind_parameter(3, text)?;
+        update.raw_bind_parameter(3, json)?;
         for (place, key) in keys.unwrap_or_default().iter().enumerate() {
             update.raw_bind_parameter(place + 4, key)?;
         }
@@ -620,7 +620,7 @@ impl Transaction<'_> {
                     other => CloudError::other(format!("The schema could not be changed: {other:?}")),
                 })
             }
-            Err(WriteError::Broken(error)) => return Err(error),
+            Err(WriteError::Fatal(error)) => return Err(error),
         };
         self.run("RELEASE request")?;
         Ok(outcome)

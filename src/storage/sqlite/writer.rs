@@ -163,7 +163,7 @@ impl Writer {
                 catalogue: &mut catalogue,
                 bytes: 0,
             };
-            match catch_unwind(AssertUnwindSafe(|| request.perform(&mut transaction))) {
+            match catch_unwind(AssertUnwindSafe(|| request.execute(&mut transaction))) {
                 Ok(Ok(outcome)) => {
                     bytes += transaction.bytes;
                     done.push((request, outcome));
@@ -263,7 +263,7 @@ impl Writer {
 }
 
 impl Request {
-    fn perform(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Outcome> {
+    fn execute(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<Outcome> {
         Ok(match self {
             Self::Batch {
                 writes,
@@ -276,7 +276,7 @@ impl Request {
             Self::Define { change, .. } => {
                 Outcome::Define(transaction.define(SchemaChange::clone(change))?.into_result())
             }
-            // Taken out before a transaction begins.
+            // Handled before a transaction begins.
             Self::Close { .. } => Outcome::Define(Ok(())),
         })
     }
@@ -319,7 +319,7 @@ impl Request {
             (Self::Define { answer, .. }, Outcome::Define(outcome)) => {
                 drop(answer.send(outcome.map(|()| Arc::clone(&catalogue.schema))));
             }
-            // A caller whose sender is dropped is told that nobody knows.
+            // Dropping the sender tells the caller that the outcome is unknown.
             (
                 Self::Batch { .. }
                 | Self::Commit { .. }

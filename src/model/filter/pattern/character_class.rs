@@ -59,11 +59,11 @@ pub(super) fn escaped(first: char, rest: &mut Peekable<Chars<'_>>) -> Result<Esc
         't' => '\t',
         'c' => match rest.next() {
             Some(letter) if letter.is_ascii() => char::from(letter.to_ascii_uppercase() as u8 ^ 0x40),
-            _ => return Err(r"\c stands before a character of ASCII".to_owned()),
+            _ => return Err(r"\c must precede an ASCII character".to_owned()),
         },
         'o' => match braced(rest) {
             Some(digits) => numbered(&digits, 8)?,
-            None => return Err(r"\o stands before a number in {}".to_owned()),
+            None => return Err(r"\o must precede a number in {}".to_owned()),
         },
         'x' if rest.peek() == Some(&'{') => match braced(rest) {
             Some(digits) => numbered(&digits, 16)?,
@@ -100,7 +100,7 @@ fn numbered(digits: &str, radix: u32) -> Result<char, String> {
     u32::from_str_radix(digits, radix)
         .ok()
         .and_then(char::from_u32)
-        .ok_or_else(|| format!("'{digits}' is no number of a character"))
+        .ok_or_else(|| format!("'{digits}' is not the number of a character"))
 }
 
 /// Parses a text in braces.
@@ -120,7 +120,7 @@ fn property(rest: &mut Peekable<Chars<'_>>) -> Result<(bool, String), String> {
     let name = match rest.peek() {
         Some('{') => braced(rest).ok_or(r"\p{ has no }")?,
         Some(letter) if letter.is_ascii_alphabetic() => rest.next().into_iter().collect(),
-        _ => return Err(r"the name of a property is missing behind \p".to_owned()),
+        _ => return Err(r"the name of a property is missing after \p".to_owned()),
     };
     let (negated, name) = match name.strip_prefix('^') {
         Some(name) => (true, name),
@@ -134,7 +134,7 @@ fn property(rest: &mut Peekable<Chars<'_>>) -> Result<(bool, String), String> {
         _ if !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
             format!(r"\p{{{name}}}")
         }
-        _ => return Err(format!("'{name}' is no property of characters")),
+        _ => return Err(format!("'{name}' is not a property of characters")),
     };
     Ok((negated, members))
 }
@@ -169,7 +169,7 @@ impl CharacterClass {
         while let Some(member) = members.next()? {
             match member {
                 Member::Plain('-') if pending.is_some() => {
-                    // A range, where a character stands on both sides.
+                    // A range, if a character follows.
                     let Some(from) = pending.take() else { continue };
                     match members.next()? {
                         None => {
@@ -235,7 +235,7 @@ impl CharacterClass {
         if characters.is_empty() {
             return format!("(?-i:[{not}{sets}])");
         }
-        // The engine folds the letters of a class as a whole; in PCRE a set such as \W stays what it is.
+        // The engine folds the letters of a whole class; PCRE does not fold sets such as \W.
         let either = format!("[{characters}]|(?-i:[{sets}])");
         match negated {
             true => format!("(?:(?!{either})(?s:.))"),
@@ -298,7 +298,7 @@ impl Members<'_, '_> {
         Ok(match first {
             'b' => Member::Literal('\x08'),
             'B' | 'N' | 'R' | 'X' | 'C' | 'L' | 'l' | 'U' | 'u' => {
-                return Err(format!(r"\{first} is nothing that a class could hold"));
+                return Err(format!(r"\{first} cannot be in a character class"));
             }
             '1'..='7' => Member::Literal(octal(first, self.rest).unwrap_or(first)),
             _ => match escaped(first, self.rest)? {
@@ -326,7 +326,7 @@ impl Members<'_, '_> {
             "alpha".clone_into(&mut name);
         }
         let Some((_, members)) = POSIX.iter().find(|(known, _)| sign == ':' && *known == name) else {
-            return Err(format!("[{sign}{name}{sign}] is no class of characters"));
+            return Err(format!("[{sign}{name}{sign}] is not a character class"));
         };
         *self.rest = ahead;
         let not = if negated { "^" } else { "" };

@@ -81,7 +81,7 @@ pub(super) fn translate(pattern: &str, options: &str) -> Result<Translated, Stri
         last: Last::Nothing,
         prefix: Prefix::Unread,
     };
-    // MongoDB reads UTF-8 anyway.
+    // MongoDB uses UTF-8 anyway.
     let _ = translator.accept("(*UTF8)") || translator.accept("(*UTF)");
     translator.run()?;
     let prefix = match translator.prefix {
@@ -196,7 +196,7 @@ impl Translator<'_> {
         self.item(if self.flags.lines {
             "(?m:$)"
         } else if at_the_end {
-            // Nothing follows that could tell the difference, and no look-ahead is needed.
+            // Nothing follows, so no look-ahead is needed.
             r"\n?\z"
         } else {
             r"(?=\n?\z)"
@@ -213,7 +213,7 @@ impl Translator<'_> {
     fn alternative(&mut self) {
         self.out.push('|');
         self.last = Last::Nothing;
-        // What one alternative begins with, the other need not.
+        // Other alternatives need not have this prefix.
         match self.outer.is_empty() {
             true => self.prefix = Prefix::None,
             false => self.close_prefix(),
@@ -240,16 +240,16 @@ impl Translator<'_> {
 
     fn quantifier(&mut self, text: &str) -> Result<(), String> {
         match self.last {
-            Last::Nothing => return Err(format!("there is nothing that '{text}' could repeat")),
-            Last::Quantifier => return Err(format!("'{text}' stands behind a quantifier")),
-            // The character may be missing from the text.
+            Last::Nothing => return Err(format!("'{text}' has nothing to repeat")),
+            Last::Quantifier => return Err(format!("'{text}' follows a quantifier")),
+            // The quantifier may make the character optional.
             Last::Prefix => {
                 if let Prefix::Open(prefix) = &mut self.prefix {
                     prefix.pop();
                 }
                 self.close_prefix();
             }
-            // So may the start of the text.
+            // And the anchor.
             Last::Item if matches!(&self.prefix, Prefix::Open(prefix) if prefix.is_empty()) => {
                 self.prefix = Prefix::None;
             }
@@ -278,7 +278,7 @@ impl Translator<'_> {
                     }
                 }
             }
-            // It ends nothing.
+            // A stray \E has no effect.
             'E' => {}
             'A' | 'G' => self.start(r"\A"),
             'z' => self.item(r"\z"),
@@ -287,14 +287,14 @@ impl Translator<'_> {
             'B' => self.item(&format!("(?-i:(?<={WORD})(?={WORD})|(?<!{WORD})(?!{WORD}))")),
             'R' => self.item(r"(?>\r\n|[\n\x{B}\f\r\x{85}\x{2028}\x{2029}])"),
             'N' if self.rest.peek() != Some(&'{') => self.item(r"[^\n]"),
-            // What is found begins here; whether something is found, it does not say.
+            // \K only moves the start of the match.
             'K' => self.item("(?:)"),
             'k' => {
                 let name = match self.rest.next() {
                     Some('<') => self.until('>')?,
                     Some('{') => self.until('}')?,
                     Some('\'') => self.until('\'')?,
-                    _ => return Err(r"a name in <> is missing behind \k".to_owned()),
+                    _ => return Err(r"a name in <> is missing after \k".to_owned()),
                 };
                 self.reference(&name)?;
             }
@@ -322,7 +322,7 @@ impl Translator<'_> {
             'C' | 'X' | 'L' | 'l' | 'N' | 'U' | 'u' => return Err(no_such(&format!(r"\{next}"))),
             _ => match character_class::escaped(next, &mut self.rest)? {
                 Escaped::Character(character) => self.literal(character),
-                // No letter case turns a set into another one.
+                // Letter case does not affect sets.
                 Escaped::Set(set) => self.item(&format!("(?-i:{set})")),
             },
         }
@@ -375,7 +375,7 @@ impl Translator<'_> {
     /// Translates a group after its `(`.
     fn open(&mut self) -> Result<(), String> {
         if self.accept("?#") {
-            // Nothing at all: what stands before it may still be repeated.
+            // A comment: the item before it can still be repeated.
             return self.until(')').map(|_| ());
         }
         if self.rest.peek() == Some(&'*') {
@@ -414,7 +414,7 @@ impl Translator<'_> {
             && !name.is_empty()
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !legal {
-            return Err(format!("'{name}' is no name of a group"));
+            return Err(format!("'{name}' is not a valid group name"));
         }
         self.groups += 1;
         if self.names.insert(name.to_owned(), self.groups).is_some() {
