@@ -278,10 +278,7 @@ pub(super) fn too_large() -> CloudError {
 /// The class created by a first write, if the app may have another.
 pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, CloudError> {
     if schema.classes.len() >= limits::CLASSES_MAX {
-        let text = format!(
-            "The app has {} classes, the maximum.",
-            limits::CLASSES_MAX
-        );
+        let text = format!("The app has {} classes, the maximum.", limits::CLASSES_MAX);
         return Err(CloudError::new(ErrorCode::TOO_MANY_CLASSES, text));
     }
     Ok(Class::initial(name.clone()))

@@ -1,6 +1,6 @@
 //! The contract of the ports of `store`, as one suite that every engine passes.
 //!
-//! Each behaviour is a function of a [`TestStore`] and uses classes of its own, so that all of them can run on one store.
+//! Each behaviour is a function of a [`StoreFixture`] and uses classes of its own, so that all of them can run on one store.
 //! [`conformance`] makes a test of each.
 
 use std::slice;
@@ -16,26 +16,26 @@ use paylog::store::{CommitOutcome, Database, ReadError, Store, Write, WriteOutco
 use serde_json::json;
 
 /// A store and its database: the same object for an embedded engine, the server's database for a REST client.
-pub(crate) struct TestStore {
+pub(crate) struct StoreFixture {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) database: Arc<dyn Database>,
     /// Resources that live as long as the store.
     pub(crate) _keep: Option<tempfile::TempDir>,
 }
 
-fn memory() -> TestStore {
+fn memory() -> StoreFixture {
     let store = Arc::new(MemoryStore::new(Environment::system()));
-    TestStore {
+    StoreFixture {
         database: Arc::clone(&store) as Arc<dyn Database>,
         store,
         _keep: None,
     }
 }
 
-fn sqlite() -> TestStore {
+fn sqlite() -> StoreFixture {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open(folder.path(), Environment::system()).unwrap());
-    TestStore {
+    StoreFixture {
         database: Arc::clone(&store) as Arc<dyn Database>,
         store,
         _keep: Some(folder),
@@ -105,13 +105,13 @@ fn code(outcome: WriteOutcome) -> ErrorCode {
     }
 }
 
-async fn create(home: &TestStore, class: &ClassName, fields: Update) -> ObjectId {
-    let written = applied(home.store.write(Write::create(class, fields)).await);
+async fn create(fixture: &StoreFixture, class: &ClassName, fields: Update) -> ObjectId {
+    let written = applied(fixture.store.write(Write::create(class, fields)).await);
     written.object_id.unwrap()
 }
 
-async fn read(home: &TestStore, class: &ClassName, id: &ObjectId) -> Document {
-    home.store.get(class, id).await.unwrap().unwrap()
+async fn read(fixture: &StoreFixture, class: &ClassName, id: &ObjectId) -> Document {
+    fixture.store.get(class, id).await.unwrap().unwrap()
 }
 
 fn unique(keys: &[&str], sparse: bool) -> Index {
@@ -122,7 +122,7 @@ fn unique(keys: &[&str], sparse: bool) -> Index {
     }
 }
 
-async fn created_object_is_read(home: TestStore) {
+async fn created_object_is_read(fixture: StoreFixture) {
     let class = class("Created");
     let fields = Update::new()
         .set("name", "tea")
@@ -132,11 +132,11 @@ async fn created_object_is_read(home: TestStore) {
             "when",
             json!({"__type": "Date", "iso": "2026-01-02T03:04:05.678Z"}),
         );
-    let written = applied(home.store.write(Write::create(&class, fields)).await);
+    let written = applied(fixture.store.write(Write::create(&class, fields)).await);
     let id = written.object_id.unwrap();
     assert!(written.created_at.is_some());
 
-    let document = read(&home, &class, &id).await;
+    let document = read(&fixture, &class, &id).await;
     assert_eq!(document.object_id(), Some(id.clone()));
     assert_eq!(document.created_at(), written.created_at);
     assert_eq!(document.updated_at(), written.created_at);
@@ -146,30 +146,30 @@ async fn created_object_is_read(home: TestStore) {
     assert_eq!(document["when"]["iso"], "2026-01-02T03:04:05.678Z");
 }
 
-async fn absent_object_and_class_are_empty(home: TestStore) {
+async fn absent_object_and_class_are_empty(fixture: StoreFixture) {
     let absent = ObjectId::parse("0123456789abcdef01234567").unwrap();
     let class = class("Absent");
-    assert_eq!(home.store.get(&class, &absent).await.unwrap(), None);
-    assert_eq!(home.store.find(&class, &Query::default()).await.unwrap(), []);
-    assert_eq!(home.store.count(&class, &Filter::all()).await.unwrap(), 0);
-    create(&home, &class, Update::new().set("n", 1)).await;
-    assert_eq!(home.store.get(&class, &absent).await.unwrap(), None);
+    assert_eq!(fixture.store.get(&class, &absent).await.unwrap(), None);
+    assert_eq!(fixture.store.find(&class, &Query::default()).await.unwrap(), []);
+    assert_eq!(fixture.store.count(&class, &Filter::all()).await.unwrap(), 0);
+    create(&fixture, &class, Update::new().set("n", 1)).await;
+    assert_eq!(fixture.store.get(&class, &absent).await.unwrap(), None);
     let update = Write::update(
         &class,
         &absent,
         Filter::all().eq("n", 1),
         Update::new().set("n", 2),
     );
-    assert_eq!(home.store.write(update).await, WriteOutcome::NotMatched);
+    assert_eq!(fixture.store.write(update).await, WriteOutcome::NotMatched);
     let delete = Write::delete(&class, &absent, Filter::all().eq("n", 1));
-    assert_eq!(home.store.write(delete).await, WriteOutcome::NotMatched);
-    assert_eq!(home.store.count(&class, &Filter::all()).await.unwrap(), 1);
+    assert_eq!(fixture.store.write(delete).await, WriteOutcome::NotMatched);
+    assert_eq!(fixture.store.count(&class, &Filter::all()).await.unwrap(), 1);
 }
 
-async fn update_requires_precondition(home: TestStore) {
+async fn update_requires_precondition(fixture: StoreFixture) {
     let class = class("Guarded");
     let id = create(
-        &home,
+        &fixture,
         &class,
         Update::new().set("account", 100).set("paylogs", json!([])),
     )
@@ -184,37 +184,38 @@ async fn update_requires_precondition(home: TestStore) {
                 .add_unique("paylogs", vec!["log1".into()]),
         )
     };
-    let written = applied(home.store.write(debit()).await);
+    let written = applied(fixture.store.write(debit()).await);
     assert_eq!(written.fields.integer("account"), Some(40));
     assert_eq!(written.fields["paylogs"], json!(["log1"]));
     assert!(written.updated_at.is_some());
-    assert_eq!(home.store.write(debit()).await, WriteOutcome::NotMatched);
-    let document = read(&home, &class, &id).await;
+    assert_eq!(fixture.store.write(debit()).await, WriteOutcome::NotMatched);
+    let document = read(&fixture, &class, &id).await;
     assert_eq!(document.integer("account"), Some(40));
     assert_eq!(document.updated_at(), written.updated_at);
 }
 
-async fn delete_requires_precondition(home: TestStore) {
+async fn delete_requires_precondition(fixture: StoreFixture) {
     let class = class("Deleted");
-    let id = create(&home, &class, Update::new().set("n", 1)).await;
+    let id = create(&fixture, &class, Update::new().set("n", 1)).await;
     let refused = Write::delete(&class, &id, Filter::all().eq("n", 2));
-    assert_eq!(home.store.write(refused).await, WriteOutcome::NotMatched);
+    assert_eq!(fixture.store.write(refused).await, WriteOutcome::NotMatched);
     applied(
-        home.store
+        fixture
+            .store
             .write(Write::delete(&class, &id, Filter::all().eq("n", 1)))
             .await,
     );
-    assert_eq!(home.store.get(&class, &id).await.unwrap(), None);
+    assert_eq!(fixture.store.get(&class, &id).await.unwrap(), None);
 }
 
-async fn operations_apply_to_stored_values(home: TestStore) {
+async fn operations_apply_to_stored_values(fixture: StoreFixture) {
     let class = class("Operated");
     let fields = Update::new()
         .set("n", 5)
         .set("tags", json!(["a", "b", "a"]))
         .set("gone", "x")
         .set("o", json!({"x": 1}));
-    let id = create(&home, &class, fields).await;
+    let id = create(&fixture, &class, fields).await;
     let update = Update::new()
         .increment("n", 7)
         .increment("fresh", 3)
@@ -223,11 +224,12 @@ async fn operations_apply_to_stored_values(home: TestStore) {
         .with("bits", Op::BitOr(6))
         .set("o.y", 2);
     applied(
-        home.store
+        fixture
+            .store
             .write(Write::update(&class, &id, Filter::all(), update))
             .await,
     );
-    let document = read(&home, &class, &id).await;
+    let document = read(&fixture, &class, &id).await;
     assert_eq!(document["n"], json!(12));
     assert_eq!(document["fresh"], json!(3));
     assert_eq!(document["tags"], json!(["b"]));
@@ -236,9 +238,9 @@ async fn operations_apply_to_stored_values(home: TestStore) {
     assert_eq!(document["o"], json!({"x": 1, "y": 2}));
 }
 
-async fn batch_continues_after_refusal(home: TestStore) {
+async fn batch_continues_after_refusal(fixture: StoreFixture) {
     let class = class("Batched");
-    let id = create(&home, &class, Update::new().set("n", 1)).await;
+    let id = create(&fixture, &class, Update::new().set("n", 1)).await;
     let writes = vec![
         Write::update(&class, &id, Filter::all().eq("n", 9), Update::new().set("n", 0)),
         Write::update(&class, &id, Filter::all(), Update::new().set("n", "text")),
@@ -255,22 +257,24 @@ async fn batch_continues_after_refusal(home: TestStore) {
             Update::new().increment("n", 1),
         ),
     ];
-    let mut outcomes = home.store.batch(writes).await.into_iter();
+    let mut outcomes = fixture.store.batch(writes).await.into_iter();
     assert_eq!(outcomes.next(), Some(WriteOutcome::NotMatched));
     assert_eq!(code(outcomes.next().unwrap()), ErrorCode::INCORRECT_TYPE);
     applied(outcomes.next().unwrap());
     applied(outcomes.next().unwrap());
     assert_eq!(outcomes.next(), None);
-    assert_eq!(read(&home, &class, &id).await.integer("n"), Some(3));
-    assert_eq!(home.store.batch(Vec::new()).await, []);
+    assert_eq!(read(&fixture, &class, &id).await.integer("n"), Some(3));
+    assert_eq!(fixture.store.batch(Vec::new()).await, []);
 }
 
-async fn commit_is_all_or_nothing(home: TestStore) {
-    let Some(atomic) = home.store.atomic() else { return };
+async fn commit_is_all_or_nothing(fixture: StoreFixture) {
+    let Some(atomic) = fixture.store.atomic() else {
+        return;
+    };
     let (users, logs) = (class("CommitUser"), class("CommitLog"));
     let change = SchemaChange::AddIndex(logs.clone(), unique(&["key"], false));
-    home.database.define(change).await.unwrap();
-    let user = create(&home, &users, Update::new().set("account", 100)).await;
+    fixture.database.define(change).await.unwrap();
+    let user = create(&fixture, &users, Update::new().set("account", 100)).await;
     let pay = |key: &str, amount: i64| {
         vec![
             Write::create(&logs, Update::new().set("key", key).set("amount", amount)),
@@ -300,14 +304,16 @@ async fn commit_is_all_or_nothing(home: TestStore) {
     };
     assert_eq!(code(outcome), ErrorCode::DUPLICATE_VALUE);
 
-    assert_eq!(home.store.count(&logs, &Filter::all()).await.unwrap(), 1);
-    assert_eq!(read(&home, &users, &user).await.integer("account"), Some(40));
+    assert_eq!(fixture.store.count(&logs, &Filter::all()).await.unwrap(), 1);
+    assert_eq!(read(&fixture, &users, &user).await.integer("account"), Some(40));
 }
 
-async fn commit_writes_see_earlier_writes(home: TestStore) {
-    let Some(atomic) = home.store.atomic() else { return };
+async fn commit_writes_see_earlier_writes(fixture: StoreFixture) {
+    let Some(atomic) = fixture.store.atomic() else {
+        return;
+    };
     let class = class("Seen");
-    let id = create(&home, &class, Update::new().set("n", 1)).await;
+    let id = create(&fixture, &class, Update::new().set("n", 1)).await;
     let add = |guard: i64| {
         Write::update(
             &class,
@@ -325,7 +331,7 @@ async fn commit_writes_see_earlier_writes(home: TestStore) {
     let outcome = WriteOutcome::NotMatched;
     let refused = atomic.commit(vec![delete, add(3)]).await;
     assert_eq!(refused, CommitOutcome::Refused { index: 1, outcome });
-    assert_eq!(read(&home, &class, &id).await.integer("n"), Some(3));
+    assert_eq!(read(&fixture, &class, &id).await.integer("n"), Some(3));
 
     // The first write gives the new column its type.
     let writes = vec![
@@ -336,18 +342,18 @@ async fn commit_writes_see_earlier_writes(home: TestStore) {
         panic!("the column is a number");
     };
     assert_eq!(code(outcome), ErrorCode::INCORRECT_TYPE);
-    create(&home, &class, Update::new().set("fresh", "text")).await;
+    create(&fixture, &class, Update::new().set("fresh", "text")).await;
 }
 
 /// 1024 bytes of UTF-8. Longer values are refused on writing and on creating the index.
-async fn indexed_value_is_limited_to_a_kilobyte(home: TestStore) {
+async fn indexed_value_is_limited_to_a_kilobyte(fixture: StoreFixture) {
     let class = class("Long");
     let index = |keys: &[&str]| Index {
         unique: false,
         ..unique(keys, false)
     };
     let change = SchemaChange::AddIndex(class.clone(), index(&["text", "list", "map.text", "maps.text"]));
-    home.database.define(change).await.unwrap();
+    fixture.database.define(change).await.unwrap();
     let (longest, too_long) = ("é".repeat(512), format!("{}a", "é".repeat(512)));
     let fields = |text: &str| {
         [
@@ -358,7 +364,7 @@ async fn indexed_value_is_limited_to_a_kilobyte(home: TestStore) {
         ]
     };
     let id = create(
-        &home,
+        &fixture,
         &class,
         Update::new().with("free", Op::Set(json!(too_long))),
     )
@@ -367,11 +373,11 @@ async fn indexed_value_is_limited_to_a_kilobyte(home: TestStore) {
         let update = Update::new().with(key, Op::Set(value));
         let fits = Write::update(
             &class,
-            &create(&home, &class, Update::new()).await,
+            &create(&fixture, &class, Update::new()).await,
             Filter::all(),
             update,
         );
-        applied(home.store.write(fits).await);
+        applied(fixture.store.write(fits).await);
     }
     for (key, value) in fields(&too_long) {
         let update = Update::new().with(key, Op::Set(value.clone()));
@@ -379,7 +385,7 @@ async fn indexed_value_is_limited_to_a_kilobyte(home: TestStore) {
             Write::create(&class, update.clone()),
             Write::update(&class, &id, Filter::all(), update),
         ] {
-            match home.store.write(write).await {
+            match fixture.store.write(write).await {
                 WriteOutcome::Rejected(error) => {
                     assert_eq!(error.code, ErrorCode::OTHER);
                     assert!(error.message.starts_with("The key is too long"), "{key}: {error}");
@@ -389,20 +395,20 @@ async fn indexed_value_is_limited_to_a_kilobyte(home: TestStore) {
         }
     }
     let refused = SchemaChange::AddIndex(class.clone(), index(&["free"]));
-    let refused = home.database.define(refused).await.unwrap_err();
+    let refused = fixture.database.define(refused).await.unwrap_err();
     assert!(refused.message.starts_with("The key is too long"), "{refused}");
     let list = Update::new().with("longList", Op::Set(json!(vec![longest; 3])));
-    create(&home, &class, list).await;
+    create(&fixture, &class, list).await;
     let fits = SchemaChange::AddIndex(class.clone(), index(&["longList"]));
-    home.database.define(fits).await.unwrap();
+    fixture.database.define(fits).await.unwrap();
 }
 
-async fn duplicate_unique_value_is_refused(home: TestStore) {
+async fn duplicate_unique_value_is_refused(fixture: StoreFixture) {
     let class = class("Unique");
     let change = SchemaChange::AddIndex(class.clone(), unique(&["key"], false));
-    home.database.define(change).await.unwrap();
-    let first = create(&home, &class, Update::new().set("key", "a")).await;
-    let again = home
+    fixture.database.define(change).await.unwrap();
+    let first = create(&fixture, &class, Update::new().set("key", "a")).await;
+    let again = fixture
         .store
         .write(Write::create(&class, Update::new().set("key", "a")))
         .await;
@@ -414,29 +420,33 @@ async fn duplicate_unique_value_is_refused(home: TestStore) {
         error.message,
         "A unique field was given a value that is already taken."
     );
-    let second = create(&home, &class, Update::new().set("key", "A")).await;
+    let second = create(&fixture, &class, Update::new().set("key", "A")).await;
     let rename = |id, key: &str| Write::update(&class, id, Filter::all(), Update::new().set("key", key));
     assert_eq!(
-        code(home.store.write(rename(&second, "a")).await),
+        code(fixture.store.write(rename(&second, "a")).await),
         ErrorCode::DUPLICATE_VALUE
     );
-    applied(home.store.write(rename(&first, "b")).await);
-    applied(home.store.write(rename(&second, "a")).await);
+    applied(fixture.store.write(rename(&first, "b")).await);
+    applied(fixture.store.write(rename(&second, "a")).await);
     applied(
-        home.store
+        fixture
+            .store
             .write(Write::delete(&class, &first, Filter::all()))
             .await,
     );
-    create(&home, &class, Update::new().set("key", "b")).await;
+    create(&fixture, &class, Update::new().set("key", "b")).await;
     // A missing value is a value: there can be one.
-    create(&home, &class, Update::new().set("n", 1)).await;
+    create(&fixture, &class, Update::new().set("n", 1)).await;
     let missing = Write::create(&class, Update::new().set("n", 2));
-    assert_eq!(code(home.store.write(missing).await), ErrorCode::DUPLICATE_VALUE);
+    assert_eq!(
+        code(fixture.store.write(missing).await),
+        ErrorCode::DUPLICATE_VALUE
+    );
     let null = Write::create(&class, Update::new().set("key", Value::Null));
-    assert_eq!(code(home.store.write(null).await), ErrorCode::DUPLICATE_VALUE);
+    assert_eq!(code(fixture.store.write(null).await), ErrorCode::DUPLICATE_VALUE);
 }
 
-async fn sparse_and_compound_unique_indexes_are_enforced(home: TestStore) {
+async fn sparse_and_compound_unique_indexes_are_enforced(fixture: StoreFixture) {
     let class = class("Sparse");
     for index in [
         unique(&["key"], true),
@@ -444,9 +454,9 @@ async fn sparse_and_compound_unique_indexes_are_enforced(home: TestStore) {
         unique(&["n"], true),
     ] {
         let change = SchemaChange::AddIndex(class.clone(), index);
-        home.database.define(change).await.unwrap();
+        fixture.database.define(change).await.unwrap();
     }
-    let write = |fields: Update| home.store.write(Write::create(&class, fields));
+    let write = |fields: Update| fixture.store.write(Write::create(&class, fields));
     applied(write(Update::new()).await);
     applied(write(Update::new()).await);
     applied(write(Update::new().set("key", "x")).await);
@@ -472,21 +482,21 @@ async fn sparse_and_compound_unique_indexes_are_enforced(home: TestStore) {
     );
 }
 
-async fn unique_index_over_duplicates_is_refused(home: TestStore) {
+async fn unique_index_over_duplicates_is_refused(fixture: StoreFixture) {
     let class = class("Late");
-    create(&home, &class, Update::new().set("key", "a").set("free", 1)).await;
-    create(&home, &class, Update::new().set("key", "a").set("free", 2)).await;
+    create(&fixture, &class, Update::new().set("key", "a").set("free", 1)).await;
+    create(&fixture, &class, Update::new().set("key", "a").set("free", 2)).await;
     let add = |key: &str| SchemaChange::AddIndex(class.clone(), unique(&[key], false));
-    let error = home.database.define(add("key")).await.unwrap_err();
+    let error = fixture.database.define(add("key")).await.unwrap_err();
     assert_eq!(error.code, ErrorCode::DUPLICATE_VALUE);
-    assert!(home.database.schema().classes[&class].indexes.is_empty());
+    assert!(fixture.database.schema().classes[&class].indexes.is_empty());
     // The refused index leaves nothing behind.
-    create(&home, &class, Update::new().set("key", "a").set("free", 3)).await;
-    let schema = home.database.define(add("free")).await.unwrap();
+    create(&fixture, &class, Update::new().set("key", "a").set("free", 3)).await;
+    let schema = fixture.database.define(add("free")).await.unwrap();
     assert_eq!(schema.classes[&class].indexes.len(), 1);
     let taken = Write::create(&class, Update::new().set("free", 2));
-    assert_eq!(code(home.store.write(taken).await), ErrorCode::DUPLICATE_VALUE);
-    let found = home
+    assert_eq!(code(fixture.store.write(taken).await), ErrorCode::DUPLICATE_VALUE);
+    let found = fixture
         .store
         .find(&class, &Query::new(Filter::all().eq("free", 2)))
         .await
@@ -494,13 +504,14 @@ async fn unique_index_over_duplicates_is_refused(home: TestStore) {
     assert_eq!(found.len(), 1);
 }
 
-async fn column_keeps_type(home: TestStore) {
+async fn column_keeps_type(fixture: StoreFixture) {
     let class = class("Typed");
-    let id = create(&home, &class, Update::new().set("n", 1)).await;
+    let id = create(&fixture, &class, Update::new().set("n", 1)).await;
     let wrong = Write::update(&class, &id, Filter::all(), Update::new().set("n", "text"));
-    assert_eq!(code(home.store.write(wrong).await), ErrorCode::INCORRECT_TYPE);
+    assert_eq!(code(fixture.store.write(wrong).await), ErrorCode::INCORRECT_TYPE);
     applied(
-        home.store
+        fixture
+            .store
             .write(Write::update(
                 &class,
                 &id,
@@ -509,36 +520,36 @@ async fn column_keeps_type(home: TestStore) {
             ))
             .await,
     );
-    assert_eq!(read(&home, &class, &id).await["n"], Value::Null);
-    let schema = home.database.schema();
+    assert_eq!(read(&fixture, &class, &id).await["n"], Value::Null);
+    let schema = fixture.database.schema();
     assert_eq!(
         schema.classes[&class].columns["n"].column_type,
         ColumnType::Number
     );
 }
 
-async fn refused_write_adds_no_columns(home: TestStore) {
+async fn refused_write_adds_no_columns(fixture: StoreFixture) {
     let class = class("Refused");
     let change = SchemaChange::AddIndex(class.clone(), unique(&["key"], true));
-    home.database.define(change).await.unwrap();
-    let id = create(&home, &class, Update::new().set("key", "a")).await;
+    fixture.database.define(change).await.unwrap();
+    let id = create(&fixture, &class, Update::new().set("key", "a")).await;
     let duplicate = Update::new().set("key", "a").set("fresh", 1);
     assert_eq!(
-        code(home.store.write(Write::create(&class, duplicate)).await),
+        code(fixture.store.write(Write::create(&class, duplicate)).await),
         ErrorCode::DUPLICATE_VALUE
     );
     let unmatched = Update::new().set("fresh", 1);
     let write = Write::update(&class, &id, Filter::all().eq("key", "b"), unmatched);
-    assert_eq!(home.store.write(write).await, WriteOutcome::NotMatched);
+    assert_eq!(fixture.store.write(write).await, WriteOutcome::NotMatched);
     assert!(
-        !home.database.schema().classes[&class]
+        !fixture.database.schema().classes[&class]
             .columns
             .contains_key("fresh")
     );
-    create(&home, &class, Update::new().set("fresh", "text")).await;
+    create(&fixture, &class, Update::new().set("fresh", "text")).await;
 }
 
-async fn column_default_and_required_are_applied(home: TestStore) {
+async fn column_default_and_required_are_applied(fixture: StoreFixture) {
     let mut definition = Class::new(class("Defaults"));
     let mut filled = Column::new(ColumnType::String);
     filled.default = Some("leancloud".into());
@@ -547,25 +558,32 @@ async fn column_default_and_required_are_applied(home: TestStore) {
     needed.required = true;
     definition.columns.insert("n".to_owned(), needed);
     let class = definition.name.clone();
-    home.database
+    fixture
+        .database
         .define(SchemaChange::CreateClass(definition))
         .await
         .unwrap();
     let refused = Write::create(&class, Update::new().set("company", "x"));
-    assert_eq!(code(home.store.write(refused).await), ErrorCode::KEY_REQUIRED);
-    let id = create(&home, &class, Update::new().set("n", 1)).await;
-    assert_eq!(read(&home, &class, &id).await.text("company"), Some("leancloud"));
+    assert_eq!(code(fixture.store.write(refused).await), ErrorCode::KEY_REQUIRED);
+    let id = create(&fixture, &class, Update::new().set("n", 1)).await;
+    assert_eq!(
+        read(&fixture, &class, &id).await.text("company"),
+        Some("leancloud")
+    );
 }
 
-async fn write_of_reserved_keys_is_refused(home: TestStore) {
+async fn write_of_reserved_keys_is_refused(fixture: StoreFixture) {
     let class = class("Own");
     for key in ["objectId", "createdAt", "updatedAt"] {
         let write = Write::create(&class, Update::new().set(key, "5d8307fd000000000000000a"));
-        assert_eq!(code(home.database.write(write).await), ErrorCode::KEY_READ_ONLY);
+        assert_eq!(
+            code(fixture.database.write(write).await),
+            ErrorCode::KEY_READ_ONLY
+        );
     }
 }
 
-async fn query_filters_sorts_skips_and_limits(home: TestStore) {
+async fn query_filters_sorts_skips_and_limits(fixture: StoreFixture) {
     let class = class("Queried");
     let mut ids = Vec::new();
     for n in 0..20_i64 {
@@ -574,10 +592,10 @@ async fn query_filters_sorts_skips_and_limits(home: TestStore) {
             .set("name", format!("row {n}"))
             .set("o", json!({"deep": n}))
             .set("tags", json!([n, n + 1]));
-        ids.push(create(&home, &class, fields).await);
+        ids.push(create(&fixture, &class, fields).await);
     }
     let names = async |query: Query| -> Vec<String> {
-        let found = home.store.find(&class, &query).await.unwrap();
+        let found = fixture.store.find(&class, &query).await.unwrap();
         let name = |document: &Document| document.text("name").unwrap().to_owned();
         found.iter().map(name).collect()
     };
@@ -610,7 +628,7 @@ async fn query_filters_sorts_skips_and_limits(home: TestStore) {
             .len(),
         20
     );
-    let found = home.store.find(&class, &Query::default()).await.unwrap();
+    let found = fixture.store.find(&class, &Query::default()).await.unwrap();
     let found: Vec<_> = found
         .iter()
         .map(|document| document.object_id().unwrap())
@@ -619,34 +637,39 @@ async fn query_filters_sorts_skips_and_limits(home: TestStore) {
     assert_eq!(found, ids);
 }
 
-async fn query_count_ignores_limit(home: TestStore) {
+async fn query_count_ignores_limit(fixture: StoreFixture) {
     let class = class("Counted");
     for n in 0..12 {
-        create(&home, &class, Update::new().set("n", n).set("o", json!({"n": n}))).await;
+        create(
+            &fixture,
+            &class,
+            Update::new().set("n", n).set("o", json!({"n": n})),
+        )
+        .await;
     }
     let anyone = Principal::anonymous();
     for key in ["n", "o.n"] {
         let filter = Filter::all().gte(key, 4);
-        assert_eq!(home.store.count(&class, &filter).await.unwrap(), 8);
+        assert_eq!(fixture.store.count(&class, &filter).await.unwrap(), 8);
         for principal in [&Principal::Master, &anyone] {
             let query = Query {
                 count: true,
                 skip: 1,
                 ..Query::new(filter.clone()).limit(3)
             };
-            let found = home.database.find_as(&class, &query, principal).await.unwrap();
+            let found = fixture.database.find_as(&class, &query, principal).await.unwrap();
             assert_eq!((found.results.len(), found.count), (3, Some(8)));
             let query = Query {
                 count: true,
                 ..Query::new(filter.clone()).limit(0)
             };
-            let found = home.database.find_as(&class, &query, principal).await.unwrap();
+            let found = fixture.database.find_as(&class, &query, principal).await.unwrap();
             assert_eq!((found.results.len(), found.count), (0, Some(8)));
         }
     }
 }
 
-async fn unresolved_subquery_is_refused(home: TestStore) {
+async fn unresolved_subquery_is_refused(fixture: StoreFixture) {
     let owner = Pointer {
         class_name: class("Post"),
         object_id: ObjectId::parse("a").unwrap(),
@@ -655,14 +678,14 @@ async fn unresolved_subquery_is_refused(home: TestStore) {
         object: owner,
         key: "likes".to_owned(),
     };
-    let found = home
+    let found = fixture
         .database
         .find(&class("Unresolved"), &Query::new(filter))
         .await;
     assert!(matches!(found, Err(ReadError::Rejected(_))), "{found:?}");
 }
 
-async fn acl_hides_and_protects_objects(home: TestStore) {
+async fn acl_hides_and_protects_objects(fixture: StoreFixture) {
     let class = class("Protected");
     let owner = ObjectId::parse("owner").unwrap();
     let as_owner = Principal::Client {
@@ -674,10 +697,10 @@ async fn acl_hides_and_protects_objects(home: TestStore) {
         roles: vec!["reader".to_owned()],
     };
     let acl = json!({"owner": {"read": true, "write": true}, "role:reader": {"read": true}});
-    let secret = create(&home, &class, Update::new().set("n", 1).set("ACL", acl)).await;
-    let open = create(&home, &class, Update::new().set("n", 2)).await;
+    let secret = create(&fixture, &class, Update::new().set("n", 1).set("ACL", acl)).await;
+    let open = create(&fixture, &class, Update::new().set("n", 2)).await;
     let anyone = Principal::anonymous();
-    let database = &home.database;
+    let database = &fixture.database;
 
     assert!(database.get_as(&class, &secret, &anyone).await.unwrap().is_none());
     assert!(database.get_as(&class, &open, &anyone).await.unwrap().is_some());
@@ -730,7 +753,7 @@ async fn acl_hides_and_protects_objects(home: TestStore) {
     );
 }
 
-async fn relations_are_stored_beside_document(home: TestStore) {
+async fn relations_are_stored_beside_document(fixture: StoreFixture) {
     let (posts, tags) = (class("RelationPost"), class("RelationTag"));
     let pointer = |class: &ClassName, id: &str| Pointer {
         class_name: class.clone(),
@@ -738,17 +761,17 @@ async fn relations_are_stored_beside_document(home: TestStore) {
     };
     let (b, a, c) = (pointer(&tags, "b"), pointer(&tags, "a"), pointer(&tags, "c"));
     let fields = Update::new().with("likes", Op::AddRelation(vec![b.clone(), a.clone()]));
-    let post = create(&home, &posts, fields).await;
+    let post = create(&fixture, &posts, fields).await;
     let other = create(
-        &home,
+        &fixture,
         &posts,
         Update::new().with("likes", Op::AddRelation(vec![a.clone()])),
     )
     .await;
     let owner = pointer(&posts, post.as_str());
-    let related = async || home.database.related(&owner, "likes").await.unwrap();
+    let related = async || fixture.database.related(&owner, "likes").await.unwrap();
     assert_eq!(related().await, [a.clone(), b.clone()]);
-    assert_eq!(home.database.related(&owner, "other").await.unwrap(), []);
+    assert_eq!(fixture.database.related(&owner, "other").await.unwrap(), []);
 
     let both = Op::Batch(vec![
         Op::AddRelation(vec![c.clone(), a.clone()]),
@@ -756,7 +779,8 @@ async fn relations_are_stored_beside_document(home: TestStore) {
     ]);
     let update = Update::new().with("likes", both);
     applied(
-        home.store
+        fixture
+            .store
             .write(Write::update(&posts, &post, Filter::all(), update))
             .await,
     );
@@ -764,7 +788,8 @@ async fn relations_are_stored_beside_document(home: TestStore) {
     let mut owners = vec![post.clone(), other.clone()];
     owners.sort();
     assert_eq!(
-        home.database
+        fixture
+            .database
             .owners(&posts, "likes", slice::from_ref(&a))
             .await
             .unwrap(),
@@ -777,24 +802,30 @@ async fn relations_are_stored_beside_document(home: TestStore) {
         a.clone(),
         pointer(&posts, a.object_id.as_str()),
     ];
-    assert_eq!(home.database.owners(&posts, "likes", &any).await.unwrap(), owners);
     assert_eq!(
-        home.database
+        fixture.database.owners(&posts, "likes", &any).await.unwrap(),
+        owners
+    );
+    assert_eq!(
+        fixture
+            .database
             .owners(&posts, "likes", slice::from_ref(&c))
             .await
             .unwrap(),
         slice::from_ref(&post)
     );
     assert_eq!(
-        home.database
+        fixture
+            .database
             .owners(&posts, "likes", slice::from_ref(&b))
             .await
             .unwrap(),
         []
     );
-    assert_eq!(home.database.owners(&posts, "likes", &[]).await.unwrap(), []);
+    assert_eq!(fixture.database.owners(&posts, "likes", &[]).await.unwrap(), []);
     assert_eq!(
-        home.database
+        fixture
+            .database
             .owners(&posts, "other", slice::from_ref(&a))
             .await
             .unwrap(),
@@ -803,25 +834,26 @@ async fn relations_are_stored_beside_document(home: TestStore) {
 
     let refused = Update::new().with("likes", Op::AddRelation(vec![b.clone()]));
     let write = Write::update(&posts, &post, Filter::all().eq("n", 1), refused);
-    assert_eq!(home.store.write(write).await, WriteOutcome::NotMatched);
+    assert_eq!(fixture.store.write(write).await, WriteOutcome::NotMatched);
     assert_eq!(related().await, [a.clone(), c]);
     applied(
-        home.store
+        fixture
+            .store
             .write(Write::delete(&posts, &post, Filter::all()))
             .await,
     );
     assert_eq!(related().await, []);
     assert_eq!(
-        home.database.owners(&posts, "likes", &[a]).await.unwrap(),
+        fixture.database.owners(&posts, "likes", &[a]).await.unwrap(),
         [other]
     );
 }
 
 /// 64 tasks spend from one account with enough for 40, each under a precondition: 40 succeed.
-async fn concurrent_conditional_updates_never_overspend(home: TestStore) {
+async fn concurrent_conditional_updates_never_overspend(fixture: StoreFixture) {
     let class = class("Hot");
     let id = create(
-        &home,
+        &fixture,
         &class,
         Update::new().set("account", 400).set("paylogs", json!([])),
     )
@@ -836,7 +868,7 @@ async fn concurrent_conditional_updates_never_overspend(home: TestStore) {
                 .increment("account", -10)
                 .add_unique("paylogs", vec![mark.into()]);
             let write = Write::update(&class, &id, guard, update);
-            let store = Arc::clone(&home.store);
+            let store = Arc::clone(&fixture.store);
             tokio::spawn(async move { store.write(write).await })
         })
         .collect();
@@ -848,7 +880,7 @@ async fn concurrent_conditional_updates_never_overspend(home: TestStore) {
         }
     }
     assert_eq!(succeeded, 40);
-    let document = read(&home, &class, &id).await;
+    let document = read(&fixture, &class, &id).await;
     assert_eq!(document.integer("account"), Some(0));
     assert_eq!(document["paylogs"].as_array().unwrap().len(), 40);
     assert!(document.updated_at().unwrap() >= document.created_at().unwrap_or(Timestamp::EPOCH));
@@ -856,12 +888,14 @@ async fn concurrent_conditional_updates_never_overspend(home: TestStore) {
 
 /// If a key is taken and a precondition fails too, the first write in order gives the reason: a repeated payment
 /// must learn that its log exists.
-async fn commit_reports_first_refusal(home: TestStore) {
-    let Some(atomic) = home.store.atomic() else { return };
+async fn commit_reports_first_refusal(fixture: StoreFixture) {
+    let Some(atomic) = fixture.store.atomic() else {
+        return;
+    };
     let class = class("Order");
     let change = SchemaChange::AddIndex(class.clone(), unique(&["key"], true));
-    home.database.define(change).await.unwrap();
-    let id = create(&home, &class, Update::new().set("key", "a")).await;
+    fixture.database.define(change).await.unwrap();
+    let id = create(&fixture, &class, Update::new().set("key", "a")).await;
     let taken = Write::create(&class, Update::new().set("key", "a"));
     let unmatched = Write::update(
         &class,

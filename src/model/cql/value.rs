@@ -85,7 +85,9 @@ impl Parser<'_> {
     fn place(&mut self) -> Result<Value, CloudError> {
         match self.nested(|parser| parser.list("]"))?.as_slice() {
             [longitude, latitude] => Ok(point(longitude, latitude)),
-            _ => Err(syntax_error("Brackets must hold a position: [longitude, latitude].")),
+            _ => Err(syntax_error(
+                "Brackets must hold a position: [longitude, latitude].",
+            )),
         }
     }
 
