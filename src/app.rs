@@ -8,7 +8,7 @@ pub(crate) mod credentials_file;
 mod cron_file;
 pub(crate) mod data_folder;
 pub(crate) mod durable_file;
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "failpoints", debug_assertions))]
 mod failpoint_store;
 pub(crate) mod leancloud_client;
 mod leancloud_functions;

@@ -1,13 +1,14 @@
-//! Where a test stops the program: at a chosen write of the payment flow, so that it can be killed right there.
+//! A store that stops the program at a chosen write of the payment flow, so that a test can kill it right there.
 //!
-//! **Only in a build with debug assertions.** A release build does not hold this module, so no variable can make it
-//! stop; `tests/integration/tidy.rs` sees to it that this stays so.
+//! **Only with the feature `failpoints`, and then only with debug assertions.** Tests switch the feature on. A release
+//! build does not contain this module, whatever its features, so no variable can stop it;
+//! `tests/integration/tidy.rs` checks both conditions.
 //!
-//! The variable [`VARIABLE`] names a folder. A file `halt` in it (moved there, so that it is never seen half written)
-//! holds a number and a [`Moment`], such as `3 before`: the third call of the store from then on that writes is the one
-//! to stop at. When it is reached the program writes a file `halted` and lets no write of the payment flow begin or
-//! end any more: whoever sees that file and kills the process has killed it at that write. Every call that writes is
-//! noted in a file `calls`, one a line, so that a test knows which there are.
+//! The variable [`VARIABLE`] names a folder. The test moves a file `halt` into it, so that the file is never seen half
+//! written. The file holds a number and a [`Moment`], such as `3 before`: the third writing call of the store from then
+//! on is the failpoint. At the failpoint the program writes a file `halted`. From then on no write of the payment flow
+//! begins or ends: a test that sees `halted` and kills the process has killed it at that write. Each writing call is
+//! recorded in a file `calls`, one a line, so that a test can list the failpoints.
 
 use std::fs::{self, File};
 use std::io::Write as _;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::app::metered_store::MeteredStore;
-#[cfg(debug_assertions)]
+#[cfg(all(feature = "failpoints", debug_assertions))]
 use crate::app::{failpoint_store, terminal};
 use crate::config::{ClassNames, Variables};
 use crate::engine::Engine;
@@ -29,11 +29,11 @@ pub(crate) fn payment_config(variables: &Variables) -> Result<PaymentConfig> {
 
 /// `store` as the payment flow sees it: every call is counted.
 #[cfg_attr(
-    not(debug_assertions),
+    not(all(feature = "failpoints", debug_assertions)),
     expect(
         clippy::unnecessary_wraps,
         unused_variables,
-        reason = "a debug build may be told to stop somewhere"
+        reason = "a build with failpoints reads a variable"
     )
 )]
 pub(crate) fn metered(
@@ -42,7 +42,7 @@ pub(crate) fn metered(
     variables: &Variables,
 ) -> Result<Arc<dyn Store>> {
     let store: Arc<dyn Store> = Arc::new(MeteredStore::new(store, Arc::clone(counters)));
-    #[cfg(debug_assertions)]
+    #[cfg(all(feature = "failpoints", debug_assertions))]
     if let Some(folder) = variables.get(failpoint_store::VARIABLE)? {
         terminal::eprint_line(format!(
             "WARNING: this is a build for tests, and {} is set: it stops for ever at the write that {folder}/halt names",

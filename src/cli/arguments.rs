@@ -132,8 +132,9 @@ pub(crate) enum Command {
     New(NewArguments),
     /// Build the app in this folder for LeanEngine, and pack it
     ///
-    /// Uses cargo-zigbuild where it is installed, else Rust's musl target, else the system's own C library, and checks
-    /// that the program starts on Ubuntu 20.04.
+    /// Uses cargo-zigbuild if it is installed, else Rust's musl target, else the system's own C library, and checks
+    /// that the program starts on Ubuntu 20.04. Needs the feature "package":
+    /// cargo run --release --features package -- package
     Package(PackageArguments),
 }
 

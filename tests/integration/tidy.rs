@@ -270,12 +270,19 @@ fn no_lint_is_silenced_without_a_reason() {
     );
 }
 
-/// What lets a test stop the program at a write must not be in a program that carries money: it is compiled with debug
-/// assertions only, and no profile but that of tests has them.
+/// The feature list that `manifest` gives a feature, up to its closing bracket.
+fn feature<'a>(manifest: &'a str, name: &str) -> &'a str {
+    let begin = format!("\n{name} = [");
+    let start = manifest.find(&begin).unwrap_or_else(|| panic!("no feature {name}")) + begin.len();
+    manifest[start..].split(']').next().unwrap()
+}
+
+/// The failpoint store must not be in a program that carries money. It needs the feature `failpoints`, which only
+/// dev-dependencies switch on, and debug assertions, which no release profile has.
 #[test]
-fn a_release_cannot_be_told_to_stop() {
-    let only_in_debug = "#[cfg(debug_assertions)]\nmod failpoint_store;";
-    assert!(read(Path::new("src/app.rs")).contains(only_in_debug));
+fn release_build_contains_no_failpoints() {
+    let condition = "#[cfg(all(feature = \"failpoints\", debug_assertions))]\nmod failpoint_store;";
+    assert!(read(Path::new("src/app.rs")).contains(condition));
     let variable = ["PAYLOG", "HALT"].join("_");
     for path in rust_files(&["src", "functions"]) {
         if path != Path::new("src/app/failpoint_store.rs") {
@@ -283,6 +290,9 @@ fn a_release_cannot_be_told_to_stop() {
         }
     }
     let manifest = read(Path::new("Cargo.toml"));
+    for shipped in ["default", "runtime", "package"] {
+        assert!(!feature(&manifest, shipped).contains("failpoints"), "{shipped}");
+    }
     assert!(
         !manifest.contains("debug-assertions"),
         "a profile changes what is compiled"
