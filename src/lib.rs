@@ -16,6 +16,8 @@ pub mod environment;
 #[cfg(feature = "runtime")]
 pub mod http;
 #[cfg(feature = "runtime")]
+mod load_generator;
+#[cfg(feature = "runtime")]
 pub mod migration;
 pub mod model;
 pub mod payment;

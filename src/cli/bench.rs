@@ -1,63 +1,62 @@
 //! `paylog bench`: payments per second, end to end over loopback HTTP.
 //!
-//! The server is a process of its own, so that its memory can be read; the load comes from one thread of this one, on
-//! bare HTTP/1 connections, so that it takes little of the machine. Users, money and orders are made before the
-//! clock starts; what is measured is `payOrder`, called with each user's session.
+//! The server is a process of its own, so that its memory can be read; the load comes from one thread of this process
+//! (`load_generator`). Users, money and orders are created before the clock starts; the measured calls are `payOrder`,
+//! with each user's session.
 
-mod child;
-mod connection;
-mod load;
-mod prepare;
-mod report;
-mod storage;
+mod payment_report;
+mod server_process;
+mod storage_report;
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use secrecy::SecretString;
 
 use crate::app::terminal;
 use crate::cli::arguments::{BenchArguments, BenchMode};
-use crate::cli::embedded_audit;
+use crate::cli::{embedded_audit, progress_bar};
 use crate::config::ApiServer;
 use crate::credentials::Credentials;
 use crate::engine;
 use crate::environment::Environment;
+use crate::load_generator::{self, Load, Target};
 use crate::payment::PaymentConfig;
 
-use child::Child;
-use connection::Target;
-use report::Report;
+use payment_report::{CounterRange, PaymentReport};
+use server_process::ServerProcess;
+use storage_report::StorageReport;
 
-/// Payments made before the clock starts, so that caches are warm and connections open.
+/// Maximum number of payments before the clock starts, so that caches are warm and connections open.
 const WARM_UP_MAX: u64 = 1_000;
 
-/// Runs the benchmark and answers whether everything was right in the end. Told to stop, it leaves neither its server
-/// nor its folder behind.
+/// Runs the benchmark; returns true if all balances are right at the end. When stopped by a signal, it leaves neither
+/// its server nor its folder behind.
 pub(crate) async fn run(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
     tokio::select! {
-        measured = measure_here_or_there(arguments, environment) => measured,
+        measured = measure_target(arguments, environment) => measured,
         () = engine::shutdown_signal() => bail!("stopped before everything was measured"),
     }
 }
 
-async fn measure_here_or_there(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
+async fn measure_target(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
     let server = given_server(arguments)?;
     if arguments.storage {
-        return storage::run(arguments, server, environment).await;
+        return measure_storage(arguments, server, environment).await;
     }
     let Some(target) = server else {
-        return run_on_own_server(arguments, environment).await;
+        return measure_own_server(arguments, environment).await;
     };
     let report = measure(arguments, &target, None, environment).await?;
     report.print(arguments.json)?;
     Ok(report.is_right())
 }
 
-async fn run_on_own_server(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
-    let parent = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
-    let child = Child::start(&parent, environment).await?;
-    let target = child.target()?;
-    let result = measure(arguments, &target, Some(&child), environment).await;
-    let folder = child.stop(environment).await?;
+async fn measure_own_server(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
+    let process = ServerProcess::start(&parent_folder(arguments), environment).await?;
+    let target = process.target()?;
+    let result = measure(arguments, &target, Some(&process), environment).await;
+    let folder = process.stop(environment).await?;
     let mut report = result?;
     let (findings, _) = embedded_audit::audit(folder.path(), &PaymentConfig::new(), environment).await?;
     report.audited(findings.differing);
@@ -90,53 +89,86 @@ fn given_credentials(arguments: &BenchArguments) -> Result<Credentials> {
 async fn measure(
     arguments: &BenchArguments,
     target: &Target,
-    child: Option<&Child>,
+    process: Option<&ServerProcess>,
     environment: &Environment,
-) -> Result<Report> {
-    let in_flight = usize::try_from(arguments.in_flight)?;
+) -> Result<PaymentReport> {
+    let load = load(arguments, target, environment)?;
     let users = match arguments.mode {
         BenchMode::Uniform => arguments.users,
         BenchMode::Hot => 1,
     };
     let warm_up = WARM_UP_MAX.min(arguments.payments / 10);
     let payments = arguments.payments + warm_up;
-    let mut prepared = prepare::prepare(target, users, payments, in_flight, environment)
+    let mut fixture = load_generator::prepare(load, users, payments)
         .await
-        .context("the users, their money and their orders could not be made")?;
-    let measured = prepared.orders.split_off(usize::try_from(warm_up)?);
-    load::pay(
-        target,
-        &prepared.users,
-        prepared.orders,
-        in_flight,
-        "warm-up",
-        environment,
-    )
-    .await?;
-    if let Some(child) = child {
-        child.forget_peak_memory();
+        .context("the users, their money and their orders could not be created")?;
+    let measured = fixture.orders.split_off(usize::try_from(warm_up)?);
+    load_generator::pay(load, &fixture.users, fixture.orders, "warm-up").await?;
+    if let Some(process) = process {
+        process.reset_peak_memory();
     }
     let before = target.counters().await?;
-    let paid = load::pay(
-        target,
-        &prepared.users,
-        measured,
-        in_flight,
-        "paying",
-        environment,
-    )
-    .await?;
+    let paid = load_generator::pay(load, &fixture.users, measured, "paying").await?;
     let after = target.counters().await?;
-    let wrong_balances = prepare::count_wrong_balances(target, &prepared.users, payments).await?;
+    let wrong_balances = load_generator::count_wrong_balances(target, &fixture.users, payments).await?;
     if !arguments.json {
         terminal::print_line("");
     }
-    Ok(Report::new(
+    Ok(PaymentReport::new(
         arguments,
         users,
         &paid,
-        report::Costs { before, after },
-        child.and_then(Child::peak_memory_bytes),
+        CounterRange { before, after },
+        process.and_then(ServerProcess::peak_memory_bytes),
         wrong_balances,
     ))
+}
+
+/// Measures the storage API of `server`, or of a server of its own if there is none.
+async fn measure_storage(
+    arguments: &BenchArguments,
+    server: Option<Target>,
+    environment: &Environment,
+) -> Result<bool> {
+    let requests = arguments.payments;
+    let (operations, peak_memory_bytes) = if let Some(target) = server {
+        let load = load(arguments, &target, environment)?;
+        let measured = load_generator::measure_storage_api(load, requests, &|| None).await;
+        (measured?, None)
+    } else {
+        let process = ServerProcess::start(&parent_folder(arguments), environment).await?;
+        let target = process.target()?;
+        let load = load(arguments, &target, environment)?;
+        let processor_seconds = || process.processor_seconds();
+        let measured = load_generator::measure_storage_api(load, requests, &processor_seconds).await;
+        let peak = process.peak_memory_bytes();
+        let _folder = process.stop(environment).await?;
+        (measured?, peak)
+    };
+    let report = StorageReport {
+        in_flight: arguments.in_flight,
+        requests,
+        operations,
+        peak_memory_bytes,
+    };
+    report.print(arguments.json)?;
+    Ok(true)
+}
+
+fn load<'a>(
+    arguments: &BenchArguments,
+    target: &'a Target,
+    environment: &'a Environment,
+) -> Result<Load<'a>> {
+    Ok(Load {
+        target,
+        in_flight: usize::try_from(arguments.in_flight)?,
+        environment,
+        progress_bar: progress_bar::progress,
+    })
+}
+
+/// The folder in which the temporary data folder is made.
+fn parent_folder(arguments: &BenchArguments) -> PathBuf {
+    arguments.folder.clone().unwrap_or_else(std::env::temp_dir)
 }

@@ -32,6 +32,7 @@ const ALLOWED_IMPORTS: &[(&str, &[&str])] = &[
     ("migration::pull", FROM_A_SERVER),
     ("migration::verification", FROM_A_SERVER),
     ("engine", &["model", "environment", "credentials", "http"]),
+    ("load_generator", &["credentials", "environment", "telemetry"]),
     (
         "server",
         &["model", "store", "environment", "credentials", "http"],

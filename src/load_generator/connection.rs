@@ -1,5 +1,5 @@
-//! One HTTP/1.1 connection to the server under test, written and read by hand: load and server share the machine, and
-//! what the load takes of it is missing in what is measured.
+//! One HTTP/1.1 connection to the server under test, written and read by hand: load and server share the machine, so
+//! the load must cost little.
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,26 +12,26 @@ use tokio::net::TcpStream;
 use crate::credentials::Credentials;
 use crate::telemetry::counters::CounterSnapshot;
 
-/// Headers that an answer may have.
+/// Maximum number of headers of a response.
 const HEADERS_MAX: usize = 32;
 
-/// Room for what is read at once.
+/// Buffer space reserved for one read.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The server under test and the headers that open it.
+/// The server under test, and the headers of each sender.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     address: String,
     client: Headers,
     master: Headers,
 }
 
-/// The headers of a request that do not change, as they are sent.
+/// Constant headers of a request, as they are sent.
 #[derive(Clone, Debug)]
-pub(super) struct Headers(String);
+pub(crate) struct Headers(String);
 
 impl Headers {
-    /// With one more.
+    /// Returns these headers and one more.
     fn with(&self, name: &str, value: &str) -> Result<Self> {
         ensure!(
             !value.contains(|letter: char| letter.is_ascii_control()),
@@ -41,9 +41,9 @@ impl Headers {
     }
 }
 
-/// Who a request is from.
+/// Sender of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum As<'a> {
+pub(crate) enum Sender<'a> {
     /// A program with the app key.
     Client,
     /// A user, by the headers of [`Target::session`].
@@ -53,7 +53,7 @@ pub(super) enum As<'a> {
 }
 
 impl Target {
-    pub(super) fn new(host: &str, port: u16, credentials: &Credentials) -> Result<Self> {
+    pub(crate) fn new(host: &str, port: u16, credentials: &Credentials) -> Result<Self> {
         let address = match host.contains(':') {
             true => format!("[{host}]:{port}"),
             false => format!("{host}:{port}"),
@@ -75,12 +75,12 @@ impl Target {
     }
 
     /// The headers of a user's requests.
-    pub(super) fn session(&self, token: &str) -> Result<Headers> {
+    pub(crate) fn session(&self, token: &str) -> Result<Headers> {
         self.client.with("X-LC-Session", token)
     }
 
     /// Opens a connection.
-    pub(super) async fn connect(&self) -> Result<Connection<'_>> {
+    pub(crate) async fn connect(&self) -> Result<Connection<'_>> {
         let stream = TcpStream::connect(&self.address)
             .await
             .with_context(|| format!("no connection to {}", self.address))?;
@@ -94,10 +94,10 @@ impl Target {
     }
 
     /// The server's counters.
-    pub(super) async fn counters(&self) -> Result<CounterSnapshot> {
+    pub(crate) async fn counters(&self) -> Result<CounterSnapshot> {
         let mut connection = self.connect().await?;
         let answer = connection
-            .ask(Method::GET, "/health", As::Master, Bytes::new())
+            .ask(Method::GET, "/health", Sender::Master, Bytes::new())
             .await?;
         serde_json::from_value(answer.get("counters").cloned().unwrap_or_default())
             .context("/health shows no counters")
@@ -106,55 +106,55 @@ impl Target {
 
 /// An open connection.
 #[derive(Debug)]
-pub(super) struct Connection<'a> {
+pub(crate) struct Connection<'a> {
     target: &'a Target,
     stream: TcpStream,
     request: Vec<u8>,
     received: BytesMut,
 }
 
-/// The head of an answer.
+/// The head of a response.
 struct Head {
     status: StatusCode,
-    /// Bytes of the head itself, and of the body after it.
+    /// Length of the head in bytes; `body` is that of the body after it.
     head: usize,
     body: usize,
 }
 
 impl Head {
-    /// `None` where it is not complete.
+    /// Parses the head; `None` if it is incomplete.
     fn read(received: &[u8]) -> Result<Option<Self>> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
-        let mut answer = httparse::Response::new(&mut headers);
-        let httparse::Status::Complete(head) = answer.parse(received)? else {
+        let mut response = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(head) = response.parse(received)? else {
             return Ok(None);
         };
-        let length = answer
+        let length = response
             .headers
             .iter()
             .find(|header| header.name.eq_ignore_ascii_case("content-length"))
             .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
         Ok(Some(Self {
-            status: StatusCode::from_u16(answer.code.unwrap_or(0))?,
+            status: StatusCode::from_u16(response.code.unwrap_or(0))?,
             head,
-            body: length.context("an answer does not say how long it is")?,
+            body: length.context("a response without Content-Length")?,
         }))
     }
 }
 
 impl Connection<'_> {
-    /// Sends a request and reads the answer to its end.
-    pub(super) async fn send(
+    /// Sends a request and reads the whole response.
+    pub(crate) async fn send(
         &mut self,
         method: Method,
         path: &str,
-        from: As<'_>,
+        from: Sender<'_>,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes)> {
         let Headers(headers) = match from {
-            As::Client => &self.target.client,
-            As::User(headers) => headers,
-            As::Master => &self.target.master,
+            Sender::Client => &self.target.client,
+            Sender::User(headers) => headers,
+            Sender::Master => &self.target.master,
         };
         let length = body.len();
         self.request.clear();
@@ -166,7 +166,7 @@ impl Connection<'_> {
             self.received.reserve(READ_BYTES);
             ensure!(
                 self.stream.read_buf(&mut self.received).await? > 0,
-                "the server hung up"
+                "the server closed the connection"
             );
             if let Some(Head { status, head, body }) = Head::read(&self.received)?
                 && self.received.len() >= head + body
@@ -177,15 +177,15 @@ impl Connection<'_> {
         }
     }
 
-    /// Sends a request and reads the answer as JSON.
+    /// Sends a request and reads the response as JSON.
     ///
     /// # Errors
-    /// No answer, or one that is no success; its text is in the error.
-    pub(super) async fn ask(
+    /// No response, or one that is no success; its text is in the error.
+    pub(crate) async fn ask(
         &mut self,
         method: Method,
         path: &str,
-        from: As<'_>,
+        from: Sender<'_>,
         body: Bytes,
     ) -> Result<Value> {
         let (status, bytes) = self.send(method, path, from, body).await?;
@@ -195,11 +195,16 @@ impl Connection<'_> {
         Ok(serde_json::from_slice(&bytes)?)
     }
 
-    /// Calls a cloud function and answers its result.
+    /// Calls a cloud function and returns its result.
     ///
     /// # Errors
-    /// As [`Self::ask`].
-    pub(super) async fn call(&mut self, function: &str, from: As<'_>, parameters: &Value) -> Result<Value> {
+    /// Sender [`Self::ask`].
+    pub(crate) async fn call(
+        &mut self,
+        function: &str,
+        from: Sender<'_>,
+        parameters: &Value,
+    ) -> Result<Value> {
         let path = format!("/1.1/functions/{function}");
         let body = Bytes::from(serde_json::to_vec(parameters)?);
         let mut answer = self.ask(Method::POST, &path, from, body).await?;

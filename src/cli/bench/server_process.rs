@@ -1,4 +1,4 @@
-//! The server under test: this very program, started on a folder that goes away afterwards.
+//! The server under test: this program itself, started on a temporary folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::connection::Target;
 use crate::app::{credentials_file, server_file};
 use crate::config::ApiServer;
 use crate::environment::Environment;
+use crate::load_generator::Target;
 
-/// How long a fresh server may take until it listens, and a stopped one until it is gone.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Maximum time until a started server listens, and until a stopped one has exited.
+const START_STOP_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
 /// A running server on a temporary data folder.
 #[derive(Debug)]
-pub(super) struct Child {
+pub(super) struct ServerProcess {
     process: std::process::Child,
     folder: TemporaryFolder,
 }
 
-/// A folder that is removed with this value.
+/// A folder that is removed when the value is dropped.
 #[derive(Debug)]
 pub(super) struct TemporaryFolder(PathBuf);
 
@@ -45,7 +45,7 @@ impl Drop for TemporaryFolder {
     }
 }
 
-impl Child {
+impl ServerProcess {
     /// Starts a server and waits until it listens.
     pub(super) async fn start(parent: &Path, environment: &Environment) -> Result<Self> {
         let folder = TemporaryFolder::make(parent, environment)?;
@@ -61,24 +61,24 @@ impl Child {
             .stdout(Stdio::null())
             .spawn()
             .context("the server under test could not be started")?;
-        let mut child = Self { process, folder };
-        let deadline = environment.elapsed() + PATIENCE;
-        while server_file::read(child.folder.path()).is_none() {
-            if let Some(status) = child.process.try_wait()? {
+        let mut server = Self { process, folder };
+        let deadline = environment.elapsed() + START_STOP_TIMEOUT;
+        while server_file::read(server.folder.path()).is_none() {
+            if let Some(status) = server.process.try_wait()? {
                 bail!("the server under test ended at once: {status}");
             }
             if environment.elapsed() > deadline {
                 bail!(
                     "the server under test did not start within {} s",
-                    PATIENCE.as_secs()
+                    START_STOP_TIMEOUT.as_secs()
                 );
             }
             environment.sleep(POLL).await;
         }
-        Ok(child)
+        Ok(server)
     }
 
-    /// Where it is, and its keys.
+    /// Address and keys of the server.
     pub(super) fn target(&self) -> Result<Target> {
         let data = self.folder.path();
         let server = server_file::read(data).context("the server under test has gone")?;
@@ -87,12 +87,12 @@ impl Child {
         Target::new(address.host(), address.port(), &credentials)
     }
 
-    /// Makes the peak start again from what is used now. Linux only; elsewhere nothing happens.
-    pub(super) fn forget_peak_memory(&self) {
+    /// Resets the peak of memory to the present use. Linux only; elsewhere this does nothing.
+    pub(super) fn reset_peak_memory(&self) {
         let _ = fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5");
     }
 
-    /// The most memory that was resident, in bytes (Linux's `VmHWM`).
+    /// Peak resident memory in bytes (Linux's `VmHWM`).
     pub(super) fn peak_memory_bytes(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -100,7 +100,7 @@ impl Child {
         Some(kilobytes * 1024)
     }
 
-    /// The processor time that the server has used so far, in seconds (Linux alone, to a hundredth).
+    /// Processor time used so far, in seconds with a resolution of 0.01 s. Linux only.
     pub(super) fn processor_seconds(&self) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
         // Behind the name, which may hold blanks, in parentheses: the twelfth and thirteenth field are ticks.
@@ -114,19 +114,19 @@ impl Child {
         Some(f64::from(ticks) / 100.0)
     }
 
-    /// Stops the server as an operator would, and hands over its folder.
+    /// Stops the server by SIGTERM and returns its folder.
     pub(super) async fn stop(mut self, environment: &Environment) -> Result<TemporaryFolder> {
         // The shell's own `kill` is there wherever a shell is.
         Command::new("sh")
             .args(["-c", &format!("kill -TERM {}", self.process.id())])
             .status()
             .context("the server under test could not be told to stop")?;
-        let deadline = environment.elapsed() + PATIENCE;
+        let deadline = environment.elapsed() + START_STOP_TIMEOUT;
         while self.process.try_wait()?.is_none() {
             if environment.elapsed() > deadline {
                 bail!(
                     "the server under test did not stop within {} s",
-                    PATIENCE.as_secs()
+                    START_STOP_TIMEOUT.as_secs()
                 );
             }
             environment.sleep(POLL).await;
@@ -138,7 +138,7 @@ impl Child {
     }
 }
 
-impl Drop for Child {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         // After an error; a server that has stopped is not hurt.
         let _ = self.process.kill();

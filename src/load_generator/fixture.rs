@@ -1,4 +1,4 @@
-//! What must be there before the first payment: users with a session and money, a product, orders.
+//! The data that payments need: users with a session and money, a product, orders.
 
 use std::future::Future;
 
@@ -9,54 +9,47 @@ use hyper::Method;
 use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
-use super::connection::{As, Connection, Headers, Target};
-use crate::cli::progress_bar;
-use crate::environment::Environment;
+use super::connection::{Connection, Headers, Sender, Target};
+use super::load::Load;
 
-/// What one order costs, in fen.
+/// Price of one order, in fen.
 const PRICE: u64 = 100;
 
-/// Sign-ups at once. Each hashes a password, which takes all of a core for a while and 19 MB of memory: more of them
-/// at once are not faster.
+/// Concurrent sign-ups. Each hashes a password, which occupies one core for a while and 19 MB of memory: more
+/// concurrency is not faster.
 const SIGN_UPS_AT_ONCE: usize = 4;
 
-/// Everything that was prepared.
+/// The users, and the orders that they are to pay.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) users: Vec<BenchUser>,
-    /// Orders to be paid, in the order of payment: which user, which order.
-    pub(super) orders: Vec<Order>,
+pub(crate) struct Fixture {
+    pub(crate) users: Vec<BenchUser>,
+    /// Orders in the order of payment.
+    pub(crate) orders: Vec<Order>,
 }
 
 /// A user with a session.
 #[derive(Debug)]
-pub(super) struct BenchUser {
-    pub(super) headers: Headers,
+pub(crate) struct BenchUser {
+    pub(crate) headers: Headers,
     recharged: u64,
     orders: u64,
 }
 
-/// An order that waits to be paid.
+/// An unpaid order of the user at index `user`.
 #[derive(Debug)]
-pub(super) struct Order {
-    pub(super) user: usize,
-    pub(super) id: String,
+pub(crate) struct Order {
+    pub(crate) user: usize,
+    pub(crate) id: String,
 }
 
-/// Makes `users` users with the money for `payments` payments between them, and the orders.
-pub(super) async fn prepare(
-    target: &Target,
-    users: u64,
-    payments: u64,
-    in_flight: usize,
-    environment: &Environment,
-) -> Result<Prepared> {
-    // Several runs against one server do not meet each other's names and keys.
-    let run = environment.random_text(8);
-    let product = make_product(target).await?;
-    let users = make_users(target, &run, users, payments).await?;
-    let orders = make_orders(target, &run, &users, &product, payments, in_flight).await?;
-    Ok(Prepared { users, orders })
+/// Creates `users` users with money for `payments` payments in all, and that many orders.
+pub(crate) async fn prepare(load: Load<'_>, users: u64, payments: u64) -> Result<Fixture> {
+    // Names and keys of several runs against one server stay apart.
+    let run = load.environment.random_text(8);
+    let product = make_product(load.target).await?;
+    let users = make_users(load, &run, users, payments).await?;
+    let orders = make_orders(load, &run, &users, &product, payments).await?;
+    Ok(Fixture { users, orders })
 }
 
 async fn make_product(target: &Target) -> Result<String> {
@@ -66,7 +59,7 @@ async fn make_product(target: &Target) -> Result<String> {
         .ask(
             Method::POST,
             "/1.1/classes/Product",
-            As::Master,
+            Sender::Master,
             Bytes::from(body),
         )
         .await?;
@@ -74,9 +67,10 @@ async fn make_product(target: &Target) -> Result<String> {
 }
 
 /// Signs users up and gives each the money for its share of the payments.
-async fn make_users(target: &Target, run: &str, users: u64, payments: u64) -> Result<Vec<BenchUser>> {
+async fn make_users(load: Load<'_>, run: &str, users: u64, payments: u64) -> Result<Vec<BenchUser>> {
     let share = payments.div_ceil(users);
-    let bar = progress_bar::progress("signing up", users);
+    let target = load.target;
+    let bar = (load.progress_bar)("signing up", users);
     let made = spread(
         target,
         SIGN_UPS_AT_ONCE,
@@ -106,17 +100,17 @@ async fn make_user(
 ) -> Result<BenchUser> {
     let body = json!({"username": name, "password": "bench-password"}).to_string();
     let user = connection
-        .ask(Method::POST, "/1.1/users", As::Client, Bytes::from(body))
+        .ask(Method::POST, "/1.1/users", Sender::Client, Bytes::from(body))
         .await?;
     let headers = target.session(&text(&user, "sessionToken")?)?;
     let asked = json!({"amount": money, "channel": "sandbox", "key": "bench"});
     let recharge = connection
-        .call("recharge", As::User(&headers), &asked)
+        .call("recharge", Sender::User(&headers), &asked)
         .await
         .context("bench pays with test money: the server must run with --sandbox")?;
     let number = text(&recharge, "number")?;
     let word = json!({"number": number, "amount": money, "channel": "sandbox", "tradeNo": name});
-    connection.call("confirmRecharge", As::Master, &word).await?;
+    connection.call("confirmRecharge", Sender::Master, &word).await?;
     Ok(BenchUser {
         headers,
         recharged: money,
@@ -125,28 +119,35 @@ async fn make_user(
 }
 
 async fn make_orders(
-    target: &Target,
+    load: Load<'_>,
     run: &str,
     users: &[BenchUser],
     product: &str,
     payments: u64,
-    in_flight: usize,
 ) -> Result<Vec<Order>> {
-    let bar = progress_bar::progress("ordering", payments);
-    let orders = spread(target, in_flight, payments, &bar, async |connection, index| {
-        let user = usize::try_from(index)? % users.len();
-        let headers = &users.get(user).context("no such user")?.headers;
-        let asked = json!({"product": product, "key": format!("bench-{run}-{index}")});
-        let order = connection.call("createOrder", As::User(headers), &asked).await?;
-        let id = text(&order, "order")?;
-        Ok(Order { user, id })
-    })
+    let bar = (load.progress_bar)("ordering", payments);
+    let orders = spread(
+        load.target,
+        load.in_flight,
+        payments,
+        &bar,
+        async |connection, index| {
+            let user = usize::try_from(index)? % users.len();
+            let headers = &users.get(user).context("no such user")?.headers;
+            let asked = json!({"product": product, "key": format!("bench-{run}-{index}")});
+            let order = connection
+                .call("createOrder", Sender::User(headers), &asked)
+                .await?;
+            let id = text(&order, "order")?;
+            Ok(Order { user, id })
+        },
+    )
     .await?;
     bar.finish_and_clear();
     Ok(orders)
 }
 
-/// Runs `work` for 0, 1, … `total` − 1 over `connections` connections, and answers the results in that order.
+/// Runs `work` for 0, 1, … `total` − 1 over `connections` connections; returns the results in that order.
 async fn spread<'t, T>(
     target: &'t Target,
     connections: usize,
@@ -174,14 +175,14 @@ async fn join<T, F: Future<Output = Result<T>>>(count: usize, worker: impl Fn() 
     try_join_all((0..count).map(|_| worker())).await
 }
 
-/// How many users' balances are not what they must be after all orders have been paid.
-pub(super) async fn count_wrong_balances(target: &Target, users: &[BenchUser], payments: u64) -> Result<u64> {
+/// Number of users whose balance is wrong after all orders have been paid.
+pub(crate) async fn count_wrong_balances(target: &Target, users: &[BenchUser], payments: u64) -> Result<u64> {
     let mut connection = target.connect().await?;
     let mut wrong = 0;
     let mut orders = 0;
     for user in users {
         let answer = connection
-            .call("getBalance", As::User(&user.headers), &json!({}))
+            .call("getBalance", Sender::User(&user.headers), &json!({}))
             .await?;
         let right = user.recharged - user.orders * PRICE;
         wrong += u64::from(answer.get("account").and_then(Value::as_u64) != Some(right));

@@ -1,4 +1,4 @@
-//! The measured part: `payOrder`, over and over, a fixed number of requests under way.
+//! The measured payments: calls of `payOrder`, with a fixed number of concurrent requests.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -8,36 +8,39 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use hyper::{Method, StatusCode};
 
-use super::connection::{As, Target};
-use super::prepare::{BenchUser, Order};
-use crate::cli::progress_bar;
-use crate::environment::Environment;
+use super::connection::Sender;
+use super::fixture::{BenchUser, Order};
+use super::load::Load;
 
-/// How it went.
+/// Duration and latencies of a run of payments.
 #[derive(Debug)]
-pub(super) struct Paid {
-    /// From the first request to the last answer.
-    pub(super) duration: Duration,
-    /// Of each payment, sorted.
-    pub(super) latencies: Vec<Duration>,
+pub(crate) struct PaymentRun {
+    /// Time from the first request to the last response.
+    pub(crate) duration: Duration,
+    /// Latency of each payment, in ascending order.
+    pub(crate) latencies: Vec<Duration>,
 }
 
-/// The bar moves once for so many payments: drawing costs more than sending.
+/// Payments between two updates of the bar: drawing costs more than sending.
 const BAR_STEP: usize = 64;
 
-/// Pays `orders`, `in_flight` at a time.
+/// Pays `orders`, `load.in_flight` at a time.
 ///
 /// # Errors
-/// A payment that does not succeed: a benchmark of refusals would say nothing.
-pub(super) async fn pay(
-    target: &Target,
+/// A payment that does not succeed: a benchmark of refusals has no meaning.
+pub(crate) async fn pay(
+    load: Load<'_>,
     users: &[BenchUser],
     orders: Vec<Order>,
-    in_flight: usize,
-    what: &'static str,
-    environment: &Environment,
-) -> Result<Paid> {
-    let bar = progress_bar::progress(what, orders.len().try_into()?);
+    phase: &'static str,
+) -> Result<PaymentRun> {
+    let Load {
+        target,
+        in_flight,
+        environment,
+        progress_bar,
+    } = load;
+    let bar = progress_bar(phase, orders.len().try_into()?);
     let mut connections = Vec::with_capacity(in_flight);
     for _ in 0..in_flight {
         connections.push(target.connect().await?);
@@ -60,7 +63,7 @@ pub(super) async fn pay(
                 .send(
                     Method::POST,
                     "/1.1/functions/payOrder",
-                    As::User(&user.headers),
+                    Sender::User(&user.headers),
                     body,
                 )
                 .await?;
@@ -79,5 +82,5 @@ pub(super) async fn pay(
     let duration = environment.elapsed().saturating_sub(started);
     bar.finish_and_clear();
     latencies.sort_unstable();
-    Ok(Paid { duration, latencies })
+    Ok(PaymentRun { duration, latencies })
 }

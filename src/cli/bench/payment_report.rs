@@ -1,6 +1,4 @@
-//! The numbers, for people and for machines.
-
-use std::time::Duration;
+//! The report of `paylog bench`, for people and as JSON.
 
 use anyhow::Result;
 use serde::Serialize;
@@ -10,17 +8,17 @@ use crate::app::terminal;
 use crate::cli::arguments::{BenchArguments, BenchMode};
 use crate::telemetry::counters::CounterSnapshot;
 
-/// The server's counters around the measured payments.
+/// The server's counters before and after the measured payments.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Costs {
+pub(super) struct CounterRange {
     pub(super) before: CounterSnapshot,
     pub(super) after: CounterSnapshot,
 }
 
-/// What was measured.
+/// The measurements of all payments.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub(super) struct PaymentReport {
     mode: &'static str,
     in_flight: u64,
     accounts: u64,
@@ -30,48 +28,27 @@ pub(super) struct Report {
     latency_ms: Latency,
     store_reads_per_payment: f64,
     store_writes_per_payment: f64,
-    /// Durable commits of the database, for whatever reason, over payments: below 1 where commits are shared.
+    /// Durable commits of the database, for any reason, divided by payments: below 1 if commits are shared.
     durable_commits_per_payment: f64,
-    /// During the measured payments.
+    /// Peak memory of the server during the measured payments, in bytes.
     peak_memory_bytes: Option<u64>,
     wrong_balances: u64,
     audit_differences: Option<u64>,
 }
 
-/// Of many requests, in milliseconds.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Latency {
-    pub(super) p50: f64,
-    pub(super) p99: f64,
-    #[serde(rename = "p99.9")]
-    pub(super) p99_9: f64,
-    pub(super) max: f64,
-}
-
-/// The latencies of requests; `sorted` is.
-pub(super) fn latency(sorted: &[Duration]) -> Latency {
-    Latency {
-        p50: milliseconds(quantile(sorted, 500)),
-        p99: milliseconds(quantile(sorted, 990)),
-        p99_9: milliseconds(quantile(sorted, 999)),
-        max: milliseconds(quantile(sorted, 1000)),
-    }
-}
-
-impl Report {
+impl PaymentReport {
     pub(super) fn new(
         arguments: &BenchArguments,
         accounts: u64,
-        paid: &Paid,
-        costs: Costs,
+        paid: &PaymentRun,
+        counters: CounterRange,
         peak_memory_bytes: Option<u64>,
         wrong_balances: u64,
     ) -> Self {
-        let payments = number(arguments.payments);
+        let payments = to_f64(arguments.payments);
         let seconds = paid.duration.as_secs_f64();
         let each = |of: fn(&CounterSnapshot) -> u64| {
-            number(of(&costs.after).saturating_sub(of(&costs.before))) / payments
+            to_f64(of(&counters.after).saturating_sub(of(&counters.before))) / payments
         };
         Self {
             mode: match arguments.mode {
@@ -97,7 +74,7 @@ impl Report {
         self.audit_differences = Some(differences);
     }
 
-    /// Whether every balance is what it must be.
+    /// True if every balance is right.
     pub(super) fn is_right(&self) -> bool {
         self.wrong_balances == 0 && self.audit_differences.unwrap_or(0) == 0
     }
@@ -124,7 +101,7 @@ impl Report {
             self.durable_commits_per_payment,
         ));
         if let Some(bytes) = self.peak_memory_bytes {
-            terminal::print_line(format!("peak memory           {:.1} MB", number(bytes) / 1e6));
+            terminal::print_line(format!("peak memory           {:.1} MB", to_f64(bytes) / 1e6));
         }
         let audit = match self.audit_differences {
             Some(0) => "no difference".to_owned(),
@@ -136,36 +113,5 @@ impl Report {
             self.wrong_balances
         ));
         Ok(())
-    }
-}
-
-/// The smallest latency that `per_mille` of 1,000 payments did not exceed. `sorted` is.
-fn quantile(sorted: &[Duration], per_mille: usize) -> Duration {
-    let rank = (sorted.len() * per_mille).div_ceil(1000);
-    sorted.get(rank.saturating_sub(1)).copied().unwrap_or_default()
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
-/// A count as a floating-point number; counts here are far below 2^53.
-#[expect(clippy::cast_precision_loss, reason = "a count of a benchmark, to be divided")]
-pub(super) fn number(count: u64) -> f64 {
-    count as f64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_ranks() {
-        let sorted: Vec<_> = (1..=1000).map(Duration::from_millis).collect();
-        for (per_mille, millis) in [(500, 500), (990, 990), (999, 999), (1000, 1000)] {
-            assert_eq!(quantile(&sorted, per_mille), Duration::from_millis(millis));
-        }
-        assert_eq!(quantile(&sorted[..1], 500), Duration::from_millis(1));
-        assert_eq!(quantile(&[], 500), Duration::ZERO);
     }
 }
