@@ -7,6 +7,7 @@ mod audit;
 mod backup;
 mod bench;
 mod cancel;
+mod command_line;
 mod doctor;
 mod embedded_audit;
 mod export;
@@ -18,6 +19,7 @@ mod progress_bar;
 mod proof;
 mod pull;
 mod recover;
+mod restore;
 mod resume;
 mod serve;
 mod show;
@@ -39,7 +41,8 @@ use crate::environment::Environment;
 use crate::payment::{PaymentConfig, Payments};
 use crate::telemetry::logs;
 
-use arguments::{Arguments, Command, HomeArguments};
+use arguments::HomeArguments;
+use command_line::{Arguments, Command};
 
 /// Does what the command line says, with the app's functions and hooks where it serves or tells of payments; `app` is
 /// given the class names that its hooks are for. Ends with 0 where all is well, with 1 after an error or a finding, with
@@ -137,8 +140,8 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
             let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             on_one_thread(doctor::run(given, &home, &config, &variables, &environment))
         }
-        Command::Backup(given) => on_one_thread(backup::backup(given, &home(&given.home)?, &environment)),
-        Command::Restore(given) => backup::restore(given, &home(&given.home)?),
+        Command::Backup(given) => on_one_thread(backup::run(given, &home(&given.home)?, &environment)),
+        Command::Restore(given) => restore::run(given, &home(&given.home)?),
         Command::Import(given) => {
             let (home, config) = (home(&given.home)?, payment_config(&variables)?);
             on_threads(import::run(given, &home, &config, &environment))

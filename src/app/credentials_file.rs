@@ -20,6 +20,13 @@ pub(crate) fn path(data: &Path) -> PathBuf {
     data.join("credentials.json")
 }
 
+/// Path of the keys that belong to the backup in `file`.
+pub(crate) fn beside_backup(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(".credentials.json");
+    file.with_file_name(name)
+}
+
 /// The file's content. Absent and empty keys are told apart from the reader's errors, to be named.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

@@ -1,8 +1,11 @@
 //! The data folder of the embedded store.
 
-use anyhow::{Context, Result};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
 
 use crate::app::{class_names_lock, task_store};
+use crate::config::Backend;
 use crate::payment::{PaymentConfig, schema};
 use crate::server;
 use crate::storage::SqliteStore;
@@ -26,4 +29,17 @@ pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Re
     // Once they are there: a class that is refused is not kept.
     class_names_lock::keep(store, payments).await?;
     task_store::prepare(store).await
+}
+
+/// Returns the folder of the embedded store.
+///
+/// # Errors
+/// A home in LeanCloud.
+pub(crate) fn require(home: &Backend) -> Result<&Path> {
+    match home {
+        Backend::Embedded(data) => Ok(data),
+        Backend::LeanCloud(_) => {
+            bail!("this is for the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data")
+        }
+    }
 }

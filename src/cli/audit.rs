@@ -1,11 +1,12 @@
 //! `paylog audit`: every balance recomputed from the logs, and compared.
 
 use anyhow::{Context, Result};
+use clap::Args;
 use serde::Serialize;
 
 use crate::app::write_access::WriteAccess;
 use crate::app::{leancloud_client, terminal};
-use crate::cli::arguments::AuditArguments;
+use crate::cli::arguments::HomeArguments;
 use crate::cli::embedded_audit;
 use crate::cli::progress_bar::AuditProgress;
 use crate::config::{Backend, Keys, Variables};
@@ -13,6 +14,20 @@ use crate::engine::App;
 use crate::environment::Environment;
 use crate::payment::audit::{Audit, Opened, Report, Unopened};
 use crate::payment::{PaymentConfig, Payments};
+
+/// `paylog audit`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AuditArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Account for what users held before their first payment: one closed log for each, once for ever. Moves no money
+    #[arg(long)]
+    pub(crate) open: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Everything that the command prints.
 #[derive(Debug, Serialize)]

@@ -1,36 +1,44 @@
-//! `paylog backup` and `paylog restore`.
+//! `paylog backup`.
 //!
 //! A backup is an SQLite database in one file. The keys, where they are asked for, are in a file beside it, named
 //! after it, so that the two can be kept apart.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 
-use crate::app::{credentials_file, durable_file, terminal};
-use crate::cli::arguments::{BackupArguments, RestoreArguments};
+use crate::app::{credentials_file, data_folder, durable_file, terminal};
+use crate::cli::arguments::HomeArguments;
 use crate::cli::progress_bar;
 use crate::config::Backend;
 use crate::environment::Environment;
-use crate::storage::{SqliteStore, sqlite};
+use crate::storage::SqliteStore;
 
-/// The keys that belong to a backup.
-fn credentials_beside(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".credentials.json");
-    file.with_file_name(name)
+/// `paylog backup`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BackupArguments {
+    /// The file to write; it must not exist yet
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Put the app's id and keys into it too: whoever has the file then has the master key
+    #[arg(long)]
+    pub(crate) with_credentials: bool,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
 }
 
 /// Writes a consistent copy of the data, also while a server writes to them.
-pub(crate) async fn backup(
+pub(crate) async fn run(
     arguments: &BackupArguments,
     home: &Backend,
     environment: &Environment,
 ) -> Result<bool> {
-    let data = embedded(home)?;
+    let data = data_folder::require(home)?;
     let store = SqliteStore::open_read_only(data, environment.clone())?;
-    let beside = credentials_beside(&arguments.file);
+    let beside = credentials_file::beside_backup(&arguments.file);
     for file in [&arguments.file, &beside] {
         if file.exists() {
             bail!(
@@ -60,46 +68,4 @@ pub(crate) async fn backup(
         terminal::print_line("The keys are not in it (--with-credentials).");
     }
     Ok(true)
-}
-
-/// Makes a data folder of a backup.
-pub(crate) fn restore(arguments: &RestoreArguments, home: &Backend) -> Result<bool> {
-    let data = embedded(home)?;
-    let occupied = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some());
-    if occupied {
-        bail!(
-            "the folder {} is not empty, and a backup is restored into an empty one: choose another with --data",
-            data.display()
-        );
-    }
-    // Read first: without its keys, a backup that has some is restored not at all.
-    let beside = credentials_beside(&arguments.file);
-    let keys = match fs::read_to_string(&beside) {
-        Ok(text) => {
-            credentials_file::parse(&text).with_context(|| format!("{} is damaged", beside.display()))?;
-            Some(text)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", beside.display())),
-    };
-    sqlite::restore(&arguments.file, data).context("the backup cannot be restored")?;
-    if let Some(keys) = keys {
-        let path = credentials_file::path(data);
-        durable_file::write_private(&path, keys.as_bytes())
-            .with_context(|| format!("the keys cannot be written to {}", path.display()))?;
-        terminal::print_line("The keys are those of the backup.");
-    } else {
-        terminal::print_line("The backup came without keys: the next start makes new ones.");
-    }
-    terminal::print_line(format!("Restored into {}.", data.display()));
-    Ok(true)
-}
-
-fn embedded(home: &Backend) -> Result<&Path> {
-    match home {
-        Backend::Embedded(data) => Ok(data),
-        Backend::LeanCloud(_) => {
-            bail!("this is for the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data")
-        }
-    }
 }

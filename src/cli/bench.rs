@@ -11,10 +11,10 @@ mod storage_report;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 
 use crate::app::terminal;
-use crate::cli::arguments::{BenchArguments, BenchMode};
 use crate::cli::{embedded_audit, progress_bar};
 use crate::config::ApiServer;
 use crate::credentials::Credentials;
@@ -23,9 +23,57 @@ use crate::environment::Environment;
 use crate::load_generator::{self, Load, Target};
 use crate::payment::PaymentConfig;
 
-use payment_report::{CounterRange, PaymentReport};
+use payment_report::{CounterRange, PaymentReport, RunSettings};
 use server_process::ServerProcess;
 use storage_report::StorageReport;
+
+/// `paylog bench`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BenchArguments {
+    /// Measure creates, reads, increments, indexed queries and batches instead of payments
+    #[arg(long, conflicts_with_all = ["users", "mode"])]
+    pub(crate) storage: bool,
+    /// Payments to measure; with --storage, requests of each kind
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) payments: u64,
+    /// Requests under way at once, each on a connection of its own
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) in_flight: u64,
+    /// Accounts that pay
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) users: u64,
+    /// How the payments spread over the accounts
+    #[arg(long, value_enum, default_value_t = BenchMode::Uniform)]
+    pub(crate) mode: BenchMode,
+    /// Measure this server, instead of one started for the purpose; needs --app-id, --app-key and --master-key. What is
+    /// made there stays there: users and orders, or with --storage a class Bench…
+    #[arg(long, value_name = "URL", requires_all = ["app_id", "app_key", "master_key"])]
+    pub(crate) server: Option<String>,
+    /// App id of --server
+    #[arg(long, env = "LEANCLOUD_APP_ID")]
+    pub(crate) app_id: Option<String>,
+    /// App key of --server
+    #[arg(long, env = "LEANCLOUD_APP_KEY", hide_env_values = true)]
+    pub(crate) app_key: Option<String>,
+    /// Master key of --server
+    #[arg(long, env = "LEANCLOUD_APP_MASTER_KEY", hide_env_values = true)]
+    pub(crate) master_key: Option<String>,
+    /// Folder in which the temporary data folder is made [default: the system's]; put it on the disk to be measured
+    #[arg(long, value_name = "FOLDER", conflicts_with = "server")]
+    pub(crate) folder: Option<PathBuf>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How the payments spread over the accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchMode {
+    /// Evenly over all users.
+    Uniform,
+    /// All on one account.
+    Hot,
+}
 
 /// Maximum number of payments before the clock starts, so that caches are warm and connections open.
 const WARM_UP_MAX: u64 = 1_000;
@@ -115,8 +163,15 @@ async fn measure(
         terminal::print_line("");
     }
     Ok(PaymentReport::new(
-        arguments,
-        users,
+        RunSettings {
+            mode: match arguments.mode {
+                BenchMode::Uniform => "uniform",
+                BenchMode::Hot => "hot",
+            },
+            in_flight: arguments.in_flight,
+            accounts: users,
+            payments: arguments.payments,
+        },
         &paid,
         CounterRange { before, after },
         process.and_then(ServerProcess::peak_memory_bytes),

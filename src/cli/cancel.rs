@@ -1,15 +1,36 @@
 //! `paylog cancel`: cancels one payment, by way of the running server if there is one.
 
 use anyhow::Result;
+use clap::Args;
 use serde_json::json;
 
 use crate::app::write_access::WriteAccess;
-use crate::cli::arguments::CancelArguments;
+use crate::cli::arguments::HomeArguments;
 use crate::cli::payment_report;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, Payments};
+
+/// `paylog cancel`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CancelArguments {
+    /// The id of the payment's log, from `paylog stuck`
+    #[arg(value_name = "LOG")]
+    pub(crate) payment: String,
+    /// Why; told to whoever asks for the payment again
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Write off money that has arrived with another amount than was asked for: it has been given back at the gateway
+    #[arg(long)]
+    pub(crate) returned: bool,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print how it ended as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Cancels a payment, and answers whether it is at its end.
 pub(crate) async fn run(

@@ -5,16 +5,32 @@
 //! is not, what it has made is removed again and the finding says what to set.
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 
 use crate::app::checks::{Finding, describe, embedded_schema, leancloud_probe, money_fields};
 use crate::app::{data_folder, leancloud_client, terminal};
-use crate::cli::arguments::DoctorArguments;
+use crate::cli::arguments::HomeArguments;
 use crate::config::{Backend, Keys, Variables};
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, schema};
 use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
 use crate::store::Database;
+
+/// `paylog doctor`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DoctorArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// First take the payments' classes (Log, Order, Product) away from clients, and add the indexes and read-only columns
+    /// that are missing, as a server does with classes that it has made itself. Stop the server first
+    #[arg(long)]
+    pub(crate) lock: bool,
+    /// Print the findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Prints the findings, and answers whether there is none.
 fn report(findings: &[Finding], json: bool) -> Result<bool> {

@@ -1,15 +1,38 @@
 //! `paylog export`.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
+use clap::Args;
 
 use crate::app::terminal;
-use crate::cli::arguments::{self, ExportArguments};
+use crate::cli::arguments::{self, HomeArguments};
 use crate::cli::progress_bar;
 use crate::config::Backend;
 use crate::environment::Environment;
 use crate::migration::{ExportOptions, export};
 use crate::model::Timestamp;
 use crate::storage::SqliteStore;
+
+/// `paylog export`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportArguments {
+    /// The folder to make, or the archive, where the name ends in .tar.gz; it must not exist yet
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    /// This class and its relations alone; may be given several times [default: all]
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Vec<String>,
+    /// Only objects changed then or later: 2026-11-25, or 2026-11-25T08:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Writes the data as LeanCloud's export does, as of one moment, also beside a running server.
 pub(crate) async fn run(

@@ -1,11 +1,14 @@
 //! `paylog import`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
 use crate::app::{class_names_lock, terminal};
-use crate::cli::arguments::{self, ImportArguments};
+use crate::cli::arguments::{self, HomeArguments};
 use crate::cli::progress_bar::ImportProgressBar;
 use crate::config::Backend;
 use crate::environment::Environment;
@@ -15,7 +18,29 @@ use crate::payment::{PaymentConfig, schema};
 use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
 use crate::store::Database;
-use anyhow::{Context, Result, bail};
+
+/// `paylog import`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ImportArguments {
+    /// What to import: a folder, an archive (.tar.gz) or a file (.jsonl, .json, .csv, .bson, each also with .gz)
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: PathBuf,
+    /// The class of all objects in SOURCE [default: what the name of each file says, as Post.0.jsonl does]
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<String>,
+    /// Where what was left out is listed, one JSON object a line
+    #[arg(long, value_name = "FILE", default_value = "paylog-import-report.jsonl")]
+    pub(crate) report: PathBuf,
+    /// Try it on an empty store that is thrown away: reports all, changes nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Brings an export in; `false` where something was left out.
 pub(crate) async fn run(

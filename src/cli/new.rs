@@ -4,9 +4,20 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 
 use crate::app::terminal;
-use crate::cli::arguments::NewArguments;
+
+/// `paylog new`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NewArguments {
+    /// The folder to make; its name becomes that of the app
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// Where paylog's library is: a folder, or the address of a git repository [default: the package registry]
+    #[arg(long, value_name = "PATH OR GIT")]
+    pub(crate) library: Option<String>,
+}
 
 /// Every file of the new app, with what stands in it.
 const FILES: [(&str, &str); 7] = [

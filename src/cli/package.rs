@@ -3,9 +3,21 @@
 #[cfg(feature = "package")]
 mod packager;
 
-use anyhow::Result;
+use std::path::PathBuf;
 
-use crate::cli::arguments::PackageArguments;
+use anyhow::Result;
+use clap::Args;
+
+/// `paylog package`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PackageArguments {
+    /// A program that is built already, instead of building one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// Where the archive is written
+    #[arg(long, value_name = "FOLDER", default_value = "package")]
+    pub(crate) folder: PathBuf,
+}
 
 /// Builds the app for LeanEngine and packs it; returns true.
 ///
@@ -13,7 +25,7 @@ use crate::cli::arguments::PackageArguments;
 /// An app that does not build; a program that LeanEngine cannot start.
 #[cfg(feature = "package")]
 pub(crate) fn run(arguments: &PackageArguments) -> Result<bool> {
-    packager::run(arguments)
+    packager::run(arguments.program.as_deref(), &arguments.folder)
 }
 
 /// Refuses, and says how to get the packager.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::Args;
 
 use crate::app::{data_folder, listener, terminal};
-use crate::cli::arguments::PullArguments;
+use crate::cli::arguments::{AccessArguments, HomeArguments};
 use crate::cli::progress_bar::PullProgress;
 use crate::cli::{proof, source};
 use crate::client::{FileDownloader, RetryPolicy};
@@ -23,6 +24,49 @@ use crate::payment::PaymentConfig;
 use crate::storage::sqlite::OpenError;
 use crate::storage::{FolderFiles, SqliteStore};
 use crate::store::load::Loader;
+
+/// The app that is copied.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SourceArguments {
+    /// Address of the app's storage API, such as https://abc.api.lncldglobal.com
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: String,
+    /// What the server is asked with.
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+}
+
+/// `paylog pull`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct PullArguments {
+    /// The app that is copied.
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Fetch the bytes of files too, into the folder that this server serves
+    #[arg(long)]
+    pub(crate) files: bool,
+    /// Go on following until told to stop
+    #[arg(long, conflicts_with = "last")]
+    pub(crate) watch: bool,
+    /// With --watch: seconds between two rounds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) every: u64,
+    /// Make the last round and move: nothing pays at the source from then on, and the proof is printed
+    #[arg(long = "final")]
+    pub(crate) last: bool,
+    /// With --final: move although objects differ, or users have lost their login. Money must agree all the same
+    #[arg(long, requires = "last")]
+    pub(crate) accept_differences: bool,
+    /// Give the money back to the source, after a --final that came to no end
+    #[arg(long, conflicts_with_all = ["last", "watch"])]
+    pub(crate) roll_back: bool,
+    /// With --final: print the proof as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Runs the command, and answers whether all is well.
 pub(crate) async fn run(

@@ -3,16 +3,31 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::Args;
 use serde_json::json;
 
 use crate::app::terminal;
 use crate::app::write_access::WriteAccess;
-use crate::cli::arguments::RecoverArguments;
+use crate::cli::arguments::HomeArguments;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
 use crate::payment::service::Recovered;
 use crate::payment::{PaymentConfig, Payments};
+
+/// `paylog recover`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RecoverArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Take up at most so many payments
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Payments that one call takes up at most, so that it ends in time.
 const AT_ONCE: u64 = 500;

@@ -1,14 +1,29 @@
 //! `paylog show`: everything that is recorded about one payment. Reads only, also beside a running server.
 
 use anyhow::{Context, Result};
+use clap::Args;
 use serde_json::json;
 
 use crate::app::{read_access, terminal};
-use crate::cli::arguments::ShowArguments;
+use crate::cli::arguments::HomeArguments;
 use crate::config::{Backend, Variables};
 use crate::environment::Environment;
 use crate::model::{Document, Value};
 use crate::payment::PaymentConfig;
+
+/// `paylog show`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ShowArguments {
+    /// The id of a log or an order, the number of a recharge or an order, the gateway's number, or a whole key
+    #[arg(value_name = "PAYMENT")]
+    pub(crate) what: String,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the records as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// What each state says.
 const STATES: [&str; 6] = ["created", "ordered", "funded", "applied", "settled", "closed"];

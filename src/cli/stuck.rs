@@ -1,16 +1,28 @@
 //! `paylog stuck`: payments that wait for an operator.
 
 use anyhow::{Context, Result};
+use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::app::{read_access, terminal};
-use crate::cli::arguments::StuckArguments;
+use crate::cli::arguments::HomeArguments;
 use crate::config::{Backend, Variables};
 use crate::environment::Environment;
 use crate::model::Timestamp;
 use crate::payment::PaymentConfig;
 use crate::payment::service::StuckPayment;
+
+/// `paylog stuck`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct StuckArguments {
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the payments as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// A payment that waits, and for how long it has.
 #[derive(Debug, Serialize)]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use clap::Args;
 
-use crate::cli::arguments::VerifyArguments;
+use crate::cli::arguments::{AccessArguments, HomeArguments};
 use crate::cli::progress_bar::PullProgress;
 use crate::cli::{proof, source};
 use crate::config::backend::DEFAULT_DATA;
@@ -14,6 +15,23 @@ use crate::migration::verification::Verifier;
 use crate::payment::PaymentConfig;
 use crate::storage::SqliteStore;
 use crate::store::load::Loader;
+
+/// `paylog verify`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct VerifyArguments {
+    /// Compare with the app at this address, such as https://abc.api.lncldglobal.com
+    #[arg(long, value_name = "URL")]
+    pub(crate) against: Option<String>,
+    /// What the server is asked with.
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
+    /// Where the data are.
+    #[command(flatten)]
+    pub(crate) home: HomeArguments,
+    /// Print the proof as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 /// Runs the command, and answers whether nothing is wrong. Reads only, also beside a running server.
 pub(crate) async fn run(

@@ -3,9 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::load::Paid;
 use crate::app::terminal;
-use crate::cli::arguments::{BenchArguments, BenchMode};
+use crate::load_generator::{Latency, PaymentRun, latency, to_f64};
 use crate::telemetry::counters::CounterSnapshot;
 
 /// The server's counters before and after the measured payments.
@@ -13,6 +12,19 @@ use crate::telemetry::counters::CounterSnapshot;
 pub(super) struct CounterRange {
     pub(super) before: CounterSnapshot,
     pub(super) after: CounterSnapshot,
+}
+
+/// Settings of the run.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunSettings {
+    /// "uniform" or "hot".
+    pub(super) mode: &'static str,
+    /// Concurrent requests.
+    pub(super) in_flight: u64,
+    /// Accounts that pay.
+    pub(super) accounts: u64,
+    /// Measured payments.
+    pub(super) payments: u64,
 }
 
 /// The measurements of all payments.
@@ -38,26 +50,28 @@ pub(super) struct PaymentReport {
 
 impl PaymentReport {
     pub(super) fn new(
-        arguments: &BenchArguments,
-        accounts: u64,
+        settings: RunSettings,
         paid: &PaymentRun,
         counters: CounterRange,
         peak_memory_bytes: Option<u64>,
         wrong_balances: u64,
     ) -> Self {
-        let payments = to_f64(arguments.payments);
+        let RunSettings {
+            mode,
+            in_flight,
+            accounts,
+            payments: count,
+        } = settings;
+        let payments = to_f64(count);
         let seconds = paid.duration.as_secs_f64();
         let each = |of: fn(&CounterSnapshot) -> u64| {
             to_f64(of(&counters.after).saturating_sub(of(&counters.before))) / payments
         };
         Self {
-            mode: match arguments.mode {
-                BenchMode::Uniform => "uniform",
-                BenchMode::Hot => "hot",
-            },
-            in_flight: arguments.in_flight,
+            mode,
+            in_flight,
             accounts,
-            payments: arguments.payments,
+            payments: count,
             seconds,
             payments_per_second: payments / seconds,
             latency_ms: latency(&paid.latencies),

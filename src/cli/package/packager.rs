@@ -11,20 +11,22 @@ use object::read::elf::{FileHeader, SectionHeader};
 use serde::Deserialize;
 
 use crate::app::terminal;
-use crate::cli::arguments::PackageArguments;
 
-/// The C library of Ubuntu 20.04, on which LeanEngine runs programs.
+/// Version of glibc on Ubuntu 20.04, on which LeanEngine runs programs.
 const GLIBC: (u32, u32) = (2, 31);
 
-/// Builds the app for LeanEngine, or takes a program that is built, and packs it with its `leanengine.yaml`.
-pub(crate) fn run(arguments: &PackageArguments) -> Result<bool> {
+/// Packs `program`, or the app that it builds for LeanEngine, with its `leanengine.yaml`; returns true.
+///
+/// # Errors
+/// An app that does not build; a program that does not start on Ubuntu 20.04.
+pub(super) fn run(program: Option<&Path>, folder: &Path) -> Result<bool> {
     let app = App::read()?;
-    let program = match &arguments.program {
-        Some(program) => program.clone(),
+    let program = match program {
+        Some(program) => program.to_owned(),
         None => build(&app)?,
     };
     let needs = check(&program)?;
-    let archive = pack(&app, &program, &arguments.folder)?;
+    let archive = pack(&app, &program, folder)?;
     terminal::print_line(format!(
         "{} starts on Ubuntu 20.04 ({needs}) and is packed in {}.\n\
          To deploy it: unpack it into a folder of its own, and there run lean deploy.",
@@ -34,7 +36,7 @@ pub(crate) fn run(arguments: &PackageArguments) -> Result<bool> {
     Ok(true)
 }
 
-/// What Cargo says of the app in the working folder.
+/// The app in the working folder, as Cargo describes it.
 struct App {
     name: String,
     version: String,
@@ -75,7 +77,7 @@ impl App {
             );
         }
         let metadata: Metadata =
-            serde_json::from_slice(&output.stdout).context("what cargo says of the app cannot be read")?;
+            serde_json::from_slice(&output.stdout).context("the output of cargo metadata cannot be read")?;
         let mut packages = metadata.packages.into_iter();
         let (Some(package), None) = (packages.next(), packages.next()) else {
             bail!("there are several packages here: change to the folder of the one that is the app");
@@ -95,33 +97,33 @@ impl App {
     }
 }
 
-/// The ways to build for an older system, best first.
-enum Way {
-    /// cargo-zigbuild links against the C library that is asked for.
+/// Methods of building for an older system, best first.
+enum BuildMethod {
+    /// With cargo-zigbuild, which links against the requested glibc.
     Zig,
-    /// Without any C library of the system.
+    /// With Rust's musl target: statically linked.
     Musl,
-    /// As it comes: good enough on a system that is old enough.
+    /// For the system of the build: sufficient if it is old enough.
     Plain,
 }
 
 fn build(app: &App) -> Result<PathBuf> {
-    let way = if succeeds("cargo", &["zigbuild", "--help"]) {
-        Way::Zig
+    let method = if succeeds("cargo", &["zigbuild", "--help"]) {
+        BuildMethod::Zig
     } else if has_musl() {
-        Way::Musl
+        BuildMethod::Musl
     } else {
-        Way::Plain
+        BuildMethod::Plain
     };
     let glibc = format!("x86_64-unknown-linux-gnu.{}.{}", GLIBC.0, GLIBC.1);
-    let (command, target, folder) = match way {
-        Way::Zig => ("zigbuild", Some(glibc.as_str()), Some("x86_64-unknown-linux-gnu")),
-        Way::Musl => (
+    let (command, target, folder) = match method {
+        BuildMethod::Zig => ("zigbuild", Some(glibc.as_str()), Some("x86_64-unknown-linux-gnu")),
+        BuildMethod::Musl => (
             "build",
             Some("x86_64-unknown-linux-musl"),
             Some("x86_64-unknown-linux-musl"),
         ),
-        Way::Plain => ("build", None, None),
+        BuildMethod::Plain => ("build", None, None),
     };
     let mut cargo = Command::new("cargo");
     cargo.args([command, "--release", "--bin", &app.program]);
@@ -143,7 +145,7 @@ fn succeeds(program: &str, arguments: &[&str]) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// Whether Rust's musl target and its C compiler are there.
+/// True if Rust's musl target and its C compiler are installed.
 fn has_musl() -> bool {
     let arguments = [
         "--print",
@@ -156,7 +158,10 @@ fn has_musl() -> bool {
     libraries.is_some_and(|path| Path::new(path.trim()).is_dir()) && succeeds("musl-gcc", &["--version"])
 }
 
-/// What the program needs, in words; an error where Ubuntu 20.04 does not have it.
+/// Describes the C library that the program needs.
+///
+/// # Errors
+/// A program that Ubuntu 20.04 cannot start.
 fn check(program: &Path) -> Result<String> {
     let bytes = fs::read(program).with_context(|| format!("{} cannot be read", program.display()))?;
     let needs = needs(&bytes).with_context(|| {
@@ -188,7 +193,7 @@ fn check(program: &Path) -> Result<String> {
     ))
 }
 
-/// `GLIBC_2.31` is (2, 31).
+/// Parses a symbol version: `GLIBC_2.31` is (2, 31).
 fn glibc(need: &str) -> Option<(u32, u32)> {
     let mut numbers = need.strip_prefix("GLIBC_")?.split('.');
     let major = numbers.next()?.parse().ok()?;
@@ -196,7 +201,7 @@ fn glibc(need: &str) -> Option<(u32, u32)> {
     Some((major, minor))
 }
 
-/// The versions of shared libraries that a program asks for.
+/// The symbol versions of shared libraries that a program requires.
 fn needs(program: &[u8]) -> Result<Vec<String>> {
     let header = FileHeader64::<Endianness>::parse(program)?;
     let endian = header.endian()?;
@@ -218,7 +223,7 @@ fn needs(program: &[u8]) -> Result<Vec<String>> {
     Ok(needs)
 }
 
-/// Copies program and settings into a folder, and packs it.
+/// Copies the program and its settings into a folder, and packs the folder.
 fn pack(app: &App, program: &Path, folder: &Path) -> Result<PathBuf> {
     let inner = folder.join(&app.name);
     let settings = Path::new("leanengine.yaml");
@@ -251,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_says_what_it_needs() {
+    fn requirements_of_an_elf_file_are_read() {
         let own = fs::read(std::env::current_exe().unwrap()).unwrap();
         if cfg!(all(
             target_arch = "x86_64",
