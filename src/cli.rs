@@ -1,6 +1,7 @@
-//! The command line: what `functions/main.rs`, and every app of one's own, hands its functions over to.
+//! The command line of `functions/main.rs` and of every app of your own: one file per command.
 //!
-//! Nothing here decides about money; it wires the parts together, and speaks with people.
+//! Nothing here decides about money, and no other module needs anything from here. Commands do not import each other;
+//! everything that they share with a server is in `app`.
 
 mod arguments;
 mod audit;
@@ -44,20 +45,21 @@ use crate::telemetry::logs;
 use arguments::HomeArguments;
 use command_line::{Arguments, Command};
 
-/// Does what the command line says, with the app's functions and hooks where it serves or tells of payments; `app` is
-/// given the class names that its hooks are for. Ends with 0 where all is well, with 1 after an error or a finding, with
-/// 2 where the command line makes no sense, with 3 where a command that only looks (audit, doctor, show, stuck, verify) could
-/// not.
+/// Runs the command of the process's arguments, with the functions and hooks of `app`, which gets the class names that its
+/// hooks are for.
+///
+/// Exit codes: 0 for success; 1 for an error or a finding; 2 for an invalid command line; 3 if a read-only command
+/// (audit, doctor, show, stuck, verify) could not read.
 #[must_use]
 pub fn run(app: impl FnOnce(&PaymentConfig) -> App<Payments>) -> ExitCode {
     let arguments = Arguments::parse();
-    let failed = if arguments.command.as_ref().is_some_and(Command::only_looks) {
-        ExitCode::from(COULD_NOT_LOOK)
+    let failed = if arguments.command.as_ref().is_some_and(Command::is_read_only) {
+        ExitCode::from(COULD_NOT_READ)
     } else {
         ExitCode::FAILURE
     };
     let performed = perform(app, arguments);
-    let performed = match terminal::unwritten() {
+    let performed = match terminal::take_output_error() {
         Some(error) => performed.and(Err(error).context("standard output cannot be written")),
         None => performed,
     };
@@ -71,10 +73,10 @@ pub fn run(app: impl FnOnce(&PaymentConfig) -> App<Payments>) -> ExitCode {
     }
 }
 
-/// What a command that looks for something ends with where it could not look: 1 says that it has found something.
-const COULD_NOT_LOOK: u8 = 3;
+/// Exit code of a read-only command that could not read; its exit code 1 means a finding.
+const COULD_NOT_READ: u8 = 3;
 
-/// An error and what it comes from, each thing said once.
+/// Formats an error and its causes; each text appears once.
 fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
@@ -155,7 +157,7 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
             let config = payment_config(&variables)?;
             on_threads(verify::run(given, &config, &environment))
         }
-        // One thread: what makes the load is to leave the machine to what carries it.
+        // One thread: the load must leave the processors to the server.
         Command::Bench(given) => on_one_thread(bench::run(given, &environment)),
         Command::New(given) => new::run(given),
         Command::Package(given) => package::run(given),
@@ -185,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cause_is_said_once() {
+    fn each_cause_appears_once() {
         let error = anyhow::anyhow!("no room left").context("the file x: no room left");
         let error = error.context("the backup failed");
         assert_eq!(causes(&error), "the backup failed: the file x: no room left");

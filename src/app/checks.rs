@@ -1,4 +1,4 @@
-//! The checks that money is safe in a home of the data, run by `paylog doctor` and before a server starts.
+//! Checks that money is safe in a backend. `paylog doctor` runs them, and so does every start of a server.
 
 pub(crate) mod embedded_schema;
 mod finding;

@@ -12,19 +12,19 @@ use crate::payment::PaymentConfig;
 use crate::storage::SqliteStore;
 use crate::store::load::{LoadBatch, Loader};
 
-/// The name of the store's note.
+/// Name of the note in the store.
 const NOTE: &str = "payments";
 
-/// The classes that must stay what they are; `None` where nothing is kept yet.
+/// The locked class names; `None` if a name is not locked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Names {
+struct LockedNames {
     log_class: Option<ClassName>,
     order_class: Option<ClassName>,
 }
 
-impl Names {
-    async fn kept(store: &SqliteStore) -> Result<Self> {
+impl LockedNames {
+    async fn read(store: &SqliteStore) -> Result<Self> {
         match store.note(NOTE).await? {
             Some(text) => {
                 serde_json::from_str(&text).context("the store's note about its payments is damaged")
@@ -34,20 +34,20 @@ impl Names {
     }
 
     fn require(&self, config: &PaymentConfig) -> Result<()> {
-        for (variable, usual, kept, given) in [
+        for (variable, usual, locked, given) in [
             (LOG_CLASS, "Log", &self.log_class, &config.log_class),
             (ORDER_CLASS, "Order", &self.order_class, &config.order_class),
         ] {
-            let Some(kept) = kept.as_ref().filter(|kept| *kept != given) else {
+            let Some(locked) = locked.as_ref().filter(|locked| *locked != given) else {
                 continue;
             };
-            let remedy = if kept.as_str() == usual {
+            let remedy = if locked.as_str() == usual {
                 format!("unset {variable}")
             } else {
-                format!("set {variable}={kept}")
+                format!("set {variable}={locked}")
             };
             bail!(
-                "the payments of this folder are in class {kept}, not in {given}: under another name each payment \
+                "the payments of this folder are in class {locked}, not in {given}: under another name each payment \
                  made so far would be unknown, and could be made a second time. {remedy}"
             );
         }
@@ -55,44 +55,44 @@ impl Names {
     }
 }
 
-/// Refuses other names than those under which the payments of `store` are kept.
+/// Refuses class names other than the locked ones of `store`.
 ///
 /// # Errors
-/// Says which name to set; a store that cannot be read.
+/// Another name: the error says which to set; a store that cannot be read.
 pub(crate) async fn check(store: &SqliteStore, config: &PaymentConfig) -> Result<()> {
-    Names::kept(store).await?.require(config)
+    LockedNames::read(store).await?.require(config)
 }
 
-/// As [`check`], and writes the names down.
+/// Checks the names and locks those of `config`.
 ///
 /// # Errors
 /// As [`check`]; a store that cannot be written.
-pub(crate) async fn keep(store: &SqliteStore, config: &PaymentConfig) -> Result<()> {
-    keep_of(store, config, &|_| true).await
+pub(crate) async fn lock(store: &SqliteStore, config: &PaymentConfig) -> Result<()> {
+    lock_classes(store, config, &|_| true).await
 }
 
-/// As [`keep`], of the classes that `which` names; another class of that name is another thing of the app's.
+/// As [`lock`], for the classes that `which` selects; any other class of that name belongs to the app.
 ///
 /// # Errors
-/// As [`keep`].
-pub(crate) async fn keep_of(
+/// As [`lock`].
+pub(crate) async fn lock_classes(
     store: &SqliteStore,
     config: &PaymentConfig,
     which: &(dyn Fn(&ClassName) -> bool + Sync),
 ) -> Result<()> {
-    let kept = Names::kept(store).await?;
-    kept.require(config)?;
-    let name = |kept: &Option<ClassName>, given: &ClassName| {
-        kept.clone().or_else(|| which(given).then(|| given.clone()))
+    let locked = LockedNames::read(store).await?;
+    locked.require(config)?;
+    let name = |locked: &Option<ClassName>, given: &ClassName| {
+        locked.clone().or_else(|| which(given).then(|| given.clone()))
     };
-    let names = Names {
-        log_class: name(&kept.log_class, &config.log_class),
-        order_class: name(&kept.order_class, &config.order_class),
+    let names = LockedNames {
+        log_class: name(&locked.log_class, &config.log_class),
+        order_class: name(&locked.order_class, &config.order_class),
     };
-    if names != kept {
+    if names != locked {
         let text = serde_json::to_string(&names)?;
         let written = store.load(LoadBatch::with_note(Vec::new(), NOTE, &text)).await;
-        written.context("the names of the payments' classes cannot be kept")?;
+        written.context("the names of the payments' classes cannot be locked")?;
     }
     Ok(())
 }

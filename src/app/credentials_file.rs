@@ -1,4 +1,4 @@
-//! The app's id and keys in the data folder: made at the first start, kept for ever.
+//! The app's id and keys in the data folder, generated at the first start.
 
 use std::fs;
 use std::io;
@@ -12,10 +12,10 @@ use crate::app::durable_file;
 use crate::credentials::Credentials;
 use crate::environment::Environment;
 
-/// Characters of an id or key: with 36 letters to choose from, more than 120 bits of chance.
+/// Length of an id or key in characters of an alphabet of 36: more than 120 random bits.
 const KEY_LENGTH: usize = 24;
 
-/// Where the keys of a data folder are.
+/// Path of the keys of a data folder.
 pub(crate) fn path(data: &Path) -> PathBuf {
     data.join("credentials.json")
 }
@@ -27,7 +27,7 @@ pub(crate) fn beside_backup(file: &Path) -> PathBuf {
     file.with_file_name(name)
 }
 
-/// The file's content. Absent and empty keys are told apart from the reader's errors, to be named.
+/// Content of the file. Absent keys are read as empty, so that the error can name them.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Stored {
@@ -37,7 +37,7 @@ struct Stored {
     hook_key: String,
 }
 
-/// Reads the keys of `data`; `None` where there is no such file.
+/// Reads the keys of `data`; `None` if there is no such file.
 ///
 /// # Errors
 /// A file that cannot be read, or in which a key is missing.
@@ -51,7 +51,7 @@ pub(crate) fn read(data: &Path) -> Result<Option<Credentials>> {
             return Err(error).with_context(|| format!("the keys in {shown} cannot be read"));
         }
     };
-    warn_of_readers(&path);
+    warn_if_readable_by_others(&path);
     parse(&text)
         .with_context(|| {
             format!("{shown} is damaged: put it back from a backup, or remove it to get new keys at the next start")
@@ -59,26 +59,24 @@ pub(crate) fn read(data: &Path) -> Result<Option<Credentials>> {
         .map(Some)
 }
 
-/// Says so where others than the owner may read the keys: nobody else must have the master key.
-fn warn_of_readers(path: &Path) {
+/// Warns if others than the owner may read the keys: nobody else must have the master key.
+fn warn_if_readable_by_others(path: &Path) {
     #[cfg(unix)]
     if let Ok(metadata) = fs::metadata(path) {
         let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o777;
         if mode & 0o077 != 0 {
             let path = path.display();
-            tracing::warn!(
-                "others than its owner may read or write {path} (mode {mode:o}): chmod 600 {path}"
-            );
+            tracing::warn!("{path} is accessible to others than its owner (mode {mode:o}): chmod 600 {path}");
         }
     }
     #[cfg(not(unix))]
     let _ = path;
 }
 
-/// Reads the keys from the text of a credentials file.
+/// Parses the text of a credentials file.
 ///
 /// # Errors
-/// Names the keys that are missing.
+/// Names the missing keys.
 pub(crate) fn parse(text: &str) -> Result<Credentials> {
     let stored: Stored = serde_json::from_str(text).context("it is no JSON object of texts")?;
     let fields = [
@@ -104,23 +102,23 @@ pub(crate) fn parse(text: &str) -> Result<Credentials> {
     })
 }
 
-/// The keys of `data`, made now if there are none yet; and whether they were.
+/// Reads the keys of `data`, or generates them if there are none; returns true with generated keys.
 ///
 /// # Errors
 /// As [`read`]; a folder that cannot be written.
-pub(crate) fn read_or_make(data: &Path, environment: &Environment) -> Result<(Credentials, bool)> {
+pub(crate) fn read_or_generate(data: &Path, environment: &Environment) -> Result<(Credentials, bool)> {
     if let Some(credentials) = read(data)? {
         return Ok((credentials, false));
     }
-    let credentials = make(environment);
+    let credentials = generate(environment);
     let path = path(data);
     durable_file::write_private(&path, text(&credentials)?.as_bytes())
         .with_context(|| format!("the keys cannot be written to {}", path.display()))?;
     Ok((credentials, true))
 }
 
-/// New keys, stored nowhere.
-pub(crate) fn make(environment: &Environment) -> Credentials {
+/// Generates keys without storing them.
+pub(crate) fn generate(environment: &Environment) -> Credentials {
     let key = || SecretString::from(environment.random_text(KEY_LENGTH));
     Credentials {
         app_id: environment.random_text(KEY_LENGTH),
@@ -131,7 +129,7 @@ pub(crate) fn make(environment: &Environment) -> Credentials {
     }
 }
 
-/// The text of a credentials file.
+/// Formats a credentials file.
 ///
 /// # Errors
 /// None in practice.
@@ -155,18 +153,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_made_once() {
+    fn keys_are_generated_once() {
         let folder = tempfile::tempdir().unwrap();
-        let (made, new) = read_or_make(folder.path(), &Environment::system()).unwrap();
+        let (made, new) = read_or_generate(folder.path(), &Environment::system()).unwrap();
         assert!(new);
-        let (read, new) = read_or_make(folder.path(), &Environment::system()).unwrap();
+        let (read, new) = read_or_generate(folder.path(), &Environment::system()).unwrap();
         assert!(!new);
         assert_eq!(text(&made).unwrap(), text(&read).unwrap());
         assert_ne!(made.app_key.expose_secret(), made.app_id);
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_keys_are_named() {
         let error = parse(r#"{"appId": "a", "masterKey": " "}"#).unwrap_err();
         assert_eq!(error.to_string(), "it lacks appKey, masterKey, hookKey");
     }

@@ -1,17 +1,17 @@
-//! `cron.yaml`: functions that are called again and again.
+//! `cron.yaml`: functions that are called on a schedule.
 //!
 //! ```yaml
-//! timeZone: Asia/Shanghai        # for all expressions; without it, UTC
+//! timeZone: Asia/Shanghai        # for all expressions; default UTC
 //! jobs:
-//!   - name: nightly              # its state is kept under this name
+//!   - name: nightly              # key of its stored state
 //!     function: cleanUp
 //!     cron: 0 30 3 * * ?         # second minute hour day month weekday (1 to 7 are SUN to SAT)
 //!     params: {days: 30}
 //!   - name: often
 //!     function: sweep
 //!     every: 30                  # seconds
-//!     attempts: 0                # how often a call is tried again after a failure; without it, 1
-//!     backoff: 5                 # seconds between two tries; without it, 60
+//!     attempts: 0                # retries after a failure; default 1
+//!     backoff: 5                 # seconds between two attempts; default 60
 //! ```
 
 use std::collections::BTreeSet;
@@ -24,8 +24,8 @@ use serde::Deserialize;
 use crate::engine::{App, CronJob, Schedule};
 use crate::model::Document;
 
-/// Read where no other file is named.
-const USUAL: &str = "cron.yaml";
+/// The file that is read if no other is named.
+const DEFAULT_FILE: &str = "cron.yaml";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -63,11 +63,14 @@ fn minute() -> u64 {
     60
 }
 
-/// The jobs of the file that was named, or of `cron.yaml` in the working folder where it is there.
+/// Reads the jobs of the named file, or of `cron.yaml` in the working folder if it exists.
+///
+/// # Errors
+/// A file that cannot be read; a job that is invalid.
 pub(crate) fn read(named: Option<&Path>) -> Result<Vec<CronJob>> {
     let path: PathBuf = match named {
         Some(path) => path.to_owned(),
-        None if Path::new(USUAL).exists() => USUAL.into(),
+        None if Path::new(DEFAULT_FILE).exists() => DEFAULT_FILE.into(),
         None => return Ok(Vec::new()),
     };
     let text =
@@ -81,7 +84,7 @@ fn parse(text: &str) -> Result<Vec<CronJob>> {
     file.jobs
         .into_iter()
         .map(|job| {
-            // The unique ids of its tasks are made of it, with a time in milliseconds.
+            // The unique ids of its tasks are composed of it and a time in milliseconds.
             if !(1..=40).contains(&job.name.chars().count()) {
                 bail!("the name of a job must have 1 to 40 characters: \"{}\"", job.name);
             }
@@ -105,7 +108,10 @@ fn parse(text: &str) -> Result<Vec<CronJob>> {
         .collect()
 }
 
-/// Stops a start at which a job could never run.
+/// Refuses jobs of functions that the app does not define.
+///
+/// # Errors
+/// Names the job and the function.
 pub(crate) fn check<S>(jobs: &[CronJob], named: Option<&Path>, app: &App<S>) -> Result<()>
 where
     S: Clone + Send + Sync + 'static,
@@ -114,7 +120,7 @@ where
         if !app.has_function(&job.function) {
             bail!(
                 "{}: the job \"{}\" calls the function \"{}\", which this app does not define",
-                named.unwrap_or(Path::new(USUAL)).display(),
+                named.unwrap_or(Path::new(DEFAULT_FILE)).display(),
                 job.name,
                 job.function
             );
@@ -128,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jobs_are_read_with_their_schedules() {
+    fn job_is_read_with_its_schedule() {
         let text = "
             timeZone: Asia/Shanghai
             jobs:
@@ -153,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_named() {
+    fn invalid_job_is_named() {
         for (text, word) in [
             ("jobs: [{name: a, function: f}]", "\"a\""),
             (

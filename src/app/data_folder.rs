@@ -11,10 +11,13 @@ use crate::server;
 use crate::storage::SqliteStore;
 use crate::store::Database;
 
-/// The folder of the files' bytes, in the data folder.
+/// Name of the folder of file contents, in the data folder.
 pub(crate) const FILES: &str = "files";
 
-/// Makes the classes that users and payments need.
+/// Creates the classes, indexes and columns that users, payments and tasks need, and locks the class names.
+///
+/// # Errors
+/// A class that belongs to the app; another class name than the locked one; a store that cannot be written.
 pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Result<()> {
     server::set_up(store)
         .await
@@ -26,15 +29,15 @@ pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Re
             .await
             .context("the classes of the payments cannot be made")?;
     }
-    // Once they are there: a class that is refused is not kept.
-    class_names_lock::keep(store, payments).await?;
+    // After the classes exist: the name of a refused class is not locked.
+    class_names_lock::lock(store, payments).await?;
     task_store::prepare(store).await
 }
 
 /// Returns the folder of the embedded store.
 ///
 /// # Errors
-/// A home in LeanCloud.
+/// Data in LeanCloud.
 pub(crate) fn require(home: &Backend) -> Result<&Path> {
     match home {
         Backend::Embedded(data) => Ok(data),

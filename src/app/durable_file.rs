@@ -1,17 +1,17 @@
-//! Small files that are either there as a whole or not at all, whenever the power fails.
+//! Small files, replaced atomically and durably: after a power failure a file is whole, or as before.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes `content` to `path`, readable by the owner alone, replacing what was there: under another name first, then
-/// renamed, and all of it on disk before this returns.
+/// Replaces the content of `path`, readable by the owner alone. Writes a temporary file, renames it, and returns once all
+/// is on disk.
 ///
 /// # Errors
-/// Whatever the file system says; `path` is then as before.
+/// An error of the file system; `path` is then as before.
 pub(crate) fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    // What a crash has left behind is of no use to anyone.
+    // A crash may have left it behind.
     let _ = fs::remove_file(&temporary);
     let result = fill(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if let Err(error) = result {
@@ -27,10 +27,10 @@ fn fill(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Creates a file that must not exist yet, readable by the owner alone from its first moment.
+/// Creates a file that must not exist yet, readable by the owner alone from the beginning.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// An error of the file system.
 pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -39,10 +39,10 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Makes the name of `path` durable: on Unix a new name is on disk only once its folder is.
+/// Makes the name of `path` durable: on Unix a new name is on disk only once its folder is synced.
 ///
 /// # Errors
-/// Whatever the file system says.
+/// An error of the file system.
 pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_and_private() {
+    fn file_is_replaced_and_private() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
         write_private(&path, b"one").unwrap();

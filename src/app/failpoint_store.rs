@@ -20,31 +20,31 @@ use crate::store::{CommitOutcome, Store, StoreWrapper, Write, WriteOutcome};
 /// The environment variable that names the folder.
 pub(crate) const VARIABLE: &str = "PAYLOG_HALT";
 
-/// How much of the call takes effect.
+/// The part of the call that takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
-    /// None of it.
+    /// Nothing.
     Before,
-    /// Of a batch, its first write only.
+    /// The first write of a batch.
     First,
-    /// Of a batch, its last write only.
+    /// The last write of a batch.
     Last,
-    /// All of it; the program does not learn so.
+    /// All; the program gets no outcome.
     After,
 }
 
-/// What is to be stopped at.
+/// The next failpoint.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
-    /// Nothing, for now.
+    /// None yet.
     Run,
-    /// The call after so many others.
+    /// After this number of further calls.
     StopAfter(u32, Moment),
-    /// It has been reached.
+    /// The failpoint has been reached.
     Stopped,
 }
 
-/// Passes every call on to the store within, until it stops for good.
+/// Forwards every call to the inner store, until a failpoint stops it for good.
 #[derive(Debug)]
 pub(crate) struct FailpointStore {
     inner: Arc<dyn Store>,
@@ -61,16 +61,16 @@ impl FailpointStore {
         }
     }
 
-    /// Counts one call. `None`: it is done as ever; otherwise it is the one to stop at. Never comes back where the
-    /// program has stopped already.
+    /// Counts one call; returns the moment if the call is the failpoint, `None` otherwise. Never returns once the
+    /// program has stopped.
     async fn pass(&self, call: &str, writes: &[Write]) -> Option<Moment> {
         let stop = {
             let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (Plan::Run, Some((calls, moment))) = (*plan, self.told()) {
+            if let (Plan::Run, Some((calls, moment))) = (*plan, self.take_plan()) {
                 *plan = Plan::StopAfter(calls.saturating_sub(1), moment);
             }
             if !matches!(*plan, Plan::Stopped) {
-                self.note(call, writes);
+                self.record(call, writes);
             }
             match *plan {
                 Plan::Run => return None,
@@ -91,8 +91,8 @@ impl FailpointStore {
         }
     }
 
-    /// What the test wants, once.
-    fn told(&self) -> Option<(u32, Moment)> {
+    /// Takes the failpoint that the test has set, if there is one.
+    fn take_plan(&self) -> Option<(u32, Moment)> {
         let file = self.folder.join("halt");
         let text = fs::read_to_string(&file).ok()?;
         fs::remove_file(&file).ok()?;
@@ -107,8 +107,8 @@ impl FailpointStore {
         Some((calls.parse().ok()?, moment))
     }
 
-    /// Writes one call down: what it is, and the classes that it writes to.
-    fn note(&self, call: &str, writes: &[Write]) {
+    /// Records one call: its name, and the classes that it writes to.
+    fn record(&self, call: &str, writes: &[Write]) {
         let classes: Vec<_> = writes.iter().map(|write| write.class.as_str()).collect();
         let file = File::options()
             .create(true)
@@ -119,7 +119,7 @@ impl FailpointStore {
         }
     }
 
-    /// The end of this program, but for being killed.
+    /// Reports the failpoint and waits for ever: the test kills the program.
     async fn stop<T>(&self) -> T {
         let _ = fs::write(self.folder.join("halted"), "");
         std::future::pending().await

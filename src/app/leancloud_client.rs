@@ -7,7 +7,7 @@ use crate::config::ApiServer;
 use crate::credentials::Credentials;
 use crate::environment::Environment;
 
-/// A client of `api_server`, with all keys.
+/// Returns the builder of a client of `api_server`, with all keys.
 pub(crate) fn builder(
     api_server: &ApiServer,
     credentials: &Credentials,

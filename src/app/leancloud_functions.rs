@@ -53,7 +53,7 @@ impl RemoteCaller for LeanCloudFunctions {
     }
 }
 
-/// A function's own error is passed on as it came.
+/// Returns the function's own error unchanged.
 fn of_function(error: ClientError) -> CloudError {
     match error.cloud_error() {
         Some(error) => error.clone(),

@@ -1,4 +1,4 @@
-//! The port: binding, serving, and stopping within the time that LeanEngine gives.
+//! The port: binding, serving, and stopping within the time that LeanEngine allows.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use tokio::net::TcpListener;
 use crate::app::terminal;
 use crate::engine::{self, ServeOptions};
 
-/// LeanEngine gives a stopping instance ten seconds: so long for the requests under way …
+/// Maximum time for requests in progress after the stop signal. LeanEngine gives an instance 10 s in all.
 const STOP_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// … and so long for what goes on behind the answers.
-pub(crate) const END_TIMEOUT: Duration = Duration::from_secs(2);
+/// Maximum time for background work after the last response.
+pub(crate) const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Takes the port.
+/// Binds the port.
 ///
 /// # Errors
-/// A port that is taken, or not ours to take.
+/// A port in use; a port that needs other rights.
 pub(crate) async fn bind(host: IpAddr, port: u16) -> Result<TcpListener> {
     let address = SocketAddr::new(host, port);
     match TcpListener::bind(address).await {
@@ -35,7 +35,10 @@ pub(crate) async fn bind(host: IpAddr, port: u16) -> Result<TcpListener> {
     }
 }
 
-/// Serves until told to stop, and then for as long as the requests under way need, at most [`STOP_TIMEOUT`].
+/// Serves until `shutdown`, then finishes the requests in progress within [`STOP_TIMEOUT`].
+///
+/// # Errors
+/// A listener that fails.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Router,
@@ -54,11 +57,11 @@ pub(crate) async fn serve(
         .context("the port can no longer be listened on")
 }
 
-/// Listens for SIGTERM and SIGINT from now on; what it answers waits for one of them. To be called first, so that no
-/// signal finds the program half started.
+/// Listens for SIGTERM and SIGINT from now on, and returns a future that completes at the first. To be called early, so
+/// that no signal finds the program half started.
 ///
 /// # Errors
-/// A system that gives no notice of signals.
+/// A system that does not deliver signals.
 pub(crate) fn shutdown_signal() -> Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     {

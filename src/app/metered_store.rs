@@ -1,4 +1,4 @@
-//! A store that counts what the payment flow asks of it.
+//! A store that counts the calls of the payment flow.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use crate::telemetry::Counters;
 
-/// Passes every call on to the store within, and counts it.
+/// Counts every call and forwards it to the inner store.
 #[derive(Debug)]
 pub(crate) struct MeteredStore {
     inner: Arc<dyn Store>,

@@ -1,15 +1,15 @@
-//! All documents of a class, page after page.
+//! All documents of a class, read page by page.
 
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::store::{ReadError, Store};
 
-/// Documents read at once; LeanCloud's greatest page.
+/// Documents of a page: LeanCloud's maximum.
 const PAGE: u32 = 1000;
 
-/// Shows every document that matches to `look`, in the order of their ids, in bounded memory. Answers how many.
+/// Calls `look` with every matching document, in the order of their ids, in bounded memory; returns their number.
 ///
 /// # Errors
-/// [`ReadError`].
+/// A page that cannot be read.
 pub(crate) async fn for_each_document(
     store: &dyn Store,
     class: &ClassName,

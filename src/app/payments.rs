@@ -14,7 +14,10 @@ use crate::payment::{PaymentConfig, Payments};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
-/// The payment flow's settings, with the class names that the environment gives.
+/// Returns the payment flow's settings, with the class names of the environment.
+///
+/// # Errors
+/// A variable that holds no class name.
 pub(crate) fn payment_config(variables: &Variables) -> Result<PaymentConfig> {
     let names = ClassNames::read(variables)?;
     let mut config = PaymentConfig::new();
@@ -27,7 +30,7 @@ pub(crate) fn payment_config(variables: &Variables) -> Result<PaymentConfig> {
     Ok(config)
 }
 
-/// `store` as the payment flow sees it: every call is counted.
+/// Wraps `store` for the payment flow: calls are counted, and failpoints apply in a build that has them.
 #[cfg_attr(
     not(all(feature = "failpoints", debug_assertions)),
     expect(
@@ -45,7 +48,7 @@ pub(crate) fn metered(
     #[cfg(all(feature = "failpoints", debug_assertions))]
     if let Some(folder) = variables.get(failpoint_store::VARIABLE)? {
         terminal::eprint_line(format!(
-            "WARNING: this is a build for tests, and {} is set: it stops for ever at the write that {folder}/halt names",
+            "WARNING: this is a test build, and {} is set: it stops for ever at the write that {folder}/halt names",
             failpoint_store::VARIABLE
         ));
         return Ok(Arc::new(failpoint_store::FailpointStore::new(
@@ -56,10 +59,10 @@ pub(crate) fn metered(
     Ok(store)
 }
 
-/// The cloud function that an app may define to be told of payments.
+/// Name of the cloud function that is called for each succeeded payment, if the app defines it.
 const AFTER_PAYMENT: &str = "afterPayment";
 
-/// Has `afterPayment` called, where the app has it, for every payment that has succeeded.
+/// Registers `afterPayment` of the app, if it has one, to be called for every succeeded payment.
 pub(crate) fn connect_after_payment(engine: &Engine, payments: &Payments) {
     if !engine.has_function(AFTER_PAYMENT) {
         return;

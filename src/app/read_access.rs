@@ -1,4 +1,4 @@
-//! Read access to the payments of a home, also beside a running server.
+//! Read access to the payments of a backend, also beside a running server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::payment::{PaymentConfig, Payments};
 use crate::storage::SqliteStore;
 use crate::store::Store;
 
-/// Opens the payments of a home to look at them, also beside a running server. Of a folder, as of one moment.
+/// Opens the payments of a backend for reading. A folder is read as of one moment.
 ///
 /// # Errors
-/// As [`open_snapshot`]; keys of LeanCloud's that are missing.
+/// As [`open_snapshot`]; missing keys of LeanCloud.
 pub(crate) async fn open_payments(
     home: &Backend,
     config: PaymentConfig,
@@ -32,7 +32,7 @@ pub(crate) async fn open_payments(
     Ok(Payments::new(store, environment.clone(), config))
 }
 
-/// Opens a folder as it is at this moment, under the names that its payments are kept.
+/// Opens a folder as of this moment; its locked class names must be those of `config`.
 ///
 /// # Errors
 /// As [`class_names_lock::check`]; a folder that cannot be opened.

@@ -1,4 +1,4 @@
-//! `server.json` in the data folder: where the running server can be reached, for commands that write.
+//! `server.json` in the data folder: the address of the running server, for commands that write.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,16 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::durable_file;
 
-/// What the file says.
+/// Content of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RunningServer {
-    /// `http://…`, on this machine.
+    /// `http://…`, an address of this machine.
     pub(crate) address: String,
-    /// Its process.
+    /// Id of the server's process.
     pub(crate) pid: u32,
 }
 
-/// The file while the server runs; removed when this goes.
+/// The published file; it is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Published(PathBuf);
 
@@ -26,7 +26,7 @@ fn path(data: &Path) -> PathBuf {
     data.join("server.json")
 }
 
-/// The address under which a program on this machine reaches a server that listens on `local`.
+/// Returns the URL under which programs on this machine reach a server that listens on `local`.
 pub(crate) fn local_url(local: SocketAddr) -> String {
     let ip = match local.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -36,7 +36,7 @@ pub(crate) fn local_url(local: SocketAddr) -> String {
     format!("http://{}", SocketAddr::new(ip, local.port()))
 }
 
-/// Says where the server of `data` listens.
+/// Publishes the address of the server of `data`.
 ///
 /// # Errors
 /// A folder that cannot be written.
@@ -51,7 +51,7 @@ pub(crate) fn publish(data: &Path, local: SocketAddr) -> Result<Published> {
     Ok(Published(path))
 }
 
-/// The server that says it runs on `data`. It may have been killed since: only the lock of the store is certain.
+/// Returns the published server of `data`. It may have been killed since: only the lock of the store is certain.
 pub(crate) fn read(data: &Path) -> Option<RunningServer> {
     serde_json::from_slice(&fs::read(path(data)).ok()?).ok()
 }
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_file_is_there_while_the_server_is() {
+    fn server_file_exists_while_the_server_runs() {
         let folder = tempfile::tempdir().unwrap();
         let published = publish(folder.path(), "0.0.0.0:4000".parse().unwrap()).unwrap();
         let running = read(folder.path()).unwrap();

@@ -1,4 +1,4 @@
-//! Who a session token belongs to: asked of the embedded store, or of LeanCloud.
+//! The users of session tokens, from the embedded store or from LeanCloud.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::model::{CloudError, Document, ErrorCode};
 use crate::server::sessions::user_by_token;
 use crate::store::{Database, ReadError};
 
-/// The users of the embedded store.
+/// Sessions of the embedded store.
 pub(crate) struct EmbeddedSessions(pub(crate) Arc<dyn Database>);
 
 impl fmt::Debug for EmbeddedSessions {
@@ -32,7 +32,7 @@ impl Sessions for EmbeddedSessions {
     }
 }
 
-/// The users of LeanCloud.
+/// Sessions of LeanCloud.
 #[derive(Debug)]
 pub(crate) struct RemoteSessions(pub(crate) Client);
 

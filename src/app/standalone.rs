@@ -1,4 +1,4 @@
-//! An app that runs alone: its functions and hooks over HTTP, its data in LeanCloud or in a paylog server.
+//! A standalone app: its functions and hooks over HTTP, its data in LeanCloud or in a paylog server.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -19,14 +19,14 @@ use crate::model::{CloudError, Document, ErrorCode};
 use crate::telemetry::logs::{self, LogFormat};
 
 impl App<()> {
-    /// Runs the app alone, configured by LeanEngine's environment variables, until SIGTERM or SIGINT; then stops
-    /// accepting, and finishes what is under way within ten seconds.
+    /// Runs the app alone, configured by LeanEngine's environment variables, until SIGTERM or SIGINT. It then accepts no
+    /// more connections, and finishes the requests in progress within 10 s.
     ///
-    /// With none of `LEANCLOUD_APP_ID` and `LEANCLOUD_APP_KEY` set, as on a developer's machine, it makes keys for this
-    /// run, and prints a request to try. With `LEANCLOUD_API_SERVER` set, session tokens are resolved there.
+    /// If neither `LEANCLOUD_APP_ID` nor `LEANCLOUD_APP_KEY` is set, as on a developer's machine, it generates keys for
+    /// this run and prints a request to try. If `LEANCLOUD_API_SERVER` is set, session tokens are resolved there.
     ///
     /// # Errors
-    /// Settings that make no sense, names defined twice, a port that is taken.
+    /// Invalid settings, names defined twice, a port in use.
     pub async fn serve(self) -> Result<()> {
         let config = StandaloneConfig::read()?;
         config.serve(self, ()).await
@@ -34,7 +34,7 @@ impl App<()> {
 }
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
-    /// As [`App::serve`], with a state that is made of the client for the app's storage; it has the app's master key
+    /// As [`App::serve`], with a state built from the client of the app's storage, which has the app's master key
     /// ([`Client::as_master`]). `LEANCLOUD_API_SERVER` must be set: to LeanCloud's address, as LeanEngine does it, or to
     /// that of a paylog server.
     ///
@@ -50,7 +50,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
     }
 }
 
-/// What the environment says.
+/// Configuration of a standalone app, from the environment.
 struct StandaloneConfig {
     instance: Instance,
     credentials: Credentials,
@@ -61,7 +61,7 @@ struct StandaloneConfig {
 
 impl StandaloneConfig {
     fn read() -> Result<Self> {
-        // An app that has set up logging already keeps its own.
+        // An app that has initialized logging keeps its own.
         let _ = logs::start("info", LogFormat::Text);
         let variables = Variables::of_process();
         let instance = Instance::read(&variables)?;
@@ -71,9 +71,9 @@ impl StandaloneConfig {
         if has_generated_keys && instance.api_server.is_some() {
             bail!("LEANCLOUD_API_SERVER is set, so LEANCLOUD_APP_ID and LEANCLOUD_APP_KEY must be set too");
         }
-        let mut credentials = credentials_file::make(&environment);
+        let mut credentials = credentials_file::generate(&environment);
         if !has_generated_keys {
-            // Those that are not set are absent: what needs them is refused.
+            // Keys that are not set are absent: requests that need them are refused.
             (credentials.master_key, credentials.hook_key) = (None, None);
         }
         keys.replace_in(&mut credentials)?;
@@ -123,11 +123,11 @@ impl StandaloneConfig {
             self.print_request(&url, engine.metadata().first().map_or("hello", |name| name));
         }
         let served = listener::serve(listener, engine.router(), shutdown).await;
-        if tokio::time::timeout(listener::END_TIMEOUT, engine.close())
+        if tokio::time::timeout(listener::BACKGROUND_TIMEOUT, engine.close())
             .await
             .is_err()
         {
-            tracing::warn!("calls that were still under way are cut off");
+            tracing::warn!("calls in progress were cut off");
         }
         served
     }
@@ -153,7 +153,7 @@ fn client(
         .build()?)
 }
 
-/// Without a storage service nobody knows whose a session is.
+/// Sessions of an app without a storage service: every token is refused.
 #[derive(Debug)]
 struct NoSessions;
 

@@ -14,10 +14,10 @@ use crate::model::{
 };
 use crate::store::{ReadError, Store, Write, WriteOutcome};
 
-/// Where tasks are kept. Its underscore keeps it apart from the classes of apps, and from clients.
+/// Class of the tasks. Its underscore keeps it apart from the classes of apps, and from clients.
 const CLASS: &str = "_EngineTask";
 
-/// Tasks as documents; every change is a conditional write of one.
+/// A task store of documents; every change is a conditional write of one document.
 #[derive(Debug)]
 pub(crate) struct StoredTasks {
     store: Arc<dyn Store>,
@@ -25,7 +25,10 @@ pub(crate) struct StoredTasks {
 }
 
 impl StoredTasks {
-    /// Tasks in `store`, in which [`changes`] have been made.
+    /// Returns the tasks of `store`, whose schema has [`changes`].
+    ///
+    /// # Errors
+    /// None in practice.
     pub(crate) fn new(store: Arc<dyn Store>) -> Result<Self> {
         let class = ClassName::parse(CLASS)?;
         Ok(Self { store, class })
@@ -46,7 +49,10 @@ impl StoredTasks {
     }
 }
 
-/// What to change in `schema` so that tasks can be kept in it: a class that is for the master key alone.
+/// Returns the changes that `schema` needs for tasks: a class for the master key alone.
+///
+/// # Errors
+/// None in practice.
 pub(crate) fn changes(schema: &Schema) -> Result<Vec<SchemaChange>> {
     let class = ClassName::parse(CLASS)?;
     if schema.classes.contains_key(&class) {
@@ -132,11 +138,7 @@ impl TaskStore for StoredTasks {
                 Ok(task) => Some(task),
                 Err(error) => {
                     let id = document.text("objectId");
-                    tracing::error!(
-                        object.id = id,
-                        cause = error.cause(),
-                        "a task that cannot be read"
-                    );
+                    tracing::error!(object.id = id, cause = error.cause(), "task unreadable");
                     None
                 }
             })
@@ -189,14 +191,14 @@ fn unread(error: ReadError) -> CloudError {
 }
 
 fn unknown(reason: &str) -> CloudError {
-    tracing::warn!(reason, "the store of the tasks does not answer");
+    tracing::warn!(reason, "task store unavailable");
     CloudError::new(
         ErrorCode::UNAVAILABLE,
         "The queue's store does not answer; ask again with the same uniqueId.",
     )
 }
 
-/// A task as a document. Parameters and results are kept as text: their keys are not for the store to judge.
+/// Encodes a task as a document. Parameters and results are texts: the store does not validate their keys.
 fn fields(task: &Task) -> Update {
     let text = |value: &Value| Value::String(value.to_string());
     let mut update = Update::new()
@@ -224,7 +226,7 @@ fn fields(task: &Task) -> Update {
         ("error", task.error.as_deref().map(Value::from)),
         ("schedule", task.schedule.as_deref().map(Value::from)),
     ] {
-        // An absent one is set to nothing only by a later change, which never has to: what was set stays true.
+        // A new task has no columns to delete.
         if let Some(value) = value {
             update = update.set(key, value);
         } else if task.revision > 0 {
@@ -276,7 +278,10 @@ fn read(document: &Document) -> Result<Task, CloudError> {
     })
 }
 
-/// The queue's class is made where it is not there yet.
+/// Creates the queue's class if it does not exist yet.
+///
+/// # Errors
+/// A store that cannot be written.
 pub(crate) async fn prepare(store: &crate::storage::SqliteStore) -> Result<()> {
     use crate::store::Database;
     for change in changes(&store.schema())? {

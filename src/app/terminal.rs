@@ -3,25 +3,25 @@
 use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 
-/// Why standard output could not be written, the first time that it could not.
-static UNWRITTEN: Mutex<Option<std::io::Error>> = Mutex::new(None);
+/// First error of standard output.
+static OUTPUT_ERROR: Mutex<Option<std::io::Error>> = Mutex::new(None);
 
-/// Prints a line on standard output. A reader that has gone away (`paylog audit | head`) is no error; anything else
-/// that stands in the way is one of the whole command, which [`unwritten`] answers.
+/// Prints a line on standard output. A closed pipe (`paylog audit | head`) is no error; [`take_output_error`] returns any
+/// other error, which is one of the whole command.
 pub(crate) fn print_line(line: impl AsRef<str>) {
     let mut out = std::io::stdout().lock();
     let written = writeln!(out, "{}", line.as_ref()).and_then(|()| out.flush());
     if let Err(error) = written
         && error.kind() != ErrorKind::BrokenPipe
     {
-        let mut unwritten = UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
-        unwritten.get_or_insert(error);
+        let mut first = OUTPUT_ERROR.lock().unwrap_or_else(PoisonError::into_inner);
+        first.get_or_insert(error);
     }
 }
 
-/// Takes the error of the first line that could not be printed; `None` where all were.
-pub(crate) fn unwritten() -> Option<std::io::Error> {
-    UNWRITTEN.lock().unwrap_or_else(PoisonError::into_inner).take()
+/// Takes the error of the first line that could not be printed; `None` if all lines were printed.
+pub(crate) fn take_output_error() -> Option<std::io::Error> {
+    OUTPUT_ERROR.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Prints a line on standard error.

@@ -1,5 +1,5 @@
-//! Commands that change payments: done in this process where nobody else has the data, by the running server where it
-//! has them.
+//! Write access to the payments of a backend: in this process if no server holds the folder, otherwise through that
+//! server.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,29 +22,29 @@ use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
 use crate::store::Store;
 
-/// Whoever does the work.
+/// Write access to payments.
 pub(crate) enum WriteAccess {
-    /// This process, which then has to tell the app of what has succeeded.
-    Here {
+    /// In this process, which also runs the app's `afterPayment`.
+    Direct {
         payments: Payments,
         engine: Engine,
-        /// `None` where the data are in LeanCloud.
+        /// The embedded store; `None` if the data are in LeanCloud.
         folder: Option<SqliteStore>,
     },
-    /// The server that has the folder, asked with its master key.
-    Server {
+    /// Through the server that holds the folder, with its master key.
+    ThroughServer {
         master: Client,
         address: ApiServer,
-        /// For errors: whose folder it is.
+        /// First words of errors: the folder that is in use.
         busy: String,
     },
 }
 
 impl WriteAccess {
-    /// Whoever can write to the data of `home`. Makes no folder where there is none.
+    /// Opens write access to the data of `home`. Creates no folder.
     ///
     /// # Errors
-    /// A folder that cannot be opened; one in use by a process that cannot be asked.
+    /// A folder that cannot be opened; a folder held by a process that cannot be reached.
     pub(crate) async fn open(
         app: App<Payments>,
         home: &Backend,
@@ -64,9 +64,9 @@ impl WriteAccess {
                         let sessions = Arc::new(EmbeddedSessions(Arc::new(store.clone())));
                         let credentials = embedded_credentials(data, keys, environment)?;
                         let payments = Payments::new(Arc::new(store.clone()), environment.clone(), config);
-                        Self::here(app, payments, credentials, sessions, Some(store), environment)
+                        Self::direct(app, payments, credentials, sessions, Some(store), environment)
                     }
-                    Err(OpenError::Locked { .. }) => Self::server(data, keys, environment),
+                    Err(OpenError::Locked { .. }) => Self::through_server(data, keys, environment),
                     Err(error) => Err(error.into()),
                 }
             }
@@ -75,12 +75,12 @@ impl WriteAccess {
                 let client = leancloud_client::builder(server, &credentials, environment).build()?;
                 let sessions = Arc::new(RemoteSessions(client.clone()));
                 let payments = Payments::new(Arc::new(client), environment.clone(), config);
-                Self::here(app, payments, credentials, sessions, None, environment)
+                Self::direct(app, payments, credentials, sessions, None, environment)
             }
         }
     }
 
-    fn here(
+    fn direct(
         app: App<Payments>,
         payments: Payments,
         credentials: Credentials,
@@ -96,51 +96,54 @@ impl WriteAccess {
             },
         )?;
         connect_after_payment(&engine, &payments);
-        Ok(Self::Here {
+        Ok(Self::Direct {
             payments,
             engine,
             folder,
         })
     }
 
-    fn server(data: &Path, keys: Keys, environment: &Environment) -> Result<Self> {
+    fn through_server(data: &Path, keys: Keys, environment: &Environment) -> Result<Self> {
         let busy = format!("the data folder {} is in use", data.display());
         let server = server_file::read(data)
-            .with_context(|| format!("{busy}, and the process that uses it does not say where it listens"))?;
+            .with_context(|| format!("{busy}, and the process that uses it does not publish its address"))?;
         let mut credentials = credentials_file::read(data)?
-            .with_context(|| format!("{busy}, and there are no keys to ask its server with"))?;
+            .with_context(|| format!("{busy}, and there are no keys for its server"))?;
         keys.replace_in(&mut credentials)?;
         let address = ApiServer::parse("server.json", &server.address)?;
         let master = leancloud_client::builder(&address, &credentials, environment)
             .build()?
             .as_master()?;
-        Ok(Self::Server {
+        Ok(Self::ThroughServer {
             master,
             address,
             busy,
         })
     }
 
-    /// Has the work done: `here` does what the cloud function of that name does, which must be safe to repeat.
+    /// Does the work: `direct` in this process, or the cloud function of the same effect on the server.
     ///
     /// # Errors
-    /// What the work answers; a server that does not.
-    pub(crate) async fn ask<T: DeserializeOwned>(
+    /// The error of the work; a server that does not respond.
+    ///
+    /// # Idempotency
+    /// The function must be safe to repeat: an unanswered call is sent again.
+    pub(crate) async fn call<T: DeserializeOwned>(
         &self,
         function: &str,
         parameters: &Value,
-        here: impl AsyncFnOnce(&Payments) -> Result<T, CloudError>,
+        direct: impl AsyncFnOnce(&Payments) -> Result<T, CloudError>,
     ) -> Result<T> {
         match self {
-            Self::Here { payments, .. } => Ok(here(payments).await?),
-            Self::Server {
+            Self::Direct { payments, .. } => Ok(direct(payments).await?),
+            Self::ThroughServer {
                 master,
                 address,
                 busy,
             } => match master.run_idempotent(function, parameters).await {
                 Ok(answer) => Ok(answer),
                 Err(error) => match error.cloud_error() {
-                    // The function's own word, as if it had been said here.
+                    // The error of the function itself, as if it had run here.
                     Some(refused) if refused.code.0 >= ErrorCode::INVALID_AMOUNT.0 => {
                         Err(refused.clone().into())
                     }
@@ -160,17 +163,17 @@ impl WriteAccess {
         }
     }
 
-    /// The data, to be written to.
+    /// Returns the store of the data, for writing.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         match self {
-            Self::Here { payments, .. } => Arc::clone(payments.store()),
-            Self::Server { master, .. } => Arc::new(master.clone()),
+            Self::Direct { payments, .. } => Arc::clone(payments.store()),
+            Self::ThroughServer { master, .. } => Arc::new(master.clone()),
         }
     }
 
-    /// Ends what was begun, and gives the folder back.
+    /// Finishes the work in progress and closes the folder.
     pub(crate) async fn close(self) {
-        if let Self::Here {
+        if let Self::Direct {
             payments,
             engine,
             folder,
@@ -185,10 +188,10 @@ impl WriteAccess {
     }
 }
 
-/// The keys of the folder. Nobody is asked for them here: a folder without keys can be worked on too.
+/// Returns the keys of the folder. A folder without keys gets keys for this run, which no client uses.
 fn embedded_credentials(data: &Path, keys: Keys, environment: &Environment) -> Result<Credentials> {
     let stored = credentials_file::read(data)?;
-    let mut credentials = stored.unwrap_or_else(|| credentials_file::make(environment));
+    let mut credentials = stored.unwrap_or_else(|| credentials_file::generate(environment));
     keys.replace_in(&mut credentials)?;
     Ok(credentials)
 }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use crate::model::ClassName;
 
-/// Where the data are.
+/// Location of the data.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct HomeArguments {
     /// Folder of the embedded store [default: ./paylog-data]
@@ -18,7 +18,7 @@ pub(crate) struct HomeArguments {
     pub(crate) database: Option<String>,
 }
 
-/// What the source is asked with, and how fast.
+/// Credentials and rates for reading from the source.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AccessArguments {
     /// App id at the source
@@ -32,13 +32,13 @@ pub(crate) struct AccessArguments {
         value_name = "KEY"
     )]
     pub(crate) master_key: Option<String>,
-    /// Requests in a second at most. LeanCloud's development plan allows 30,000 in a day, and three at a time
+    /// Maximum requests per second. LeanCloud's development plan allows 30,000 a day, and 3 concurrent ones
     #[arg(long, value_name = "N", default_value_t = 10.0, value_parser = requests_per_second)]
     pub(crate) requests_per_second: f64,
-    /// Requests under way at a time
+    /// Maximum concurrent requests
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) requests_at_once: u8,
-    /// Leave this class where it is; may be given several times
+    /// Do not copy this class; may be given several times
     #[arg(long, value_name = "CLASS")]
     pub(crate) without: Vec<String>,
     /// Do not compare relations in the proof: each costs a request for every object that could have one
@@ -53,7 +53,10 @@ fn requests_per_second(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-/// Reads the name of a class from the command line.
+/// Parses the name of a class.
+///
+/// # Errors
+/// A text that is no class name.
 pub(crate) fn class_name(text: &str) -> Result<ClassName> {
     ClassName::parse(text).map_err(|error| anyhow::anyhow!(error.message))
 }

@@ -18,10 +18,10 @@ use crate::payment::{PaymentConfig, Payments};
 /// `paylog audit`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AuditArguments {
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
-    /// Account for what users held before their first payment: one closed log for each, once for ever. Moves no money
+    /// Account for the money that users held before their first payment: one closed log each, once. Moves no money
     #[arg(long)]
     pub(crate) open: bool,
     /// Print the findings as JSON
@@ -29,17 +29,17 @@ pub(crate) struct AuditArguments {
     pub(crate) json: bool,
 }
 
-/// Everything that the command prints.
+/// Output of the command.
 #[derive(Debug, Serialize)]
 struct Output {
-    /// With `--open`.
+    /// The opened accounts; only with `--open`.
     #[serde(skip_serializing_if = "Option::is_none")]
     opened: Option<Opened>,
     #[serde(flatten)]
     report: Report,
 }
 
-/// Runs the command, and answers whether everything is as the logs say.
+/// Runs the command; returns true if all balances agree with the logs.
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &AuditArguments,
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let (mut report, unopened) = audited(home, config, variables, environment).await?;
+    let (mut report, unopened) = audit(home, config, variables, environment).await?;
     let mut opened = None;
     if arguments.open {
         let has_opened = if unopened.is_empty() {
@@ -61,7 +61,7 @@ pub(crate) async fn run(
                 .await
                 .context("not all accounts could be opened; run the command again");
             access.close().await;
-            (report, _) = audited(home, config, variables, environment).await?;
+            (report, _) = audit(home, config, variables, environment).await?;
             outcome?
         };
         opened = Some(has_opened);
@@ -76,8 +76,8 @@ pub(crate) async fn run(
     Ok(is_right)
 }
 
-/// What an audit of `home` finds. Reads only, also beside a running server.
-async fn audited(
+/// Audits `home`, read-only, also beside a running server.
+async fn audit(
     home: &Backend,
     config: &PaymentConfig,
     variables: &Variables,
@@ -111,14 +111,12 @@ fn describe(output: &Output) -> String {
         ));
         if *before > 0 {
             lines.push(format!(
-                "  {before} more have been opened by somebody else meanwhile"
+                "  {before} more were opened by another process meanwhile"
             ));
         }
-        lines.extend(
-            beyond.iter().map(|user| {
-                format!("  {user} holds more than 10^12, which no log can say: look at it by hand")
-            }),
-        );
+        lines.extend(beyond.iter().map(|user| {
+            format!("  {user} holds more than 10^12, which exceeds the maximum of a log: check it by hand")
+        }));
     }
     lines.extend([
         format!("accounts     {}", report.accounts),

@@ -1,7 +1,7 @@
 //! `paylog backup`.
 //!
-//! A backup is an SQLite database in one file. The keys, where they are asked for, are in a file beside it, named
-//! after it, so that the two can be kept apart.
+//! A backup is an SQLite database in one file. With `--with-credentials`, the keys are in a second file, named after the
+//! first, so that the two can be stored apart.
 
 use std::fs;
 use std::path::PathBuf;
@@ -22,15 +22,15 @@ pub(crate) struct BackupArguments {
     /// The file to write; it must not exist yet
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Put the app's id and keys into it too: whoever has the file then has the master key
+    /// Write the app's id and keys too, into a second file beside it, which holds the master key
     #[arg(long)]
     pub(crate) with_credentials: bool,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
 }
 
-/// Writes a consistent copy of the data, also while a server writes to them.
+/// Writes a consistent copy of the data, also while a server writes to them; returns true.
 pub(crate) async fn run(
     arguments: &BackupArguments,
     home: &Backend,

@@ -36,17 +36,17 @@ pub(crate) struct BenchArguments {
     /// Payments to measure; with --storage, requests of each kind
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) payments: u64,
-    /// Requests under way at once, each on a connection of its own
+    /// Concurrent requests, each on a connection of its own
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub(crate) in_flight: u64,
     /// Accounts that pay
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub(crate) users: u64,
-    /// How the payments spread over the accounts
+    /// Distribution of the payments over the accounts
     #[arg(long, value_enum, default_value_t = BenchMode::Uniform)]
     pub(crate) mode: BenchMode,
-    /// Measure this server, instead of one started for the purpose; needs --app-id, --app-key and --master-key. What is
-    /// made there stays there: users and orders, or with --storage a class Bench…
+    /// Measure this server, instead of one started for the purpose; needs --app-id, --app-key and --master-key. The
+    /// created objects stay there: users and orders, or with --storage a class Bench…
     #[arg(long, value_name = "URL", requires_all = ["app_id", "app_key", "master_key"])]
     pub(crate) server: Option<String>,
     /// App id of --server
@@ -58,7 +58,7 @@ pub(crate) struct BenchArguments {
     /// Master key of --server
     #[arg(long, env = "LEANCLOUD_APP_MASTER_KEY", hide_env_values = true)]
     pub(crate) master_key: Option<String>,
-    /// Folder in which the temporary data folder is made [default: the system's]; put it on the disk to be measured
+    /// Parent of the temporary data folder [default: the system's]; choose one on the disk to be measured
     #[arg(long, value_name = "FOLDER", conflicts_with = "server")]
     pub(crate) folder: Option<PathBuf>,
     /// Print the result as JSON
@@ -66,7 +66,7 @@ pub(crate) struct BenchArguments {
     pub(crate) json: bool,
 }
 
-/// How the payments spread over the accounts.
+/// Distribution of the payments over the accounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchMode {
     /// Evenly over all users.
@@ -223,7 +223,7 @@ fn load<'a>(
     })
 }
 
-/// The folder in which the temporary data folder is made.
+/// Returns the parent of the temporary data folder.
 fn parent_folder(arguments: &BenchArguments) -> PathBuf {
     arguments.folder.clone().unwrap_or_else(std::env::temp_dir)
 }

@@ -1,4 +1,4 @@
-//! `paylog cancel`: cancels one payment, by way of the running server if there is one.
+//! `paylog cancel`: cancels one payment, through the running server if there is one.
 
 use anyhow::Result;
 use clap::Args;
@@ -18,21 +18,21 @@ pub(crate) struct CancelArguments {
     /// The id of the payment's log, from `paylog stuck`
     #[arg(value_name = "LOG")]
     pub(crate) payment: String,
-    /// Why; told to whoever asks for the payment again
+    /// Reason, shown to callers that ask for the payment again
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
-    /// Write off money that has arrived with another amount than was asked for: it has been given back at the gateway
+    /// Write off a recharge whose paid amount differs from the requested one: it has been refunded at the gateway
     #[arg(long)]
     pub(crate) returned: bool,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
-    /// Print how it ended as JSON
+    /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Cancels a payment, and answers whether it is at its end.
+/// Cancels a payment; returns true if it is closed.
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &CancelArguments,
@@ -49,7 +49,7 @@ pub(crate) async fn run(
     }
     let access = WriteAccess::open(app, home, config, Keys::read(variables)?, environment).await?;
     let operated = access
-        .ask("cancelPayment", &asked, async |payments| {
+        .call("cancelPayment", &asked, async |payments| {
             payments.cancel_payment(&log, reason, returned).await
         })
         .await;

@@ -21,16 +21,16 @@ use super::stuck::StuckArguments;
 use super::verify::VerifyArguments;
 use crate::telemetry::LogFormat;
 
-/// The variables that no option stands for.
+/// Environment variables without an option.
 const SERVE_VARIABLES: &str = "Environment variables:\n  \
-    PAYLOG_LOG_CLASS        name of the class of payments, where the app has a class Log of its own\n  \
-    PAYLOG_ORDER_CLASS      name of the class of orders, where the app has a class Order of its own\n  \
+    PAYLOG_LOG_CLASS        name of the class of payments, if the app has its own class Log\n  \
+    PAYLOG_ORDER_CLASS      name of the class of orders, if the app has its own class Order\n  \
     LEANCLOUD_APP_ID, LEANCLOUD_APP_KEY, LEANCLOUD_APP_MASTER_KEY, LEANCLOUD_APP_HOOK_KEY\n                          \
-    instead of those in credentials.json\n  \
+    override those in credentials.json\n  \
     LEANCLOUD_API_SERVER    keep the data in LeanCloud's storage, at this address\n\
-    Give the same ones to every other command on the same data.";
+    Set the same variables for every other command on the same data.";
 
-/// What is typed after `paylog`.
+/// Arguments after `paylog`.
 #[derive(Debug, Parser)]
 #[command(
     name = "paylog",
@@ -45,18 +45,18 @@ const SERVE_VARIABLES: &str = "Environment variables:\n  \
     args_conflicts_with_subcommands = true
 )]
 pub(crate) struct Arguments {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
     /// The options of the default command.
     #[command(flatten)]
     pub(crate) serve: ServeArguments,
-    /// How to log.
+    /// Options of logging.
     #[command(flatten)]
     pub(crate) logging: LogArguments,
 }
 
-/// What to do.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve the API and the cloud functions (the default)
@@ -64,82 +64,80 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Finish the payments that a crash or a lost connection left open
     ///
-    /// Works beside a running server (which is asked to do it) and without one. Safe at any time: every payment is
-    /// finished exactly once, however often this runs.
+    /// Works through the running server, or without one. Safe at any time: every payment is finished exactly once,
+    /// however often this runs.
     Recover(RecoverArguments),
     /// Recompute every balance from the payments and compare
     ///
-    /// Reads only (but for --open), also beside a running server. Ends with exit code 1 if anything differs,
-    /// with 3 if it could not look.
+    /// Read-only (except with --open), also beside a running server. Exit code 1 if anything differs, 3 if the data
+    /// could not be read.
     ///
     /// --json prints {"accounts", "orders", "logs", "open", "stuck", "inFlight", "differing", "unjudged", "unopened",
     /// "differences": [{"class", "id", "field", "expected", "found", "logs", "logsTotal"}]}, amounts in minor units.
     Audit(AuditArguments),
-    /// List the payments that wait for an operator: those that could not be finished, again and again
+    /// List the payments that wait for an operator, after several failed attempts to finish them
     ///
-    /// Reads only, also beside a running server. Ends with exit code 1 if there is any, with 3 if it
-    /// could not look.
+    /// Read-only, also beside a running server. Exit code 1 if there is any, 3 if the data could not be read.
     ///
     /// --json prints {"stuck": [{"log", "kind", "amount", "user", "order", "state", "attempts", "tradeNo", "error",
-    /// "createdAt", "ageSeconds"}]}, null where a log does not say.
+    /// "createdAt", "ageSeconds"}]}, with null for values that a log lacks.
     Stuck(StuckArguments),
-    /// Show everything that is recorded about a payment or an order: what, whose, how far, why not
+    /// Show all records of a payment or an order: kind, user, state, reason of a failure
     ///
-    /// Reads only, also beside a running server. --json prints {"payments": […]}, the records as they are stored. Ends
-    /// with exit code 1 where nothing is known under that name, with 3 if it could not look.
+    /// Read-only, also beside a running server. --json prints {"payments": […]}, the records as they are stored. Exit
+    /// code 1 if there is no such payment, 3 if the data could not be read.
     Show(ShowArguments),
-    /// Take one payment up again, now, and say how it ended
+    /// Resume one payment now, and print the outcome
     ///
-    /// Works beside a running server (which is asked to do it) and without one. Safe at any time. Ends with exit
-    /// code 1 where the payment is not at its end.
+    /// Works through the running server, or without one. Safe at any time. Exit code 1 if the payment is not closed.
     Resume(ResumeArguments),
     /// Cancel one payment whose money is not secured yet
     ///
-    /// The payment is refused where the money would be taken, so that no request under way can take it later; what was
-    /// taken is given back. A recharge that nobody has paid is closed. Says why where a payment cannot be cancelled.
+    /// The refusal is recorded in the account, so that no late request can take the money; money already taken is given
+    /// back. An unpaid recharge is closed. Prints the reason if a payment cannot be cancelled.
     Cancel(CancelArguments),
-    /// Check the set-up: indexes, permissions, numbers in money fields
+    /// Check the configuration of the data: indexes, permissions, numbers in money fields
     ///
-    /// Says for each finding what to set where. Ends with exit code 1 if there is any, with 3 if it could not look.
+    /// Each finding names the setting to change. Exit code 1 if there is any, 3 if the data could not be read.
     Doctor(DoctorArguments),
     /// Copy the data to one file, also while the server runs
     ///
-    /// The file is an SQLite database that holds one consistent moment.
+    /// The file is an SQLite database, consistent as of one moment.
     Backup(BackupArguments),
-    /// Make a data folder from a backup
+    /// Create a data folder from a backup
     Restore(RestoreArguments),
-    /// Bring in an export of LeanCloud's: a folder, a .tar.gz, or one file (JSON Lines, JSON, CSV, BSON)
+    /// Import an export of LeanCloud's: a folder, a .tar.gz, or one file (JSON Lines, JSON, CSV, BSON)
     ///
     /// Ids, times, ACLs, pointers, relations, third-party logins and password hashes stay as they are; no hook runs.
-    /// Interrupted, the same command goes on where it was; run again, it changes nothing. An object that is there stays,
-    /// unless the one in the files was updated later. Stop the server first. Ends with exit code 1 if anything was left
-    /// out: what and why, with file and line, stands in the report.
+    /// After an interruption, the same command continues; run again, it changes nothing. An existing object stays, unless
+    /// the one in the files was updated later. Stop the server first. Exit code 1 if anything was left out: the report
+    /// lists each record, with file, line and reason.
     ///
     /// --json prints {"classes": {"<class>": {"created", "replaced", "unchanged", "kept", "leftOut", "linksCreated",
     /// "linksUnchanged"}}, "leftOut", "dangling", "notices", "resumed", "report"}.
     Import(ImportArguments),
-    /// Write all data out as LeanCloud's export does: a file of JSON Lines for each class and each relation
+    /// Export all data in LeanCloud's format: a file of JSON Lines for each class and each relation
     ///
-    /// Reads one consistent moment, also beside a running server. `paylog import` takes it back, byte for byte.
+    /// Consistent as of one moment, also beside a running server. `paylog import` restores it, byte for byte.
     ///
     /// --json prints {"classes": {"<class>": <objects>}, "links"}.
     Export(ExportArguments),
     /// Copy a live LeanCloud app over its API, follow it, and move it here
     ///
-    /// Copies everything that the API shows into the data folder; run again, it brings what has changed since. Safe to
-    /// stop and to kill: it goes on from where it was. Import the export first (paylog import), since the API shows no
-    /// password hashes: what an import has brought is kept. Nothing is written at the source without --final.
+    /// Copies everything that the API shows into the data folder; run again, it copies the changes since. Safe to stop and
+    /// to kill: the next run continues. Import the export first (paylog import), since the API shows no password hashes:
+    /// imported data are kept. Writes nothing at the source without --final.
     Pull(Box<PullArguments>),
-    /// Prove that an app has moved whole: count, hash and compare every object, here and there
+    /// Prove that an app has moved completely: count, hash and compare every object on both sides
     ///
-    /// Reads only, also beside a running server. Without --against it looks at this folder alone. Ends with exit code 1
-    /// if anything differs or is missing, with 3 if it could not look.
+    /// Read-only, also beside a running server. Without --against it checks this folder alone. Exit code 1 if anything
+    /// differs or is missing, 3 if the data could not be read.
     Verify(Box<VerifyArguments>),
     /// Measure payments per second, end to end over HTTP; or, with --storage, the storage API
     ///
-    /// Starts a server of its own on a temporary folder, makes users with money and orders, and pays the orders.
+    /// Starts a server of its own on a temporary folder, creates users with money and orders, and pays the orders.
     Bench(BenchArguments),
-    /// Begin an app of your own: a folder with a function, a hook and all that Cargo needs
+    /// Create an app of your own: a folder with a function, a hook and a Cargo manifest
     New(NewArguments),
     /// Build the app in this folder for LeanEngine, and pack it
     ///
@@ -150,8 +148,8 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Whether it looks for something, so that its exit code 1 says that there is something.
-    pub(crate) fn only_looks(&self) -> bool {
+    /// True for a read-only command, whose exit code 1 means a finding.
+    pub(crate) fn is_read_only(&self) -> bool {
         matches!(
             self,
             Self::Audit(_) | Self::Stuck(_) | Self::Show(_) | Self::Doctor(_) | Self::Verify(_)
@@ -159,10 +157,10 @@ impl Command {
     }
 }
 
-/// How to log.
+/// Options of logging.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LogArguments {
-    /// What to log: error, warn, info, debug, trace, or a list such as "warn,paylog=debug"
+    /// Log filter: error, warn, info, debug, trace, or a list such as "warn,paylog=debug"
     #[arg(
         long,
         global = true,
@@ -171,7 +169,7 @@ pub(crate) struct LogArguments {
         value_name = "FILTER"
     )]
     pub(crate) log: String,
-    /// How a log line looks
+    /// Format of log lines
     #[arg(
         long,
         global = true,
@@ -182,7 +180,7 @@ pub(crate) struct LogArguments {
     pub(crate) log_format: LogFormatName,
 }
 
-/// The names of the log formats.
+/// Names of the log formats.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LogFormatName {
     /// For people.
@@ -207,12 +205,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_is_consistent() {
+    fn definition_is_consistent() {
         Arguments::command().debug_assert();
     }
 
     #[test]
-    fn serve_is_the_default() {
+    fn command_defaults_to_serve() {
         let short = Arguments::try_parse_from(["paylog", "--port", "4000", "--sandbox"]).unwrap();
         assert!(short.command.is_none());
         assert_eq!((short.serve.port, short.serve.sandbox), (4000, Some(true)));

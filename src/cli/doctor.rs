@@ -1,8 +1,8 @@
-//! `paylog doctor`: whether the home of the data is set up so that money is safe.
+//! `paylog doctor`: the checks that the data are configured so that money is safe.
 //!
-//! In the embedded store the set-up can be read. LeanCloud's API does not show it: there every unique index and every
-//! permission is tried out, by a request that must be refused. Where it is refused, nothing is left behind; where it
-//! is not, what it has made is removed again and the finding says what to set.
+//! The embedded store shows its schema. LeanCloud's API does not show its configuration: there every unique index and
+//! every permission is probed by a request that must be refused. A refused request leaves nothing behind; otherwise the
+//! created object is deleted, and the finding names the setting to change.
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -20,11 +20,11 @@ use crate::store::Database;
 /// `paylog doctor`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorArguments {
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
-    /// First take the payments' classes (Log, Order, Product) away from clients, and add the indexes and read-only columns
-    /// that are missing, as a server does with classes that it has made itself. Stop the server first
+    /// First take the payments' classes (Log, Order, Product) away from clients, and add the missing indexes and read-only
+    /// columns, as a server does with the classes that it creates. Stop the server first
     #[arg(long)]
     pub(crate) lock: bool,
     /// Print the findings as JSON
@@ -32,19 +32,19 @@ pub(crate) struct DoctorArguments {
     pub(crate) json: bool,
 }
 
-/// Prints the findings, and answers whether there is none.
+/// Prints the findings; returns true if there are none.
 fn report(findings: &[Finding], json: bool) -> Result<bool> {
     if json {
         terminal::print_json(&serde_json::json!({"findings": findings}))?;
     } else if findings.is_empty() {
-        terminal::print_line("Everything is set up as it must be.");
+        terminal::print_line("Everything is configured as it must be.");
     } else {
         terminal::print_line(describe(findings));
     }
     Ok(findings.is_empty())
 }
 
-/// Runs the command, and answers whether nothing was found.
+/// Runs the command; returns true if there are no findings.
 pub(crate) async fn run(
     arguments: &DoctorArguments,
     home: &Backend,
@@ -76,7 +76,7 @@ pub(crate) async fn run(
     report(&findings, arguments.json)
 }
 
-/// Takes the classes of the payments away from clients, whoever made them, and gives them what they lack.
+/// Takes the classes of the payments away from clients, whoever created them, and adds missing indexes and columns.
 async fn lock(home: &Backend, config: &PaymentConfig, environment: &Environment) -> Result<()> {
     let Backend::Embedded(data) = home else {
         bail!("--lock is for the embedded store; in LeanCloud's console, set what `paylog doctor` names");

@@ -17,16 +17,16 @@ use crate::storage::SqliteStore;
 /// `paylog export`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ExportArguments {
-    /// The folder to make, or the archive, where the name ends in .tar.gz; it must not exist yet
+    /// The folder to create, or the archive, if the name ends in .tar.gz; it must not exist yet
     #[arg(value_name = "TARGET")]
     pub(crate) target: PathBuf,
-    /// This class and its relations alone; may be given several times [default: all]
+    /// Only this class and its relations; may be given several times [default: all]
     #[arg(long, value_name = "CLASS")]
     pub(crate) class: Vec<String>,
     /// Only objects changed then or later: 2026-11-25, or 2026-11-25T08:00:00Z
     #[arg(long, value_name = "TIME")]
     pub(crate) since: Option<String>,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Print the counts as JSON
@@ -34,7 +34,7 @@ pub(crate) struct ExportArguments {
     pub(crate) json: bool,
 }
 
-/// Writes the data as LeanCloud's export does, as of one moment, also beside a running server.
+/// Writes the data in the format of LeanCloud's export, as of one moment, also beside a running server; returns true.
 pub(crate) async fn run(
     arguments: &ExportArguments,
     home: &Backend,
@@ -79,7 +79,7 @@ pub(crate) async fn run(
     Ok(true)
 }
 
-/// A time, or a day in UTC.
+/// Parses a time, or a day in UTC.
 fn since(text: &str) -> Result<Timestamp> {
     Timestamp::parse(text)
         .or_else(|_| Timestamp::parse(&format!("{text}T00:00:00Z")))

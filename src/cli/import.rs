@@ -22,19 +22,19 @@ use crate::store::Database;
 /// `paylog import`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ImportArguments {
-    /// What to import: a folder, an archive (.tar.gz) or a file (.jsonl, .json, .csv, .bson, each also with .gz)
+    /// The export: a folder, an archive (.tar.gz) or a file (.jsonl, .json, .csv, .bson, each also with .gz)
     #[arg(value_name = "SOURCE")]
     pub(crate) source: PathBuf,
-    /// The class of all objects in SOURCE [default: what the name of each file says, as Post.0.jsonl does]
+    /// Class of all objects in SOURCE [default: from the name of each file, such as Post.0.jsonl]
     #[arg(long, value_name = "CLASS")]
     pub(crate) class: Option<String>,
-    /// Where what was left out is listed, one JSON object a line
+    /// Report of the records left out, one JSON object a line
     #[arg(long, value_name = "FILE", default_value = "paylog-import-report.jsonl")]
     pub(crate) report: PathBuf,
-    /// Try it on an empty store that is thrown away: reports all, changes nothing
+    /// Import into an empty, temporary store: reports everything, changes nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Print the counts as JSON
@@ -42,7 +42,7 @@ pub(crate) struct ImportArguments {
     pub(crate) json: bool,
 }
 
-/// Brings an export in; `false` where something was left out.
+/// Imports an export; returns false if a record was left out.
 pub(crate) async fn run(
     arguments: &ImportArguments,
     home: &Backend,
@@ -64,15 +64,15 @@ pub(crate) async fn run(
             .transpose()?,
         report: arguments.report.clone(),
     };
-    let trial = arguments
+    let dry_run = arguments
         .dry_run
         .then(tempfile::tempdir)
         .transpose()
-        .context("a temporary folder for the trial cannot be made")?;
-    let folder = trial.as_ref().map_or(data.as_path(), tempfile::TempDir::path);
+        .context("a temporary folder for the dry run cannot be created")?;
+    let folder = dry_run.as_ref().map_or(data.as_path(), tempfile::TempDir::path);
     std::fs::metadata(&options.source)
         .with_context(|| format!("{} cannot be read", options.source.display()))?;
-    // Before a folder is made for it.
+    // Before the folder is created.
     let readable = match ReadableExport::open(options) {
         Err(error @ ImportError::File(_)) => {
             return Err(error).with_context(|| {
@@ -98,7 +98,7 @@ pub(crate) async fn run(
     shown.clear();
     let done = match done {
         Ok(summary) => secure(&store, config, &summary).await.map(|()| summary),
-        Err(error) => Err(error).context("the import was interrupted; the same command goes on where it was"),
+        Err(error) => Err(error).context("the import was interrupted; the same command continues it"),
     };
     store.close().await;
     let summary = done?;
@@ -110,7 +110,7 @@ pub(crate) async fn run(
     Ok(summary.is_complete())
 }
 
-/// Sets the payments' classes that the import has made up as a server does: an export does not say who may write them.
+/// Configures the payments' classes that the import has created, as a server does: an export holds no permissions.
 async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSummary) -> Result<()> {
     let changes = schema::adopted(&store.schema(), config, &summary.made);
     let mut secured = BTreeSet::new();
@@ -124,7 +124,7 @@ async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSum
             "the data are imported, but the classes of the payments could not be set up as a server needs them",
         )?;
     }
-    class_names_lock::keep_of(store, config, &|class| secured.contains(class.as_str())).await?;
+    class_names_lock::lock_classes(store, config, &|class| secured.contains(class.as_str())).await?;
     if !secured.is_empty() {
         let classes = Vec::from_iter(secured).join(", ");
         terminal::eprint_line(format!(
@@ -136,9 +136,7 @@ async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSum
 
 fn say(summary: &ImportSummary, dry_run: bool, data: &Path) {
     if summary.resumed {
-        terminal::print_line(
-            "Went on where an earlier import was interrupted; the numbers are of both together.",
-        );
+        terminal::print_line("Continued an interrupted import; the numbers cover both runs.");
     }
     terminal::print_line(format!(
         "{:<28} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
@@ -166,18 +164,18 @@ fn say(summary: &ImportSummary, dry_run: bool, data: &Path) {
     }
     if summary.dangling > 0 {
         terminal::print_line(format!(
-            "{} pointers or ends of relations lead to objects that are not there; they arrived as they were.",
+            "{} pointers or ends of relations refer to missing objects; they were imported unchanged.",
             summary.dangling
         ));
     }
     if let Some(report) = &summary.report {
         terminal::print_line(format!(
-            "What and why, with file and line, stands in {}.",
+            "The report, with file, line and reason of each, is in {}.",
             report.display()
         ));
     }
     if dry_run {
-        terminal::print_line("This was a trial on an empty store: nothing was imported.");
+        terminal::print_line("This was a dry run on an empty store: nothing was imported.");
     } else {
         terminal::print_line(format!("Imported into {}.", data.display()));
     }

@@ -1,4 +1,4 @@
-//! `paylog new`: a small app to begin with.
+//! `paylog new`: a small app to start from.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -11,15 +11,15 @@ use crate::app::terminal;
 /// `paylog new`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct NewArguments {
-    /// The folder to make; its name becomes that of the app
+    /// The folder to create; its name becomes the name of the app
     #[arg(value_name = "FOLDER")]
     pub(crate) folder: PathBuf,
-    /// Where paylog's library is: a folder, or the address of a git repository [default: the package registry]
+    /// Location of paylog's library: a folder, or the URL of a git repository [default: the package registry]
     #[arg(long, value_name = "PATH OR GIT")]
     pub(crate) library: Option<String>,
 }
 
-/// Every file of the new app, with what stands in it.
+/// Files of the new app, with their contents.
 const FILES: [(&str, &str); 7] = [
     ("Cargo.toml", include_str!("new/Cargo.toml.txt")),
     ("functions/main.rs", include_str!("new/main.rs.txt")),
@@ -30,10 +30,10 @@ const FILES: [(&str, &str); 7] = [
     (".gitignore", "/target\n/paylog-data\n/package\n"),
 ];
 
-/// Writes the app into a folder that is not there, or empty.
+/// Writes the app into a new or empty folder; returns true.
 pub(crate) fn run(arguments: &NewArguments) -> Result<bool> {
-    let folder = &without_detours(&arguments.folder);
-    let name = name_of(folder)?;
+    let folder = &normalized(&arguments.folder);
+    let name = package_name(folder)?;
     let library = library(arguments.library.as_deref())?;
     let is_empty = match fs::read_dir(folder) {
         Ok(mut entries) => entries.next().is_none(),
@@ -65,8 +65,8 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<bool> {
     Ok(true)
 }
 
-/// `a/../x` is `x`, also where there is no `a`: what is looked at and what is written must be one folder.
-fn without_detours(path: &Path) -> PathBuf {
+/// Removes `.` and `..`: `a/../x` is `x`, even if there is no `a`, so that the checked folder is the written one.
+fn normalized(path: &Path) -> PathBuf {
     let mut plain = PathBuf::new();
     for part in path.components() {
         match part {
@@ -80,8 +80,8 @@ fn without_detours(path: &Path) -> PathBuf {
     plain
 }
 
-/// The name of the package: that of the folder.
-fn name_of(folder: &Path) -> Result<String> {
+/// Returns the name of the package, which is that of the folder.
+fn package_name(folder: &Path) -> Result<String> {
     let name = folder
         .file_name()
         .and_then(|name| name.to_str())
@@ -99,13 +99,13 @@ fn name_of(folder: &Path) -> Result<String> {
     Ok(name.to_owned())
 }
 
-/// The library as Cargo.toml names it.
+/// Returns the library as a dependency in Cargo.toml.
 fn library(given: Option<&str>) -> Result<String> {
     let Some(given) = given else {
         return Ok(format!("\"{}\"", env!("CARGO_PKG_VERSION")));
     };
     let quoted = |key: &str, value: &str| {
-        // TOML's literal strings hold everything but their own quotation mark.
+        // A literal string of TOML cannot hold its own quotation mark.
         if value.contains(['\'', '\n']) {
             bail!("--library: \"{value}\" cannot be written into Cargo.toml");
         }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_library_is_named_as_cargo_wants_it() {
+    fn library_is_a_dependency_of_cargo() {
         assert_eq!(
             library(None).unwrap(),
             format!("\"{}\"", env!("CARGO_PKG_VERSION"))
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_what_it_comes_to() {
+    fn folder_is_normalized() {
         for (given, plain) in [
             ("a/../x", "x"),
             ("./x", "x"),
@@ -152,15 +152,15 @@ mod tests {
             ("/a/b/../x", "/a/x"),
             ("a/./b/../../x/", "x"),
         ] {
-            assert_eq!(without_detours(Path::new(given)), Path::new(plain), "{given}");
+            assert_eq!(normalized(Path::new(given)), Path::new(plain), "{given}");
         }
     }
 
     #[test]
-    fn a_name_that_cargo_refuses_is_refused_here() {
+    fn invalid_package_name_is_refused() {
         for name in ["1st", "a b", "", "/", "paylog", "ä"] {
-            assert!(name_of(Path::new(name)).is_err(), "{name}");
+            assert!(package_name(Path::new(name)).is_err(), "{name}");
         }
-        assert_eq!(name_of(Path::new("/tmp/my-app")).unwrap(), "my-app");
+        assert_eq!(package_name(Path::new("/tmp/my-app")).unwrap(), "my-app");
     }
 }

@@ -11,10 +11,10 @@ use clap::Args;
 /// `paylog package`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PackageArguments {
-    /// A program that is built already, instead of building one
+    /// A program that has been built already
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
-    /// Where the archive is written
+    /// Folder for the archive
     #[arg(long, value_name = "FOLDER", default_value = "package")]
     pub(crate) folder: PathBuf,
 }

@@ -10,7 +10,7 @@ pub(crate) use audit::AuditProgress;
 pub(crate) use import::ImportProgressBar;
 pub(crate) use pull::PullProgress;
 
-/// A bar on standard error; invisible where that is no terminal.
+/// Returns a bar on standard error; it is invisible without a terminal.
 pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
     let template = "{msg:>10} [{bar:40}] {human_pos}/{human_len} {per_sec} {eta}";
     let bar = styled(ProgressBar::new(total), template);
@@ -18,7 +18,7 @@ pub(crate) fn progress(what: &'static str, total: u64) -> ProgressBar {
     bar
 }
 
-/// The bar as all of ours look, with what `template` says beside it.
+/// Applies the common style and `template` to a bar.
 pub(crate) fn styled(bar: ProgressBar, template: &str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));

@@ -1,4 +1,4 @@
-//! The proof of a move, printed.
+//! The printed proof of a move.
 
 use anyhow::Result;
 
@@ -6,6 +6,9 @@ use crate::app::terminal;
 use crate::migration::verification::VerificationReport;
 
 /// Prints a proof.
+///
+/// # Errors
+/// None in practice.
 pub(crate) fn print(proof: &VerificationReport, json: bool) -> Result<()> {
     if json {
         terminal::print_json(proof)

@@ -1,4 +1,4 @@
-//! `paylog pull`: a live app, copied, followed, and at the end moved.
+//! `paylog pull`: copies a live app, follows it, and moves it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,13 +25,13 @@ use crate::storage::sqlite::OpenError;
 use crate::storage::{FolderFiles, SqliteStore};
 use crate::store::load::Loader;
 
-/// The app that is copied.
+/// The source app.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SourceArguments {
     /// Address of the app's storage API, such as https://abc.api.lncldglobal.com
     #[arg(long, value_name = "URL")]
     pub(crate) server: String,
-    /// What the server is asked with.
+    /// Credentials and rates.
     #[command(flatten)]
     pub(crate) access: AccessArguments,
 }
@@ -39,28 +39,28 @@ pub(crate) struct SourceArguments {
 /// `paylog pull`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct PullArguments {
-    /// The app that is copied.
+    /// The source app.
     #[command(flatten)]
     pub(crate) source: SourceArguments,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
-    /// Fetch the bytes of files too, into the folder that this server serves
+    /// Download the files too, into the folder that this server serves
     #[arg(long)]
     pub(crate) files: bool,
-    /// Go on following until told to stop
+    /// Keep following until stopped
     #[arg(long, conflicts_with = "last")]
     pub(crate) watch: bool,
     /// With --watch: seconds between two rounds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) every: u64,
-    /// Make the last round and move: nothing pays at the source from then on, and the proof is printed
+    /// Run the last round and move: the source makes no more payments, and the proof is printed
     #[arg(long = "final")]
     pub(crate) last: bool,
-    /// With --final: move although objects differ, or users have lost their login. Money must agree all the same
+    /// With --final: move even if objects differ or users have lost their login. Money must agree all the same
     #[arg(long, requires = "last")]
     pub(crate) accept_differences: bool,
-    /// Give the money back to the source, after a --final that came to no end
+    /// Give the money back to the source, after an unfinished --final
     #[arg(long, conflicts_with_all = ["last", "watch"])]
     pub(crate) roll_back: bool,
     /// With --final: print the proof as JSON
@@ -68,7 +68,7 @@ pub(crate) struct PullArguments {
     pub(crate) json: bool,
 }
 
-/// Runs the command, and answers whether all is well.
+/// Runs the command; returns true if everything was copied, or the app was moved.
 pub(crate) async fn run(
     given: &PullArguments,
     config: PaymentConfig,
@@ -105,12 +105,13 @@ async fn pull(
     environment: &Environment,
 ) -> Result<bool> {
     let loader: Arc<dyn Loader> = Arc::new(store.clone());
-    let mut puller = Puller::new(source, loader, observer).without(source::left_out(&given.source.access)?);
+    let mut puller =
+        Puller::new(source, loader, observer).without(source::excluded_classes(&given.source.access)?);
     if given.files {
         let folder = data.join(data_folder::FILES);
         let files = FolderFiles::open(&folder, environment.clone())
             .with_context(|| format!("the folder for files, {}, cannot be used", folder.display()))?;
-        // Whatever the app has taken, it keeps: no bound.
+        // The app has accepted these files already: no limit of size.
         puller = puller.with_files(FileDownload::new(
             Arc::new(files),
             FileDownloader::new()?,
@@ -133,7 +134,7 @@ async fn pull(
         return Ok(true);
     }
     let round = puller.round(&classes, &|_, _| true).await?;
-    // With --json the proof alone is for programs to read.
+    // With --json, standard output holds the proof alone.
     if given.json {
         terminal::eprint_line(describe(&round));
     } else {
@@ -147,8 +148,8 @@ async fn pull(
     report(&moved, given.json)
 }
 
-/// What moves the app. LeanCloud documents conditions for single requests alone, so there each write that fences is
-/// one; a paylog server, which shows definitions of classes, honours them in batches too.
+/// Builds the cut-over. LeanCloud documents conditions for single requests only, so there each fencing write is a request
+/// of its own; a paylog server, recognized by its class definitions, honours conditions in batches too.
 async fn cut_over(
     given: &PullArguments,
     puller: Puller,
@@ -158,7 +159,7 @@ async fn cut_over(
     let (server, access) = (&given.source.server, &given.source.access);
     let source = source::source(server, access, environment)?;
     let is_paylog = source.definition(&ClassName::user()).await?.is_some();
-    // What moves money is sent once.
+    // Requests that move money are not retried.
     let old = source::builder(server, access, environment)?
         .retry_policy(RetryPolicy::never())
         .guarded_batches(is_paylog)
@@ -174,7 +175,7 @@ async fn cut_over(
     Ok(cut_over)
 }
 
-/// Says how it ended, and answers whether the app has moved.
+/// Prints the outcome; returns true if the app has moved.
 fn report(moved: &CutoverOutcome, json: bool) -> Result<bool> {
     match moved {
         CutoverOutcome::Moved(proof) => {
@@ -198,7 +199,7 @@ fn report(moved: &CutoverOutcome, json: bool) -> Result<bool> {
     }
 }
 
-/// Follows until the process is told to stop. What may pass is waited for.
+/// Follows until the process is told to stop. Transient errors end the round only.
 async fn watch(
     puller: &Puller,
     following: &FollowedSource,
@@ -218,7 +219,7 @@ async fn watch(
         match round {
             Ok(round) => terminal::print_line(describe(&round)),
             Err(error) if error.may_pass() => {
-                terminal::eprint_line(format!("this round came to no end: {error}"))
+                terminal::eprint_line(format!("this round was not finished: {error}"))
             }
             Err(error) => return Err(error.into()),
         }
@@ -270,7 +271,7 @@ fn describe(round: &RoundSummary) -> String {
     text
 }
 
-/// The store that is pulled into; nobody else may have it.
+/// Opens the target store, which no other process may have open.
 fn open(data: &Path, environment: &Environment) -> Result<SqliteStore> {
     match SqliteStore::open(data, environment.clone()) {
         Err(error @ OpenError::Locked { .. }) => {

@@ -1,4 +1,4 @@
-//! `paylog recover`: finishes what was left open, by way of the running server where there is one.
+//! `paylog recover`: finishes open payments, through the running server if there is one.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::payment::{PaymentConfig, Payments};
 /// `paylog recover`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RecoverArguments {
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
-    /// Take up at most so many payments
+    /// Maximum number of payments to take up
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u32>,
     /// Print the counts as JSON
@@ -29,13 +29,13 @@ pub(crate) struct RecoverArguments {
     pub(crate) json: bool,
 }
 
-/// Payments that one call takes up at most, so that it ends in time.
-const AT_ONCE: u64 = 500;
+/// Maximum number of payments per call, so that the call ends within its time-out.
+const PAYMENTS_PER_CALL_MAX: u64 = 500;
 
-/// How long to wait before asking again, where a worker holds what is open.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Pause before the next call, if another worker holds the open payments.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// Runs the command, and answers whether nothing is left open.
+/// Runs the command; returns true if no payment is open or stuck.
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &RecoverArguments,
@@ -44,19 +44,19 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: &Environment,
 ) -> Result<bool> {
-    let recovery = Recovery {
+    let limits = RecoveryLimits {
         limit: arguments.limit.map_or(u64::MAX, u64::from),
-        // As long as a worker that has died may still hold what it had claimed.
-        patience: config.lease.saturating_add(PAUSE),
+        // The claims of a dead worker may last this long.
+        timeout: config.lease.saturating_add(RETRY_PAUSE),
         environment,
     };
     let access = WriteAccess::open(app, home, config, Keys::read(variables)?, environment).await?;
-    let recovered = recovery
+    let recovered = limits
         .repeat(|limit| {
             let access = &access;
             async move {
                 access
-                    .ask("recoverPayments", &json!({"limit": limit}), async |payments| {
+                    .call("recoverPayments", &json!({"limit": limit}), async |payments| {
                         payments.recover_payments(limit).await
                     })
                     .await
@@ -73,23 +73,23 @@ pub(crate) async fn run(
     Ok(recovered.open == 0 && recovered.stuck == 0)
 }
 
-/// How much to recover, and how long to try.
-struct Recovery<'a> {
+/// Limits of a recovery.
+struct RecoveryLimits<'a> {
     limit: u64,
-    patience: Duration,
+    timeout: Duration,
     environment: &'a Environment,
 }
 
-impl Recovery<'_> {
-    /// Asks again and again: while payments are closed, and then for as long as a dead worker's claims may last.
+impl RecoveryLimits<'_> {
+    /// Repeats the call while it closes payments, and then for as long as a dead worker's claims may last.
     async fn repeat<F>(&self, ask: impl Fn(u32) -> F) -> Result<Recovered>
     where
         F: Future<Output = Result<Recovered>>,
     {
         let mut sum = Recovered::default();
-        let mut give_up = self.environment.elapsed().saturating_add(self.patience);
+        let mut give_up = self.environment.elapsed().saturating_add(self.timeout);
         loop {
-            let limit = self.limit.saturating_sub(sum.taken).min(AT_ONCE);
+            let limit = self.limit.saturating_sub(sum.taken).min(PAYMENTS_PER_CALL_MAX);
             let round = ask(u32::try_from(limit).unwrap_or(u32::MAX)).await?;
             sum = Recovered {
                 taken: sum.taken.saturating_add(round.taken),
@@ -103,11 +103,11 @@ impl Recovery<'_> {
             }
             let now = self.environment.elapsed();
             if round.succeeded.saturating_add(round.failed) > 0 {
-                give_up = now.saturating_add(self.patience);
+                give_up = now.saturating_add(self.timeout);
             } else if now >= give_up {
                 return Ok(sum);
             } else {
-                self.environment.sleep(PAUSE).await;
+                self.environment.sleep(RETRY_PAUSE).await;
             }
         }
     }
@@ -126,9 +126,7 @@ fn describe(recovered: &Recovered) -> String {
         "{taken} open payments taken up: {succeeded} succeeded, {failed} failed, {undecided} not finished yet"
     );
     if *open > 0 {
-        text += &format!(
-            "\n{open} are still open: run the command again, and see the log for what stands in the way"
-        );
+        text += &format!("\n{open} are still open: run the command again, and look for the cause in the log");
     }
     if *stuck > 0 {
         text += &format!("\n{stuck} are stuck: they wait for an operator");

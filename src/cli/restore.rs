@@ -14,15 +14,15 @@ use crate::storage::sqlite;
 /// `paylog restore`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RestoreArguments {
-    /// A file that `paylog backup` has written
+    /// A file written by `paylog backup`
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
 }
 
-/// Makes a data folder of a backup.
+/// Creates a data folder from a backup; returns true.
 pub(crate) fn run(arguments: &RestoreArguments, home: &Backend) -> Result<bool> {
     let data = data_folder::require(home)?;
     let occupied = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some());
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &RestoreArguments, home: &Backend) -> Result<bool> 
             data.display()
         );
     }
-    // Read first: without its keys, a backup that has some is restored not at all.
+    // Read first: a backup whose keys are damaged is not restored at all.
     let beside = credentials_file::beside_backup(&arguments.file);
     let keys = match fs::read_to_string(&beside) {
         Ok(text) => {

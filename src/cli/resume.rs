@@ -1,4 +1,4 @@
-//! `paylog resume`: takes one payment up again, by way of the running server if there is one.
+//! `paylog resume`: resumes one payment, through the running server if there is one.
 
 use anyhow::Result;
 use clap::Args;
@@ -18,18 +18,18 @@ pub(crate) struct ResumeArguments {
     /// The id of the payment's log, from `paylog stuck`
     #[arg(value_name = "LOG")]
     pub(crate) payment: String,
-    /// Credit money that has arrived with another amount than was asked for: as much as has arrived
+    /// Credit the money of a recharge whose paid amount differs from the requested one: the paid amount
     #[arg(long)]
     pub(crate) credit: bool,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
-    /// Print how it ended as JSON
+    /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Takes a payment up again, and answers whether it is at its end.
+/// Resumes a payment; returns true if it is closed.
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &ResumeArguments,
@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let credit = arguments.credit;
     let access = WriteAccess::open(app, home, config, Keys::read(variables)?, environment).await?;
     let operated = access
-        .ask(
+        .call(
             "resumePayment",
             &json!({"log": log, "credit": credit}),
             async |payments| payments.resume_payment(&log, credit).await,

@@ -17,7 +17,7 @@ use crate::server::ServerConfig;
 /// `paylog serve`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServeArguments {
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Address to listen on [default: 127.0.0.1; 0.0.0.0 with LEANCLOUD_API_SERVER]
@@ -26,32 +26,32 @@ pub(crate) struct ServeArguments {
     /// Port to listen on; 0 takes any free one
     #[arg(long, env = "LEANCLOUD_APP_PORT", default_value_t = 3000)]
     pub(crate) port: u16,
-    /// A LeanEngine app of any language, running beside this one, whose functions and hooks are served too
+    /// A LeanEngine app in any language, running beside this one, whose functions and hooks are served too
     #[arg(long, value_name = "URL")]
     pub(crate) engine: Option<String>,
-    /// File with functions to call again and again [default: cron.yaml, where it is there]
+    /// File with scheduled functions [default: cron.yaml, if it exists]
     #[arg(long, value_name = "FILE")]
     pub(crate) cron: Option<PathBuf>,
-    /// Whether the channel "sandbox" takes recharges, which the master key alone confirms [default: on where the folder
-    /// holds no database yet]
+    /// Accept recharges of the channel "sandbox", which the master key alone confirms [default: true if the folder holds
+    /// no database yet]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) sandbox: Option<bool>,
-    /// Start although a check says that clients could write money
+    /// Start even if a check finds that clients could write money
     #[arg(long)]
     pub(crate) allow_unsafe: bool,
     /// Take the caller's address from Forwarded, X-Real-IP or X-Forwarded-For: only behind a proxy that sets them
     #[arg(long)]
     pub(crate) trust_proxy: bool,
-    /// The server's address as clients know it, such as https://api.example.com [default: what they have called]
+    /// The server's address as clients know it, such as https://api.example.com [default: the address of the request]
     #[arg(long, env = "PAYLOG_PUBLIC_URL", value_name = "URL")]
     pub(crate) public_url: Option<String>,
-    /// Bytes of an uploaded file at most
+    /// Maximum size of an uploaded file, in bytes
     #[arg(long, value_name = "BYTES", default_value_t = ServerConfig::FILE_BYTES_MAX)]
     pub(crate) file_bytes_max: u64,
-    /// Requests to the storage API that may be under way at a time, at least one; 429 beyond
+    /// Maximum number of concurrent requests to the storage API, at least 1; 429 beyond
     #[arg(long, value_name = "N", default_value_t = ServerConfig::CONCURRENT_REQUESTS_MAX, value_parser = at_least_one)]
     pub(crate) concurrent_requests_max: usize,
-    /// Requests to the storage API in a second, on average; 429 beyond; 0 is any number [default: 0]
+    /// Maximum average number of requests to the storage API per second; 429 beyond; 0 is unlimited [default: 0]
     #[arg(long, value_name = "N")]
     pub(crate) requests_per_second: Option<u32>,
     /// Log each request to the storage API
@@ -66,7 +66,7 @@ fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
-/// Serves until the process is told to stop.
+/// Serves until the process is told to stop; returns true.
 pub(crate) async fn run(
     app: App<Payments>,
     arguments: &ServeArguments,

@@ -1,4 +1,4 @@
-//! `paylog show`: everything that is recorded about one payment. Reads only, also beside a running server.
+//! `paylog show`: all records of one payment, read-only, also beside a running server.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -17,7 +17,7 @@ pub(crate) struct ShowArguments {
     /// The id of a log or an order, the number of a recharge or an order, the gateway's number, or a whole key
     #[arg(value_name = "PAYMENT")]
     pub(crate) what: String,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Print the records as JSON
@@ -25,10 +25,10 @@ pub(crate) struct ShowArguments {
     pub(crate) json: bool,
 }
 
-/// What each state says.
+/// Names of the states 0 to 5.
 const STATES: [&str; 6] = ["created", "ordered", "funded", "applied", "settled", "closed"];
 
-/// Shows the records, and answers whether there are any.
+/// Prints the records; returns true if there are any.
 pub(crate) async fn run(
     arguments: &ShowArguments,
     home: &Backend,
@@ -45,7 +45,7 @@ pub(crate) async fn run(
         terminal::print_json(&json!({"payments": records}))?;
     } else if records.is_empty() {
         terminal::print_line(format!(
-            "no payment is known as {}: give the id of a log or order, a number, or a whole key",
+            "there is no payment {}: give the id of a log or order, a number, or a whole key",
             arguments.what
         ));
     } else {
@@ -56,7 +56,7 @@ pub(crate) async fn run(
     Ok(!records.is_empty())
 }
 
-/// One record in some lines.
+/// Formats one record.
 fn describe(log: &Document) -> String {
     let text = |key: &str| log.text(key).unwrap_or("?").to_owned();
     let state = log.integer("state").unwrap_or(-1);

@@ -1,4 +1,4 @@
-//! The app that `pull` and `verify` read from, as the command line names it.
+//! The source app of `pull` and `verify`, from the command line.
 
 use std::time::Duration;
 
@@ -12,10 +12,13 @@ use crate::migration::pull::rate_limit::RateLimit;
 use crate::migration::pull::{Cutover, FollowedSource, Source};
 use crate::model::{ClassName, Query};
 
-/// How long one request to the source may take: a page of large objects from a busy server.
+/// Time-out of one request to the source: a page of large objects from a busy server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What the store is to remember about its source.
+/// Returns the record of the source that the store keeps.
+///
+/// # Errors
+/// No URL; no app id.
 pub(crate) fn following(server: &str, access: &AccessArguments) -> Result<FollowedSource> {
     Ok(FollowedSource {
         server: ApiServer::parse("the source", server)?.url().to_owned(),
@@ -25,7 +28,10 @@ pub(crate) fn following(server: &str, access: &AccessArguments) -> Result<Follow
     })
 }
 
-/// The server to read from.
+/// Returns the source to read from.
+///
+/// # Errors
+/// No URL; no app id; no master key.
 pub(crate) fn source(server: &str, access: &AccessArguments, environment: &Environment) -> Result<Source> {
     let client = builder(server, access, environment)?.retry_policy(Source::PATIENCE);
     Ok(Source::new(
@@ -36,7 +42,10 @@ pub(crate) fn source(server: &str, access: &AccessArguments, environment: &Envir
     )?)
 }
 
-/// Everything is signed with the master key, so the app key is not needed.
+/// Returns the builder of the client. Requests are signed with the master key, so the app key is not needed.
+///
+/// # Errors
+/// As [`source`].
 pub(crate) fn builder(
     server: &str,
     access: &AccessArguments,
@@ -58,8 +67,11 @@ fn app_id(access: &AccessArguments) -> Result<&str> {
     app_id.context("the app id of the source is missing: --app-id, or LEANCLOUD_APP_ID")
 }
 
-/// The classes that stay where they are; the document that decides about the move among them.
-pub(crate) fn left_out(access: &AccessArguments) -> Result<Vec<ClassName>> {
+/// Returns the classes that are not copied: those of `--without`, and that of the decision about the move.
+///
+/// # Errors
+/// A text that is no class name.
+pub(crate) fn excluded_classes(access: &AccessArguments) -> Result<Vec<ClassName>> {
     let names = access.without.iter().map(|name| ClassName::parse(name));
     let mut classes: Vec<ClassName> = names.collect::<Result<_, _>>()?;
     classes.push(Cutover::decision_class()?);

@@ -1,4 +1,4 @@
-//! `paylog stuck`: payments that wait for an operator.
+//! `paylog stuck`: the payments that wait for an operator.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -16,7 +16,7 @@ use crate::payment::service::StuckPayment;
 /// `paylog stuck`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct StuckArguments {
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Print the payments as JSON
@@ -24,17 +24,16 @@ pub(crate) struct StuckArguments {
     pub(crate) json: bool,
 }
 
-/// A payment that waits, and for how long it has.
+/// A stuck payment and its age.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Waiting {
+struct StuckEntry {
     #[serde(flatten)]
     payment: StuckPayment,
     age_seconds: Option<i64>,
 }
 
-/// Lists the payments that wait for an operator, and answers whether there are none. Reads only, also beside a running
-/// server.
+/// Lists the stuck payments, read-only, also beside a running server; returns true if there are none.
 pub(crate) async fn run(
     arguments: &StuckArguments,
     home: &Backend,
@@ -50,7 +49,7 @@ pub(crate) async fn run(
     let now = environment.now();
     let waiting: Vec<_> = stuck
         .into_iter()
-        .map(|payment| Waiting {
+        .map(|payment| StuckEntry {
             age_seconds: payment.created_at.map(|created| seconds_between(created, now)),
             payment,
         })
@@ -73,7 +72,7 @@ pub(crate) async fn run(
     Ok(waiting.is_empty())
 }
 
-fn describe_waiting(waiting: &Waiting) -> String {
+fn describe_waiting(waiting: &StuckEntry) -> String {
     let StuckPayment {
         log,
         kind,
@@ -108,7 +107,7 @@ fn seconds_between(from: Timestamp, to: Timestamp) -> i64 {
     to.as_millis().saturating_sub(from.as_millis()) / 1000
 }
 
-/// In the two largest units.
+/// Formats an age in its two largest units.
 fn age(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match seconds {
@@ -124,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages() {
+    fn age_has_two_units() {
         for (seconds, text) in [
             (0, "0s"),
             (59, "59s"),

@@ -1,4 +1,4 @@
-//! `paylog verify`: the proof that an app has moved whole, at any time.
+//! `paylog verify`: the proof that an app has moved completely.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ pub(crate) struct VerifyArguments {
     /// Compare with the app at this address, such as https://abc.api.lncldglobal.com
     #[arg(long, value_name = "URL")]
     pub(crate) against: Option<String>,
-    /// What the server is asked with.
+    /// Credentials and rates.
     #[command(flatten)]
     pub(crate) access: AccessArguments,
-    /// Where the data are.
+    /// Location of the data.
     #[command(flatten)]
     pub(crate) home: HomeArguments,
     /// Print the proof as JSON
@@ -33,7 +33,7 @@ pub(crate) struct VerifyArguments {
     pub(crate) json: bool,
 }
 
-/// Runs the command, and answers whether nothing is wrong. Reads only, also beside a running server.
+/// Runs the command, read-only, also beside a running server; returns true if nothing differs.
 pub(crate) async fn run(
     given: &VerifyArguments,
     config: &PaymentConfig,
@@ -61,7 +61,7 @@ pub(crate) async fn run(
         }
         prover = prover.against(
             source::source(server, access, environment)?,
-            source::left_out(access)?,
+            source::excluded_classes(access)?,
         );
         if access.skip_relations {
             prover = prover.without_relations();

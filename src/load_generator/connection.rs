@@ -198,7 +198,7 @@ impl Connection<'_> {
     /// Calls a cloud function and returns its result.
     ///
     /// # Errors
-    /// Sender [`Self::ask`].
+    /// As [`Self::ask`].
     pub(crate) async fn call(
         &mut self,
         function: &str,

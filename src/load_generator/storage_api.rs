@@ -23,7 +23,7 @@ const CLASS: &str = "Bench";
 /// Objects that share a value of the indexed column: the result of one query.
 const GROUP: u64 = 10;
 
-/// Creates in one batch.
+/// Number of creates in one batch.
 const BATCH: u64 = 10;
 
 /// Requests between two updates of the bar: drawing costs more than sending.
@@ -99,13 +99,13 @@ pub(crate) async fn measure_storage_api(
         ids.borrow_mut().push(id.context("no objectId")?.to_owned());
         Ok(())
     };
-    // Caches are warm and connections have been opened before anything counts.
+    // Before the clock starts, caches are warm and connections open.
     load.run("warm-up", (requests / 10).max(1), 1, create, keep_id)
         .await?;
     let mut measured = vec![load.run("creates", requests, 1, create, keep_id).await?];
     let ids = ids.into_inner();
     let of = |index: u64| -> String {
-        // A stride that has no factor in common with most counts goes over all objects without order.
+        // A stride coprime with most counts visits all objects without order.
         let place = usize::try_from(index.wrapping_mul(7_919)).unwrap_or(0) % ids.len();
         format!("{class}/{}", ids.get(place).map_or("", String::as_str))
     };
@@ -130,7 +130,7 @@ pub(crate) async fn measure_storage_api(
         load.run("increments, one object", requests, 1, hot, anything)
             .await?,
     );
-    // Those of the warm-up are of the first groups: there are no more groups for them.
+    // The objects of the warm-up belong to the first groups, and add none.
     let groups = requests.div_ceil(GROUP);
     let query = |index: u64| OperationRequest {
         method: Method::GET,

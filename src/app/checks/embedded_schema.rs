@@ -1,14 +1,14 @@
-//! The set-up of the embedded store, as its schema shows it.
+//! The check of the embedded store's schema: indexes, permissions and money columns.
 
 use super::finding::Finding;
 use crate::config::{LOG_CLASS, ORDER_CLASS};
 use crate::model::{Class, ClassName, Permission, Schema};
 use crate::payment::{PaymentConfig, schema};
 
-/// The name of a permission, and who holds it.
+/// Name of a permission, and its holders.
 type Right = (&'static str, fn(&Class) -> &Permission);
 
-/// What a client could do to a class.
+/// Permissions of a class that clients must not hold.
 const RIGHTS: [Right; 5] = [
     ("create", |class| &class.permissions.create),
     ("update", |class| &class.permissions.update),
@@ -17,7 +17,7 @@ const RIGHTS: [Right; 5] = [
     ("find", |class| &class.permissions.find),
 ];
 
-/// Compares the classes with what the payment flow needs.
+/// Compares the classes with the needs of the payment flow.
 pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, indexes) in [
@@ -62,7 +62,7 @@ fn absent(name: &ClassName) -> Finding {
     )
 }
 
-/// What helps where no other name can be chosen.
+/// Remedy for a class whose name is fixed.
 const TO_MASTER: &str = "give it to the master key alone: `paylog doctor --lock`, with the server stopped";
 
 fn of_log_or_order(config: &PaymentConfig, name: &ClassName) -> String {
@@ -142,7 +142,7 @@ mod tests {
     use crate::model::{Column, ColumnType};
 
     #[test]
-    fn a_money_column_of_another_type_is_a_danger() {
+    fn money_column_of_another_type_is_unsafe() {
         let config = PaymentConfig::new();
         let schema = |account: ColumnType| {
             let mut users = Class::new(config.user_class.clone());

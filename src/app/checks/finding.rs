@@ -2,24 +2,24 @@
 
 use serde::Serialize;
 
-/// Something that is not as it must be.
+/// A finding of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
-    /// How bad it is.
+    /// Severity of the problem.
     pub(crate) severity: Severity,
-    /// What is wrong.
+    /// Description of the problem.
     pub(crate) problem: String,
-    /// What to set, and where.
+    /// Setting to change, and its place.
     pub(crate) remedy: String,
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// Money can be made, lost or counted twice: `serve` refuses to start.
     Unsafe,
-    /// To be looked at.
+    /// Needs attention; `serve` starts all the same.
     Warning,
 }
 
@@ -41,14 +41,14 @@ impl Finding {
     }
 }
 
-/// Whether money is at risk.
+/// True if a finding puts money at risk.
 pub(crate) fn is_unsafe(findings: &[Finding]) -> bool {
     findings
         .iter()
         .any(|finding| finding.severity == Severity::Unsafe)
 }
 
-/// The findings as a list for people.
+/// Formats the findings as a list for people.
 pub(crate) fn describe(findings: &[Finding]) -> String {
     findings
         .iter()

@@ -1,4 +1,5 @@
-//! The set-up of LeanCloud's storage service, found out by requests that must be refused.
+//! The check of LeanCloud's storage service, by requests that it must refuse: its API shows neither indexes nor
+//! permissions.
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
@@ -11,21 +12,21 @@ use crate::payment::PaymentConfig;
 use crate::payment::protocol::mark;
 use crate::store::{Store, Write, WriteOutcome};
 
-/// An id that no object has: well-formed, and older than LeanCloud.
+/// An id that no object has: well-formed, with a time before LeanCloud existed.
 const NOBODY: &str = "000000000000000000000000";
 
-/// What was found out.
+/// Result of the probe.
 #[derive(Debug)]
 pub(crate) struct Probed {
     pub(crate) findings: Vec<Finding>,
-    /// Whether a condition inside a batch is honoured, on which a batch of the payment flow relies.
+    /// True if conditions inside a batch are honoured; batches of the payment flow rely on that.
     pub(crate) guarded_batches: bool,
 }
 
-/// Tries out every index and permission that money depends on.
+/// Probes every index and permission that money depends on.
 ///
 /// # Errors
-/// A service that cannot be reached, or that does not know the keys.
+/// A service that cannot be reached, or that refuses the keys.
 pub(crate) async fn check(
     client: &Client,
     config: &PaymentConfig,
@@ -58,17 +59,17 @@ struct Probe<'a> {
     /// With the master key, without hooks.
     store: &'a Client,
     master: Client,
-    /// With the app key alone, as every client.
+    /// With the app key alone, as any client.
     client: Client,
     config: &'a PaymentConfig,
-    /// Tells what this run has made from everything else.
+    /// Marks the objects of this run.
     run: String,
 }
 
-/// How a request of a client was received.
-enum Reception {
+/// Result of a client's write.
+enum ClientWrite {
     Forbidden,
-    /// What it made, where it made something.
+    /// The object that it created, if it created one.
     Allowed(Option<ObjectId>),
 }
 
@@ -90,7 +91,7 @@ impl Probe<'_> {
         let deleted = objects.delete(&nobody, WriteOptions::new()).await;
         let mut allowed = Vec::new();
         for (right, outcome) in [("create", created), ("update", updated), ("delete", deleted)] {
-            if let Reception::Allowed(made) = received(&outcome, right, class)? {
+            if let ClientWrite::Allowed(made) = received(&outcome, right, class)? {
                 allowed.push(right);
                 if let Some(id) = made {
                     self.remove(class, &id).await;
@@ -121,7 +122,7 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// Tries to sign up with money. A refused sign-up makes no user.
+    /// Probes the money columns by signing up with money. A refused sign-up creates no user.
     async fn money_columns(&self, findings: &mut Vec<Finding>) -> Result<()> {
         let columns = [
             (self.config.account_field.as_str(), json!(1)),
@@ -162,7 +163,7 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// Signs up, and tries to delete the own account, money and all.
+    /// Probes the permission of users to delete themselves, money and all.
     async fn user_deletion(&self, findings: &mut Vec<Finding>) -> Result<()> {
         let class = &self.config.user_class;
         let name = format!("paylog-doctor-{}", self.run);
@@ -194,7 +195,7 @@ impl Probe<'_> {
         if !matches!(deleted, WriteOutcome::Applied(_)) {
             self.remove(class, &id).await;
         }
-        if let Reception::Allowed(_) = reception? {
+        if let ClientWrite::Allowed(_) = reception? {
             findings.push(Finding::money_at_risk(
                 format!("users may delete themselves, money and all (class {class})"),
                 format!(
@@ -206,8 +207,8 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// Stores one value twice under each unique index; and, as there are objects at hand, a write in a batch whose
-    /// condition cannot hold. Answers whether that had no effect.
+    /// Probes each unique index by storing one value twice. Also sends, since objects are at hand, a batched write whose
+    /// condition cannot hold; returns true if that write had no effect.
     async fn indexes(&self, findings: &mut Vec<Finding>) -> Result<bool> {
         let log = &self.config.log_class;
         let order = &self.config.order_class;
@@ -275,7 +276,7 @@ impl Probe<'_> {
         }
     }
 
-    /// A harmless object with a value of its own in each of `columns`, but that of the first object in `repeated`.
+    /// A harmless object with its own value in each of `columns`, except `repeated`, which has the first object's.
     fn probe_fields(
         &self,
         class: &ClassName,
@@ -294,7 +295,7 @@ impl Probe<'_> {
         fields
     }
 
-    /// What no worker takes for a payment under way, should it stay behind: a payment of nothing that has failed.
+    /// Fields of a failed payment of nothing: should the object stay behind, no worker takes it up.
     fn harmless(&self, name: &str) -> Update {
         Update::new()
             .set("key", Value::from(format!("probe:{}:{name}", self.run)))
@@ -312,13 +313,16 @@ impl Probe<'_> {
         let options = WriteOptions::new().ignore_hooks(&HookKind::ALL);
         let outcome = self.master.objects(class).delete(id, options).await;
         if !matches!(outcome, WriteOutcome::Applied(_)) {
-            tracing::warn!(class.name = %class, object.id = %id, ?outcome, "a probe could not be removed: delete it");
+            tracing::warn!(class.name = %class, object.id = %id, ?outcome, "probe object not removed: delete it");
         }
     }
 }
 
-/// Whether a client's write was forbidden.
-fn received(outcome: &WriteOutcome, right: &str, class: &ClassName) -> Result<Reception> {
+/// Classifies a client's write.
+///
+/// # Errors
+/// Refused keys; an unknown outcome.
+fn received(outcome: &WriteOutcome, right: &str, class: &ClassName) -> Result<ClientWrite> {
     match outcome {
         WriteOutcome::Rejected(error)
             if error.status == 403
@@ -329,15 +333,15 @@ fn received(outcome: &WriteOutcome, right: &str, class: &ClassName) -> Result<Re
                 ]
                 .contains(&error.code) =>
         {
-            Ok(Reception::Forbidden)
+            Ok(ClientWrite::Forbidden)
         }
         WriteOutcome::Rejected(error) if error.code == ErrorCode::UNAUTHORIZED => {
             bail!("the service does not accept LEANCLOUD_APP_ID and LEANCLOUD_APP_KEY: {error}")
         }
-        WriteOutcome::Applied(written) => Ok(Reception::Allowed(written.object_id.clone())),
+        WriteOutcome::Applied(written) => Ok(ClientWrite::Allowed(written.object_id.clone())),
         // The permission was passed; there is only no such object.
         WriteOutcome::NotMatched | WriteOutcome::Rejected(_) if right != "create" => {
-            Ok(Reception::Allowed(None))
+            Ok(ClientWrite::Allowed(None))
         }
         other => bail!("whether clients may {right} objects of class {class} is not known: {other:?}"),
     }

@@ -1,4 +1,4 @@
-//! Whether every stored balance, mark and epoch is of the kind that the guards of a payment can match.
+//! The check of stored balances, marks and epochs: each must be of the type that the preconditions of a payment match.
 
 use anyhow::Result;
 
@@ -10,10 +10,10 @@ use crate::payment::PaymentConfig;
 use crate::payment::protocol::mark;
 use crate::store::Store;
 
-/// More findings of one kind than this help nobody.
+/// Maximum number of findings shown.
 const FINDINGS_MAX: usize = 20;
 
-/// Looks at every user.
+/// Checks every user.
 ///
 /// # Errors
 /// A store that cannot be read.
@@ -42,7 +42,7 @@ pub(crate) async fn check(store: &dyn Store, config: &PaymentConfig) -> Result<V
     Ok(findings)
 }
 
-/// What is wrong with the money of one user.
+/// Problems of the money fields of one user.
 fn problems(user: &Document, config: &PaymentConfig) -> Vec<String> {
     let id = user.object_id().map(|id| id.to_string()).unwrap_or_default();
     let numbers = [

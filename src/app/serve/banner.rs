@@ -1,4 +1,4 @@
-//! What is printed once the server listens.
+//! The text printed once the server listens.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use crate::app::{credentials_file, terminal};
 use crate::credentials::Credentials;
 
-/// Everything a newcomer needs for the first request. No secret: the app id and the app key are what clients get.
+/// Prints all that a first request needs. No secret is among it: clients have the app id and the app key anyway.
 pub(crate) fn print(url: &str, data: &Path, credentials: &Credentials, sandbox: bool) {
     let Credentials { app_id, app_key, .. } = credentials;
     let app_key = app_key.expose_secret();

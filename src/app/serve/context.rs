@@ -8,7 +8,7 @@ use crate::engine::App;
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, Payments};
 
-/// Everything that a server is built from, apart from the home of its data.
+/// Everything that a server is built from, apart from its backend.
 pub(crate) struct ServeContext<'a> {
     pub(crate) app: App<Payments>,
     pub(crate) options: ServeOptions,
@@ -20,13 +20,13 @@ pub(crate) struct ServeContext<'a> {
 
 /// Options of `paylog serve`.
 pub(crate) struct ServeOptions {
-    /// Address to listen on; `None` is the default of the home.
+    /// Address to listen on; `None` is the default of the backend.
     pub(crate) host: Option<IpAddr>,
     /// Port to listen on; 0 takes any free one.
     pub(crate) port: u16,
     /// Address of a LeanEngine app whose functions and hooks are served too.
     pub(crate) engine: Option<String>,
-    /// File with the jobs of the cron; `None` is `cron.yaml`, if it exists.
+    /// File with the cron jobs; `None` is `cron.yaml`, if it exists.
     pub(crate) cron: Option<PathBuf>,
     /// True if the channel "sandbox" accepts recharges; `None` is true for a folder without a database.
     pub(crate) sandbox: Option<bool>,
@@ -47,7 +47,7 @@ pub(crate) struct ServeOptions {
 }
 
 impl ServeOptions {
-    /// The address to listen on.
+    /// Returns the address to listen on.
     pub(crate) fn host_or(&self, default: IpAddr) -> IpAddr {
         self.host.unwrap_or(default)
     }

@@ -1,4 +1,4 @@
-//! With the data in a folder: LeanCloud's storage API and the functions in one process, on one port.
+//! The server of a data folder: LeanCloud's storage API and the functions in one process, on one port.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -27,6 +27,9 @@ use crate::store::Database;
 use crate::telemetry::Counters;
 
 /// Serves the folder `data` until the process is told to stop.
+///
+/// # Errors
+/// A start that is refused; a port that can no longer be listened on.
 pub(crate) async fn serve(context: ServeContext<'_>, data: &Path) -> Result<()> {
     let ServeContext {
         app,
@@ -36,7 +39,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, data: &Path) -> Result<()> 
         environment,
         variables,
     } = context;
-    // Before anything is made: what cannot work leaves nothing behind.
+    // Before anything is created: a refused start leaves nothing behind.
     keys.check_pair()?;
     let jobs = cron_file::read(options.cron.as_deref())?;
     if options.engine.is_none() {
@@ -73,7 +76,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, data: &Path) -> Result<()> 
             remote_app: beside.clone(),
             queue: Some(QueueConfig {
                 jobs: jobs.clone(),
-                // The folder is locked for others.
+                // The folder is locked, so no other process takes tasks.
                 exclusive: true,
                 ..QueueConfig::new(Arc::new(StoredTasks::new(Arc::new(store.clone()))?))
             }),
@@ -113,7 +116,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, data: &Path) -> Result<()> 
     let published = server_file::publish(data, local)?;
     banner::print(&server_file::local_url(local), data, &credentials, sandbox);
     let served = listener::serve(listener, routes, shutdown).await;
-    // Nobody is to be sent here any more.
+    // Commands must not find this server any more.
     drop(published);
     stop_queue.cancel();
     let ended = async {
@@ -123,14 +126,17 @@ pub(crate) async fn serve(context: ServeContext<'_>, data: &Path) -> Result<()> 
         stop.cancel();
         let _ = sweeper.await;
     };
-    if tokio::time::timeout(listener::END_TIMEOUT, ended).await.is_err() {
-        tracing::warn!("payments that were still under way are left to the next start");
+    if tokio::time::timeout(listener::BACKGROUND_TIMEOUT, ended)
+        .await
+        .is_err()
+    {
+        tracing::warn!("unfinished payments are left to the next start");
     }
     store.close().await;
     served
 }
 
-/// The server's settings, with the bytes of files beside the database.
+/// Returns the settings of the storage API; the bytes of files lie beside the database.
 fn server_config(
     options: &ServeOptions,
     data: &Path,
@@ -158,7 +164,7 @@ fn server_config(
     })
 }
 
-/// The LeanEngine app that is served beside this one, where there is one.
+/// Returns the LeanEngine app that is served too, if there is one.
 fn beside(
     url: Option<&str>,
     credentials: &Credentials,
@@ -176,14 +182,14 @@ fn beside(
     Ok(Some(app))
 }
 
-/// Opens the store for writing, with errors that name the option to change.
+/// Opens the store for writing; errors name the option to change.
 fn open(data: &Path, environment: &Environment) -> Result<SqliteStore> {
     SqliteStore::open(data, environment.clone()).context("paylog cannot start (another folder: --data)")
 }
 
-/// The keys of the folder, and in their place those of the environment.
+/// Returns the keys of the folder, replaced by those of the environment.
 fn credentials(data: &Path, keys: Keys, environment: &Environment) -> Result<Credentials> {
-    let (mut credentials, _) = credentials_file::read_or_make(data, environment)?;
+    let (mut credentials, _) = credentials_file::read_or_generate(data, environment)?;
     let replaced = keys.replace_in(&mut credentials)?;
     if !replaced.is_empty() {
         terminal::print_line(format!(

@@ -1,5 +1,5 @@
-//! `GET /health`: 200 while the store can be read and written, 503 otherwise; with the master key, counters and
-//! how many payments are not at their end too.
+//! `GET /health`: 200 if the store can be read and written, 503 otherwise. With the master key, the response also holds
+//! counters and the number of unfinished payments.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,47 +22,47 @@ use crate::storage::SqliteStore;
 use crate::store::{Store, Write, WriteOutcome};
 use crate::telemetry::Counters;
 
-/// How long an answer holds: however often somebody asks, the disk is tried once in this time.
-const HOLDS: Duration = Duration::from_secs(1);
+/// Minimum time between two probes of the store; requests in between get the last result.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What `/health` looks at.
+/// State of the health check.
 pub(crate) struct Health {
     pub(crate) environment: Environment,
     pub(crate) credentials: Credentials,
     pub(crate) counters: Arc<Counters>,
     pub(crate) payments: Payments,
     pub(crate) store: HealthStore,
-    /// When it was looked last, and what was wrong.
+    /// Time and problem of the last probe.
     pub(crate) last: Mutex<Option<(Duration, Option<String>)>>,
 }
 
-/// What is tried.
+/// The store that is probed.
 pub(crate) enum HealthStore {
-    /// The database, and the folder that it lies in.
+    /// The database, and its folder.
     Embedded(SqliteStore, PathBuf),
-    /// LeanCloud: whether there is an answer. Nothing is written there.
+    /// LeanCloud, probed by a read alone.
     Remote(Arc<dyn Store>, ClassName),
 }
 
 impl Health {
-    /// What is wrong; `None` where nothing is.
-    async fn look(&self) -> Option<String> {
+    /// Probes the store; returns the problem, if there is one.
+    async fn probe(&self) -> Option<String> {
         let mut last = self.last.lock().await;
         let now = self.environment.elapsed();
         if let Some((at, problem)) = &*last
-            && now.saturating_sub(*at) < HOLDS
+            && now.saturating_sub(*at) < PROBE_INTERVAL
         {
             return problem.clone();
         }
         let problem = match &self.store {
-            HealthStore::Embedded(store, data) => try_embedded(store, data.clone()).await,
+            HealthStore::Embedded(store, data) => probe_embedded(store, data.clone()).await,
             HealthStore::Remote(store, class) => {
                 let one = Query::new(Filter::all()).limit(1);
                 store.find(class, &one).await.err().map(|error| error.to_string())
             }
         };
         if let Some(problem) = &problem {
-            tracing::error!(problem, "the store cannot be used");
+            tracing::error!(problem, "store health check failed");
         }
         *last = Some((now, problem.clone()));
         problem
@@ -76,8 +76,8 @@ impl Health {
     }
 }
 
-/// A read; a write that can have no effect, which the writer answers all the same; and a small file on the same disk.
-async fn try_embedded(store: &SqliteStore, data: PathBuf) -> Option<String> {
+/// Probes the embedded store: a read, a write whose condition matches nothing, and a small file on the same disk.
+async fn probe_embedded(store: &SqliteStore, data: PathBuf) -> Option<String> {
     let nobody = ObjectId::parse("000000000000000000000000").ok()?;
     let class = ClassName::user();
     if let Err(error) = store.get(&class, &nobody).await {
@@ -86,7 +86,7 @@ async fn try_embedded(store: &SqliteStore, data: PathBuf) -> Option<String> {
     let write = Write::update(&class, &nobody, Filter::all(), Update::new());
     match store.write(write).await {
         WriteOutcome::NotMatched => {}
-        WriteOutcome::Applied(_) => return Some("an object that cannot be there was changed".to_owned()),
+        WriteOutcome::Applied(_) => return Some("an object that cannot exist was changed".to_owned()),
         WriteOutcome::Rejected(error) => return Some(error.to_string()),
         WriteOutcome::Unknown(reason) => return Some(reason),
     }
@@ -103,9 +103,9 @@ async fn try_embedded(store: &SqliteStore, data: PathBuf) -> Option<String> {
     }
 }
 
-/// Answers `GET /health`.
-pub(crate) async fn answer(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
-    let problem = health.look().await;
+/// Handler of `GET /health`.
+pub(crate) async fn get(State(health): State<Arc<Health>>, headers: HeaderMap) -> Response {
+    let problem = health.probe().await;
     let status = match &problem {
         None => StatusCode::OK,
         Some(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -114,7 +114,7 @@ pub(crate) async fn answer(State(health): State<Arc<Health>>, headers: HeaderMap
         "status": if problem.is_none() { "ok" } else { "unavailable" },
         "version": env!("CARGO_PKG_VERSION"),
     });
-    // What is wrong, and how much goes on, is the operator's business.
+    // The problem and the counters are for the operator alone.
     if health.is_master(&headers)
         && let Some(body) = body.as_object_mut()
     {

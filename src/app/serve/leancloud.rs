@@ -1,4 +1,4 @@
-//! With the data in LeanCloud: the functions and hooks alone, as a LeanEngine app.
+//! The server of an app whose data are in LeanCloud: functions and hooks alone, as a LeanEngine app.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,6 +22,9 @@ use crate::store::Store;
 use crate::telemetry::Counters;
 
 /// Serves the functions, on the data of `api_server`, until the process is told to stop.
+///
+/// # Errors
+/// A start that is refused; a port that can no longer be listened on.
 pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> Result<()> {
     let ServeContext {
         app,
@@ -51,7 +54,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
     let builder = leancloud_client::builder(api_server, &credentials, &environment);
     let probed = leancloud_probe::check(&builder.clone().build()?, &payments, &environment)
         .await
-        .with_context(|| format!("the set-up of {api_server} cannot be checked"))?;
+        .with_context(|| format!("the configuration of {api_server} cannot be checked"))?;
     start_checks::refuse_unsafe(&probed.findings, options.allow_unsafe)?;
     let client = builder.guarded_batches(probed.guarded_batches).build()?;
 
@@ -64,7 +67,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
         payments.clone(),
         EngineConfig {
             environment: environment.clone(),
-            // LeanEngine's load balancer sets the headers, and nobody else gets here.
+            // LeanEngine's load balancer sets the headers, and nobody else reaches this port.
             trust_proxy: true,
             remote: Some(Arc::new(LeanCloudFunctions(client.clone()))),
             ..EngineConfig::new(credentials.clone(), Arc::new(RemoteSessions(client)))
@@ -95,8 +98,11 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
         stop.cancel();
         let _ = sweeper.await;
     };
-    if tokio::time::timeout(listener::END_TIMEOUT, ended).await.is_err() {
-        tracing::warn!("payments that were still under way are left to the next start");
+    if tokio::time::timeout(listener::BACKGROUND_TIMEOUT, ended)
+        .await
+        .is_err()
+    {
+        tracing::warn!("unfinished payments are left to the next start");
     }
     served
 }

@@ -16,46 +16,46 @@ use crate::http::{REQUEST_ID, json_response, new_request_id};
 use crate::model::CloudError;
 use crate::telemetry::Counters;
 
-/// `inner`, the health check, a word for whoever looks at `/`, and an answer for every other path.
+/// Adds the health check, `/` and the 404 of every other path to the routes of `inner`.
 pub(crate) fn routes(inner: Router, health: Arc<Health>) -> Router {
-    let around = Around {
+    let context = RouteContext {
         environment: health.environment.clone(),
         counters: Arc::clone(&health.counters),
     };
     let own = Router::new()
-        .route("/health", get(health::answer))
+        .route("/health", get(health::get))
         .with_state(health)
-        .route("/", get(hello));
+        .route("/", get(root));
     inner
         .merge(own)
-        .fallback(nothing_here)
-        .layer(middleware::from_fn_with_state(around, counted))
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(context, count_request))
 }
 
 #[derive(Clone)]
-struct Around {
+struct RouteContext {
     environment: Environment,
     counters: Arc<Counters>,
 }
 
-/// Counts the request, and gives the answer an id where it has none yet.
-async fn counted(State(around): State<Around>, request: Request, next: Next) -> Response {
-    around.counters.request();
+/// Counts the request, and gives the response a request id if it has none yet.
+async fn count_request(State(context): State<RouteContext>, request: Request, next: Next) -> Response {
+    context.counters.request();
     let mut response = next.run(request).await;
     if !response.headers().contains_key(REQUEST_ID)
-        && let Ok(id) = HeaderValue::try_from(new_request_id(&around.environment))
+        && let Ok(id) = HeaderValue::try_from(new_request_id(&context.environment))
     {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
 }
 
-async fn hello() -> Response {
+async fn root() -> Response {
     let body = json!({"name": "paylog", "version": env!("CARGO_PKG_VERSION"), "health": "/health"});
     json_response(axum::http::StatusCode::OK, &body)
 }
 
-async fn nothing_here() -> Response {
+async fn not_found() -> Response {
     CloudError::other("There is nothing at this path.")
         .with_status(404)
         .into_response()

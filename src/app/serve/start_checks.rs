@@ -9,23 +9,26 @@ use crate::config::ApiServer;
 use crate::migration::pull::{FollowedSource, PullError};
 use crate::storage::SqliteStore;
 
-/// Stops a start at which clients could write money, unless it is wanted.
+/// Refuses to start if clients could write money, unless `allow` is true.
+///
+/// # Errors
+/// Findings that put money at risk.
 pub(crate) fn refuse_unsafe(findings: &[Finding], allow: bool) -> Result<()> {
     if findings.is_empty() {
         return Ok(());
     }
     let list = checks::describe(findings);
     if !checks::is_unsafe(findings) || allow {
-        tracing::warn!("the set-up is not as it must be:\n{list}");
+        tracing::warn!("the store is not configured as it must be:\n{list}");
         return Ok(());
     }
     bail!("money would not be safe, so paylog does not start:\n{list}\nTo start all the same: --allow-unsafe")
 }
 
-/// Refuses to serve what is the copy of a live app: money would be spent in both.
+/// Refuses to serve the copy of a live app: money would be spent in both.
 ///
 /// # Errors
-/// Where the app has not moved.
+/// An app that has not moved.
 pub(crate) async fn refuse_copy(store: &SqliteStore, allow: bool) -> Result<()> {
     let following = match FollowedSource::read(store).await {
         Ok(following) => following,
@@ -48,7 +51,10 @@ pub(crate) async fn refuse_copy(store: &SqliteStore, allow: bool) -> Result<()> 
     Ok(())
 }
 
-/// An engine that asks itself for its data would wait for itself.
+/// Refuses `LEANCLOUD_API_SERVER` with the address of this server: a request for data would wait for itself.
+///
+/// # Errors
+/// The own address; a host that cannot be resolved.
 pub(crate) async fn refuse_own_address_as_storage(api_server: &ApiServer, local: SocketAddr) -> Result<()> {
     if api_server.port() != local.port() {
         return Ok(());
@@ -70,6 +76,9 @@ pub(crate) async fn refuse_own_address_as_storage(api_server: &ApiServer, local:
 }
 
 /// Refuses `--engine` with the address of this server.
+///
+/// # Errors
+/// The own address; a text that is no URL.
 pub(crate) fn refuse_own_address_as_engine(engine: Option<&str>, local: SocketAddr) -> Result<()> {
     let Some(url) = engine else { return Ok(()) };
     let server = ApiServer::parse("--engine", url)?;
@@ -79,7 +88,10 @@ pub(crate) fn refuse_own_address_as_engine(engine: Option<&str>, local: SocketAd
     Ok(())
 }
 
-/// Refuses a public address without a scheme.
+/// Refuses `--public-url` without a scheme.
+///
+/// # Errors
+/// A URL that starts with neither `http://` nor `https://`.
 pub(crate) fn check_public_url(public_url: Option<&str>) -> Result<()> {
     if let Some(url) = public_url
         && !(url.starts_with("http://") || url.starts_with("https://"))

@@ -103,7 +103,7 @@ impl ServerProcess {
     /// Processor time used so far, in seconds with a resolution of 0.01 s. Linux only.
     pub(super) fn processor_seconds(&self) -> Option<f64> {
         let status = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
-        // Behind the name, which may hold blanks, in parentheses: the twelfth and thirteenth field are ticks.
+        // After the name in parentheses, which may hold blanks, the 12th and 13th fields are ticks.
         let (_, fields) = status.rsplit_once(')')?;
         let ticks: u32 = fields
             .split_whitespace()
@@ -116,7 +116,7 @@ impl ServerProcess {
 
     /// Stops the server by SIGTERM and returns its folder.
     pub(super) async fn stop(mut self, environment: &Environment) -> Result<TemporaryFolder> {
-        // The shell's own `kill` is there wherever a shell is.
+        // `kill` is a builtin of every shell.
         Command::new("sh")
             .args(["-c", &format!("kill -TERM {}", self.process.id())])
             .status()
@@ -132,7 +132,7 @@ impl ServerProcess {
             environment.sleep(POLL).await;
         }
         let folder = self.folder.0.clone();
-        // Not removed twice: the folder goes with the value that is handed over.
+        // The returned value removes the folder, not this one.
         self.folder.0 = PathBuf::new();
         Ok(TemporaryFolder(folder))
     }
@@ -140,7 +140,7 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // After an error; a server that has stopped is not hurt.
+        // After an error; harmless to a server that has stopped.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

@@ -11,22 +11,22 @@ use crate::payment::PaymentConfig;
 use crate::payment::audit::{Progress, Stage};
 use crate::store::Store;
 
-/// Where there is no terminal, a line is printed after so many documents.
+/// Documents between two lines, without a terminal.
 const LINE_EVERY: u64 = 100_000;
 
-/// How far an audit is: a bar on a terminal, lines elsewhere.
+/// Progress of an audit: a bar on a terminal, lines elsewhere.
 pub(crate) struct AuditProgress {
     bar: ProgressBar,
     logs: u64,
     documents: u64,
-    /// Documents of the last line.
+    /// Number of lines printed.
     said: AtomicU64,
 }
 
 impl AuditProgress {
     pub(crate) async fn of(store: &dyn Store, config: &PaymentConfig) -> Self {
         let all = Filter::all();
-        // A total that is not known shows as none.
+        // An unknown total is shown as 0.
         let mut counts = [0, 0, 0];
         let classes = [&config.log_class, &config.user_class, &config.order_class];
         for (count, class) in counts.iter_mut().zip(classes) {

@@ -10,10 +10,10 @@ use crate::cli::progress_bar;
 use crate::environment::Environment;
 use crate::migration::ImportProgress;
 
-/// Between two lines that say how far the import is, where there is no bar.
+/// Minimum time between two lines, without a terminal.
 const BETWEEN_LINES: Duration = Duration::from_secs(5);
 
-/// How far the import is: a bar on a terminal, lines elsewhere.
+/// Progress of an import: a bar on a terminal, lines elsewhere.
 pub(crate) struct ImportProgressBar {
     bar: ProgressBar,
     is_terminal: bool,

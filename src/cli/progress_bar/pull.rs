@@ -1,4 +1,4 @@
-//! How far a pull is: a bar on a terminal, lines elsewhere.
+//! The progress of a pull or a proof: a bar on a terminal, lines elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
@@ -11,10 +11,10 @@ use crate::cli::progress_bar;
 use crate::environment::Environment;
 use crate::migration::pull::{Event, Observer};
 
-/// How often a line says how far a class is, where there is no terminal.
+/// Minimum time between two lines about a class, without a terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shows it.
+/// Observer that shows the progress.
 #[derive(Debug)]
 pub(crate) struct PullProgress {
     environment: Environment,
