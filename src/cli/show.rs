@@ -45,7 +45,7 @@ pub(crate) async fn run(
         terminal::print_json(&json!({"payments": records}))?;
     } else if records.is_empty() {
         terminal::print_line(format!(
-            "there is no payment {}: give the id of a log or order, a number, or a whole key",
+            "no payment is known as {}: give the id of a log or order, a number, or a whole key",
             arguments.what
         ));
     } else {

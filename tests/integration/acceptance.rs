@@ -1,4 +1,4 @@
-//! What paylog promises, asked of the real program over HTTP by clients who race, cheat and make mistakes.
+//! The guarantees of paylog, tested on the real program over HTTP with clients that race, cheat and make mistakes.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,7 @@ impl Shop {
             .await
     }
 
-    /// The payments of a user, once none of them is being closed behind its answer any more.
+    /// Waits until all payments of a user are closed, and returns them.
     async fn closed_payments(&self, session: &str) -> Vec<Value> {
         poll("the closings", async || {
             let payments = self.payments(session).await;
@@ -71,7 +71,7 @@ fn without_replayed(answer: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn twenty_calls_pay_one_order_once() {
+async fn order_called_twenty_times_is_paid_once() {
     let shop = shop().await;
     let session = shop.server.sign_up("ming").await;
     let product = shop.server.product(700).await;
@@ -94,7 +94,7 @@ async fn twenty_calls_pay_one_order_once() {
 }
 
 #[tokio::test]
-async fn sixty_four_purchases_with_money_for_forty() {
+async fn sixty_four_purchases_with_money_for_forty_succeed_forty_times() {
     let shop = shop().await;
     let session = shop.server.sign_up("ming").await;
     let product = shop.server.product(100).await;
@@ -115,7 +115,7 @@ async fn sixty_four_purchases_with_money_for_forty() {
     }
     assert_eq!(shop.server.balance(&session).await, 0);
 
-    // The refusals stand, whatever happens to the balance; a new key is a new attempt.
+    // A refusal is final, whatever happens to the balance; a new key is a new attempt.
     let declined = answers.iter().position(|(status, _)| *status != 200).unwrap();
     shop.server.recharge(&session, 100, "r2").await;
     assert_eq!(pay(&orders[declined]).await, answers[declined]);
@@ -126,14 +126,14 @@ async fn sixty_four_purchases_with_money_for_forty() {
         (200, &json!("succeeded")),
         "{answer}"
     );
-    // The declined call, repeated, is declined for ever.
+    // The repeated call is declined again.
     assert_eq!(pay(&orders[declined]).await, answers[declined]);
     assert_eq!(shop.server.balance(&session).await, 0);
     audit(&shop.data);
 }
 
 #[tokio::test]
-async fn an_order_is_paid_or_cancelled_and_both_callers_know() {
+async fn order_paid_and_cancelled_at_once_has_one_outcome() {
     const ORDERS: u64 = 200;
     let shop = shop().await;
     let session = shop.server.sign_up("ming").await;
@@ -168,7 +168,7 @@ async fn an_order_is_paid_or_cancelled_and_both_callers_know() {
 }
 
 #[tokio::test]
-async fn a_used_key_with_another_amount_stores_nothing() {
+async fn used_key_with_another_amount_is_refused() {
     let shop = shop().await;
     let session = shop.server.sign_up("ming").await;
     shop.server.recharge(&session, 500, "top-up").await;
@@ -180,7 +180,7 @@ async fn a_used_key_with_another_amount_stores_nothing() {
     assert_eq!(shop.server.balance(&session).await, 500);
 }
 
-/// `DELETE` of a user by the master key.
+/// Deletes a user with the master key; returns status and body.
 async fn delete_user(server: &Server, id: &str) -> (u16, Value) {
     let path = format!("/1.1/users/{id}");
     server.send("DELETE", &path, As::Master, &json!({})).await
@@ -195,12 +195,12 @@ async fn id_of(server: &Server, session: &str) -> String {
 
 // compat: user.delete
 #[tokio::test]
-async fn a_user_without_payments_can_be_deleted_and_no_other() {
+async fn only_users_without_payments_are_deleted() {
     let shop = shop().await;
     let server = &shop.server;
     let session = server.sign_up("nobody").await;
     let id = id_of(server, &session).await;
-    // Not by themselves, unless the app allows it.
+    // A user cannot delete themselves, unless the app allows it.
     let path = format!("/1.1/users/{id}");
     let (status, _) = server.send("DELETE", &path, As::User(&session), &json!({})).await;
     assert_eq!(status, 403);
@@ -208,7 +208,7 @@ async fn a_user_without_payments_can_be_deleted_and_no_other() {
     let login = json!({"username": "nobody", "password": "correct horse"});
     let (_, answer) = server.send("POST", "/1.1/login", As::Client, &login).await;
     assert_eq!(answer["code"], 211, "{answer}");
-    // What is not there is deleted already.
+    // Deleting an absent user succeeds.
     assert_eq!(delete_user(server, &id).await, (200, json!({})));
 
     let rich = server.sign_up("rich").await;
@@ -235,7 +235,7 @@ async fn a_user_without_payments_can_be_deleted_and_no_other() {
         assert_eq!((status, &answer["code"]), (400, &json!(142)), "{answer}");
         let text = answer["error"].as_str().unwrap();
         assert!(text.contains("with payments is never deleted"), "{text}");
-        // Whoever suppresses the hook does not get past the condition of the delete itself.
+        // Without the hook, the condition of the delete itself still refuses.
         if *session != waiting && *session != refused {
             let body = json!({"__ignore_hooks": ["beforeDelete"]});
             let path = format!("/1.1/users/{id}");
@@ -249,7 +249,7 @@ async fn a_user_without_payments_can_be_deleted_and_no_other() {
 }
 
 #[tokio::test]
-async fn money_on_its_way_to_a_user_who_is_deleted_does_not_vanish() {
+async fn transfer_to_a_user_being_deleted_loses_no_money() {
     const ROUNDS: u64 = 12;
     let shop = shop().await;
     let server = &shop.server;
@@ -260,7 +260,7 @@ async fn money_on_its_way_to_a_user_who_is_deleted_does_not_vanish() {
         let payee = server.sign_up(&format!("payee{round}")).await;
         let id = id_of(server, &payee).await;
         let transfer = json!({"to": id, "amount": 10, "key": format!("t{round}")});
-        // Now the one is a little earlier, now the other.
+        // Varies which of the two is earlier.
         let ahead = std::time::Duration::from_micros(500 * (round / 2));
         let environment = Environment::system();
         let wait = async |is_later: bool| {
@@ -278,7 +278,7 @@ async fn money_on_its_way_to_a_user_who_is_deleted_does_not_vanish() {
         };
         let ((paid, answer), (gone, _)) = tokio::join!(pay, delete);
         match (paid, gone) {
-            // Refused by the hook; or by the condition of the delete, where the money came between the two.
+            // Refused by the hook, or by the condition of the delete, if the money came in between.
             (200, 400 | 403) => {
                 assert_eq!(server.balance(&payee).await, 10);
                 arrived += 1;
@@ -296,7 +296,7 @@ async fn money_on_its_way_to_a_user_who_is_deleted_does_not_vanish() {
 }
 
 #[tokio::test]
-async fn clients_cannot_touch_money_or_see_that_of_others() {
+async fn client_access_to_money_is_refused() {
     let shop = shop().await;
     let server = &shop.server;
     let ming = server.sign_up("ming").await;
@@ -376,7 +376,7 @@ async fn clients_cannot_touch_money_or_see_that_of_others() {
 }
 
 #[tokio::test]
-async fn bad_input_is_refused_with_a_code_and_changes_nothing() {
+async fn invalid_input_is_refused_with_a_code() {
     let shop = shop().await;
     let session = shop.server.sign_up("ming").await;
     let product = shop.server.product(100).await;
@@ -470,7 +470,7 @@ async fn bad_input_is_refused_with_a_code_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_backup_under_load_is_whole() {
+async fn backup_under_load_is_consistent() {
     let shop = shop().await;
     let session = shop.server.sign_up("ming").await;
     let product = shop.server.product(1).await;
@@ -513,7 +513,7 @@ async fn a_backup_under_load_is_whole() {
     }
 }
 
-/// A small file system of its own, where the process may mount one.
+/// A small file system, if the process may mount one.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -545,7 +545,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test]
-async fn a_full_disk_answers_503_and_loses_nothing() {
+async fn full_disk_returns_503_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = SmallDisk::mount(folder.path()) else {
         skip("this user cannot mount a small file system");
@@ -562,7 +562,7 @@ async fn a_full_disk_answers_503_and_loses_nothing() {
         let mut paid = BTreeMap::new();
         let mut refused = 0_u32;
         for number in 0.. {
-            // Enough refusals to know that the disk is full, and that the server lives with it.
+            // Enough refusals to show that the disk is full and the server survives it.
             if refused >= 20 || full.load(Ordering::Relaxed) {
                 break;
             }
@@ -599,7 +599,7 @@ async fn a_full_disk_answers_503_and_loses_nothing() {
     let balance = server.balance(&session).await;
     assert!(balance <= 1_000_000 - paid.len() as u64, "reads go on");
 
-    // With room again, what was acknowledged is there, and what was not is decided by asking again.
+    // With free space again, acknowledged payments exist, and repeated calls decide the others.
     disk.grow();
     let environment = Environment::system();
     while environment.elapsed() < crate::support::program::PATIENCE {
@@ -621,7 +621,7 @@ async fn a_full_disk_answers_503_and_loses_nothing() {
         assert_eq!((&again["log"], &again["replayed"]), (log, &json!(true)));
     }
     assert!(server.stop().await.success());
-    // A worker of the server's may have a lease still.
+    // A worker of the server may still hold a lease.
     poll("the end of what was begun", async || {
         let recovered = run(&["recover", "--data", data.to_str().unwrap()]);
         recovered.status.success().then_some(())

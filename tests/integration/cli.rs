@@ -1,4 +1,4 @@
-//! The command line, against the real program.
+//! The command line of the real program.
 
 use std::fs;
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A folder of its own, and the data folder in it that is not there yet.
+/// A temporary folder, and the path of a data folder in it that does not exist yet.
 fn folder() -> (tempfile::TempDir, std::path::PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
@@ -50,7 +50,7 @@ fn help_and_version() {
 }
 
 #[tokio::test]
-async fn the_first_start_makes_keys_and_shows_only_those_that_clients_get() {
+async fn first_start_generates_keys_and_prints_client_keys_only() {
     let (_folder, data) = folder();
     let mut child = program()
         .args(["--port", "0", "--data", text(&data)])
@@ -86,7 +86,7 @@ async fn the_first_start_makes_keys_and_shows_only_those_that_clients_get() {
 
 // compat: engine.1
 #[tokio::test]
-async fn the_keys_stay_and_the_environment_replaces_them() {
+async fn keys_are_kept_and_overridden_by_the_environment() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let first = server.keys.clone();
@@ -123,7 +123,7 @@ async fn the_keys_stay_and_the_environment_replaces_them() {
 }
 
 #[test]
-fn half_set_keys_are_refused_by_name() {
+fn incomplete_key_variables_are_refused_by_name() {
     let (_folder, data) = folder();
     let output = program()
         .args(["--port", "0", "--data", text(&data)])
@@ -149,10 +149,10 @@ fn half_set_keys_are_refused_by_name() {
     );
 }
 
-/// The program as a LeanEngine app, on the API of another paylog in LeanCloud's place.
+/// The program as a LeanEngine app, on the API of another paylog in the role of LeanCloud.
 // compat: engine.1 engine.17
 #[tokio::test]
-async fn functions_run_on_leanclouds_api() {
+async fn leanengine_app_serves_functions_on_leanclouds_api() {
     let (_folder, data) = folder();
     let storage = Server::start(&data).await;
     let session = storage.sign_up("tester").await;
@@ -214,11 +214,11 @@ async fn functions_run_on_leanclouds_api() {
     assert!(audit.status.success(), "{}", stdout(&audit));
 }
 
-/// What the API lets clients do decides, not what somebody believes to have set.
+/// The start probes the API: the effective permissions decide.
 #[tokio::test]
-async fn an_app_does_not_start_where_clients_could_write_money() {
+async fn start_is_refused_if_clients_could_write_money() {
     let (_folder, data) = folder();
-    // A LeanCloud app in which nobody has set anything: other class names than those that the server guards.
+    // A LeanCloud app without any configuration: its class names are not those that the server guards.
     let storage = Server::start(&data).await;
     let mut command = on_leancloud(&storage.address);
     command
@@ -240,7 +240,7 @@ async fn an_app_does_not_start_where_clients_could_write_money() {
 
 // compat: engine.1
 #[test]
-fn on_leancloud_every_missing_key_is_named() {
+fn missing_leancloud_keys_are_named() {
     let output = program()
         .env("LEANCLOUD_API_SERVER", "https://api.example.com")
         .env("LEANCLOUD_APP_ID", "a")
@@ -270,7 +270,7 @@ fn on_leancloud(api_server: &str) -> std::process::Command {
 }
 
 #[test]
-fn addresses_that_cannot_be_are_refused() {
+fn invalid_addresses_are_refused() {
     for address in ["api.example.com", "ftp://api.example.com", "https://"] {
         let error = refusal(&on_leancloud(address).output().unwrap());
         assert!(
@@ -287,7 +287,7 @@ fn addresses_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn an_engine_is_not_its_own_api_server() {
+fn engine_with_its_own_address_as_storage_is_refused() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = free.local_addr().unwrap().port().to_string();
     drop(free);
@@ -302,7 +302,7 @@ fn an_engine_is_not_its_own_api_server() {
 }
 
 #[test]
-fn what_is_not_built_yet_says_so() {
+fn database_option_is_refused_as_not_built() {
     let error = refusal(&run(&["--database", "postgres://user:secret@localhost/db"]));
     assert!(
         error.contains("not built yet") && !error.contains("secret"),
@@ -311,7 +311,7 @@ fn what_is_not_built_yet_says_so() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_named() {
+async fn port_in_use_is_named() {
     let (_folder, data) = folder();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -320,7 +320,7 @@ async fn a_taken_port_is_named() {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_is_named() {
+fn unwritable_folder_is_named() {
     let (folder, _) = folder();
     let file = folder.path().join("a file");
     fs::write(&file, "").unwrap();
@@ -331,7 +331,7 @@ fn a_folder_that_cannot_be_written_is_named() {
 }
 
 #[tokio::test]
-async fn data_of_a_newer_version_are_left_alone() {
+async fn data_of_a_newer_version_are_refused_unchanged() {
     let (_folder, data) = folder();
     assert!(Server::start(&data).await.stop().await.success());
     let database = rusqlite::Connection::open(data.join("paylog.sqlite3")).unwrap();
@@ -355,7 +355,7 @@ async fn data_of_a_newer_version_are_left_alone() {
 }
 
 #[tokio::test]
-async fn a_folder_serves_one_server_at_a_time() {
+async fn second_server_on_a_folder_is_refused() {
     let (_folder, data) = folder();
     let first = Server::start(&data).await;
     let error = refusal(&run(&["--port", "0", "--data", text(&data)]));
@@ -368,7 +368,7 @@ async fn a_folder_serves_one_server_at_a_time() {
 }
 
 #[tokio::test]
-async fn a_payment_end_to_end_and_its_audit() {
+async fn audit_finds_an_edited_balance_after_a_payment() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let session = server.sign_up("tester").await;
@@ -382,7 +382,7 @@ async fn a_payment_end_to_end_and_its_audit() {
     assert_eq!((&again["log"], &again["replayed"]), (&paid["log"], &json!(true)));
     assert_eq!(server.balance(&session).await, 8_500);
 
-    // Beside the running server.
+    // Audits beside the running server.
     let audit = run(&["audit", "--data", text(&data)]);
     assert!(audit.status.success(), "{}", stdout(&audit));
     assert!(server.stop().await.success());
@@ -395,7 +395,7 @@ async fn a_payment_end_to_end_and_its_audit() {
         "{found}"
     );
 
-    // A balance that somebody has edited by hand is found, and the account named.
+    // The audit finds a balance edited by hand, and names the account.
     let store = SqliteStore::open(&data, Environment::system()).unwrap();
     let class = ClassName::user();
     let user = store
@@ -417,9 +417,9 @@ async fn a_payment_end_to_end_and_its_audit() {
     );
 }
 
-/// While payments are made, an audit beside the server sees one moment: whatever it finds is real.
+/// An audit beside a server that makes payments reads one moment: any finding would be real.
 #[tokio::test]
-async fn an_audit_beside_a_busy_server_finds_nothing() {
+async fn audit_beside_a_busy_server_is_clean() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let session = server.sign_up("tester").await;
@@ -449,7 +449,7 @@ async fn an_audit_beside_a_busy_server_finds_nothing() {
 }
 
 #[tokio::test]
-async fn an_error_has_a_request_id() {
+async fn error_response_has_a_request_id() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     for path in [
@@ -474,7 +474,7 @@ async fn an_error_has_a_request_id() {
 }
 
 #[test]
-fn what_clients_have_is_no_master_key() {
+fn client_keys_are_refused_as_master_key() {
     let (_folder, data) = folder();
     let refused = program()
         .args(["serve", "--port", "0", "--data", text(&data)])
@@ -501,7 +501,7 @@ async fn health_shows_counters_to_the_master_key_only() {
 }
 
 #[tokio::test]
-async fn recover_asks_the_running_server() {
+async fn recover_works_through_the_running_server() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let beside = run(&["recover", "--data", text(&data)]);
@@ -512,15 +512,15 @@ async fn recover_asks_the_running_server() {
     serde_json::from_slice::<Value>(&alone.stdout).unwrap();
 }
 
-/// The app's `afterPayment` says "paid" in the log.
+/// The app's `afterPayment` logs "paid".
 #[tokio::test]
-async fn recover_tells_the_app_before_it_closes_a_payment() {
+async fn recover_runs_after_payment_before_closing() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let session = server.sign_up("tester").await;
     server.recharge(&session, 10_000, "first").await;
     assert!(server.stop().await.success());
-    // As a crash right after the answer leaves it.
+    // The state after a crash right after the response.
     let log = ClassName::parse("Log").unwrap();
     let store = SqliteStore::open(&data, Environment::system()).unwrap();
     let all = Query::new(Filter::all());
@@ -539,7 +539,7 @@ async fn recover_tells_the_app_before_it_closes_a_payment() {
 }
 
 #[tokio::test]
-async fn recover_says_what_stays_open() {
+async fn recover_reports_open_payments() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     assert!(server.stop().await.success());
@@ -564,7 +564,7 @@ async fn recover_says_what_stays_open() {
 }
 
 #[tokio::test]
-async fn nobody_deletes_a_user_with_the_money() {
+async fn client_deleting_a_user_with_money_is_refused() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let session = server.sign_up("tester").await;
@@ -589,7 +589,7 @@ async fn nobody_deletes_a_user_with_the_money() {
 }
 
 #[tokio::test]
-async fn hooks_guard_the_classes_that_the_environment_names() {
+async fn hooks_guard_the_class_names_of_the_environment() {
     let (_folder, data) = folder();
     let mut server = Server::start(&data).await;
     terminate(&server.child);
@@ -620,7 +620,7 @@ async fn hooks_guard_the_classes_that_the_environment_names() {
 }
 
 #[test]
-fn commands_on_an_absent_folder_make_none() {
+fn commands_on_an_absent_folder_create_none() {
     let (_folder, data) = folder();
     for command in ["recover", "audit", "doctor", "stuck", "verify"] {
         let output = run(&[command, "--data", text(&data)]);
@@ -636,7 +636,7 @@ fn commands_on_an_absent_folder_make_none() {
 }
 
 #[tokio::test]
-async fn a_backup_of_a_running_server_can_be_restored() {
+async fn backup_of_a_running_server_is_restored() {
     let (folder, data) = folder();
     let server = Server::start(&data).await;
     let session = server.sign_up("tester").await;
@@ -674,7 +674,7 @@ async fn a_backup_of_a_running_server_can_be_restored() {
             .any(|part| part == secret);
         assert!(!holds, "the master key is in {}", file.display());
     }
-    // What happens after the backup is not in it.
+    // The backup does not hold later changes.
     server.recharge(&session, 5_000, "second").await;
 
     let error = refusal(&run(&["restore", text(&whole), "--data", text(&data)]));
@@ -700,9 +700,9 @@ async fn a_backup_of_a_running_server_can_be_restored() {
 }
 
 #[test]
-fn the_storage_api_is_measured_operation_by_operation() {
+fn bench_measures_each_storage_operation() {
     let folder = tempfile::tempdir().unwrap();
-    // So many that the warm-up has objects of its own.
+    // Enough requests that the warm-up has its own objects.
     let measured = run(&[
         "bench",
         "--storage",
@@ -729,7 +729,7 @@ fn the_storage_api_is_measured_operation_by_operation() {
 }
 
 #[tokio::test]
-async fn a_server_that_runs_already_is_measured_as_often_as_one_likes() {
+async fn bench_of_a_running_server_is_repeatable() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let keys = &server.keys;
@@ -760,7 +760,7 @@ async fn a_server_that_runs_already_is_measured_as_often_as_one_likes() {
 }
 
 #[tokio::test]
-async fn a_measurement_that_is_stopped_leaves_nothing_behind() {
+async fn stopped_bench_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = ["bench", "--storage", "--payments", "10000000", "--folder"];
     let mut bench = program()

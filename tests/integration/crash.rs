@@ -1,6 +1,6 @@
-//! The real program, killed: at random moments under load, and at every single write of every kind of payment.
+//! The real program, killed at random moments under load, and at each write of each kind of payment.
 
 mod load;
-// A release build cannot be told to stop at a write.
+// A release build has no failpoints.
 #[cfg(debug_assertions)]
 mod matrix;

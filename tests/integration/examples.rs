@@ -1,4 +1,4 @@
-//! The examples, as a newcomer runs them. `cargo test` builds them; a run of this binary alone may have to do without.
+//! The examples, as a newcomer runs them. `cargo test` builds them; a run of this binary alone may lack them.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,8 +10,8 @@ use crate::beside::forwarder;
 use crate::support::program::{As, Server, address_of, keys, launch, poll, program, terminate};
 use crate::support::skip::skip;
 
-/// The program of an example, with an environment that says nothing about LeanCloud; `None`, said aloud, where it is
-/// not built.
+/// Returns the command of an example, without LeanCloud's environment variables; `None`, with a report of the skip, if it
+/// is not built.
 fn example(name: &str) -> Option<Command> {
     let folder = Path::new(env!("CARGO_BIN_EXE_paylog")).parent().unwrap();
     let path = folder.join("examples").join(name);
@@ -38,7 +38,7 @@ fn example(name: &str) -> Option<Command> {
 }
 
 #[test]
-fn an_example_is_read_in_a_minute() {
+fn example_is_short() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut count = 0;
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -50,15 +50,15 @@ fn an_example_is_read_in_a_minute() {
     assert_eq!(count, 3);
 }
 
-/// A running example. Killed when the test ends.
+/// A running example; it is killed when this value is dropped.
 struct Example {
     child: Child,
-    /// The lines that it prints first.
+    /// First lines of its output.
     said: Vec<String>,
 }
 
 impl Example {
-    /// Starts it, and reads so many lines.
+    /// Starts the example and reads its first `lines` lines.
     fn start(mut command: Command, lines: usize) -> Self {
         let mut child = launch(&mut command);
         let mut output = BufReader::new(child.stdout.take().unwrap());
@@ -82,7 +82,7 @@ impl Drop for Example {
 }
 
 #[tokio::test]
-async fn hello_prints_a_request_that_works() {
+async fn hello_prints_a_working_request() {
     let Some(mut command) = example("hello") else {
         return;
     };
@@ -90,7 +90,7 @@ async fn hello_prints_a_request_that_works() {
     let mut hello = Example::start(command, 3);
     let curl = hello.said[2].clone();
     assert!(curl.starts_with("curl "), "{:?}", hello.said);
-    // The line is meant for a shell.
+    // The printed line is a shell command.
     let output = Command::new("sh")
         .args([
             "-c",
@@ -170,7 +170,7 @@ async fn review_guards_a_class_of_a_paylog_server() {
 }
 
 #[tokio::test]
-async fn reminders_are_queued_and_survive_a_kill() {
+async fn reminders_survive_a_kill() {
     let Some(command) = example("reminders") else {
         return;
     };
@@ -202,7 +202,7 @@ async fn reminders_are_queued_and_survive_a_kill() {
     assert_eq!(server.call("countReminders", As::Master, &json!({})).await, 1);
 }
 
-/// The example itself is killed by its own guard.
+/// A child that has ended, for a server that has no process of its own.
 fn no_child() -> Child {
     program().arg("--version").stdout(Stdio::null()).spawn().unwrap()
 }

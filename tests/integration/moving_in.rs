@@ -1,11 +1,11 @@
-//! An app moves in: a paylog server plays LeanCloud, an app lives on it, and goes on living while it is pulled.
+//! The move of a live app: a paylog server in the role of LeanCloud holds the app, whose clients write while it is pulled.
 //!
-//! The payments are made by workers in the test, over the API, one document at a time, as on LeanCloud; nobody at the
-//! source takes up what one of them leaves half done.
+//! Workers in the test make the payments over the API, one document per write, as on LeanCloud. No worker at the source
+//! recovers unfinished payments.
 
-mod cut;
-mod old_app;
+mod hanging_store;
 mod sdk;
+mod source_app;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -21,12 +21,12 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::support::program::{self, As, PATIENCE, Server, poll, stderr, stdout};
-use old_app::{FILE, MONEY, OldApp, PASSWORD};
 use sdk::Sdk;
+use source_app::{FILE, MONEY, PASSWORD, SourceApp};
 
-/// `paylog` with the source's address and keys, into a folder.
+/// Returns a command of `paylog` with the source's address and keys, and a target folder.
 fn paylog(
-    app: &OldApp,
+    app: &SourceApp,
     command: &str,
     address: &str,
     home: &Path,
@@ -48,8 +48,8 @@ fn paylog(
     line
 }
 
-/// Pulls, off the threads of the test, which has an app to keep alive.
-async fn pull(app: &OldApp, home: &Path, arguments: &[&str]) -> (bool, String, String) {
+/// Pulls, on another thread, so that the clients of the app continue.
+async fn pull(app: &SourceApp, home: &Path, arguments: &[&str]) -> (bool, String, String) {
     let mut line = paylog(app, "pull", "--server", home, arguments);
     let output = tokio::task::spawn_blocking(move || line.output().unwrap())
         .await
@@ -57,8 +57,8 @@ async fn pull(app: &OldApp, home: &Path, arguments: &[&str]) -> (bool, String, S
     (output.status.success(), stdout(&output), stderr(&output))
 }
 
-/// Compares, and answers whether all is well and the proof.
-async fn verify(app: &OldApp, home: &Path) -> (bool, Value) {
+/// Verifies; returns the success and the proof.
+async fn verify(app: &SourceApp, home: &Path) -> (bool, Value) {
     let mut line = paylog(app, "verify", "--against", home, &["--json"]);
     let output = tokio::task::spawn_blocking(move || line.output().unwrap())
         .await
@@ -70,9 +70,9 @@ async fn verify(app: &OldApp, home: &Path) -> (bool, Value) {
     )
 }
 
-/// Exports the app, as LeanCloud's console does, and imports it: it has the users' password hashes, which the API does
+/// Exports the app, as LeanCloud's console does, and imports it. The export has the password hashes, which the API does
 /// not show.
-async fn import_export(app: &OldApp, folder: &Path, home: &Path) {
+async fn import_export(app: &SourceApp, folder: &Path, home: &Path) {
     let export = folder.join("export.tar.gz");
     for (command, file, data) in [("export", &export, app.data()), ("import", &export, home)] {
         let mut line = program::program();
@@ -88,13 +88,13 @@ async fn import_export(app: &OldApp, folder: &Path, home: &Path) {
     }
 }
 
-/// Payments before the cut-over: nobody closes them at the source, so that there must not be too many.
+/// Payments before the cut-over. Nobody closes them at the source, so their number is limited.
 const PAYMENTS_BEFORE: usize = 100;
 
-/// Somebody who pays at the source, again and again, until the source pays no more: a hundred times, and on and on once
-/// the cut-over has begun.
+/// Pays at the source, [`PAYMENTS_BEFORE`] times and again from the cut-over on, until the source refuses; returns the
+/// code of the refusal.
 async fn keep_paying(
-    app: Arc<OldApp>,
+    app: Arc<SourceApp>,
     mut has_begun: watch::Receiver<bool>,
     paid: Arc<AtomicU64>,
 ) -> ErrorCode {
@@ -113,8 +113,8 @@ async fn keep_paying(
     unreachable!()
 }
 
-/// Somebody who writes at the source, so many posts as there are permits.
-async fn keep_writing(app: Arc<OldApp>, permits: Arc<Semaphore>) {
+/// Writes posts at the source, as many as there are permits.
+async fn keep_writing(app: Arc<SourceApp>, permits: Arc<Semaphore>) {
     for round in 0.. {
         let Ok(permit) = permits.acquire().await else {
             return;
@@ -129,25 +129,25 @@ async fn keep_writing(app: Arc<OldApp>, permits: Arc<Semaphore>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_moves_in_while_it_goes_on() {
+async fn live_app_moves_while_clients_write() {
     let folder = tempfile::tempdir().unwrap();
-    moves_in(OldApp::build().await, folder.path()).await;
+    move_app(SourceApp::build().await, folder.path()).await;
 }
 
-/// The same app, made with the official SDK at its old home and used with it at the new one.
+/// The same app, created with the official SDK at the source and used with it at the target.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_app_of_the_sdk_moves_in_and_its_clients_notice_nothing() {
+async fn app_of_the_javascript_sdk_moves() {
     let Some(sdk) = Sdk::installed() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let (app, built) = OldApp::build_with_sdk(&sdk).await;
-    let home = moves_in(app, folder.path()).await;
+    let (app, built) = SourceApp::build_with_sdk(&sdk).await;
+    let home = move_app(app, folder.path()).await;
     let server = Server::start(&home).await;
     sdk.run("live.js", &server, &built).await;
     assert!(server.stop().await.success());
 }
 
-/// Moves the app while it is written to and paid in; answers its new home.
-async fn moves_in(app: OldApp, folder: &Path) -> PathBuf {
+/// Moves the app while clients write and pay; returns its new folder.
+async fn move_app(app: SourceApp, folder: &Path) -> PathBuf {
     let app = Arc::new(app);
     let home = folder.join("home");
     import_export(&app, folder, &home).await;
@@ -158,7 +158,7 @@ async fn moves_in(app: OldApp, folder: &Path) -> PathBuf {
     let writer = tokio::spawn(keep_writing(Arc::clone(&app), Arc::clone(&permits)));
     let payer = tokio::spawn(keep_paying(Arc::clone(&app), has_begun, Arc::clone(&paid)));
 
-    // The copy, and rounds behind it, while the app goes on.
+    // The copy, and further rounds, while clients write.
     for _ in 0..2 {
         permits.add_permits(50);
         let (done, said, complaints) = pull(&app, &home, &["--files"]).await;
@@ -171,7 +171,7 @@ async fn moves_in(app: OldApp, folder: &Path) -> PathBuf {
     permits.close();
     writer.await.unwrap();
 
-    // The cut-over, while the payer pays on.
+    // The cut-over, while the payer continues.
     let before = paid.load(Ordering::Relaxed);
     begin.send_replace(true);
     let (done, said, complaints) = pull(&app, &home, &["--files", "--final", "--json"]).await;
@@ -212,7 +212,7 @@ async fn moves_in(app: OldApp, folder: &Path) -> PathBuf {
     );
     assert_eq!(of("_Role")["relations"]["users"]["here"], 2);
     assert_eq!(proof["moneyHere"], proof["moneyThere"]);
-    // Every state that a payment can be left in has come along.
+    // All states of payments have been moved.
     let open = proof["moneyHere"]["open"].as_object().unwrap();
     assert_eq!(
         open.keys().collect::<Vec<_>>(),
@@ -221,26 +221,26 @@ async fn moves_in(app: OldApp, folder: &Path) -> PathBuf {
     );
     assert_eq!(proof["logins"]["cannot"], json!({}));
 
-    // Again it is the same, as nothing was written here since.
+    // The proof is the same again, since nothing was written here.
     let (same, proof) = verify(&app, &home).await;
     assert!(same, "{proof}");
-    // And nothing is pulled over it any more.
+    // A moved app is not pulled again.
     let (done, _, complaints) = pull(&app, &home, &[]).await;
     assert!(!done && complaints.contains("has moved here"), "{complaints}");
 
-    lives_on(&app, &home).await;
+    check_moved_app(&app, &home).await;
     home
 }
 
-/// At the new home: everybody logs in, every payment comes to its end, and the money is what it was.
-async fn lives_on(app: &OldApp, home: &Path) {
+/// Asserts, at the target, that all users log in, that all payments are completed, and that the money is unchanged.
+async fn check_moved_app(app: &SourceApp, home: &Path) {
     let server = Server::start(home).await;
     for user in &app.users {
         let asked = json!({"username": user.name, "password": PASSWORD});
         let answer = server.ask("POST", "/1.1/login", As::Client, &asked).await;
         assert_eq!(answer["objectId"], user.id.as_str());
     }
-    let third_party = json!({"authData": {"weixin": *old_app::WEIXIN}});
+    let third_party = json!({"authData": {"weixin": *source_app::WEIXIN}});
     let answer = server.ask("POST", "/1.1/users", As::Client, &third_party).await;
     assert_eq!(answer["objectId"], app.stranger.as_str());
     let path = format!("/1.1/classes/_File/{}", app.file);
@@ -256,7 +256,7 @@ async fn lives_on(app: &OldApp, home: &Path) {
         .await
         .unwrap();
     assert_eq!(bytes, FILE);
-    // What only its owner may read is still so.
+    // A private object is still private.
     let (status, answer) = server
         .send(
             "GET",
@@ -267,7 +267,7 @@ async fn lives_on(app: &OldApp, home: &Path) {
         .await;
     assert!(status == 403 || answer == json!({}), "{status} {answer}");
 
-    // All that the old home left half done but the recharge that nobody has paid.
+    // All unfinished payments of the source, except the unpaid recharge.
     poll("recovery", async || {
         let recovered = server.call("recoverPayments", As::Master, &json!({})).await;
         assert_eq!(recovered["stuck"], 0, "{recovered}");
@@ -290,7 +290,7 @@ async fn lives_on(app: &OldApp, home: &Path) {
     );
 }
 
-/// Lines that a running pull has written on standard error.
+/// Returns the lines of standard error of a running pull.
 fn lines_of(child: &mut Child) -> std::sync::mpsc::Receiver<String> {
     use std::io::BufRead;
     let (send, lines) = std::sync::mpsc::channel();
@@ -306,19 +306,19 @@ fn lines_of(child: &mut Child) -> std::sync::mpsc::Receiver<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pull_that_is_killed_goes_on() {
-    let app = OldApp::build().await;
+async fn killed_pull_continues() {
+    let app = SourceApp::build().await;
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
     import_export(&app, folder.path(), &home).await;
-    // Killed after the first class, then after the second, and so on.
+    // Kills the pull after the first class, then after the second, and so on.
     for classes in 1..=3 {
         let mut line = paylog(&app, "pull", "--server", &home, &["--files"]);
         let mut child = line.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
         let lines = lines_of(&mut child);
         tokio::task::spawn_blocking(move || {
             for _ in 0..classes {
-                // A pull that was done already says nothing more.
+                // A finished pull prints nothing more.
                 if lines.recv_timeout(PATIENCE).is_err() {
                     return;
                 }
@@ -334,7 +334,7 @@ async fn a_pull_that_is_killed_goes_on() {
     let (same, proof) = verify(&app, &home).await;
     assert!(same, "{proof}");
 
-    // What is gone there stays here until the last round, which takes it away.
+    // Objects deleted at the source stay until the last round, which deletes them.
     let path = format!("/1.1/classes/Post/{}", app.private_post);
     app.storage().ask("DELETE", &path, As::Master, &json!({})).await;
     let (same, proof) = verify(&app, &home).await;
@@ -355,19 +355,19 @@ async fn a_pull_that_is_killed_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_move_that_is_rolled_back_leaves_the_source_paying() {
-    let app = Arc::new(OldApp::build().await);
+async fn rolled_back_move_leaves_the_source_paying() {
+    let app = Arc::new(SourceApp::build().await);
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().join("home");
-    // Without the export: nobody could log in here, so the app must not move.
+    // Without the export nobody could log in here, so the app must not move.
     let (done, said, complaints) = pull(&app, &home, &["--final", "--json"]).await;
     assert!(!done, "{said}\n{complaints}");
     let proof: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(proof["logins"]["cannot"]["noHash"], app.users.len(), "{proof}");
     assert!(complaints.contains("Rolled back"), "{complaints}");
-    pays(&app, "after the first").await;
+    assert_source_pays(&app, "after the first").await;
 
-    // Tried again, and accepted.
+    // The second attempt accepts the difference.
     let (done, said, complaints) = pull(&app, &home, &["--final", "--accept-differences"]).await;
     assert!(done, "{said}\n{complaints}");
     let (_, _, complaints) = pull(&app, &home, &["--roll-back"]).await;
@@ -383,7 +383,7 @@ async fn a_move_that_is_rolled_back_leaves_the_source_paying() {
     assert_eq!(late.unwrap_err().code, ErrorCode::ACCOUNT_MOVED);
 }
 
-async fn pays(app: &OldApp, key: &str) {
+async fn assert_source_pays(app: &SourceApp, key: &str) {
     let key = CallerKey::from_value(&json!(key)).unwrap();
     let (from, to) = (&app.users[0].id, &app.users[1].id);
     let paid = app.worker().transfer(from, to, &json!(1), None, &key).await;

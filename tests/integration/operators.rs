@@ -1,4 +1,4 @@
-//! What an operator types: `paylog audit`, `stuck`, `resume` and `cancel`, against the real program, beside a running
+//! The operator's commands `paylog audit`, `stuck`, `resume`, `cancel` and `show` of the real program, beside a running
 //! server and without one.
 
 use std::path::{Path, PathBuf};
@@ -21,20 +21,20 @@ fn log_class() -> ClassName {
     ClassName::parse("Log").unwrap()
 }
 
-/// A data folder with a customer who has paid 1500 of 10000.
+/// A data folder with a customer who has recharged 10000 and paid 1500.
 struct Shop {
     _folder: TempDir,
     data: PathBuf,
     session: String,
     user: String,
-    /// The log of the purchase.
+    /// Log of the purchase.
     paid: String,
-    /// That of a recharge of 300 that nobody has paid.
+    /// Log of an unpaid recharge of 300.
     waiting: String,
 }
 
 impl Shop {
-    /// Answers the server too, still running.
+    /// Creates the folder; returns also its running server.
     async fn new() -> (Self, Server) {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
@@ -75,7 +75,7 @@ impl Shop {
         run(&arguments.iter().copied().chain(data).collect::<Vec<_>>())
     }
 
-    /// The one line of JSON of a command that must end so.
+    /// Runs a command that must exit with `code`; returns its JSON.
     fn json(&self, arguments: &[&str], code: i32) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat());
         let (out, error) = (stdout(&output), stderr(&output));
@@ -83,7 +83,7 @@ impl Shop {
         serde_json::from_str(&out).unwrap()
     }
 
-    /// Writes past everything, into a folder that no server has.
+    /// Writes directly into the folder, which no server may have open.
     async fn write(&self, class: &ClassName, id: &str, update: Update) {
         let store = SqliteStore::open(&self.data, Environment::system()).unwrap();
         let id = ObjectId::parse(id).unwrap();
@@ -96,7 +96,7 @@ impl Shop {
 }
 
 #[tokio::test]
-async fn stuck_payments_are_listed_resumed_and_cancelled_beside_a_server() {
+async fn stuck_payments_are_resumed_and_cancelled_through_a_server() {
     let (shop, server) = Shop::new().await;
     let stuck = shop.json(&["stuck"], 1);
     let [one] = stuck["stuck"].as_array().unwrap().as_slice() else {
@@ -110,7 +110,7 @@ async fn stuck_payments_are_listed_resumed_and_cancelled_beside_a_server() {
     let listed = stdout(&shop.run(&["stuck"]));
     assert!(listed.contains(log) && listed.contains("299"), "{listed}");
 
-    // The server does it, and says why where it does not.
+    // The server does the work, or returns the reason of its refusal.
     let error = refusal(&shop.run(&["resume", log]));
     assert!(error.contains("--credit") && error.contains("T299"), "{error}");
     let error = refusal(&shop.run(&["cancel", log]));
@@ -144,7 +144,7 @@ async fn stuck_payments_are_resumed_and_cancelled_without_a_server() {
         .to_owned();
     let cancelled = shop.json(&["cancel", &one, "--returned"], 0);
     assert_eq!(cancelled["outcome"], json!("failed"));
-    // As recovery leaves a payment that it has given up, after its last write.
+    // The state in which recovery leaves a stuck payment.
     let reopened = Update::new().set("state", 4).set("stuck", "the shop was closed");
     shop.write(&log_class(), &shop.paid, reopened).await;
     assert!(stdout(&shop.run(&["stuck"])).contains("the shop was closed"));
@@ -163,7 +163,7 @@ async fn stuck_payments_are_resumed_and_cancelled_without_a_server() {
 }
 
 #[tokio::test]
-async fn clients_neither_resume_nor_cancel() {
+async fn client_call_of_resume_or_cancel_is_refused() {
     let (shop, server) = Shop::new().await;
     for function in ["resumePayment", "cancelPayment"] {
         let path = format!("/1.1/functions/{function}");
@@ -182,7 +182,7 @@ async fn clients_neither_resume_nor_cancel() {
 }
 
 #[tokio::test]
-async fn an_audit_names_what_differs_and_the_logs_concerned() {
+async fn audit_names_differences_and_their_logs() {
     let (shop, server) = Shop::new().await;
     assert!(server.stop().await.success());
     shop.write(
@@ -240,7 +240,7 @@ async fn an_audit_names_what_differs_and_the_logs_concerned() {
 }
 
 #[tokio::test]
-async fn an_audit_opens_accounts_once_beside_a_server_and_without() {
+async fn audit_opens_accounts_once() {
     let (shop, server) = Shop::new().await;
     assert!(server.stop().await.success());
     let store = SqliteStore::open(&shop.data, Environment::system()).unwrap();
@@ -266,7 +266,7 @@ async fn an_audit_opens_accounts_once_beside_a_server_and_without() {
         json!([0, 0, 6])
     );
     assert!(server.stop().await.success());
-    // Once for ever, and nothing has moved.
+    // An account is opened once, and no money has moved.
     let again = shop.run(&["audit", "--open"]);
     assert!(again.status.success(), "{}{}", stdout(&again), stderr(&again));
     assert!(
@@ -285,7 +285,7 @@ async fn an_audit_opens_accounts_once_beside_a_server_and_without() {
 }
 
 #[tokio::test]
-async fn everything_about_a_payment_is_shown_under_any_of_its_names() {
+async fn payment_is_shown_by_each_of_its_ids() {
     let (shop, server) = Shop::new().await;
     let paid = shop.json(&["show", &shop.paid], 0);
     let record = &paid["payments"][0];
@@ -301,7 +301,7 @@ async fn everything_about_a_payment_is_shown_under_any_of_its_names() {
         assert_eq!(shown["payments"].as_array().unwrap().len(), 1, "{name}: {shown}");
         assert_eq!(shown["payments"][0]["objectId"], shop.paid.as_str(), "{name}");
     }
-    // What a gateway has confirmed waits beside the recharge.
+    // A mismatched confirmation is recorded beside the recharge.
     let waiting = shop.json(&["show", &shop.waiting], 0);
     assert_eq!(waiting["payments"][0]["state"], 1);
     let arrived = shop.json(&["show", "T299"], 0);
@@ -326,7 +326,7 @@ async fn everything_about_a_payment_is_shown_under_any_of_its_names() {
 }
 
 #[tokio::test]
-async fn the_payments_of_a_folder_are_not_kept_under_two_names() {
+async fn second_class_name_for_payments_is_refused() {
     let (shop, server) = Shop::new().await;
     assert!(server.stop().await.success());
     let data = text(&shop.data);
@@ -352,7 +352,7 @@ async fn the_payments_of_a_folder_are_not_kept_under_two_names() {
                 "{command:?}: {error}"
             );
         }
-        // The name as it is may be said.
+        // The locked name itself may be set.
         let mut same = program();
         same.args(["stuck", "--data", data]).env(variable, kept);
         assert!(stdout(&same.output().unwrap()).contains("T299"));

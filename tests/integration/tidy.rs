@@ -274,7 +274,10 @@ fn no_lint_is_silenced_without_a_reason() {
 /// The feature list that `manifest` gives a feature, up to its closing bracket.
 fn feature<'a>(manifest: &'a str, name: &str) -> &'a str {
     let begin = format!("\n{name} = [");
-    let start = manifest.find(&begin).unwrap_or_else(|| panic!("no feature {name}")) + begin.len();
+    let start = manifest
+        .find(&begin)
+        .unwrap_or_else(|| panic!("no feature {name}"))
+        + begin.len();
     manifest[start..].split(']').next().unwrap()
 }
 

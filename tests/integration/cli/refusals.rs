@@ -1,4 +1,4 @@
-//! What a first reader types wrongly, or meets on a machine that is not as it should be.
+//! Refusals of wrong arguments, and errors of a machine that lacks something.
 
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::support::program::{
     As, Server, could_not_look, keys, launch, poll, program, refusal, run, serve, spawn, stderr, stdout,
 };
 
-/// What the channel "sandbox" answers to a recharge.
+/// Requests a recharge of the channel "sandbox"; returns status and body.
 async fn recharge(server: &Server, name: &str) -> (u16, Value) {
     let session = server.sign_up(name).await;
     let asked = json!({"amount": 100, "channel": "sandbox", "key": "first"});
@@ -19,7 +19,7 @@ async fn recharge(server: &Server, name: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_start_that_cannot_work_leaves_nothing_and_the_next_one_is_the_first() {
+async fn refused_start_leaves_nothing_behind() {
     let (root, data) = folder();
     let cron = root.path().join("c1.yaml");
     fs::write(&cron, "jobs: [{name: a, function: nosuch, every: 5}]").unwrap();
@@ -37,7 +37,7 @@ async fn a_start_that_cannot_work_leaves_nothing_and_the_next_one_is_the_first()
     assert_eq!(recharge(&server, "first").await.0, 200);
     assert!(server.stop().await.success());
 
-    // A folder with a database is not new, whatever else is missing.
+    // A folder with a database is not new, even if other files are missing.
     fs::remove_file(data.join("credentials.json")).unwrap();
     let server = Server::start_with(&data, &[]).await;
     let (status, answer) = recharge(&server, "second").await;
@@ -47,7 +47,7 @@ async fn a_start_that_cannot_work_leaves_nothing_and_the_next_one_is_the_first()
 
 #[cfg(unix)]
 #[tokio::test]
-async fn what_holds_other_peoples_data_is_for_its_owner() {
+async fn data_files_are_private_to_their_owner() {
     use std::os::unix::fs::PermissionsExt;
     let (_folder, data) = folder();
     fs::create_dir(&data).unwrap();
@@ -74,7 +74,7 @@ async fn what_holds_other_peoples_data_is_for_its_owner() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn output_that_cannot_be_written_is_an_error() {
+fn unwritable_output_is_an_error() {
     let (root, _) = folder();
     let app = root.path().join("app");
     let to = |out: Stdio| {
@@ -86,7 +86,7 @@ fn output_that_cannot_be_written_is_an_error() {
     let error = refusal(&to(full.into()));
     assert!(error.contains("standard output cannot be written"), "{error}");
     fs::remove_dir_all(&app).unwrap();
-    // A reader who has gone away has read what he wanted.
+    // A closed pipe is no error.
     let mut gone = Command::new("true").stdin(Stdio::piped()).spawn().unwrap();
     let pipe = gone.stdin.take().unwrap();
     gone.wait().unwrap();
@@ -95,7 +95,7 @@ fn output_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
-fn bounds_and_levels_that_would_silence_everything_are_refused() {
+fn zero_limits_and_unknown_log_levels_are_refused() {
     let none = run(&["serve", "--concurrent-requests-max", "0"]);
     assert_eq!(none.status.code(), Some(2), "{}", stderr(&none));
     let (_folder, data) = folder();
@@ -104,7 +104,7 @@ fn bounds_and_levels_that_would_silence_everything_are_refused() {
 }
 
 #[tokio::test]
-async fn a_backup_names_the_file_that_it_cannot_write() {
+async fn backup_names_the_unwritable_file() {
     let (_folder, data) = folder();
     assert!(Server::start(&data).await.stop().await.success());
     let error = refusal(&run(&["backup", "/nonexist/x", "--data", text(&data)]));
@@ -113,7 +113,7 @@ async fn a_backup_names_the_file_that_it_cannot_write() {
 }
 
 #[tokio::test]
-async fn a_command_without_the_servers_keys_says_what_to_set() {
+async fn command_with_other_keys_than_the_server_names_the_variables() {
     let (_folder, data) = folder();
     let mut command = serve(&data);
     command
@@ -137,7 +137,7 @@ async fn a_command_without_the_servers_keys_says_what_to_set() {
 }
 
 #[tokio::test]
-async fn a_duration_is_a_number_in_json() {
+async fn duration_is_a_number_in_json_logs() {
     let (root, data) = folder();
     let log = root.path().join("log");
     let mut command = program();
@@ -156,7 +156,7 @@ async fn a_duration_is_a_number_in_json() {
 }
 
 #[tokio::test]
-async fn a_pull_from_where_nobody_is_says_so() {
+async fn pull_from_an_unreachable_source_is_refused() {
     let (root, data) = folder();
     let log = root.path().join("log");
     let mut child = program()
@@ -176,9 +176,9 @@ async fn a_pull_from_where_nobody_is_says_so() {
     child.wait().unwrap();
 }
 
-/// A class of the payments that clients may write stops a start, and one command puts it right.
+/// A payment class that clients may write prevents a start, until one command locks it.
 #[tokio::test]
-async fn what_clients_may_write_is_locked_by_doctor() {
+async fn doctor_locks_classes_that_clients_may_write() {
     let (_folder, data) = folder();
     let server = Server::start(&data).await;
     let open = json!({"permissions": {"create": {"*": true}}});
@@ -195,7 +195,7 @@ async fn what_clients_may_write_is_locked_by_doctor() {
     assert!(locked.status.success(), "{}{}", stdout(&locked), stderr(&locked));
     let server = Server::started(spawn(&data, &[]), &data).await;
     assert_eq!(keys(&data).app_id, server.keys.app_id);
-    // It takes nothing away from a server that runs.
+    // The command refuses a folder that a server has open.
     assert!(could_not_look(&run(&["doctor", "--lock", "--data", text(&data)])).contains("stop the server"));
     assert!(server.stop().await.success());
 }

@@ -1,8 +1,7 @@
-//! The real program under load, killed at random moments: nothing that was acknowledged is lost, nothing happens
-//! twice.
+//! The real program under load, killed at random moments: no acknowledged payment is lost, and none happens twice.
 //!
-//! Every worker sends its request again, word for word and with the same key, until it is answered, whatever was
-//! killed in between. So at the end the balances are known to the fen.
+//! Each worker repeats its request, with the same key, until it gets a response, however often the server is killed
+//! meanwhile. So the final balances are known to the fen.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,23 +15,23 @@ use tokio::sync::watch;
 
 use crate::support::program::{self, As, Keys, Server, address_of, run, spawn, stdout};
 
-/// How often the server is killed.
+/// Number of kills.
 const KILLS: u32 = 20;
-/// Each has a session, an account and [`WORKERS_PER_USER`] workers.
+/// Users; each has a session, an account and [`WORKERS_PER_USER`] workers.
 const USERS: usize = 3;
-/// More than one, so that one account is changed by several requests at once.
+/// More than one, so that concurrent requests change one account.
 const WORKERS_PER_USER: usize = 3;
 const PRICE: u64 = 300;
 /// Enough for the whole test.
 const FIRST_RECHARGE: u64 = 100_000_000;
-/// Every so many payments a worker recharges.
+/// Payments of a worker between two recharges.
 const RECHARGE_EVERY: u64 = 5;
 const RECHARGE: u64 = 700;
 
-/// What was acknowledged.
+/// Acknowledged payments and recharges of a user.
 #[derive(Default)]
 struct Acknowledged {
-    /// Order and log.
+    /// Ids of order and log.
     payments: Vec<(String, String)>,
     recharges: u64,
 }
@@ -50,8 +49,8 @@ struct Worker {
 }
 
 impl Worker {
-    /// Calls a function until it answers 200, over any number of servers. Only answers that leave the outcome open
-    /// are allowed on the way.
+    /// Calls a function until it returns 200, over any number of servers. Before that, only responses that leave the
+    /// outcome open are allowed.
     async fn call(&mut self, function: &str, master: bool, parameters: &Value) -> Value {
         let path = format!("/1.1/functions/{function}");
         loop {
@@ -67,7 +66,7 @@ impl Worker {
                     status == 503 || status == 500,
                     "{function} {parameters} answered {status}: {answer}"
                 ),
-                // Killed, or killed and not started again yet.
+                // The server is down, or not started again yet.
                 Err(_) => {
                     let _ = tokio::time::timeout(Duration::from_millis(50), self.address.changed()).await;
                 }
@@ -95,17 +94,17 @@ impl Worker {
             if round % RECHARGE_EVERY == 0 {
                 let asked = json!({"amount": RECHARGE, "channel": "sandbox", "key": key});
                 let number = self.call("recharge", false, &asked).await["number"].clone();
-                let word = json!({
+                let notice = json!({
                     "number": number, "amount": RECHARGE, "channel": "sandbox", "tradeNo": format!("trade-{}", text(&number)),
                 });
-                self.call("confirmRecharge", true, &word).await;
+                self.call("confirmRecharge", true, &notice).await;
                 self.acknowledged[self.user].lock().unwrap().recharges += 1;
             }
         }
     }
 }
 
-/// The seed: what an earlier run printed, or a new one.
+/// The seed of `PAYLOG_SEED`, or a new one.
 fn seed() -> u64 {
     let seed = std::env::var_os("PAYLOG_SEED")
         .map(|text| text.to_str().unwrap().parse().unwrap())
@@ -115,8 +114,8 @@ fn seed() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
-    let mut chance = StdRng::seed_from_u64(seed());
+async fn acknowledged_payments_survive_kills() {
+    let mut rng = StdRng::seed_from_u64(seed());
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let environment = Environment::system();
@@ -156,7 +155,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
 
     for _ in 0..KILLS {
         environment
-            .sleep(Duration::from_millis(chance.random_range(20..400)))
+            .sleep(Duration::from_millis(rng.random_range(20..400)))
             .await;
         server.child.kill().unwrap();
         server.child.wait().unwrap();
@@ -169,7 +168,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
         worker.unwrap();
     }
 
-    // The server's own recovery may have been at it; what it has not done yet is done now.
+    // Completes what the server's own recovery has not done yet.
     let recovered = run(&["recover", "--data", data.to_str().unwrap()]);
     assert!(recovered.status.success(), "{}", program::stderr(&recovered));
     check(&server, &sessions, &acknowledged).await;
@@ -182,7 +181,7 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     assert_eq!(found["differences"], json!([]), "{found}");
 }
 
-/// Every acknowledged payment is there once, and the balances are what the acknowledgements say.
+/// Asserts that each acknowledged payment exists once, and that the balances agree with the acknowledgements.
 async fn check(server: &Server, sessions: &[String], acknowledged: &[Mutex<Acknowledged>]) {
     let mut payments = 0;
     let mut logs_expected = 0;

@@ -1,16 +1,15 @@
-//! The real program, killed at every write of every kind of payment: before it, after it, and in the middle of a
-//! batch; and killed again while it recovers from that.
+//! The real program, killed at each write of each kind of payment: before it, after it, and in the middle of a batch;
+//! and killed again during the recovery.
 //!
-//! Each kind is carried out once without harm, which shows the calls of the store that it makes. Then it is carried
-//! out again and again, and each time the program stops at another of those calls and is killed. It is started again
-//! and recovers; the audit must be clean, the money must have moved as a whole or not at all; and the same call,
-//! repeated, must get the answer that holds from then on.
+//! An uninterrupted run of each scenario shows its writing calls. Then the scenario runs once for each failpoint at
+//! those calls: the program stops there, is killed, starts again and recovers. The audit must be clean, the money must
+//! have moved completely or not at all, and the repeated call must return one final response.
 //!
-//! By default recovery is killed once for each kind, where chance wants it (`PAYLOG_SEED`); with `PAYLOG_CRASH=all` it is
-//! killed at every call, after every first death.
+//! By default recovery is killed once per scenario, at a random failpoint (`PAYLOG_SEED`); with `PAYLOG_CRASH=all` it is
+//! killed at every failpoint, after every first kill.
 
-mod house;
-mod stories;
+mod harness;
+mod scenarios;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,197 +24,215 @@ use rand::seq::IndexedRandom;
 use serde_json::{Value, json};
 
 use crate::support::program;
-use house::{Cut, House, Moment, Way};
-use stories::{Cast, Money, Scene, Story};
+use harness::{CommitMode, Failpoint, Harness, Moment};
+use scenarios::{Case, Money, Participants, Scenario};
 
-/// Programs that die and recover at the same time, each with data of its own.
-const LANES: [Way; 4] = [Way::Stepwise, Way::Atomic, Way::Stepwise, Way::Stepwise];
+/// Commit modes of the concurrent harnesses, each with its own data.
+const LANES: [CommitMode; 4] = [
+    CommitMode::PerDocument,
+    CommitMode::Atomic,
+    CommitMode::PerDocument,
+    CommitMode::PerDocument,
+];
 
-/// How long something may still come to stop at, once there is an answer.
+/// Time that the program has to reach the failpoint after the response.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// One kind of payment, killed everywhere.
-struct Telling<'a> {
-    house: &'a mut House,
-    cast: Cast,
-    story: Story,
+/// All runs of one scenario.
+struct ScenarioRun<'a> {
+    harness: &'a mut Harness,
+    participants: Participants,
+    scenario: Scenario,
     rounds: usize,
-    deaths: usize,
-    deaths_recovering: usize,
+    kills: usize,
+    kills_while_recovering: usize,
 }
 
-/// What the caller saw: an answer, or nothing.
-type Heard = Option<(u16, Value)>;
+/// The response of the caller, if there was one.
+type CallerResponse = Option<(u16, Value)>;
 
-/// What came of one story.
-struct Told {
-    /// The calls of the store without harm: what there is to die at.
+/// Result of one scenario.
+struct ScenarioReport {
+    /// Writing calls of the uninterrupted run.
     calls: Vec<String>,
-    deaths: usize,
-    deaths_recovering: usize,
+    kills: usize,
+    kills_while_recovering: usize,
 }
 
-impl fmt::Display for Told {
+impl fmt::Display for ScenarioReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             calls,
-            deaths,
-            deaths_recovering,
+            kills,
+            kills_while_recovering,
         } = self;
         let count = calls.len();
         let calls = calls.join(", ");
         write!(
             f,
-            "{count} calls ({calls}), {deaths} deaths and {deaths_recovering} while recovering"
+            "{count} calls ({calls}), {kills} kills and {kills_while_recovering} while recovering"
         )
     }
 }
 
-impl<'a> Telling<'a> {
-    async fn new(house: &'a mut House, story: Story) -> Self {
-        let cast = Cast::hire(house, story).await;
+impl<'a> ScenarioRun<'a> {
+    async fn new(harness: &'a mut Harness, scenario: Scenario) -> Self {
+        let participants = Participants::create(harness, scenario).await;
         Self {
-            house,
-            cast,
-            story,
+            harness,
+            participants,
+            scenario,
             rounds: 0,
-            deaths: 0,
-            deaths_recovering: 0,
+            kills: 0,
+            kills_while_recovering: 0,
         }
     }
 
-    /// All deaths of the story; answers what there was to die at. `chance` chooses how often, while it recovers.
-    async fn tell(&mut self, chance: &mut StdRng) -> Told {
-        let calls = self.unharmed().await;
-        for cut in cuts(&calls) {
-            self.killed_at(cut, None).await;
+    /// Runs the scenario with all kills. `rng` chooses the failpoint of the recovery.
+    async fn run_all(&mut self, rng: &mut StdRng) -> ScenarioReport {
+        let calls = self.uninterrupted().await;
+        for failpoint in failpoints(&calls) {
+            self.kill_at(failpoint, None).await;
         }
-        let firsts = if is_everything() {
-            cuts(&calls)
+        let firsts = if is_exhaustive() {
+            failpoints(&calls)
         } else {
-            vec![Cut {
+            vec![Failpoint {
                 call: calls.len().div_ceil(2),
                 moment: Moment::After,
             }]
         };
         for first in firsts {
-            let mut again = cuts(&self.recovery_from(first).await);
-            if !is_everything() {
-                again = again.choose(chance).copied().into_iter().collect();
+            let mut again = failpoints(&self.recovery_calls(first).await);
+            if !is_exhaustive() {
+                again = again.choose(rng).copied().into_iter().collect();
             }
             for again in again {
-                self.killed_at(first, Some(again)).await;
+                self.kill_at(first, Some(again)).await;
             }
         }
-        Told {
+        ScenarioReport {
             calls,
-            deaths: self.deaths,
-            deaths_recovering: self.deaths_recovering,
+            kills: self.kills,
+            kills_while_recovering: self.kills_while_recovering,
         }
     }
 
-    /// Everything up to the call.
-    async fn stage(&mut self) -> Scene {
+    /// Prepares everything up to the call.
+    async fn prepare(&mut self) -> Case {
         self.rounds += 1;
-        let scene = self.cast.stage(self.house, self.story, self.rounds).await;
-        self.house.quiet().await;
-        self.house.calls();
-        scene
+        let case = self
+            .participants
+            .prepare(self.harness, self.scenario, self.rounds)
+            .await;
+        self.harness.wait_until_closed().await;
+        self.harness.calls();
+        case
     }
 
-    /// Without harm: the calls that the program makes.
-    async fn unharmed(&mut self) -> Vec<String> {
-        self.house.trying = format!("{:?} {:?} unharmed", self.story, self.house.way);
-        let scene = self.stage().await;
-        let before = self.cast.money(self.house).await;
-        scene.fall_due(self.house).await;
-        let heard = if scene.comes_by_itself() {
-            self.house.restart().await;
+    /// Runs without a kill; returns the writing calls.
+    async fn uninterrupted(&mut self) -> Vec<String> {
+        self.harness.current_case = format!("{:?} {:?} uninterrupted", self.scenario, self.harness.mode);
+        let case = self.prepare().await;
+        let before = self.participants.money(self.harness).await;
+        case.make_due(self.harness).await;
+        let response = if case.runs_at_start() {
+            self.harness.restart().await;
             None
         } else {
-            Some(self.call(&scene).await)
+            Some(self.call(&case).await)
         };
-        scene.over(self.house).await;
-        self.house.quiet().await;
-        let calls = self.house.calls();
-        self.check(&scene, heard, &before).await;
+        case.wait_until_done(self.harness).await;
+        self.harness.wait_until_closed().await;
+        let calls = self.harness.calls();
+        self.check(&case, response, &before).await;
         calls
     }
 
-    async fn call(&self, scene: &Scene) -> (u16, Value) {
-        let answer = self.house.call(scene.function, scene.from(), &scene.parameters);
+    async fn call(&self, case: &Case) -> (u16, Value) {
+        let answer = self.harness.call(case.function, case.from(), &case.parameters);
         answer.await
     }
 
-    /// Killed at `first`, then not harmed any more: the calls that recovery makes.
-    async fn recovery_from(&mut self, first: Cut) -> Vec<String> {
-        self.house.trying = format!("{:?} {:?} {first:?}, recovering", self.story, self.house.way);
-        let scene = self.stage().await;
-        let before = self.cast.money(self.house).await;
-        let heard = self.die(&scene, first).await;
-        self.house.start_again().await;
-        scene.over(self.house).await;
-        self.house.quiet().await;
-        let calls = self.house.calls();
-        self.check(&scene, heard, &before).await;
-        self.deaths += 1;
+    /// Kills at `first` only; returns the writing calls of the recovery.
+    async fn recovery_calls(&mut self, first: Failpoint) -> Vec<String> {
+        self.harness.current_case = format!(
+            "{:?} {:?} {first:?}, recovering",
+            self.scenario, self.harness.mode
+        );
+        let case = self.prepare().await;
+        let before = self.participants.money(self.harness).await;
+        let response = self.call_and_kill(&case, first).await;
+        self.harness.start_killed().await;
+        case.wait_until_done(self.harness).await;
+        self.harness.wait_until_closed().await;
+        let calls = self.harness.calls();
+        self.check(&case, response, &before).await;
+        self.kills += 1;
         calls
     }
 
-    /// Killed at `cut`, and then at `again` while it recovers.
-    async fn killed_at(&mut self, cut: Cut, again: Option<Cut>) {
-        self.house.trying = format!("{:?} {:?} {cut:?} {again:?}", self.story, self.house.way);
-        let scene = self.stage().await;
-        let before = self.cast.money(self.house).await;
-        let heard = self.die(&scene, cut).await;
+    /// Kills at `failpoint`, and then at `again` during the recovery.
+    async fn kill_at(&mut self, failpoint: Failpoint, again: Option<Failpoint>) {
+        self.harness.current_case = format!(
+            "{:?} {:?} {failpoint:?} {again:?}",
+            self.scenario, self.harness.mode
+        );
+        let case = self.prepare().await;
+        let before = self.participants.money(self.harness).await;
+        let response = self.call_and_kill(&case, failpoint).await;
         if let Some(again) = again {
-            self.house.stop_at(again);
-            self.house.start_again().await;
+            self.harness.set_failpoint(again);
+            self.harness.start_killed().await;
             if self
-                .house
-                .stopped_or(async || scene.is_over(self.house).await, Duration::ZERO)
+                .harness
+                .wait_for_stop(async || case.is_done(self.harness).await, Duration::ZERO)
                 .await
             {
-                self.house.audited().await;
-                self.deaths_recovering += 1;
+                self.harness.assert_audit_clean().await;
+                self.kills_while_recovering += 1;
             }
-            self.house.go_on();
-            self.house.kill(false);
+            self.harness.clear_failpoint();
+            self.harness.kill(false);
         }
-        self.house.start_again().await;
-        self.house.recovered().await;
-        self.house.audited().await;
-        let (now, after) = (self.cast.money(self.house).await, scene.after(&before));
-        if matches!(heard, Some((200, _))) {
-            assert_eq!(now, after, "{heard:?}");
+        self.harness.start_killed().await;
+        self.harness.recover_all().await;
+        self.harness.assert_audit_clean().await;
+        let (now, expected_money) = (
+            self.participants.money(self.harness).await,
+            case.expected_money(&before),
+        );
+        if matches!(response, Some((200, _))) {
+            assert_eq!(now, expected_money, "{response:?}");
         } else {
             assert!(
-                now == before || now == after,
-                "{now:?} is neither {before:?} nor {after:?}"
+                now == before || now == expected_money,
+                "{now:?} is neither {before:?} nor {expected_money:?}"
             );
         }
-        self.check(&scene, heard, &before).await;
-        self.deaths += 1;
+        self.check(&case, response, &before).await;
+        self.kills += 1;
     }
 
-    /// Calls, and kills the program at `cut`; what was acknowledged outlives the storage, too.
-    async fn die(&mut self, scene: &Scene, cut: Cut) -> Heard {
-        let (address, keys) = self.house.door();
-        let path = format!("/1.1/functions/{}", scene.function);
-        let http = self.house.http.clone();
-        self.house.stop_at(cut);
-        scene.fall_due(self.house).await;
-        if scene.comes_by_itself() {
-            if self.house.restart().await {
+    /// Calls, and kills the program at `failpoint`. At [`Moment::After`] the storage is killed too: acknowledged writes
+    /// must survive that.
+    async fn call_and_kill(&mut self, case: &Case, failpoint: Failpoint) -> CallerResponse {
+        let (address, keys) = self.harness.endpoint();
+        let path = format!("/1.1/functions/{}", case.function);
+        let http = self.harness.http.clone();
+        self.harness.set_failpoint(failpoint);
+        case.make_due(self.harness).await;
+        if case.runs_at_start() {
+            if self.harness.restart().await {
                 if self
-                    .house
-                    .stopped_or(async || scene.is_over(self.house).await, GRACE)
+                    .harness
+                    .wait_for_stop(async || case.is_done(self.harness).await, GRACE)
                     .await
                 {
-                    self.house.audited().await;
+                    self.harness.assert_audit_clean().await;
                 }
-                self.house.go_on();
-                self.house.kill(cut.moment == Moment::After);
+                self.harness.clear_failpoint();
+                self.harness.kill(failpoint.moment == Moment::After);
             }
             return None;
         }
@@ -225,31 +242,31 @@ impl<'a> Telling<'a> {
             &keys,
             "POST",
             &path,
-            scene.from(),
-            &scene.parameters,
+            case.from(),
+            &case.parameters,
         );
         let is_answered = Cell::new(false);
         let call = async {
-            let heard = call.await;
+            let response = call.await;
             is_answered.set(true);
-            heard
+            response
         };
-        let house = &mut *self.house;
-        let death = async {
-            if house.stopped_or(async || is_answered.get(), GRACE).await {
-                house.audited().await;
+        let harness = &mut *self.harness;
+        let kill = async {
+            if harness.wait_for_stop(async || is_answered.get(), GRACE).await {
+                harness.assert_audit_clean().await;
             }
-            house.go_on();
-            house.kill(cut.moment == Moment::After);
+            harness.clear_failpoint();
+            harness.kill(failpoint.moment == Moment::After);
         };
-        let (heard, ()) = tokio::join!(call, death);
-        heard.ok()
+        let (response, ()) = tokio::join!(call, kill);
+        response.ok()
     }
 
-    /// The same call gets one answer from now on, that which was told; the money is where it belongs.
-    async fn check(&self, scene: &Scene, heard: Heard, before: &Money) {
-        scene.over(self.house).await;
-        let answers = [Some(self.call(scene).await), heard, Some(self.call(scene).await)];
+    /// Asserts that the repeated call returns the response of the first, and that the money is as expected.
+    async fn check(&self, case: &Case, response: CallerResponse, before: &Money) {
+        case.wait_until_done(self.harness).await;
+        let answers = [Some(self.call(case).await), response, Some(self.call(case).await)];
         let mut answers = answers.into_iter().flatten().map(|(status, mut answer)| {
             if let Some(result) = answer["result"].as_object_mut() {
                 result.shift_remove("replayed");
@@ -258,7 +275,7 @@ impl<'a> Telling<'a> {
         });
         let first = answers.next().unwrap();
         let (status, answer) = &first;
-        match scene.refused {
+        match case.refusal_code {
             None => assert_eq!(*status, 200, "{answer}"),
             Some(code) => assert_eq!(
                 (*status >= 400, &answer["code"]),
@@ -269,71 +286,81 @@ impl<'a> Telling<'a> {
         for other in answers {
             assert_eq!(other, first);
         }
-        assert_eq!(self.cast.money(self.house).await, scene.after(before));
-        if let Some((order, status)) = &scene.order {
-            let order = self.house.get(&self.house.config.order_class, order).await;
+        assert_eq!(
+            self.participants.money(self.harness).await,
+            case.expected_money(before)
+        );
+        if let Some((order, status)) = &case.order {
+            let order = self.harness.get(&self.harness.config.order_class, order).await;
             assert_eq!(order.text("status"), Some(*status), "{order:?}");
         }
     }
 }
 
-/// Every death that there is at these calls.
-fn cuts(calls: &[String]) -> Vec<Cut> {
+/// All failpoints of these calls.
+fn failpoints(calls: &[String]) -> Vec<Failpoint> {
     let moments = |call: &String| match call.strip_prefix("batch ") {
         Some(classes) if classes.contains(' ') => {
             vec![Moment::Before, Moment::First, Moment::Last, Moment::After]
         }
         _ => vec![Moment::Before, Moment::After],
     };
-    let cuts = (1..).zip(calls);
-    cuts.flat_map(|(call, name)| moments(name).into_iter().map(move |moment| Cut { call, moment }))
+    let failpoints = (1..).zip(calls);
+    failpoints
+        .flat_map(|(call, name)| {
+            moments(name)
+                .into_iter()
+                .map(move |moment| Failpoint { call, moment })
+        })
         .collect()
 }
 
-fn is_everything() -> bool {
+fn is_exhaustive() -> bool {
     std::env::var_os("PAYLOG_CRASH").is_some_and(|value| value == "all")
 }
 
 #[tokio::test]
-async fn no_write_is_a_bad_one_to_be_killed_at() {
+async fn payment_killed_at_any_write_recovers() {
     let environment = Environment::system();
     let seed = std::env::var_os("PAYLOG_SEED")
         .map(|text| text.to_str().unwrap().parse().unwrap())
         .unwrap_or_else(|| u64::from_be_bytes(environment.random()));
     println!("PAYLOG_SEED={seed}");
-    let waiting: BTreeMap<Way, RefCell<Vec<Story>>> = [Way::Atomic, Way::Stepwise]
-        .map(|way| {
-            let stories = Story::ALL.into_iter().filter(|story| story.goes(way));
-            (way, RefCell::new(stories.collect()))
+    let waiting: BTreeMap<CommitMode, RefCell<Vec<Scenario>>> = [CommitMode::Atomic, CommitMode::PerDocument]
+        .map(|mode| {
+            let scenarios = Scenario::ALL
+                .into_iter()
+                .filter(|scenario| scenario.runs_in(mode));
+            (mode, RefCell::new(scenarios.collect()))
         })
         .into();
-    let lanes = LANES.map(|way| {
-        let waiting = &waiting[&way];
+    let lanes = LANES.map(|mode| {
+        let waiting = &waiting[&mode];
         async move {
-            let mut house = House::start(way).await;
-            let mut told = Vec::new();
+            let mut harness = Harness::start(mode).await;
+            let mut reports = Vec::new();
             loop {
-                let story = waiting.borrow_mut().pop();
-                let Some(story) = story else { break };
-                // Whoever tells it: the same story, the same deaths.
-                let mut chance = StdRng::seed_from_u64(seed ^ story as u64);
-                let mut telling = Telling::new(&mut house, story).await;
-                told.push((way, story, telling.tell(&mut chance).await));
+                let scenario = waiting.borrow_mut().pop();
+                let Some(scenario) = scenario else { break };
+                // The same failpoints for a scenario, whichever lane runs it.
+                let mut rng = StdRng::seed_from_u64(seed ^ scenario as u64);
+                let mut run = ScenarioRun::new(&mut harness, scenario).await;
+                reports.push((mode, scenario, run.run_all(&mut rng).await));
             }
-            house.end().await;
-            told
+            harness.finish().await;
+            reports
         }
     });
-    let mut told: Vec<_> = join_all(lanes).await.into_iter().flatten().collect();
-    told.sort_by_key(|(way, story, _)| (*way, *story));
-    let (mut deaths, mut deaths_recovering) = (0, 0);
-    for (way, story, told) in &told {
-        println!("{way:?} {story:?}: {told}");
-        deaths += told.deaths;
-        deaths_recovering += told.deaths_recovering;
+    let mut reports: Vec<_> = join_all(lanes).await.into_iter().flatten().collect();
+    reports.sort_by_key(|(mode, scenario, _)| (*mode, *scenario));
+    let (mut kills, mut kills_while_recovering) = (0, 0);
+    for (mode, scenario, reports) in &reports {
+        println!("{mode:?} {scenario:?}: {reports}");
+        kills += reports.kills;
+        kills_while_recovering += reports.kills_while_recovering;
     }
     println!(
-        "{deaths} deaths and {deaths_recovering} while recovering, in {:?}",
+        "{kills} kills and {kills_while_recovering} while recovering, in {:?}",
         environment.elapsed()
     );
 }

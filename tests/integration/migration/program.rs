@@ -334,7 +334,11 @@ async fn the_command_says_what_is_wrong() {
 
     let trial = words(&["--dry-run"]);
     assert_eq!(trial.status.code(), Some(1));
-    assert!(stdout(&trial).contains("This was a dry run"), "{}", stdout(&trial));
+    assert!(
+        stdout(&trial).contains("This was a dry run"),
+        "{}",
+        stdout(&trial)
+    );
     assert!(report.exists());
     let out = run(&[
         "export",

@@ -1,30 +1,30 @@
-//! The app as its makers know it: through the official JavaScript SDK. The programs are in `tests/sdk/moving`.
+//! The source app through the official JavaScript SDK. The programs are in `tests/sdk/moving`.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::old_app::{FILE, PASSWORD, WEIXIN};
+use super::source_app::{FILE, PASSWORD, WEIXIN};
 use crate::support::program::{PATIENCE, Server};
 use crate::support::skip::is_installed;
 
-/// The SDK, where it is installed.
+/// The installed SDK.
 pub(super) struct Sdk {
     modules: PathBuf,
 }
 
 impl Sdk {
-    /// `None`, said aloud, where the SDK is absent and may be.
+    /// Returns `None`, and reports the skip, if the SDK is absent and not required.
     pub(super) fn installed() -> Option<Self> {
-        // Where `.ci/sdk` puts it: beside what cargo builds.
+        // The folder of `.ci/sdk`, beside the build.
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let modules = target.join("sdk/javascript/node_modules");
         is_installed("JavaScript SDK", &modules.join("leancloud-storage/package.json"))
             .then_some(Self { modules })
     }
 
-    /// Runs one of the programs against a server; answers what it prints.
+    /// Runs one of the programs against a server; returns its output.
     pub(super) async fn run(&self, name: &str, server: &Server, built: &Value) -> String {
         let keys = &server.keys;
         let target = json!({

@@ -1,4 +1,4 @@
-//! The program under test and its data, on one of the two ways that a payment can go.
+//! The program under test and its data, in one of the two commit modes.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -15,57 +15,57 @@ use tempfile::TempDir;
 
 use crate::support::program::{self, As, Keys, Server, poll};
 
-/// The ways that a payment can go.
+/// Commit mode of the payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Way {
-    /// The data in a folder: all of a payment in one commit.
+pub(super) enum CommitMode {
+    /// Data in a folder: one commit per payment.
     Atomic,
-    /// The data behind LeanCloud's API, where another paylog stands in for LeanCloud: one document at a time.
-    Stepwise,
+    /// Data behind LeanCloud's API, served by another paylog: one document per write.
+    PerDocument,
 }
 
-/// How much of a call takes effect before the program dies.
+/// The part of a call that takes effect before the kill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Moment {
     Before,
-    /// Of a batch, the first write alone.
+    /// The first write of a batch.
     First,
-    /// Of a batch, the last write alone.
+    /// The last write of a batch.
     Last,
     After,
 }
 
-/// Where the program dies: at the `call`-th call that writes, from 1.
+/// The failpoint at the `call`-th writing call, counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cut {
+pub(super) struct Failpoint {
     pub(super) call: usize,
     pub(super) moment: Moment,
 }
 
-/// The program and its data. Gone when the test ends.
-pub(super) struct House {
-    pub(super) way: Way,
+/// The program and its data; the processes end with this value.
+pub(super) struct Harness {
+    pub(super) mode: CommitMode,
     pub(super) config: PaymentConfig,
-    /// The documents, past the program under test.
+    /// Direct access to the documents.
     pub(super) store: Client,
     pub(super) http: reqwest::Client,
-    /// What is being tried, for whoever reads that it has failed.
-    pub(super) trying: String,
+    /// Description of the current run, printed if it fails.
+    pub(super) current_case: String,
     folder: TempDir,
-    /// What stands in for LeanCloud.
+    /// The paylog in the role of LeanCloud.
     storage: Option<Server>,
     program: Server,
 }
 
-impl House {
-    pub(super) async fn start(way: Way) -> Self {
+impl Harness {
+    pub(super) async fn start(mode: CommitMode) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("halt")).unwrap();
         let data = folder.path().join("data");
-        let (storage, program) = match way {
-            Way::Atomic => (None, atomic(&folder).await),
-            Way::Stepwise => {
-                // Made with the classes of the payments; then nobody but the engine takes them for payments.
+        let (storage, program) = match mode {
+            CommitMode::Atomic => (None, atomic(&folder).await),
+            CommitMode::PerDocument => {
+                // Creates the classes of the payments; afterwards only the engine works on them.
                 assert!(Server::start(&data).await.stop().await.success());
                 let storage = storage(&folder).await;
                 let engine = engine(&folder, &storage).await;
@@ -73,21 +73,21 @@ impl House {
             }
         };
         Self {
-            way,
+            mode,
             config: PaymentConfig {
                 sandbox: true,
                 ..PaymentConfig::new()
             },
             store: client(storage.as_ref().unwrap_or(&program)),
             http: program::http_client(),
-            trying: String::new(),
+            current_case: String::new(),
             folder,
             storage,
             program,
         }
     }
 
-    /// Who speaks LeanCloud's storage API.
+    /// The server of LeanCloud's storage API.
     pub(super) fn data(&self) -> &Server {
         self.storage.as_ref().unwrap_or(&self.program)
     }
@@ -96,12 +96,12 @@ impl House {
         &self.program
     }
 
-    /// Where the program listens and what it asks callers for, also once it is dead.
-    pub(super) fn door(&self) -> (String, Keys) {
+    /// Address and keys of the program, even after a kill.
+    pub(super) fn endpoint(&self) -> (String, Keys) {
         (self.program.address.clone(), self.program.keys.clone())
     }
 
-    /// A worker in the test itself, for what the program does not do on its way.
+    /// A worker in the test itself.
     pub(super) fn worker(&self, config: PaymentConfig) -> Payments {
         let environment = Environment::system();
         Payments::new(std::sync::Arc::new(self.store.clone()), environment, config)
@@ -111,47 +111,47 @@ impl House {
         self.folder.path().join("halt").join(name)
     }
 
-    /// Has the program stop at a call that it is still to make.
-    pub(super) fn stop_at(&self, cut: Cut) {
-        let moment = format!("{:?}", cut.moment).to_lowercase();
-        fs::write(self.halt("draft"), format!("{} {moment}", cut.call)).unwrap();
+    /// Sets the failpoint of the program.
+    pub(super) fn set_failpoint(&self, failpoint: Failpoint) {
+        let moment = format!("{:?}", failpoint.moment).to_lowercase();
+        fs::write(self.halt("draft"), format!("{} {moment}", failpoint.call)).unwrap();
         fs::rename(self.halt("draft"), self.halt("halt")).unwrap();
     }
 
-    /// Waits until the program has stopped, or there is nothing left to stop at for as long as `grace`. Workers of the
-    /// program share the work, each in its own order, and one of them may have had a call to make the last time that is
-    /// none this time. `is_over` says whether what was asked for is done. Answers whether it has stopped.
-    pub(super) async fn stopped_or(&self, is_over: impl AsyncFn() -> bool, grace: Duration) -> bool {
+    /// Waits until the program has stopped at the failpoint, or has had nothing to do for `grace`; returns true if it has
+    /// stopped. The number of calls may vary, since the program's workers share the work. `is_done` returns true once the
+    /// requested work is done.
+    pub(super) async fn wait_for_stop(&self, is_done: impl AsyncFn() -> bool, grace: Duration) -> bool {
         let halted = self.halt("halted");
         let environment = Environment::system();
-        let mut over_since = None;
+        let mut done_since = None;
         poll("the program to stop", async || {
             if halted.exists() {
                 return Some(true);
             }
-            if !is_over().await || !self.unfinished().await.is_empty() {
+            if !is_done().await || !self.unfinished().await.is_empty() {
                 return None;
             }
             let now = environment.elapsed();
-            let since = *over_since.get_or_insert(now);
+            let since = *done_since.get_or_insert(now);
             (now.saturating_sub(since) >= grace).then(|| halted.exists())
         })
         .await
     }
 
-    /// Forgets where the program was to stop.
-    pub(super) fn go_on(&self) {
+    /// Clears the failpoint.
+    pub(super) fn clear_failpoint(&self) {
         let _ = fs::remove_file(self.halt("halt"));
     }
 
-    /// The calls that the program has made since the last time: what they were and which classes they wrote to.
+    /// Takes the writing calls since the last time, each with its classes.
     pub(super) fn calls(&self) -> Vec<String> {
         let text = fs::read_to_string(self.halt("calls")).unwrap_or_default();
         let _ = fs::remove_file(self.halt("calls"));
         text.lines().map(str::to_owned).collect()
     }
 
-    /// Kills the program where it has stopped, and with it what stands in for LeanCloud where that is asked for.
+    /// Kills the stopped program; and the paylog in the role of LeanCloud, if `everything` is true.
     pub(super) fn kill(&mut self, everything: bool) {
         self.program.kill();
         let _ = fs::remove_file(self.halt("halted"));
@@ -161,17 +161,17 @@ impl House {
         }
     }
 
-    /// Kills the program where it does nothing, and starts it again. Whether it is still to stop, or has: it may have
-    /// been on its way there when it was killed.
+    /// Kills the idle program and starts it again. Returns true if the failpoint is still set or reached: the program may
+    /// have been at it when it was killed.
     pub(super) async fn restart(&mut self) -> bool {
         self.program.kill();
         let is_to_stop = self.halt("halt").exists() || self.halt("halted").exists();
-        self.start_again().await;
+        self.start_killed().await;
         is_to_stop
     }
 
-    /// Starts what was killed.
-    pub(super) async fn start_again(&mut self) {
+    /// Starts the killed processes.
+    pub(super) async fn start_killed(&mut self) {
         self.program.kill();
         if let Some(server) = &mut self.storage
             && server.child.try_wait().unwrap().is_some()
@@ -185,7 +185,7 @@ impl House {
         self.store = client(self.data());
     }
 
-    /// Calls a cloud function and answers its status and body.
+    /// Calls a cloud function; returns status and body.
     pub(super) async fn call(&self, function: &str, from: As<'_>, parameters: &Value) -> (u16, Value) {
         let path = format!("/1.1/functions/{function}");
         self.program.send("POST", &path, from, parameters).await
@@ -195,7 +195,7 @@ impl House {
         Store::get(&self.store, class, id).await.unwrap().unwrap()
     }
 
-    /// Changes a document past every rule.
+    /// Changes a document unconditionally.
     pub(super) async fn change(&self, class: &ClassName, id: &ObjectId, update: Update) {
         let action = Action::Update {
             id: id.clone(),
@@ -208,7 +208,7 @@ impl House {
         assert!(matches!(outcome, WriteOutcome::Applied(_)), "{outcome:?}");
     }
 
-    /// The logs that somebody is still to finish: neither closed nor waiting for a gateway.
+    /// Unfinished logs: neither closed nor waiting for a gateway.
     async fn unfinished(&self) -> Vec<Document> {
         let filter = Filter::all().lt("state", 5).and_any(vec![
             Filter::all().ne("kind", "recharge"),
@@ -218,30 +218,30 @@ impl House {
         self.store.find(&self.config.log_class, &query).await.unwrap()
     }
 
-    /// Waits until nothing goes on behind the answers.
-    pub(super) async fn quiet(&self) {
+    /// Waits until all logs are closed.
+    pub(super) async fn wait_until_closed(&self) {
         poll("the closings", async || {
             self.unfinished().await.is_empty().then_some(())
         })
         .await;
     }
 
-    /// The program recovers what it finds open.
-    pub(super) async fn recovered(&self) {
+    /// Has the program recover until no log is open.
+    pub(super) async fn recover_all(&self) {
         poll("recovery", async || {
-            let recovered = self.program.call("recoverPayments", As::Master, &json!({})).await;
-            assert_eq!(recovered["stuck"], 0, "{recovered}");
-            if recovered["open"] == 0 && self.unfinished().await.is_empty() {
+            let recover_all = self.program.call("recoverPayments", As::Master, &json!({})).await;
+            assert_eq!(recover_all["stuck"], 0, "{recover_all}");
+            if recover_all["open"] == 0 && self.unfinished().await.is_empty() {
                 return Some(());
             }
-            self.unclaim().await;
+            self.remove_leases().await;
             None
         })
         .await;
     }
 
-    /// Leases only save work: taking them away changes nothing but how soon the next worker comes.
-    pub(super) async fn unclaim(&self) {
+    /// Removes the leases of open logs, so that the next worker need not wait. Leases only save work.
+    pub(super) async fn remove_leases(&self) {
         for log in self.unfinished().await {
             let id = log.object_id().unwrap();
             let update = Update::new().delete("claimedUntil");
@@ -249,16 +249,16 @@ impl House {
         }
     }
 
-    /// Every balance is what the logs say, also while a payment hangs in the middle.
-    pub(super) async fn audited(&self) {
+    /// Asserts that all balances agree with the logs, even in the middle of a payment.
+    pub(super) async fn assert_audit_clean(&self) {
         let report = self.program.call("auditAccounts", As::Master, &json!({})).await;
         assert_eq!(report["differences"], json!([]), "{report}");
     }
 
-    /// The last word: the command line finds nothing open and nothing different.
-    pub(super) async fn end(mut self) {
+    /// Asserts that `recover` and `audit` find nothing open and no difference.
+    pub(super) async fn finish(mut self) {
         let storage = self.storage.take();
-        self.quiet().await;
+        self.wait_until_closed().await;
         for command in ["recover", "audit"] {
             let mut command_line = match &storage {
                 None => {
@@ -287,12 +287,12 @@ impl House {
     }
 }
 
-impl Drop for House {
+impl Drop for Harness {
     fn drop(&mut self) {
         if std::thread::panicking() {
             println!(
-                "{}; the last words of the programs:\n{}",
-                self.trying,
+                "{}; the last log lines of the programs:\n{}",
+                self.current_case,
                 self.tail()
             );
         }
@@ -307,8 +307,8 @@ fn client(server: &Server) -> Client {
         .unwrap()
 }
 
-/// What the programs complain of goes to one file, which is shown where a test fails.
-fn said(folder: &TempDir) -> File {
+/// The file of standard error of the programs, printed if a test fails.
+fn stderr_log(folder: &TempDir) -> File {
     let path = folder.path().join("said");
     File::options().create(true).append(true).open(path).unwrap()
 }
@@ -319,11 +319,11 @@ async fn atomic(folder: &TempDir) -> Server {
     command
         .arg("--sandbox=true")
         .env("PAYLOG_HALT", folder.path().join("halt"))
-        .stderr(said(folder));
+        .stderr(stderr_log(folder));
     Server::started(command.spawn().unwrap(), &data).await
 }
 
-/// LeanCloud's storage: its own payment flow looks at other classes.
+/// The paylog in the role of LeanCloud; its own payment flow works on other classes.
 async fn storage(folder: &TempDir) -> Server {
     let data = folder.path().join("data");
     program::forget_names(&data).await;
@@ -331,11 +331,11 @@ async fn storage(folder: &TempDir) -> Server {
     command
         .env("PAYLOG_LOG_CLASS", "NobodysLog")
         .env("PAYLOG_ORDER_CLASS", "NobodysOrder")
-        .stderr(said(folder));
+        .stderr(stderr_log(folder));
     Server::started(command.spawn().unwrap(), &data).await
 }
 
-/// The program as a LeanEngine app whose data are behind the API of `storage`.
+/// The program as a LeanEngine app, with its data behind the API of `storage`.
 fn on_leancloud(storage: &Server) -> Command {
     let keys = &storage.keys;
     let mut command = program::program();
@@ -355,7 +355,7 @@ async fn engine(folder: &TempDir, storage: &Server) -> Server {
         .args(["--host", "127.0.0.1", "--port", "0", "--log", "warn"])
         .env("PAYLOG_HALT", folder.path().join("halt"))
         .stdout(File::create(&printed).unwrap())
-        .stderr(said(folder));
+        .stderr(stderr_log(folder));
     let mut child = command.spawn().unwrap();
     let address = poll("the engine to listen", async || {
         if let Some(status) = child.try_wait().unwrap() {

@@ -1,4 +1,4 @@
-//! A store whose caller dies at a chosen write.
+//! A store that hangs at a chosen write, as the store of a killed worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use paylog::store::{Store, StoreWrapper, Write, WriteOutcome};
 use tokio::sync::Notify;
 
-/// Lets so many calls that write through, and never answers another.
+/// Forwards the first writing calls, and never returns from a later one.
 #[derive(Debug)]
-pub(super) struct CutStore {
+pub(super) struct HangingStore {
     inner: Arc<dyn Store>,
     left: AtomicI64,
     reached: Notify,
 }
 
-impl CutStore {
+impl HangingStore {
     pub(super) fn new(inner: Arc<dyn Store>, calls: i64) -> Self {
         Self {
             inner,
@@ -23,7 +23,7 @@ impl CutStore {
         }
     }
 
-    /// Waits until the call after the last that goes through.
+    /// Waits until the first call that hangs.
     pub(super) async fn reached(&self) {
         self.reached.notified().await;
     }
@@ -36,7 +36,7 @@ impl CutStore {
     }
 }
 
-impl StoreWrapper for CutStore {
+impl StoreWrapper for HangingStore {
     fn inner(&self) -> &dyn Store {
         &*self.inner
     }

@@ -1,5 +1,5 @@
-//! An app on LeanCloud, as a paylog server plays it: users, roles, ACLs, relations, places, files, third-party logins,
-//! and payments, some of them killed half way.
+//! The source app, on a paylog server in the role of LeanCloud: users, roles, ACLs, relations, places, files, third-party
+//! logins, and payments, some of them interrupted.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cut::CutStore;
+use super::hanging_store::HangingStore;
 use super::sdk::Sdk;
 use crate::support::program::{self, As, Server};
 
 pub(super) const PASSWORD: &str = "correct horse";
 pub(super) const FILE: &[u8] = b"the bytes of a picture";
-/// What the users have together: nothing of it leaves the app.
+/// Total balance of the users, which stays constant.
 pub(super) const MONEY: i64 = 3 * EACH;
 const EACH: i64 = 100_000;
 const PRICE: i64 = 300;
@@ -34,10 +34,10 @@ pub(super) struct User {
     pub(super) id: ObjectId,
 }
 
-pub(super) struct OldApp {
-    /// With passwords; the first three have money.
+pub(super) struct SourceApp {
+    /// Users with passwords; the first three have money.
     pub(super) users: Vec<User>,
-    /// Logs in through a third party alone.
+    /// A user with a third-party login alone.
     pub(super) stranger: ObjectId,
     pub(super) file: String,
     pub(super) private_post: String,
@@ -47,7 +47,7 @@ pub(super) struct OldApp {
     _folder: TempDir,
 }
 
-impl OldApp {
+impl SourceApp {
     pub(super) fn storage(&self) -> &Server {
         &self.storage
     }
@@ -56,21 +56,21 @@ impl OldApp {
         &self.data
     }
 
-    /// Pays over the API.
+    /// A payment worker over the API.
     pub(super) fn worker(&self) -> Payments {
         Payments::new(Arc::new(self.client.clone()), Environment::system(), config())
     }
 
-    /// The app, built over the API.
+    /// Creates the app over the API.
     pub(super) async fn build() -> Self {
         let mut app = Self::empty().await;
-        app.people().await;
-        app.things().await;
-        app.payments().await;
+        app.create_users().await;
+        app.create_objects().await;
+        app.create_payments().await;
         app
     }
 
-    /// The app, built with the official JavaScript SDK; and what the SDK says that it has built.
+    /// Creates the app with the official JavaScript SDK; returns also the description of its objects.
     pub(super) async fn build_with_sdk(sdk: &Sdk) -> (Self, Value) {
         let mut app = Self::empty().await;
         let built = sdk.run("build.js", &app.storage, &Value::Null).await;
@@ -85,14 +85,14 @@ impl OldApp {
         app.stranger = id(&text(&built["stranger"]));
         app.file = text(&built["file"]);
         app.private_post = text(&built["privatePost"]);
-        app.payments().await;
+        app.create_payments().await;
         (app, built)
     }
 
     async fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("old");
-        // Made with the classes of the payments; then nobody takes them for payments.
+        // Creates the classes of the payments; afterwards this server does not work on them.
         assert!(Server::start(&data).await.stop().await.success());
         program::forget_names(&data).await;
         let mut command = program::serve(&data);
@@ -117,7 +117,7 @@ impl OldApp {
         }
     }
 
-    async fn people(&mut self) {
+    async fn create_users(&mut self) {
         for name in ["anna", "bert", "cleo", "dora"] {
             let user = json!({"username": name, "password": PASSWORD, "nick": name.to_uppercase()});
             let answer = self.storage.ask("POST", "/1.1/users", As::Client, &user).await;
@@ -142,7 +142,7 @@ impl OldApp {
         self.storage.ask("POST", "/1.1/roles", As::Master, &role).await;
     }
 
-    async fn things(&mut self) {
+    async fn create_objects(&mut self) {
         let token = json!({"name": "picture.png", "mime_type": "image/png"});
         let token = self
             .storage
@@ -180,7 +180,7 @@ impl OldApp {
         self.storage.ask("PUT", &path, As::Master, &fans).await;
     }
 
-    /// Makes a post; answers its id.
+    /// Creates a post; returns its id.
     pub(super) async fn post(&self, title: &str, number: usize) -> String {
         let author = &self.users[number % self.users.len()].id;
         let post = json!({
@@ -195,7 +195,7 @@ impl OldApp {
         made["objectId"].as_str().unwrap().to_owned()
     }
 
-    async fn payments(&self) {
+    async fn create_payments(&self) {
         let worker = self.worker();
         for user in self.users.iter().take(3) {
             let given = worker
@@ -230,21 +230,21 @@ impl OldApp {
             .transfer(anna, bert, &json!(40), Some("for lunch"), &key("whole"))
             .await
             .unwrap();
-        // Nobody has paid it yet; somebody may.
+        // Unpaid: it may still be paid.
         worker
             .recharge(anna, &json!(70), Channel::Sandbox, &key("asked"))
             .await
             .unwrap();
-        // Killed before each of its writes.
+        // Interrupted before each write.
         for calls in 1..=4 {
             let order = order(&format!("cut {calls}")).await;
-            self.killed(calls, async |worker: &Payments| {
+            self.run_until_write(calls, async |worker: &Payments| {
                 worker.pay_order(anna, &order, None).await.map(drop)
             })
             .await;
             let name = key(&format!("cut {calls}"));
             let amount = json!(10 + calls);
-            self.killed(calls, async |worker: &Payments| {
+            self.run_until_write(calls, async |worker: &Payments| {
                 worker.transfer(bert, cleo, &amount, None, &name).await.map(drop)
             })
             .await;
@@ -252,34 +252,34 @@ impl OldApp {
         self.complete_states().await;
     }
 
-    /// Does something with a worker that dies after so many calls that write.
-    async fn killed(
+    /// Runs `work` with a worker that stops before the writing call number `calls` + 1.
+    async fn run_until_write(
         &self,
         calls: i64,
-        what: impl AsyncFnOnce(&Payments) -> Result<(), paylog::model::CloudError>,
+        work: impl AsyncFnOnce(&Payments) -> Result<(), paylog::model::CloudError>,
     ) {
-        let store = Arc::new(CutStore::new(Arc::new(self.client.clone()), calls));
+        let store = Arc::new(HangingStore::new(Arc::new(self.client.clone()), calls));
         let seen: Arc<dyn Store> = store.clone();
         let worker = Payments::new(seen, Environment::system(), config());
         tokio::select! {
-            done = what(&worker) => done.unwrap(),
+            done = work(&worker) => done.unwrap(),
             () = store.reached() => {}
         }
     }
 
-    /// Workers may write several steps at once. What the protocol has and no worker has left behind is written as a
-    /// slower one would: each state says no more than what is so.
+    /// Writes the states that no worker has left behind, since workers may write several steps at once. Each state
+    /// claims no more than is true.
     async fn complete_states(&self) {
-        // Applied, and nothing is to be marked: settled.
+        // All legs applied, no order to mark: settled.
         self.step(&[3], 4, None).await;
-        // The debit, its only conditional leg, is applied: funded.
+        // The debit, the only conditional leg, is applied: funded.
         self.step(&[0, 1], 2, Some(1)).await;
-        // Nothing is applied: created.
+        // No leg is applied: created.
         self.step(&[1], 0, Some(0)).await;
     }
 
-    /// Brings a transfer from one of some states to another, unless there is a log in that one: a transfer whose id this
-    /// many accounts have taken up.
+    /// Moves a transfer from one of the states `from` to `to`, unless a log has that state already. `marks` is the number
+    /// of accounts that hold the transfer's mark.
     async fn step(&self, from: &[i64], to: i64, marks: Option<u64>) {
         let log = config().log_class;
         let none = Filter::all().eq("state", to);
