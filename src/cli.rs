@@ -106,14 +106,8 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Argumen
         }
         Command::Recover(given) => {
             let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            on_threads(recover::run(
-                app(&config),
-                given,
-                &home,
-                config,
-                &variables,
-                &environment,
-            ))
+            let app = app(&config);
+            on_threads(recover::run(app, given, &home, config, &variables, &environment))
         }
         Command::Audit(given) => {
             let (home, config) = (home(&given.home)?, payment_config(&variables)?);

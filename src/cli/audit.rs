@@ -1,5 +1,7 @@
 //! `paylog audit`: every balance recomputed from the logs, and compared.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
@@ -98,26 +100,7 @@ async fn audit(
 
 fn describe(output: &Output) -> String {
     let Output { opened, report } = output;
-    let mut lines = Vec::new();
-    if let Some(Opened {
-        accounts,
-        amount,
-        before,
-        beyond,
-    }) = opened
-    {
-        lines.push(format!(
-            "opened       {accounts} accounts, which held {amount} before any payment"
-        ));
-        if *before > 0 {
-            lines.push(format!(
-                "  {before} more were opened by another process meanwhile"
-            ));
-        }
-        lines.extend(beyond.iter().map(|user| {
-            format!("  {user} holds more than 10^12, which exceeds the maximum of a log: check it by hand")
-        }));
-    }
+    let mut lines = opened.as_ref().map(describe_opened).unwrap_or_default();
     lines.extend([
         format!("accounts     {}", report.accounts),
         format!("orders       {}", report.orders),
@@ -150,7 +133,7 @@ fn describe(output: &Output) -> String {
         .differences
         .iter()
         .map(|difference| (&difference.class, &difference.id));
-    let shown = shown.collect::<std::collections::BTreeSet<_>>().len();
+    let shown = shown.collect::<BTreeSet<_>>().len();
     let hidden = report.differing.saturating_sub(u64::try_from(shown).unwrap_or(0));
     if hidden > 0 {
         lines.push(format!("  and {hidden} more: repair these first"));
@@ -168,4 +151,25 @@ fn describe(output: &Output) -> String {
         ));
     }
     lines.join("\n")
+}
+
+fn describe_opened(opened: &Opened) -> Vec<String> {
+    let Opened {
+        accounts,
+        amount,
+        before,
+        beyond,
+    } = opened;
+    let mut lines = vec![format!(
+        "opened       {accounts} accounts, which held {amount} before any payment"
+    )];
+    if *before > 0 {
+        lines.push(format!(
+            "  {before} more were opened by another process meanwhile"
+        ));
+    }
+    lines.extend(beyond.iter().map(|user| {
+        format!("  {user} holds more than 10^12, which exceeds the maximum of a log: check it by hand")
+    }));
+    lines
 }

@@ -49,6 +49,24 @@ struct OperationRequest {
     body: Bytes,
 }
 
+impl OperationRequest {
+    fn get(path: String) -> Self {
+        Self {
+            method: Method::GET,
+            path,
+            body: Bytes::new(),
+        }
+    }
+
+    fn increment(path: String) -> Self {
+        Self {
+            method: Method::PUT,
+            path,
+            body: Bytes::from_static(br#"{"n":{"__op":"Increment","amount":1}}"#),
+        }
+    }
+}
+
 /// Creates a class with an index over one of its columns; returns its name.
 async fn make_class(target: &Target, environment: &Environment) -> Result<String> {
     let class = format!("{CLASS}{}", environment.random_text(8));
@@ -87,58 +105,32 @@ pub(crate) async fn measure_storage_api(
         load,
         processor_seconds,
     };
-    let ids: RefCell<Vec<String>> = RefCell::default();
-    let create = |index| OperationRequest {
-        method: Method::POST,
-        path: class.clone(),
-        body: object(index),
-    };
-    let keep_id = |answer: &[u8]| {
-        let created: serde_json::Value = serde_json::from_slice(answer)?;
-        let id = created.get("objectId").and_then(serde_json::Value::as_str);
-        ids.borrow_mut().push(id.context("no objectId")?.to_owned());
-        Ok(())
-    };
-    // Before the clock starts, caches are warm and connections open.
-    load.run("warm-up", (requests / 10).max(1), 1, create, keep_id)
-        .await?;
-    let mut measured = vec![load.run("creates", requests, 1, create, keep_id).await?];
-    let ids = ids.into_inner();
-    let of = |index: u64| -> String {
+    let (creates, ids) = measure_creates(&load, &class, requests).await?;
+    let mut measured = vec![creates];
+    let path = |index: u64| -> String {
         // A stride coprime with most counts visits all objects without order.
         let place = usize::try_from(index.wrapping_mul(7_919)).unwrap_or(0) % ids.len();
         format!("{class}/{}", ids.get(place).map_or("", String::as_str))
     };
-    let get = |index| OperationRequest {
-        method: Method::GET,
-        path: of(index),
-        body: Bytes::new(),
-    };
+    let get = |index| OperationRequest::get(path(index));
     measured.push(load.run("reads by id", requests, 1, get, has_object).await?);
-    let increment = |path: String| OperationRequest {
-        method: Method::PUT,
-        path,
-        body: Bytes::from_static(br#"{"n":{"__op":"Increment","amount":1}}"#),
-    };
-    let spread = |index| increment(of(index));
+    let spread = |index| OperationRequest::increment(path(index));
     measured.push(
         load.run("increments, spread", requests, 1, spread, anything)
             .await?,
     );
-    let hot = |_| increment(of(0));
+    let hot = |_| OperationRequest::increment(path(0));
     measured.push(
         load.run("increments, one object", requests, 1, hot, anything)
             .await?,
     );
     // The objects of the warm-up belong to the first groups, and add none.
     let groups = requests.div_ceil(GROUP);
-    let query = |index: u64| OperationRequest {
-        method: Method::GET,
-        path: format!(
-            "{class}?limit=10&where=%7B%22group%22%3A%22group+{}%22%7D",
-            index.wrapping_mul(7_919) % groups
-        ),
-        body: Bytes::new(),
+    let query = |index: u64| {
+        let group = index.wrapping_mul(7_919) % groups;
+        OperationRequest::get(format!(
+            "{class}?limit=10&where=%7B%22group%22%3A%22group+{group}%22%7D"
+        ))
     };
     measured.push(
         load.run("indexed queries", requests, 1, query, has_object)
@@ -155,6 +147,31 @@ pub(crate) async fn measure_storage_api(
             .await?,
     );
     Ok(measured)
+}
+
+/// Measures creates, after a warm-up; returns also the ids of all objects.
+async fn measure_creates(
+    load: &OperationLoad<'_>,
+    class: &str,
+    requests: u64,
+) -> Result<(OperationMeasurement, Vec<String>)> {
+    let ids: RefCell<Vec<String>> = RefCell::default();
+    let create = |index| OperationRequest {
+        method: Method::POST,
+        path: class.to_owned(),
+        body: object(index),
+    };
+    let keep_id = |answer: &[u8]| {
+        let created: serde_json::Value = serde_json::from_slice(answer)?;
+        let id = created.get("objectId").and_then(serde_json::Value::as_str);
+        ids.borrow_mut().push(id.context("no objectId")?.to_owned());
+        Ok(())
+    };
+    // Before the clock starts, caches are warm and connections open.
+    load.run("warm-up", (requests / 10).max(1), 1, create, keep_id)
+        .await?;
+    let measured = load.run("creates", requests, 1, create, keep_id).await?;
+    Ok((measured, ids.into_inner()))
 }
 
 /// An object of about 200 bytes.

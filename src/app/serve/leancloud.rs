@@ -4,10 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
+use axum::Router;
+use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::context::ServeContext;
+use super::context::{ServeContext, ServeOptions};
 use super::health::{Health, HealthStore};
 use super::{routes, start_checks};
 use crate::app::checks::leancloud_probe;
@@ -16,7 +18,7 @@ use crate::app::payments::{connect_after_payment, metered};
 use crate::app::sessions::RemoteSessions;
 use crate::app::{leancloud_client, listener, terminal};
 use crate::config::ApiServer;
-use crate::engine::EngineConfig;
+use crate::engine::{Engine, EngineConfig};
 use crate::payment::Payments;
 use crate::store::Store;
 use crate::telemetry::Counters;
@@ -30,29 +32,19 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
         app,
         options,
         keys,
-        payments,
+        payments: config,
         environment,
         variables,
     } = context;
     let credentials = keys.complete()?;
-    if options.sandbox == Some(true) {
-        bail!("--sandbox is for the embedded store: in LeanCloud money is real, and no channel is built in");
-    }
-    if options.engine.is_some() {
-        bail!(
-            "--engine is for the embedded store: on LeanCloud, an app's functions run in an engine group of their own"
-        );
-    }
-    if options.cron.is_some() {
-        bail!("--cron is for the embedded store: on LeanCloud, timers are set in its console");
-    }
+    refuse_embedded_options(&options)?;
     let shutdown = listener::shutdown_signal()?;
     let host = options.host_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let listener = listener::bind(host, options.port).await?;
     let local = listener.local_addr()?;
     start_checks::refuse_own_address_as_storage(api_server, local).await?;
     let builder = leancloud_client::builder(api_server, &credentials, &environment);
-    let probed = leancloud_probe::check(&builder.clone().build()?, &payments, &environment)
+    let probed = leancloud_probe::check(&builder.clone().build()?, &config, &environment)
         .await
         .with_context(|| format!("the configuration of {api_server} cannot be checked"))?;
     start_checks::refuse_unsafe(&probed.findings, options.allow_unsafe)?;
@@ -60,9 +52,9 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
 
     let counters = Arc::new(Counters::default());
     let store: Arc<dyn Store> = Arc::new(client.clone());
-    let log_class = payments.log_class.clone();
-    let seen = metered(Arc::clone(&store), &counters, variables)?;
-    let payments = Payments::new(seen, environment.clone(), payments);
+    let log_class = config.log_class.clone();
+    let metered = metered(Arc::clone(&store), &counters, variables)?;
+    let payments = Payments::new(metered, environment.clone(), config);
     let engine = app.build(
         payments.clone(),
         EngineConfig {
@@ -75,7 +67,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
     )?;
     connect_after_payment(&engine, &payments);
     let health = Arc::new(Health {
-        environment: environment.clone(),
+        environment,
         credentials,
         counters,
         payments: payments.clone(),
@@ -83,15 +75,42 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
         last: Mutex::default(),
     });
     let routes = routes::routes(engine.router(), health);
+    terminal::print_line(format!(
+        "paylog {} serves the functions on {local}, with the data in {api_server}",
+        env!("CARGO_PKG_VERSION")
+    ));
+    run(listener, routes, shutdown, &engine, payments).await
+}
+
+/// Refuses the options of the embedded store.
+fn refuse_embedded_options(options: &ServeOptions) -> Result<()> {
+    if options.sandbox == Some(true) {
+        bail!("--sandbox is for the embedded store: in LeanCloud money is real, and no channel is built in");
+    }
+    if options.engine.is_some() {
+        bail!(
+            "--engine is for the embedded store: on LeanCloud, an app's functions run in an engine group of their own"
+        );
+    }
+    if options.cron.is_some() {
+        bail!("--cron is for the embedded store: on LeanCloud, timers are set in its console");
+    }
+    Ok(())
+}
+
+/// Serves until `shutdown`, with the background work of the payments; then finishes it in bounded time.
+async fn run(
+    listener: TcpListener,
+    routes: Router,
+    shutdown: impl Future<Output = ()>,
+    engine: &Engine,
+    payments: Payments,
+) -> Result<()> {
     let stop = CancellationToken::new();
     let sweeper = tokio::spawn({
         let stop = stop.clone();
         async move { payments.run_sweeper(stop).await }
     });
-    terminal::print_line(format!(
-        "paylog {} serves the functions on {local}, with the data in {api_server}",
-        env!("CARGO_PKG_VERSION")
-    ));
     let served = listener::serve(listener, routes, shutdown).await;
     let ended = async {
         engine.close().await;
