@@ -172,7 +172,7 @@ fn on_one_thread(work: impl Future<Output = Result<bool>>) -> Result<bool> {
     let runtime = builder
         .enable_all()
         .build()
-        .context("the work cannot be started")?;
+        .context("the runtime cannot be started")?;
     runtime.block_on(work)
 }
 

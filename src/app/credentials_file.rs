@@ -54,7 +54,9 @@ pub(crate) fn read(data: &Path) -> Result<Option<Credentials>> {
     warn_if_readable_by_others(&path);
     parse(&text)
         .with_context(|| {
-            format!("{shown} is damaged: put it back from a backup, or remove it to get new keys at the next start")
+            format!(
+                "{shown} is damaged: restore it from a backup, or remove it to get new keys at the next start"
+            )
         })
         .map(Some)
 }
@@ -78,7 +80,7 @@ fn warn_if_readable_by_others(path: &Path) {
 /// # Errors
 /// Names the missing keys.
 pub(crate) fn parse(text: &str) -> Result<Credentials> {
-    let stored: Stored = serde_json::from_str(text).context("it is no JSON object of texts")?;
+    let stored: Stored = serde_json::from_str(text).context("it is not a JSON object of strings")?;
     let fields = [
         ("appId", &stored.app_id),
         ("appKey", &stored.app_key),

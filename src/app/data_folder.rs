@@ -21,13 +21,13 @@ pub(crate) const FILES: &str = "files";
 pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Result<()> {
     server::set_up(store)
         .await
-        .context("the classes of users and roles cannot be made")?;
+        .context("the classes of users and roles cannot be created")?;
     class_names_lock::check(store, payments).await?;
     for change in schema::changes(&store.schema(), payments)? {
         store
             .define(change)
             .await
-            .context("the classes of the payments cannot be made")?;
+            .context("the classes of the payments cannot be created")?;
     }
     // After the classes exist: the name of a refused class is not locked.
     class_names_lock::lock(store, payments).await?;

@@ -288,7 +288,7 @@ pub(crate) async fn prepare(store: &crate::storage::SqliteStore) -> Result<()> {
         store
             .define(change)
             .await
-            .context("the class of the queue's tasks cannot be made")?;
+            .context("the class of the queue's tasks cannot be created")?;
     }
     Ok(())
 }

@@ -146,7 +146,7 @@ fn describe(output: &Output) -> String {
     }
     if report.unjudged > 0 {
         lines.push(format!(
-            "{} more were paid from or to all the while, and cannot be judged: run the command again",
+            "{} more changed during the whole audit, and could not be checked: run the command again",
             report.unjudged
         ));
     }

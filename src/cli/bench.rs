@@ -83,7 +83,7 @@ const WARM_UP_MAX: u64 = 1_000;
 pub(crate) async fn run(arguments: &BenchArguments, environment: &Environment) -> Result<bool> {
     tokio::select! {
         measured = measure_target(arguments, environment) => measured,
-        () = engine::shutdown_signal() => bail!("stopped before everything was measured"),
+        () = engine::shutdown_signal() => bail!("stopped before the measurement was complete"),
     }
 }
 

@@ -79,19 +79,22 @@ pub(crate) async fn run(
 /// Takes the classes of the payments away from clients, whoever created them, and adds missing indexes and columns.
 async fn lock(home: &Backend, config: &PaymentConfig, environment: &Environment) -> Result<()> {
     let Backend::Embedded(data) = home else {
-        bail!("--lock is for the embedded store; in LeanCloud's console, set what `paylog doctor` names");
+        bail!(
+            "--lock is for the embedded store; in LeanCloud's console, make the settings that `paylog doctor` names"
+        );
     };
     // No folder is made where there is none.
     drop(SqliteStore::open_read_only(data, environment.clone())?);
     let store = match SqliteStore::open(data, environment.clone()) {
         Err(error @ OpenError::Locked { .. }) => {
-            return Err(error).context("--lock needs the folder for itself: stop the server that has it");
+            return Err(error)
+                .context("--lock needs exclusive access to the folder: stop the server that uses it");
         }
         opened => opened?,
     };
     for change in schema::locked(&store.schema(), config) {
         let define = store.define(change).await;
-        define.context("not all of it could be set")?;
+        define.context("not all settings could be made")?;
     }
     let prepared = data_folder::prepare(&store, config).await;
     store.close().await;

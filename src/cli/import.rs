@@ -77,7 +77,7 @@ pub(crate) async fn run(
         Err(error @ ImportError::File(_)) => {
             return Err(error).with_context(|| {
                 format!(
-                    "{} cannot be read to its end: fetch it once more",
+                    "{} cannot be read to its end: download it again",
                     arguments.source.display()
                 )
             });
@@ -121,14 +121,14 @@ async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSum
             secured.insert(class.as_str().to_owned());
         }
         store.define(change).await.context(
-            "the data are imported, but the classes of the payments could not be set up as a server needs them",
+            "the data are imported, but the classes of the payments could not be configured as a server needs them",
         )?;
     }
     class_names_lock::lock_classes(store, config, &|class| secured.contains(class.as_str())).await?;
     if !secured.is_empty() {
         let classes = Vec::from_iter(secured).join(", ");
         terminal::eprint_line(format!(
-            "Made for payments, so that only the master key writes them: {classes}."
+            "Created for payments, so that only the master key writes them: {classes}."
         ));
     }
     Ok(())

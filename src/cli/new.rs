@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &NewArguments) -> Result<bool> {
     };
     if !is_empty {
         bail!(
-            "{} is not empty: name a folder that is not there yet",
+            "{} is not empty: name a folder that does not exist yet",
             folder.display()
         );
     }

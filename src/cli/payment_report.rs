@@ -13,7 +13,7 @@ use crate::payment::service::Operated;
 pub(crate) fn log_id(text: &str) -> Result<ObjectId> {
     ObjectId::parse(text)
         .ok()
-        .with_context(|| format!("'{text}' is no id of a log: take one from `paylog stuck`"))
+        .with_context(|| format!("'{text}' is not the id of a log: take one from `paylog stuck`"))
 }
 
 /// Prints the report; returns true if the payment is closed.
@@ -42,7 +42,7 @@ fn describe(operated: &Operated) -> String {
     match outcome.as_deref() {
         Some(outcome) if operated.is_closed() => text += outcome,
         Some(outcome) => text += &format!("{outcome}; its log is not closed yet (state {state})"),
-        None => text += &format!("not at its end (state {state})"),
+        None => text += &format!("not finished (state {state})"),
     }
     if let Some(why) = reason.as_deref().or(error.as_deref()) {
         text += &format!(": {why}");

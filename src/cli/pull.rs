@@ -240,7 +240,7 @@ fn warn_of_permissions(classes: &SourceClasses) {
         .map(ClassName::as_str)
         .collect();
     terminal::eprint_line(format!(
-        "LeanCloud's API tells neither class permissions nor indexes. New classes are open here as LeanCloud makes \
+        "LeanCloud's API shows neither class permissions nor indexes. New classes are open here as LeanCloud makes \
          them, and the ACLs of objects hold. Before you open the server, set what your console shows, by PUT \
          /1.1/schemas/<class> with the master key, for: {}",
         names.join(", ")
@@ -260,7 +260,7 @@ fn describe(round: &RoundSummary) -> String {
     } = round;
     let mut text = format!("{read} objects read: {created} new, {replaced} changed");
     if *relations > 0 {
-        text += &format!("; {relations} relations read: {linked} links made, {removed} taken away");
+        text += &format!("; {relations} relations read: {linked} links made, {removed} removed");
     }
     if !refused.is_empty() {
         text += &format!("; {} objects could not be loaded (above)", refused.len());
@@ -275,7 +275,7 @@ fn describe(round: &RoundSummary) -> String {
 fn open(data: &Path, environment: &Environment) -> Result<SqliteStore> {
     match SqliteStore::open(data, environment.clone()) {
         Err(error @ OpenError::Locked { .. }) => {
-            Err(error).context("pulling needs the folder for itself: stop the server that has it")
+            Err(error).context("pulling needs exclusive access to the folder: stop the server that uses it")
         }
         opened => Ok(opened?),
     }

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &RestoreArguments, home: &Backend) -> Result<bool> 
             .with_context(|| format!("the keys cannot be written to {}", path.display()))?;
         terminal::print_line("The keys are those of the backup.");
     } else {
-        terminal::print_line("The backup came without keys: the next start makes new ones.");
+        terminal::print_line("The backup came without keys: the next start generates new ones.");
     }
     terminal::print_line(format!("Restored into {}.", data.display()));
     Ok(true)

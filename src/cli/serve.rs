@@ -62,7 +62,7 @@ pub(crate) struct ServeArguments {
 fn at_least_one(text: &str) -> std::result::Result<usize, String> {
     match text.parse() {
         Ok(number) if number > 0 => Ok(number),
-        _ => Err("a number from 1 on is expected".to_owned()),
+        _ => Err("a number of at least 1 is expected".to_owned()),
     }
 }
 

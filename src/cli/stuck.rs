@@ -63,8 +63,8 @@ pub(crate) async fn run(
             terminal::print_line(describe_waiting(one));
         }
         terminal::print_line(format!(
-            "{} wait. Repair what stands in the way, then: paylog resume <log>. Or, before the money is secured: \
-             paylog cancel <log>. Money that has arrived with another amount than was asked for: paylog resume <log> \
+            "{} wait. Remove the cause, then: paylog resume <log>. Or, before the money is secured: \
+             paylog cancel <log>. If the paid amount of a recharge differs from the requested one: paylog resume <log> \
              --credit takes it as it is, paylog cancel <log> --returned says that it was given back at the provider",
             waiting.len()
         ));

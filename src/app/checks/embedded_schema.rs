@@ -47,7 +47,7 @@ pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
                         "clients may delete objects of class {}, money and all",
                         class.name
                     ),
-                    "start `paylog serve` once on this folder: it leaves deleting to the master key",
+                    "start `paylog serve` once on this folder: it reserves deleting for the master key",
                 ));
             }
         }
@@ -58,7 +58,7 @@ pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
 fn absent(name: &ClassName) -> Finding {
     Finding::money_at_risk(
         format!("there is no class {name}"),
-        "start `paylog serve` once on this folder: it makes the class",
+        "start `paylog serve` once on this folder: it creates the class",
     )
 }
 
@@ -71,7 +71,9 @@ fn of_log_or_order(config: &PaymentConfig, name: &ClassName) -> String {
     } else {
         ORDER_CLASS
     };
-    format!("{TO_MASTER}; or, if the class is another thing of the app's, name another one with {variable}")
+    format!(
+        "{TO_MASTER}; or, if the app has this class for another purpose, choose another name with {variable}"
+    )
 }
 
 fn writable(class: &Class, rights: &[Right], remedy: &str, findings: &mut Vec<Finding>) {
@@ -109,7 +111,7 @@ fn money_columns(class: &Class, config: &PaymentConfig, findings: &mut Vec<Findi
         {
             findings.push(Finding::money_at_risk(
                 format!(
-                    "the column \"{name}\" of class {} holds {:?}, and money is kept there as {expected:?}",
+                    "the column \"{name}\" of class {} holds {:?}, but money needs {expected:?}",
                     class.name, column.column_type
                 ),
                 "a column keeps its type: export the data, correct the values of the users or rename the column in the \
@@ -128,7 +130,7 @@ fn money_columns(class: &Class, config: &PaymentConfig, findings: &mut Vec<Findi
                     "the column \"{name}\" of class {} has a default value",
                     class.name
                 ),
-                "remove it: it is shown on reading, but no condition of a write sees it",
+                "remove it: reads show it, but conditions of writes do not see it",
             ));
         }
     }

@@ -140,7 +140,7 @@ impl Probe<'_> {
                 Err(error @ ClientError::Rejected { .. }) if is_forbidden(&error) => {}
                 Err(error) => {
                     return Err(error)
-                        .with_context(|| format!("whether clients may write \"{column}\" is not known"));
+                        .with_context(|| format!("cannot determine if clients may write \"{column}\""));
                 }
                 Ok(session) => {
                     if let Some(id) = session.user.object_id() {
@@ -176,16 +176,16 @@ impl Probe<'_> {
             Err(ClientError::Rejected { error, .. }) => {
                 findings.push(Finding::warning(
                     format!(
-                        "whether users may delete themselves is not known: no user can sign up ({error})"
+                        "cannot determine if users may delete themselves: no user can sign up ({error})"
                     ),
                     format!(
-                        "look at the permission \"delete\" of class {class}: it is for the master key alone"
+                        "check the permission \"delete\" of class {class}: it must be for the master key alone"
                     ),
                 ));
                 return Ok(());
             }
             Err(error) => {
-                return Err(error).context("whether users may delete themselves is not known");
+                return Err(error).context("cannot determine if users may delete themselves");
             }
         };
         let id = session.user.object_id().context("a new user has no id")?;
@@ -252,7 +252,7 @@ impl Probe<'_> {
                         ),
                     ));
                 }
-                other => bail!("whether \"{column}\" of class {class} is unique is not known: {other:?}"),
+                other => bail!("cannot determine if \"{column}\" of class {class} is unique: {other:?}"),
             }
         }
         Ok(())
@@ -264,7 +264,7 @@ impl Probe<'_> {
         match self.store.batch(vec![write]).await.pop() {
             Some(WriteOutcome::NotMatched) => Ok(true),
             Some(WriteOutcome::Applied(_)) => Ok(false),
-            other => bail!("whether conditions hold inside a batch is not known: {other:?}"),
+            other => bail!("cannot determine if conditions apply inside a batch: {other:?}"),
         }
     }
 
@@ -272,7 +272,7 @@ impl Probe<'_> {
         let fields = self.probe_fields(class, columns, name, None);
         match self.store.write(Write::create(class, fields)).await {
             WriteOutcome::Applied(written) => written.object_id.context("a new object has no id"),
-            other => bail!("no object of class {class} could be made with the master key: {other:?}"),
+            other => bail!("no object of class {class} could be created with the master key: {other:?}"),
         }
     }
 
@@ -343,7 +343,7 @@ fn received(outcome: &WriteOutcome, right: &str, class: &ClassName) -> Result<Cl
         WriteOutcome::NotMatched | WriteOutcome::Rejected(_) if right != "create" => {
             Ok(ClientWrite::Allowed(None))
         }
-        other => bail!("whether clients may {right} objects of class {class} is not known: {other:?}"),
+        other => bail!("cannot determine if clients may {right} objects of class {class}: {other:?}"),
     }
 }
 

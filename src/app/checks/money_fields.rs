@@ -35,7 +35,7 @@ pub(crate) async fn check(store: &dyn Store, config: &PaymentConfig) -> Result<V
     .await?;
     if more > 0 {
         findings.push(Finding::warning(
-            format!("{more} more of that kind are not shown"),
+            format!("{more} more findings of this kind are not shown"),
             "repair those above first",
         ));
     }

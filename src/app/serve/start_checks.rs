@@ -61,7 +61,7 @@ pub(crate) async fn refuse_own_address_as_storage(api_server: &ApiServer, local:
     }
     let resolved = tokio::net::lookup_host((api_server.host(), api_server.port()))
         .await
-        .with_context(|| format!("LEANCLOUD_API_SERVER is {api_server}, a host that cannot be found"))?;
+        .with_context(|| format!("LEANCLOUD_API_SERVER is {api_server}, a host that cannot be resolved"))?;
     for address in resolved {
         // Only an address of this machine can be bound to.
         let is_here = UdpSocket::bind(SocketAddr::new(address.ip(), 0)).is_ok();

@@ -49,7 +49,7 @@ impl ServerProcess {
     /// Starts a server and waits until it listens.
     pub(super) async fn start(parent: &Path, environment: &Environment) -> Result<Self> {
         let folder = TemporaryFolder::make(parent, environment)?;
-        let program = std::env::current_exe().context("this program's own file is not known")?;
+        let program = std::env::current_exe().context("the path of this program is unknown")?;
         let process = Command::new(program)
             .args(["serve", "--port", "0", "--host", "127.0.0.1", "--sandbox=true"])
             .args(["--log", "warn", "--data"])
@@ -81,7 +81,7 @@ impl ServerProcess {
     /// Address and keys of the server.
     pub(super) fn target(&self) -> Result<Target> {
         let data = self.folder.path();
-        let server = server_file::read(data).context("the server under test has gone")?;
+        let server = server_file::read(data).context("the server under test has exited")?;
         let address = ApiServer::parse("server.json", &server.address)?;
         let credentials = credentials_file::read(data)?.context("the server under test has no keys")?;
         Target::new(address.host(), address.port(), &credentials)
@@ -120,7 +120,7 @@ impl ServerProcess {
         Command::new("sh")
             .args(["-c", &format!("kill -TERM {}", self.process.id())])
             .status()
-            .context("the server under test could not be told to stop")?;
+            .context("the server under test could not be stopped")?;
         let deadline = environment.elapsed() + START_STOP_TIMEOUT;
         while self.process.try_wait()?.is_none() {
             if environment.elapsed() > deadline {

@@ -80,7 +80,7 @@ impl App {
             serde_json::from_slice(&output.stdout).context("the output of cargo metadata cannot be read")?;
         let mut packages = metadata.packages.into_iter();
         let (Some(package), None) = (packages.next(), packages.next()) else {
-            bail!("there are several packages here: change to the folder of the one that is the app");
+            bail!("there are several packages here: change to the folder of the app");
         };
         let mut programs = package
             .targets
@@ -228,7 +228,7 @@ fn pack(app: &App, program: &Path, folder: &Path) -> Result<PathBuf> {
     let inner = folder.join(&app.name);
     let settings = Path::new("leanengine.yaml");
     if !settings.is_file() {
-        bail!("there is no leanengine.yaml in this folder: paylog new shows what stands in it");
+        bail!("there is no leanengine.yaml in this folder: paylog new writes an example");
     }
     fs::create_dir_all(&inner).with_context(|| format!("{} cannot be made", inner.display()))?;
     let copy = |from: &Path, name: &str| {

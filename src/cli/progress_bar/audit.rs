@@ -12,7 +12,7 @@ use crate::payment::audit::{Progress, Stage};
 use crate::store::Store;
 
 /// Documents between two lines, without a terminal.
-const LINE_EVERY: u64 = 100_000;
+const DOCUMENTS_PER_LINE: u64 = 100_000;
 
 /// Progress of an audit: a bar on a terminal, lines elsewhere.
 pub(crate) struct AuditProgress {
@@ -52,7 +52,7 @@ impl AuditProgress {
             self.bar.set_message("again");
         }
         self.bar.set_position(before.saturating_add(done));
-        let steps = done / LINE_EVERY;
+        let steps = done / DOCUMENTS_PER_LINE;
         if self.bar.is_hidden() && steps > 0 && self.said.swap(steps, Ordering::Relaxed) != steps {
             terminal::eprint_line(format!("audit, pass {pass}: {done} of {total} {what}"));
         }

@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::migration::ImportProgress;
 
 /// Minimum time between two lines, without a terminal.
-const BETWEEN_LINES: Duration = Duration::from_secs(5);
+const LINE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Progress of an import: a bar on a terminal, lines elsewhere.
 pub(crate) struct ImportProgressBar {
@@ -37,7 +37,7 @@ impl ImportProgressBar {
         self.bar.set_position(progress.bytes);
         self.bar.set_message(format!("{} rows", progress.rows));
         let now = self.environment.elapsed();
-        if !self.is_terminal && now.saturating_sub(self.last) >= BETWEEN_LINES {
+        if !self.is_terminal && now.saturating_sub(self.last) >= LINE_INTERVAL {
             self.last = now;
             let percent = progress.bytes.saturating_mul(100) / progress.bytes_total.max(1);
             terminal::eprint_line(format!(

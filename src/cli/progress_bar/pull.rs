@@ -12,7 +12,7 @@ use crate::environment::Environment;
 use crate::migration::pull::{Event, Observer};
 
 /// Minimum time between two lines about a class, without a terminal.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Observer that shows the progress.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Observer for PullProgress {
                     bar.set_position(shown.rows);
                 } else {
                     let now = self.environment.elapsed();
-                    if now.saturating_sub(shown.last_line) >= LINE_EVERY {
+                    if now.saturating_sub(shown.last_line) >= LINE_INTERVAL {
                         shown.last_line = now;
                         terminal::eprint_line(shown.line(class.as_str()));
                     }

@@ -180,7 +180,7 @@ fn what_is_no_export_leaves_no_folder() {
         (&empty, "nothing to import"),
     ] {
         let error = refusal(&run(&["import", text(source), "--data", text(&export.data)]));
-        assert!(error.contains(said) && !error.contains("goes on"), "{error}");
+        assert!(error.contains(said) && !error.contains("continues"), "{error}");
         assert!(!export.data.exists(), "{said}: a folder was made");
     }
 }
