@@ -1,33 +1,32 @@
-//! Log-ins of web pages: a signed cookie that holds the user's session, as the SDK for Node.js writes it.
+//! Login sessions of web pages: a signed cookie with the user's session token, in the Node.js SDK's format.
 //!
 //! Cloud functions do not use it; clients send them `X-LC-Session`.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{FromFn, Next, from_fn_with_state};
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use futures_util::future::BoxFuture;
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use sha1::Sha1;
-use tower::{Layer, Service};
+use tower::Layer;
 
 use crate::engine::Sessions;
 use crate::model::Document;
 
-/// The cookie's name, unless another is chosen.
+/// Default name of the cookie.
 const NAME: &str = "avos:sess";
 
-/// Reads the cookie before, and writes it behind, the pages of an axum app. Pages find a [`CookieSession`] among the
-/// extensions of their request.
+/// Middleware that reads the cookie before a page of an axum app runs, and writes it to the response. Pages find a
+/// [`CookieSession`] in the extensions of their request.
 ///
 /// ```
 /// use axum::{Extension, Router, routing::get};
@@ -55,23 +54,23 @@ struct Settings {
     sessions: Option<Arc<dyn Sessions>>,
 }
 
-/// A cookie that cannot be.
+/// Invalid setting of a cookie session.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CookieError {
-    /// Whoever guesses the secret is whoever they like.
+    /// The secret is empty. Anybody could log in as any user.
     #[error("the secret of the cookie session is empty: give it a long random one")]
     NoSecret,
-    /// The name.
+    /// The cookie's name is invalid.
     #[error("'{0}' cannot be the name of a cookie: letters, digits and any of !#$%&'*+-.^_`|~: only")]
     Name(String),
 }
 
 impl CookieSessionLayer {
-    /// Sessions in the cookie `avos:sess`, until the browser is closed. `secret` is the same on all instances.
+    /// Sessions in the cookie `avos:sess`, until the browser is closed. All instances need the same `secret`.
     ///
     /// # Errors
-    /// [`CookieError::NoSecret`].
+    /// [`CookieError::NoSecret`] if the secret is empty.
     pub fn new(secret: impl Into<SecretString>) -> Result<Self, CookieError> {
         let secret = secret.into();
         if secret.expose_secret().is_empty() {
@@ -98,10 +97,10 @@ impl CookieSessionLayer {
         Self(Arc::new(settings))
     }
 
-    /// Another name for the cookie.
+    /// Sets the cookie's name.
     ///
     /// # Errors
-    /// [`CookieError::Name`].
+    /// [`CookieError::Name`] if the name is invalid.
     pub fn name(self, name: &str) -> Result<Self, CookieError> {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~:".contains(&byte);
         if name.is_empty() || !name.bytes().all(legal) {
@@ -110,20 +109,20 @@ impl CookieSessionLayer {
         Ok(self.with(|settings| name.clone_into(&mut settings.name)))
     }
 
-    /// How long the browser keeps the cookie; without, until it is closed.
+    /// Sets the lifetime of the cookie. Without it, the cookie lasts until the browser is closed.
     #[must_use]
     pub fn max_age(self, max_age: Duration) -> Self {
         self.with(|settings| settings.max_age = Some(max_age))
     }
 
-    /// Has the browser send the cookie over HTTPS alone.
+    /// Restricts the cookie to HTTPS.
     #[must_use]
     pub fn secure(self, secure: bool) -> Self {
         self.with(|settings| settings.secure = secure)
     }
 
-    /// Asks for the user of every request that has a session, so that [`CookieSession::user`] knows them. A session
-    /// that is not valid any more counts as none.
+    /// Fetches the user of every request with a session, for [`CookieSession::user`]. A session that is no longer valid
+    /// counts as none.
     #[must_use]
     pub fn fetch_user(self, sessions: Arc<dyn Sessions>) -> Self {
         self.with(|settings| settings.sessions = Some(sessions))
@@ -138,7 +137,7 @@ impl fmt::Debug for CookieSessionLayer {
     }
 }
 
-/// Who is logged in on a page.
+/// Login session of a page's request.
 #[derive(Clone, Default)]
 pub struct CookieSession {
     content: Option<Content>,
@@ -146,7 +145,7 @@ pub struct CookieSession {
     change: Arc<Mutex<Option<Change>>>,
 }
 
-/// What the cookie holds.
+/// Content of the cookie.
 #[derive(Clone, Serialize, Deserialize)]
 struct Content {
     #[serde(rename = "_uid")]
@@ -161,25 +160,25 @@ enum Change {
 }
 
 impl CookieSession {
-    /// The id of the user.
+    /// Id of the user.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         Some(&self.content.as_ref()?.user_id)
     }
 
-    /// The session token of the user.
+    /// Session token of the user.
     #[must_use]
     pub fn session_token(&self) -> Option<&str> {
         Some(&self.content.as_ref()?.session_token)
     }
 
-    /// The user, with [`CookieSessionLayer::fetch_user`].
+    /// The user, if [`CookieSessionLayer::fetch_user`] is set.
     #[must_use]
     pub fn user(&self) -> Option<&Document> {
         self.user.as_deref()
     }
 
-    /// Has the answer log the browser in, for its next requests.
+    /// Logs the browser in with the response, for its next requests.
     pub fn log_in(&self, user_id: &str, session_token: &str) {
         self.set(Change::LogIn(Content {
             user_id: user_id.to_owned(),
@@ -187,7 +186,7 @@ impl CookieSession {
         }));
     }
 
-    /// Has the answer log the browser out. The session token stays valid.
+    /// Logs the browser out with the response. The session token stays valid.
     pub fn log_out(&self) {
         self.set(Change::LogOut);
     }
@@ -206,13 +205,13 @@ impl fmt::Debug for CookieSession {
 }
 
 impl Settings {
-    /// The signature of `name=value`.
+    /// Signature of `name=value`.
     fn mac(&self, value: &str) -> Option<Hmac<Sha1>> {
         let mac = Hmac::<Sha1>::new_from_slice(self.secret.expose_secret().as_bytes());
         Some(mac.ok()?.chain_update(format!("{}={value}", self.name)))
     }
 
-    /// What a cookie with a good signature holds.
+    /// Returns the content of the cookie, if its signature is valid.
     fn read(&self, headers: &HeaderMap) -> Option<Content> {
         let value = cookie(headers, &self.name)?;
         let signature = cookie(headers, &format!("{}.sig", self.name))?;
@@ -222,8 +221,8 @@ impl Settings {
         (!content.session_token.is_empty()).then_some(content)
     }
 
-    /// Writes the cookie and its signature.
-    fn write(&self, change: &Change, answer: &mut HeaderMap) {
+    /// Adds the cookie and its signature to a response.
+    fn write(&self, change: &Change, headers: &mut HeaderMap) {
         let (value, age) = match change {
             Change::LogIn(content) => {
                 let text = serde_json::to_vec(content).unwrap_or_default();
@@ -241,11 +240,12 @@ impl Settings {
         for (suffix, value) in [("", value), (".sig", signature)] {
             let line = format!("{}{suffix}={value}; path=/{age}{secure}; httponly", self.name);
             if let Ok(line) = HeaderValue::try_from(line) {
-                answer.append(header::SET_COOKIE, line);
+                headers.append(header::SET_COOKIE, line);
             }
         }
     }
 
+    /// Returns the session of a request.
     async fn session(&self, headers: &HeaderMap) -> CookieSession {
         let Some(content) = self.read(headers) else {
             return CookieSession::default();
@@ -258,7 +258,7 @@ impl Settings {
             match sessions.user(token).await {
                 Ok(user) => session.user = Some(Arc::new(user)),
                 Err(error) => {
-                    tracing::debug!(%error, "the session of a cookie is not valid");
+                    tracing::debug!(%error, "the session token in a cookie is invalid");
                     return CookieSession::default();
                 }
             }
@@ -267,7 +267,7 @@ impl Settings {
     }
 }
 
-/// The value of a cookie.
+/// Returns the value of a cookie.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
@@ -278,60 +278,33 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .find_map(|(found, value)| (found == name).then_some(value))
 }
 
+/// Middleware function behind the layer.
+type Middleware = fn(State<CookieSessionLayer>, Request, Next) -> BoxFuture<'static, Response>;
+
 impl<S> Layer<S> for CookieSessionLayer {
-    type Service = CookieSessions<S>;
+    type Service = FromFn<Middleware, CookieSessionLayer, S, (State<CookieSessionLayer>, Request)>;
+
     fn layer(&self, inner: S) -> Self::Service {
-        CookieSessions {
-            inner,
-            settings: Arc::clone(&self.0),
+        from_fn_with_state(self.clone(), run_with_session as Middleware).layer(inner)
+    }
+}
+
+fn run_with_session(
+    State(layer): State<CookieSessionLayer>,
+    mut request: Request,
+    next: Next,
+) -> BoxFuture<'static, Response> {
+    Box::pin(async move {
+        let session = layer.0.session(request.headers()).await;
+        let change = Arc::clone(&session.change);
+        request.extensions_mut().insert(session);
+        let mut response = next.run(request).await;
+        let change = change.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(change) = change {
+            layer.0.write(&change, response.headers_mut());
         }
-    }
-}
-
-/// The service that [`CookieSessionLayer`] makes.
-#[derive(Clone)]
-pub struct CookieSessions<S> {
-    inner: S,
-    settings: Arc<Settings>,
-}
-
-impl<S> fmt::Debug for CookieSessions<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CookieSessions")
-    }
-}
-
-impl<S, R> Service<Request> for CookieSessions<S>
-where
-    S: Service<Request, Response = R, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    R: IntoResponse,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, mut request: Request) -> Self::Future {
-        let clone = self.inner.clone();
-        // The one that is ready goes, its clone stays.
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let settings = Arc::clone(&self.settings);
-        Box::pin(async move {
-            let session = settings.session(request.headers()).await;
-            let change = Arc::clone(&session.change);
-            request.extensions_mut().insert(session);
-            let mut response = inner.call(request).await?.into_response();
-            let change = change.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(change) = change {
-                settings.write(&change, response.headers_mut());
-            }
-            Ok(response)
-        })
-    }
+        response
+    })
 }
 
 #[cfg(test)]
@@ -345,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_of_the_node_sdk_is_read_and_written() {
+    fn cookie_of_the_node_sdk_round_trips() {
         let layer = CookieSessionLayer::new("my secret").unwrap();
         let signed = format!("a=b; avos:sess={VALUE}; avos:sess.sig=g52sEtMRC3lx0GRwbUORj4S47Ik");
         let content = layer.0.read(&headers(&signed)).unwrap();
@@ -364,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_without_a_good_signature_is_none() {
+    fn cookie_without_valid_signature_is_ignored() {
         let layer = CookieSessionLayer::new("my secret").unwrap();
         for cookie in [
             format!("avos:sess={VALUE}"),

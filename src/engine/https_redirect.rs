@@ -1,29 +1,27 @@
-//! Sends browsers that come over plain HTTP to HTTPS.
-
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+//! Redirect from plain HTTP to HTTPS.
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use axum::response::{IntoResponse, Response};
-use tower::{Layer, Service};
+use axum::middleware::{FromFn, Next, from_fn_with_state};
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use tower::Layer;
 
 use crate::http::remote_address::forwarded;
 
-/// Redirects (302) what a proxy says came over plain HTTP. For a site whose TLS ends at LeanEngine's load balancer, or
-/// at a proxy that sets `Forwarded` or `X-Forwarded-Proto`.
+/// Middleware that redirects (302) a request to HTTPS if a proxy reports that it came over plain HTTP. For a site whose
+/// TLS ends at LeanEngine's load balancer, or at a proxy that sets `Forwarded` or `X-Forwarded-Proto`.
 ///
-/// The routes of the engine are left alone: functions and hooks are called by programs, which do not follow.
+/// Excludes the engine's own routes: programs call functions and hooks, and they do not follow redirects.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpsRedirectLayer {
-    /// Whether a request without a word about how it came counts as one over plain HTTP, as it does in production.
+    /// True if a request without these headers counts as plain HTTP, as in production.
     pub production: bool,
 }
 
 impl HttpsRedirectLayer {
-    /// Where this request is to go instead.
+    /// Target of the redirect; `None` if the request is not redirected.
     fn target(self, uri: &Uri, headers: &HeaderMap) -> Option<HeaderValue> {
         let is_of_engine = ["/1.1/", "/1/", "/__engine/"]
             .iter()
@@ -52,44 +50,29 @@ impl HttpsRedirectLayer {
     }
 }
 
+/// Middleware function behind the layer.
+type Middleware = fn(State<HttpsRedirectLayer>, Request, Next) -> BoxFuture<'static, Response>;
+
 impl<S> Layer<S> for HttpsRedirectLayer {
-    type Service = HttpsRedirect<S>;
+    type Service = FromFn<Middleware, HttpsRedirectLayer, S, (State<HttpsRedirectLayer>, Request)>;
+
     fn layer(&self, inner: S) -> Self::Service {
-        HttpsRedirect { inner, layer: *self }
+        from_fn_with_state(*self, redirect_to_https as Middleware).layer(inner)
     }
 }
 
-/// The service that [`HttpsRedirectLayer`] makes.
-#[derive(Clone, Debug)]
-pub struct HttpsRedirect<S> {
-    inner: S,
-    layer: HttpsRedirectLayer,
-}
-
-impl<S, R> Service<Request> for HttpsRedirect<S>
-where
-    S: Service<Request, Response = R, Error = Infallible>,
-    S::Future: Send + 'static,
-    R: IntoResponse,
-{
-    type Response = Response;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        if let Some(target) = self.layer.target(request.uri(), request.headers()) {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::FOUND;
-            response.headers_mut().insert(header::LOCATION, target);
-            return Box::pin(std::future::ready(Ok(response)));
-        }
-        let answer = self.inner.call(request);
-        Box::pin(async move { Ok(answer.await?.into_response()) })
-    }
+fn redirect_to_https(
+    State(layer): State<HttpsRedirectLayer>,
+    request: Request,
+    next: Next,
+) -> BoxFuture<'static, Response> {
+    let Some(target) = layer.target(request.uri(), request.headers()) else {
+        return Box::pin(next.run(request));
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::FOUND;
+    response.headers_mut().insert(header::LOCATION, target);
+    Box::pin(std::future::ready(response))
 }
 
 #[cfg(test)]
@@ -107,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_over_plain_http_is_sent_to_https() {
+    fn plain_http_request_is_redirected() {
         let host = ("host", "shop.example.com");
         let to = Some("https://shop.example.com/a?b=1".to_owned());
         let plain = ("forwarded", "for=203.0.113.7;proto=http, for=10.1.1.1");
