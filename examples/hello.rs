@@ -14,7 +14,7 @@ fn world() -> String {
     "world".to_owned()
 }
 
-/// The types of the arguments say what the function needs: its parameters, and the user, where one is logged in.
+/// The arguments are extractors: the function's parameters, and the user if one is logged in.
 async fn hello(Params(greeting): Params<Greeting>, user: Option<CurrentUser>) -> Result<String, CloudError> {
     if greeting.name.is_empty() {
         return Err(CloudError::other("Who is it?"));

@@ -1,5 +1,5 @@
-//! The queue, and a job at its hour: `cargo run --example reminders`. A file `cron.yaml` in the working folder has
-//! `countReminders` called every night: `jobs: [{name: nightly, function: countReminders, cron: 0 0 3 * * ?}]`
+//! The task queue and a cron job: `cargo run --example reminders`. A file `cron.yaml` in the working folder calls
+//! `countReminders` every night: `jobs: [{name: nightly, function: countReminders, cron: 0 0 3 * * ?}]`
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ struct Reminder {
     seconds: u64,
 }
 
-/// Answers once the task is on disk: it runs then, however often the process is killed.
+/// Returns once the task is on disk. The task then runs, however often the process is killed.
 async fn remind_me(cloud: Cloud, Params(it): Params<Reminder>, _: CurrentUser) -> Result<String, CloudError> {
     let options = TaskOptions {
         delay: it.seconds.saturating_mul(1000),
@@ -27,15 +27,15 @@ async fn remind_me(cloud: Cloud, Params(it): Params<Reminder>, _: CurrentUser) -
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct TaskQuery {
     task: String,
 }
 
-async fn look_up(cloud: Cloud, Params(which): Params<Which>) -> Result<Option<TaskInfo>, CloudError> {
-    cloud.task_info(&which.task).await
+async fn look_up(cloud: Cloud, Params(query): Params<TaskQuery>) -> Result<Option<TaskInfo>, CloudError> {
+    cloud.task_info(&query.task).await
 }
 
-/// Internal: for the queue, for cron and for holders of the master key.
+/// Internal: only the queue, cron and holders of the master key may call it.
 async fn remind(Params(reminder): Params<Reminder>) -> Result<String, CloudError> {
     REMINDED.fetch_add(1, Ordering::Relaxed);
     Ok(format!("Do not forget: {}", reminder.what))

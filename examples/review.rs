@@ -1,6 +1,6 @@
-//! Hooks of the class `Review`: what is stored is checked, and a course knows how many reviews it has.
+//! Hooks of the class `Review`: they check a review and count the reviews of a course.
 //!
-//! The data are in LeanCloud, or in a paylog server that is started with `--engine http://127.0.0.1:4000`:
+//! The data are in LeanCloud, or in a paylog server started with `--engine http://127.0.0.1:4000`:
 //! `LEANCLOUD_API_SERVER=http://127.0.0.1:3000 LEANCLOUD_APP_PORT=4000 LEANCLOUD_APP_ID=… cargo run --example review`,
 //! with the four keys of `paylog-data/credentials.json`.
 
@@ -16,7 +16,7 @@ struct Review {
     course: Pointer,
 }
 
-/// Runs before a review is created; what it changes is what is stored.
+/// Runs before the creation of a review. The returned fields are stored.
 async fn check(mut review: Object<Review>, _: CurrentUser) -> Result<Object<Review>, CloudError> {
     if !(1..=5).contains(&review.stars) {
         return Err(CloudError::other("A review has one to five stars."));
@@ -25,7 +25,7 @@ async fn check(mut review: Object<Review>, _: CurrentUser) -> Result<Object<Revi
     Ok(review)
 }
 
-/// Runs behind the answer to the client. The course's own hooks are left out.
+/// Runs after the response to the client. Suppresses the course's own hooks.
 async fn count(review: Object<Review>, State(client): State<Client>) -> Result<(), CloudError> {
     let class = ClassName::parse("Course")?;
     let one_more = Update::new().increment("reviews", 1);

@@ -1,4 +1,4 @@
-//! Settings: what the environment and the command line say, read once, checked at once, and handed on as values.
+//! Settings from the environment and the command line: read once, validated at once, and passed on as values.
 //!
 //! Nothing else in the crate reads the environment. Secrets are `SecretString`s, so that no log shows them.
 

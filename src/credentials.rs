@@ -1,7 +1,7 @@
-//! The keys of an app, how a request is signed with them, and who a request comes from.
+//! Keys of an app, signing of requests, and authentication of requests.
 //!
-//! Shared by the client (which signs), the server and the engine (which check). Sources: LeanCloud's REST guide on
-//! `X-LC-Sign`; the header names that the official Node.js engine SDK accepts.
+//! The client signs; the server and the engine authenticate. Sources: LeanCloud's REST guide on `X-LC-Sign`; the header
+//! names that the official Node.js engine SDK accepts.
 
 mod hook_signature;
 
@@ -19,39 +19,39 @@ pub(crate) use hook_signature::HookSignature;
 pub struct Credentials {
     /// `X-LC-Id`; public.
     pub app_id: String,
-    /// The key that clients are shipped with; public in practice.
+    /// The key that is shipped in clients; public in practice.
     pub app_key: SecretString,
-    /// Passes every permission. `None` in a client that has no business with it.
+    /// Passes every permission. `None` in a client that does not need it.
     pub master_key: Option<SecretString>,
-    /// Proves that a hook call comes from the storage service. Without it every hook call is refused.
+    /// Proves that a hook call comes from the storage service. Without it, every hook call is refused.
     pub hook_key: Option<SecretString>,
-    /// The Android key (`ax-sig-1`), where the app has one.
+    /// The Android key (`ax-sig-1`), if the app has one.
     pub androidx_key: Option<SecretString>,
 }
 
-/// Who a request comes from, once its keys have been checked.
+/// The authenticated sender of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// It carries the master key, as such.
+    /// True if it sent the master key as such.
     pub master: bool,
-    /// It carries the master key, as such or as if it were the app key.
+    /// True if it sent the master key, as such or in place of the app key.
     pub holds_master_key: bool,
-    /// It carries the right hook key.
+    /// True if it sent the right hook key.
     pub hook: bool,
-    /// Its session token, unchecked; never empty.
+    /// Its session token, not verified; never empty.
     pub session_token: Option<String>,
     /// `X-LC-Prod`: false for staging.
     pub production: bool,
 }
 
-/// The credentials that a request shows, from headers or from a `text/plain` body.
+/// Credentials in a request, from its headers or from a `text/plain` body; not verified.
 #[derive(Clone, Debug, Default)]
 pub struct RequestCredentials {
     /// App id.
     pub id: Option<String>,
     /// App key, or the master key with `,master`.
     pub key: Option<String>,
-    /// Master key in a header of its own.
+    /// Master key in its own header.
     pub master: Option<String>,
     /// `X-LC-Sign`.
     pub sign: Option<String>,
@@ -64,58 +64,59 @@ pub struct RequestCredentials {
 }
 
 impl RequestCredentials {
-    /// Reads the headers, each name in the order of preference of the Node.js engine SDK.
+    /// Reads the headers, in the Node.js engine SDK's order of preference of their names.
     ///
-    /// In one pass: to look for every name that there may be takes longer than all else of an authentication.
+    /// Makes one pass over the headers: looking up every possible name would take longer than the rest of an
+    /// authentication.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Self {
-        let mut shown = Self::default();
-        // How preferred the name is under which each was found; lower is better.
+        let mut credentials = Self::default();
+        // Rank of the name under which each value was found; lower is preferred.
         let mut ranks = [u8::MAX; 7];
         for (name, value) in headers {
             let Some(name) = name.as_str().strip_prefix("x-") else {
                 continue;
             };
             let (kind, rank, field) = match name {
-                "lc-id" => (0, 0, &mut shown.id),
-                "avoscloud-application-id" => (0, 1, &mut shown.id),
-                "uluru-application-id" => (0, 2, &mut shown.id),
-                "lc-key" => (1, 0, &mut shown.key),
-                "avoscloud-application-key" => (1, 1, &mut shown.key),
-                "uluru-application-key" => (1, 2, &mut shown.key),
-                "avoscloud-master-key" => (2, 0, &mut shown.master),
-                "uluru-master-key" => (2, 1, &mut shown.master),
-                "lc-sign" => (3, 0, &mut shown.sign),
-                "avoscloud-request-sign" => (3, 1, &mut shown.sign),
-                "lc-session" => (4, 0, &mut shown.session),
-                "uluru-session-token" => (4, 1, &mut shown.session),
-                "avoscloud-session-token" => (4, 2, &mut shown.session),
-                "lc-prod" => (5, 0, &mut shown.production),
-                "avoscloud-application-production" => (5, 1, &mut shown.production),
-                "uluru-application-production" => (5, 2, &mut shown.production),
-                "lc-hook-key" => (6, 0, &mut shown.hook_key),
+                "lc-id" => (0, 0, &mut credentials.id),
+                "avoscloud-application-id" => (0, 1, &mut credentials.id),
+                "uluru-application-id" => (0, 2, &mut credentials.id),
+                "lc-key" => (1, 0, &mut credentials.key),
+                "avoscloud-application-key" => (1, 1, &mut credentials.key),
+                "uluru-application-key" => (1, 2, &mut credentials.key),
+                "avoscloud-master-key" => (2, 0, &mut credentials.master),
+                "uluru-master-key" => (2, 1, &mut credentials.master),
+                "lc-sign" => (3, 0, &mut credentials.sign),
+                "avoscloud-request-sign" => (3, 1, &mut credentials.sign),
+                "lc-session" => (4, 0, &mut credentials.session),
+                "uluru-session-token" => (4, 1, &mut credentials.session),
+                "avoscloud-session-token" => (4, 2, &mut credentials.session),
+                "lc-prod" => (5, 0, &mut credentials.production),
+                "avoscloud-application-production" => (5, 1, &mut credentials.production),
+                "uluru-application-production" => (5, 2, &mut credentials.production),
+                "lc-hook-key" => (6, 0, &mut credentials.hook_key),
                 _ => continue,
             };
             let (Some(best), Ok(value)) = (ranks.get_mut::<usize>(kind), value.to_str()) else {
                 continue;
             };
-            // Of a header that comes twice, the first counts.
+            // Of a repeated header, the first counts.
             if rank < *best {
                 *best = rank;
                 *field = Some(value.to_owned());
             }
         }
-        shown
+        credentials
     }
 }
 
 impl Credentials {
-    /// Checks what a request shows.
+    /// Authenticates a request.
     ///
     /// A master key without `,master` in `X-LC-Key` authenticates, but not as master.
     ///
     /// # Errors
-    /// 401.
+    /// 401 if the app id or every key is wrong.
     pub fn authenticate(&self, presented: &RequestCredentials) -> Result<Caller, CloudError> {
         let id = presented
             .id
@@ -129,26 +130,26 @@ impl Credentials {
         };
         let by_master = matches_key(master_key, master);
         let by_app_key = matches_key(Some(&self.app_key), key);
-        let by_silent_master = matches_key(master_key, key);
+        let by_unmarked_master = matches_key(master_key, key);
         // The id is public.
         let is_this_app = *id == *self.app_id;
-        let master = if is_this_app && (by_master || by_app_key || by_silent_master) {
+        let master = if is_this_app && (by_master || by_app_key || by_unmarked_master) {
             by_master
         } else {
-            // As in the Node.js SDK, the id must be there; here it must be the right one too.
+            // As in the Node.js SDK, the id must be present; here it must also be the right one.
             let sign = presented.sign.as_deref().filter(|_| is_this_app);
             self.check_sign(sign.ok_or_else(CloudError::unauthorized)?)?
         };
         Ok(Caller {
             master,
-            holds_master_key: master || by_silent_master,
+            holds_master_key: master || by_unmarked_master,
             hook: matches_key(self.hook_key.as_ref(), presented.hook_key.as_deref()),
             session_token: presented.session.clone().filter(|token| !token.is_empty()),
             production: !matches!(presented.production.as_deref(), Some("0" | "false")),
         })
     }
 
-    /// Checks `X-LC-Sign` and answers whether it is the master key's. The timestamp's age is not checked.
+    /// Verifies `X-LC-Sign`; returns true if it is the master key's. Does not check the age of the timestamp.
     fn check_sign(&self, text: &str) -> Result<bool, CloudError> {
         let mut parts = text.split(',');
         let (Some(digest), Some(time)) = (parts.next(), parts.next()) else {
@@ -162,7 +163,7 @@ impl Credentials {
         let expected = key
             .map(|key| sign_digest(key, time))
             .ok_or_else(CloudError::unauthorized)?;
-        if same(&digest.to_ascii_lowercase(), &expected) {
+        if equals_constant_time(&digest.to_ascii_lowercase(), &expected) {
             Ok(master)
         } else {
             Err(CloudError::unauthorized())
@@ -170,14 +171,14 @@ impl Credentials {
     }
 }
 
-/// The value of `X-LC-Sign` for the app key.
+/// Returns the value of `X-LC-Sign` for the app key.
 #[must_use]
 pub fn sign(app_key: &SecretString, now: Timestamp) -> String {
     let time = now.as_millis().to_string();
     format!("{},{time}", sign_digest(app_key, &time))
 }
 
-/// The value of `X-LC-Sign` for the master key.
+/// Returns the value of `X-LC-Sign` for the master key.
 #[must_use]
 pub fn sign_master(master_key: &SecretString, now: Timestamp) -> String {
     let time = now.as_millis().to_string();
@@ -193,15 +194,16 @@ fn sign_digest(key: &SecretString, time: &str) -> String {
     hex(&digest)
 }
 
-/// Whether `shown` is the key; never where there is no key, or an empty one. Constant time.
-fn matches_key(key: Option<&SecretString>, shown: Option<&str>) -> bool {
-    match (key.map(ExposeSecret::expose_secret), shown) {
-        (Some(key), Some(shown)) if !key.is_empty() => same(key, shown),
+/// True if `value` is the key; false if there is no key or it is empty. Constant time.
+fn matches_key(key: Option<&SecretString>, value: Option<&str>) -> bool {
+    match (key.map(ExposeSecret::expose_secret), value) {
+        (Some(key), Some(value)) if !key.is_empty() => equals_constant_time(key, value),
         _ => false,
     }
 }
 
-fn same(a: &str, b: &str) -> bool {
+/// True if the texts are equal. Takes the same time for all texts of one length.
+fn equals_constant_time(a: &str, b: &str) -> bool {
     a.as_bytes().ct_eq(b.as_bytes()).into()
 }
 
@@ -229,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn documented_sign_vectors() {
+    fn sign_matches_documented_vectors() {
         let now = Timestamp::from_millis(1_453_014_943_466);
         let keys = credentials();
         assert_eq!(
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_master_key_is_master_only_when_it_says_so() {
+    fn master_key_without_its_suffix_is_not_master() {
         let keys = credentials();
         let with_key = |key: &str| RequestCredentials {
             key: Some(key.into()),
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_have_older_names_that_count_where_the_newer_are_absent() {
+    fn older_header_names_count_if_newer_ones_are_absent() {
         let headers: [(HeaderName, &str); 10] = [
             ("x-uluru-application-id", "oldest"),
             ("x-lc-id", "app"),
@@ -330,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_hook_key_lets_nobody_in() {
+    fn absent_hook_key_admits_no_hook_call() {
         let mut keys = credentials();
         let shown = RequestCredentials {
             key: Some("UtOCzqb67d3sN12Kts4URwy8".into()),

@@ -1,4 +1,4 @@
-//! The LeanEngine runtime: an app's cloud functions and hooks over HTTP, and its hooks in the same process.
+//! The LeanEngine runtime: serves an app's cloud functions and hooks over HTTP, and its hooks in the same process.
 //!
 //! ```
 //! use paylog::engine::{App, CurrentUser, Params};
@@ -17,9 +17,9 @@
 //! let app = App::<()>::new().function("hello", hello);
 //! ```
 //!
-//! [`App::build`] makes an [`Engine`] of it, which is mounted by [`Engine::router`] and run by [`serve()`]. Nothing here
-//! knows a client, a store or a payment: what a handler needs is the app's state ([`State`]), and session tokens are
-//! resolved through the port [`Sessions`].
+//! [`App::build`] makes an [`Engine`], which [`Engine::router`] mounts and [`serve()`] runs. The runtime knows no client,
+//! store or payment: handlers find their dependencies in the app's state ([`State`]), and the port [`Sessions`] resolves
+//! session tokens.
 
 pub mod app;
 pub mod call;

@@ -1,5 +1,5 @@
-//! Time and chance, as arguments. Everything that reads the clock, sleeps or draws a random number does it through
-//! [`Environment`], so that a simulation decides them from one seed.
+//! Clock and randomness, passed as arguments. Code reads the clock, sleeps and draws random numbers only through
+//! [`Environment`], so that a simulation controls all of it from one seed.
 
 pub mod hook_depth;
 
@@ -14,22 +14,22 @@ use rand::{Rng, SeedableRng};
 
 use crate::model::{ObjectId, Timestamp};
 
-/// What time it is.
+/// Source of time.
 pub trait Clock: Send + Sync {
-    /// The wall clock. May jump, forwards and backwards.
+    /// Returns the wall-clock time. It may jump forwards and backwards.
     fn now(&self) -> Timestamp;
 
-    /// A clock that only moves forwards, from an arbitrary start; for measuring and for deadlines.
+    /// Returns the time since an arbitrary start. It never goes back; for measurements and deadlines.
     fn elapsed(&self) -> Duration;
 }
 
-/// Chance.
+/// Source of randomness.
 pub trait Entropy: Send + Sync {
-    /// Fills `bytes`. The system's is fit for secrets.
+    /// Fills `bytes` with random values. The system's source is fit for secrets.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The clock and the randomness that a component works with. Cheap to clone.
+/// Clock and randomness of a component. Cheap to clone.
 #[derive(Clone)]
 pub struct Environment {
     clock: Arc<dyn Clock>,
@@ -37,20 +37,20 @@ pub struct Environment {
     ids: Arc<Ids>,
 }
 
-/// What the ids of one process have in common, and how many it has made.
+/// Common part and count of the ids made by one process.
 struct Ids {
     process: [u8; 5],
     count: AtomicU32,
 }
 
 impl Environment {
-    /// The machine's clock and the system's randomness.
+    /// The system's clock and randomness.
     #[must_use]
     pub fn system() -> Self {
         Self::new(Arc::new(SystemClock::default()), Arc::new(SystemEntropy))
     }
 
-    /// A clock that stands at `start` until it is moved, and randomness from `seed`.
+    /// A manual clock that starts at `start`, and randomness from `seed`.
     #[must_use]
     pub fn seeded(seed: u64, start: Timestamp) -> (Self, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::new(start));
@@ -61,7 +61,7 @@ impl Environment {
         )
     }
 
-    /// From parts.
+    /// An environment of the given clock and randomness.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let mut process = [0; 5];
@@ -73,25 +73,25 @@ impl Environment {
         Self { clock, entropy, ids }
     }
 
-    /// What time it is.
+    /// Returns the wall-clock time; see [`Clock::now`].
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    /// See [`Clock::elapsed`].
+    /// Returns the time since an arbitrary start; see [`Clock::elapsed`].
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.clock.elapsed()
     }
 
-    /// Waits, on tokio's clock (which tests may pause).
+    /// Waits on tokio's clock, which tests may pause.
     pub async fn sleep(&self, duration: Duration) {
         #[expect(clippy::disallowed_methods, reason = "the one place that sleeps")]
         tokio::time::sleep(duration).await;
     }
 
-    /// Random bytes.
+    /// Returns random bytes.
     #[must_use]
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -99,15 +99,15 @@ impl Environment {
         bytes
     }
 
-    /// A new object id; greater than those made before, as long as the clock does not go back. No other is equal to it,
-    /// here or elsewhere.
+    /// Returns a new object id, unique across processes. It is greater than earlier ones as long as the clock does not
+    /// go back.
     #[must_use]
     pub fn object_id(&self) -> ObjectId {
         let count = self.ids.count.fetch_add(1, Ordering::Relaxed);
         ObjectId::from_parts(self.now(), self.ids.process, count)
     }
 
-    /// `length` random characters of `0-9a-z`, without bias.
+    /// Returns `length` random characters of `0-9a-z`, without bias.
     #[must_use]
     pub fn random_text(&self, length: usize) -> String {
         const ALPHABET: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -130,7 +130,7 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// The machine's clocks.
+/// The system's clocks.
 #[derive(Debug)]
 struct SystemClock {
     started: std::time::Instant,
@@ -169,7 +169,7 @@ impl Entropy for SystemEntropy {
     }
 }
 
-/// A clock that is moved by hand.
+/// A clock that moves only by [`ManualClock::advance`].
 #[derive(Debug)]
 pub struct ManualClock {
     start: Timestamp,
@@ -177,7 +177,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Stands at `start`.
+    /// A clock that starts at `start`.
     #[must_use]
     pub fn new(start: Timestamp) -> Self {
         Self {
@@ -186,7 +186,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves by `millis`, backwards where negative.
+    /// Moves the clock by `millis`; backwards if negative.
     pub fn advance(&self, millis: i64) {
         self.now_millis.fetch_add(millis, Ordering::Relaxed);
     }

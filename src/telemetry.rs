@@ -1,6 +1,6 @@
-//! What the program tells about itself: log lines and counters.
+//! Log lines and counters.
 //!
-//! No line holds a key, a token, a request's body or a named user's balance.
+//! No log line holds a key, a token, a request's body or a named user's balance.
 
 pub mod counters;
 pub mod logs;

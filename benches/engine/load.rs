@@ -1,4 +1,4 @@
-//! The load: requests over kept connections, written and read by hand, so that it costs less than what it measures.
+//! Load generator: requests over kept connections, written and read by hand, so that it costs less than the server.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 pub(crate) const APP_ID: &str = "an app id of 24 letters.";
 pub(crate) const APP_KEY: &str = "an app key of 24 letters";
 
-/// Requests under way at once.
+/// Number of requests in flight.
 const IN_FLIGHT: usize = 32;
 
 fn request() -> Vec<u8> {
@@ -21,7 +21,7 @@ fn request() -> Vec<u8> {
     .into_bytes()
 }
 
-/// Sends one request and reads its answer, which fits into one read or comes in a few.
+/// Sends one request and reads its response.
 async fn exchange(stream: &mut TcpStream, request: &[u8], buffer: &mut Vec<u8>) {
     stream.write_all(request).await.unwrap();
     buffer.clear();
@@ -39,7 +39,7 @@ fn on_one_thread<T>(work: impl Future<Output = T>) -> T {
     runtime.enable_all().build().unwrap().block_on(work)
 }
 
-/// One call.
+/// Makes one call.
 pub(crate) fn once(address: &str) {
     on_one_thread(async {
         let mut stream = TcpStream::connect(address).await.unwrap();
@@ -47,7 +47,7 @@ pub(crate) fn once(address: &str) {
     });
 }
 
-/// Calls per second.
+/// Returns the calls per second.
 pub(crate) fn run(address: &str, time: Duration) -> f64 {
     on_one_thread(async {
         let started = Instant::now();
@@ -71,8 +71,8 @@ pub(crate) fn run(address: &str, time: Duration) -> f64 {
     })
 }
 
-/// Connections that have had an answer each, and ask nothing more.
-pub(crate) fn rest(address: &str, connections: u64) -> Vec<std::net::TcpStream> {
+/// Returns idle connections that have had one response each.
+pub(crate) fn hold_idle(address: &str, connections: u64) -> Vec<std::net::TcpStream> {
     on_one_thread(async {
         let (request, mut buffer) = (request(), Vec::with_capacity(4096));
         let mut held = Vec::new();

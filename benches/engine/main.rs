@@ -1,7 +1,7 @@
-//! What the engine costs, in one run: calls of a hello function with authentication beside a bare axum handler with the
-//! same JSON and the same layers; memory and time of a start; memory of connections that rest.
+//! Benchmark of the engine: calls of a hello function with authentication, compared with a bare axum handler with the same
+//! JSON and the same layers; time and memory of a start; memory of idle connections.
 //!
-//! `cargo bench --bench engine`, with `-- --rounds 9 --seconds 1 --connections 10000` to choose. Server and load are two
+//! `cargo bench --bench engine`, with the options `-- --rounds 9 --seconds 1 --connections 10000`. Server and load are two
 //! processes, the server on one thread. The two sides take turns, and which begins alternates.
 
 #![expect(
@@ -19,7 +19,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server in a process of its own. Killed when it is dropped.
+/// A server process. Killed when it is dropped.
 struct Server {
     child: Child,
     address: String,
@@ -69,9 +69,9 @@ impl Drop for Server {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    let number = |name: &str, usual: u64| {
+    let number = |name: &str, default: u64| {
         let place = arguments.iter().position(|argument| argument == name);
-        place.map_or(usual, |place| arguments[place + 1].parse().unwrap())
+        place.map_or(default, |place| arguments[place + 1].parse().unwrap())
     };
     if let Some(place) = arguments.iter().position(|argument| argument == "--serve") {
         return server::serve(&arguments[place + 1]);
@@ -82,10 +82,10 @@ fn main() {
     }
     start_and_memory();
     rates(number("--rounds", 9), Duration::from_secs(number("--seconds", 1)));
-    resting(connections);
+    idle_connections(connections);
 }
 
-/// Runs the benchmark in a process that may open as many files as it needs. False where this one may.
+/// Runs the benchmark in a process with a sufficient limit of open files. Returns false if this process has it.
 fn raise_limit(arguments: &[String], connections: u64) -> bool {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find(|line| line.starts_with("Max open files"));
@@ -104,7 +104,7 @@ fn raise_limit(arguments: &[String], connections: u64) -> bool {
     true
 }
 
-/// How long a start takes, and what it holds then.
+/// Measures the time of a start and the memory after it.
 fn start_and_memory() {
     let mut starts: Vec<Duration> = (0..9)
         .map(|_| {
@@ -130,7 +130,7 @@ struct Measured {
     cost: f64,
 }
 
-/// Calls per second of both sides, and what the engine reaches of the bare handler.
+/// Measures the calls per second of both sides, and their ratio.
 fn rates(rounds: u64, time: Duration) {
     let (engine, bare) = (Server::start("engine"), Server::start("bare"));
     for server in [&engine, &bare] {
@@ -176,12 +176,12 @@ fn rates(rounds: u64, time: Duration) {
     );
 }
 
-/// What a connection that has had one answer holds while it rests.
-fn resting(connections: u64) {
+/// Measures the memory of an idle connection after one response.
+fn idle_connections(connections: u64) {
     let server = Server::start("engine");
     load::once(&server.address);
     let before = server.memory();
-    let held = load::rest(&server.address, connections);
+    let held = load::hold_idle(&server.address, connections);
     let after = server.memory();
     println!(
         "{connections} connections at rest: {:.1} KB each",

@@ -1,4 +1,4 @@
-//! The two sides: the engine, and a bare axum handler.
+//! Servers of the benchmark: the engine, and a bare axum handler.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ fn engine() -> Router {
     app.build((), config).unwrap().router()
 }
 
-/// The same layers as the engine has: CORS, and a request id.
+/// The bare handler with the engine's layers: CORS and a request id.
 fn bare() -> Router {
     let environment = Environment::system();
     let request_id = move |request: Request, next: Next| {

@@ -1,4 +1,4 @@
-//! Where the data live: in a folder of our own, or behind LeanCloud's API.
+//! Location of the data: the embedded store in a folder, or LeanCloud's API.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,19 +7,19 @@ use crate::config::variables::{SettingError, Variables};
 
 const API_SERVER: &str = "LEANCLOUD_API_SERVER";
 
-/// The folder of the embedded store, unless another is named.
+/// Default folder of the embedded store.
 pub const DEFAULT_DATA: &str = "./paylog-data";
 
-/// Where the data live.
+/// Location of the data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Backend {
-    /// The embedded store, in this folder.
+    /// The embedded store in this folder.
     Embedded(PathBuf),
     /// LeanCloud's storage service, or one that speaks its API.
     LeanCloud(ApiServer),
 }
 
-/// The address of a server that speaks LeanCloud's storage API: scheme, host, maybe a port, no path.
+/// Address of a server with LeanCloud's storage API: scheme, host, optional port, no path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiServer {
     url: String,
@@ -28,10 +28,10 @@ pub struct ApiServer {
 }
 
 impl Backend {
-    /// The home that `--data`, `--database` and the environment name.
+    /// Returns the backend selected by `--data`, `--database` and the environment.
     ///
     /// # Errors
-    /// A database (later), an address that is none, or two homes at once.
+    /// A database (not supported yet), an invalid address, or two backends at once.
     pub fn choose(
         data: Option<PathBuf>,
         database: Option<&str>,
@@ -56,7 +56,7 @@ impl Backend {
 }
 
 impl ApiServer {
-    /// Reads an address such as `https://xyz.example.com`; `name` is the setting it comes from, for the error.
+    /// Parses an address such as `https://xyz.example.com`; `name` is the setting it comes from, for the error.
     ///
     /// # Errors
     /// [`SettingError::Address`].
@@ -91,19 +91,19 @@ impl ApiServer {
         })
     }
 
-    /// The address, without a slash at the end.
+    /// The address without a trailing slash.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The host's name or IP address.
+    /// Host name or IP address.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The port, given or the scheme's own.
+    /// The port; by default the scheme's own.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses() {
+    fn api_server_address_parses_or_is_refused_by_name() {
         for (text, url, host, port) in [
             (
                 "https://a.example.com",
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn one_home_at_a_time() {
+    fn two_backends_at_once_are_refused() {
         let none = Variables::default();
         let api = Variables::of([(API_SERVER.to_owned(), "https://a.example.com".to_owned())]);
         assert_eq!(

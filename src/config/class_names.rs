@@ -1,14 +1,14 @@
-//! Names that an app can change where it has a class of the usual name already.
+//! Class names of the payment flow. An app changes them if it already has a class of the default name.
 
 use crate::config::variables::{SettingError, Variables};
 use crate::model::ClassName;
 
-/// The variable with the name of the payments' records.
+/// Variable with the name of the class of payment logs.
 pub const LOG_CLASS: &str = "PAYLOG_LOG_CLASS";
-/// The variable with the name of what is paid for.
+/// Variable with the name of the class of orders.
 pub const ORDER_CLASS: &str = "PAYLOG_ORDER_CLASS";
 
-/// The classes of the payment flow, where they are not the usual ones.
+/// Class names of the payment flow; `None` for the default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClassNames {
     /// `PAYLOG_LOG_CLASS`, instead of `Log`.
@@ -18,10 +18,10 @@ pub struct ClassNames {
 }
 
 impl ClassNames {
-    /// Reads them.
+    /// Reads the variables.
     ///
     /// # Errors
-    /// A name that no class can have.
+    /// An invalid class name.
     pub fn read(variables: &Variables) -> Result<Self, SettingError> {
         let class = |name| {
             let Some(text) = variables.get(name)? else {

@@ -1,27 +1,27 @@
-//! What LeanEngine tells an instance about itself.
+//! LeanEngine's variables about an instance.
 
 use crate::config::backend::ApiServer;
 use crate::config::variables::{SettingError, Variables};
 
-/// Where an instance runs.
+/// Place in which an instance runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Instance {
-    /// `LEANCLOUD_APP_PORT`; 3000 where it is not set.
+    /// `LEANCLOUD_APP_PORT`; 3000 if it is not set.
     pub port: u16,
     /// `LEANCLOUD_API_SERVER`.
     pub api_server: Option<ApiServer>,
     /// `LEANCLOUD_APP_ENV` is `production` or `stage`: the instance runs behind LeanEngine's load balancer.
     pub is_deployed: bool,
-    /// Whether requests to functions go to production: not from staging, nor from a developer's machine whose app has
+    /// True if requests to functions go to production: not from staging, nor from a developer's machine whose app has
     /// a staging environment (`LEAN_CLI_HAVE_STAGING`).
     pub is_production: bool,
 }
 
 impl Instance {
-    /// Reads it.
+    /// Reads the variables.
     ///
     /// # Errors
-    /// A variable that makes no sense.
+    /// An invalid variable.
     pub fn read(variables: &Variables) -> Result<Self, SettingError> {
         let port = match variables.get("LEANCLOUD_APP_PORT")? {
             None => 3000,
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_knows_where_it_runs() {
+    fn instance_reads_port_and_stage() {
         let local = read(&[]).unwrap();
         assert_eq!(
             (local.port, local.is_deployed, local.is_production),

@@ -1,4 +1,4 @@
-//! The app's id and keys, as LeanEngine's environment variables give them.
+//! The app's id and keys in LeanEngine's environment variables.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -11,7 +11,7 @@ const MASTER_KEY: &str = "LEANCLOUD_APP_MASTER_KEY";
 const HOOK_KEY: &str = "LEANCLOUD_APP_HOOK_KEY";
 const ANDROID_KEY: &str = "LEANCLOUD_APP_ANDX_KEY";
 
-/// The keys that the environment gives; each may be absent.
+/// Keys set in the environment. Each may be absent.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
     /// `LEANCLOUD_APP_ID`.
@@ -27,7 +27,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads them.
+    /// Reads the variables.
     ///
     /// # Errors
     /// A variable that is set but empty.
@@ -42,11 +42,11 @@ impl Keys {
         })
     }
 
-    /// All of them, for work on LeanCloud's API: the master key because money is moved with it, the hook key because
-    /// writes suppress hooks with it.
+    /// Returns the complete credentials for LeanCloud's API: the master key because money is moved with it, the hook key
+    /// because writes suppress hooks with it.
     ///
     /// # Errors
-    /// [`SettingError::Missing`] names every variable that is not set; [`SettingError::SharedKey`].
+    /// [`SettingError::Missing`] with every variable that is not set; [`SettingError::SharedKey`].
     pub fn complete(self) -> Result<Credentials, SettingError> {
         let mut missing = Vec::new();
         let mut note = |absent: bool, name| {
@@ -72,10 +72,10 @@ impl Keys {
         Ok(credentials)
     }
 
-    /// Whether app id and app key are both set, or neither.
+    /// Checks that app id and app key are both set, or neither.
     ///
     /// # Errors
-    /// [`SettingError::HalfSet`]: an app id without its key, or the reverse, would lock every client out.
+    /// [`SettingError::HalfSet`]: an app id without its key, or the reverse, would lock out every client.
     pub fn check_pair(&self) -> Result<(), SettingError> {
         let half_set = |given, missing| Err(SettingError::HalfSet { given, missing });
         match (&self.app_id, &self.app_key) {
@@ -85,7 +85,7 @@ impl Keys {
         }
     }
 
-    /// Puts those that are set in place of the ones in `credentials`, and answers the variables that were used.
+    /// Replaces the keys in `credentials` by those that are set, and returns the variables that were used.
     ///
     /// # Errors
     /// As [`Keys::check_pair`]; [`SettingError::SharedKey`].
@@ -112,7 +112,7 @@ impl Keys {
     }
 }
 
-/// What clients have must not open what only servers may do.
+/// Checks that no key of clients equals a key of servers: it would allow every client what only servers may do.
 fn check_distinct(credentials: &Credentials) -> Result<(), SettingError> {
     let secret = |key: &Option<SecretString>| key.as_ref().map(|key| key.expose_secret().to_owned());
     let app_key = Some(credentials.app_key.expose_secret().to_owned());
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_clients_have_opens_nothing_that_is_for_servers() {
+    fn client_key_equal_to_server_key_is_refused() {
         let (all, shared) = (
             [
                 (APP_ID, "a"),
@@ -178,7 +178,7 @@ mod tests {
                 shared(client, server)
             );
         }
-        // With what the folder has, too.
+        // Likewise with the keys in the folder.
         let given = keys(&[(MASTER_KEY, "stored key")]);
         assert_eq!(
             given.replace_in(&mut stored()).unwrap_err(),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn every_missing_key_is_named() {
+    fn complete_names_every_missing_key() {
         let error = keys(&[(APP_ID, "a"), (MASTER_KEY, "m")]).complete().unwrap_err();
         assert_eq!(error, SettingError::Missing(vec![APP_KEY, HOOK_KEY]));
         let all = [(APP_ID, "a"), (APP_KEY, "k"), (MASTER_KEY, "m"), (HOOK_KEY, "h")];
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_replaces_what_is_stored() {
+    fn set_keys_replace_stored_keys() {
         let mut credentials = stored();
         let used = keys(&[(MASTER_KEY, "other")])
             .replace_in(&mut credentials)
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_app_id_without_its_key_is_refused() {
+    fn app_id_without_app_key_is_refused() {
         for (given, missing) in [(APP_ID, APP_KEY), (APP_KEY, APP_ID)] {
             let error = keys(&[(given, "x")]).replace_in(&mut stored()).unwrap_err();
             assert_eq!(error, SettingError::HalfSet { given, missing });

@@ -1,62 +1,62 @@
-//! The environment, as it was at the start.
+//! Environment variables of the process.
 
 use std::collections::BTreeMap;
 
-/// The environment variables of the process, as they were at the start.
+/// Environment variables of the process, as they were at its start.
 #[derive(Clone, Default)]
 pub struct Variables(BTreeMap<String, String>);
 
-/// A setting that is missing or makes no sense. The text says what to do.
+/// A missing or invalid setting. The text says how to correct it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SettingError {
-    /// A variable is there but empty.
+    /// A variable is set but empty.
     #[error("{0} is set but empty: give it a value, or unset it")]
     Empty(&'static str),
-    /// Keys that are needed together are not all there.
+    /// Only one of two variables that belong together is set.
     #[error(
         "{missing} is not set, but {given} is: set both, or neither (an app id that is exported for `paylog pull` is \
          meant for that command alone: unset it)"
     )]
     HalfSet {
-        /// What is there.
+        /// The variable that is set.
         given: &'static str,
-        /// What is not.
+        /// The variable that is not set.
         missing: &'static str,
     },
-    /// Keys without which LeanCloud's API cannot be used.
+    /// Keys that LeanCloud's API needs are not set.
     #[error(
         "LEANCLOUD_API_SERVER is set, so paylog runs on LeanCloud's API and needs the app's keys; not set: {}",
         .0.join(", ")
     )]
     Missing(Vec<&'static str>),
-    /// An address that is none.
+    /// An invalid address.
     #[error("{name} is \"{value}\", which is not a usable address: {reason}")]
     Address {
         /// The variable or option.
         name: &'static str,
-        /// What it says.
+        /// Its value.
         value: String,
-        /// What is wrong with it.
+        /// The reason why it is invalid.
         reason: String,
     },
-    /// A key that every client has, and that would open what only servers may do.
+    /// A key of clients equals a key of servers. Every client could do what only servers may.
     #[error(
         "the {client} is the same as the {server}: clients have the one, and the other must stay secret. Give one of them another value"
     )]
     SharedKey {
-        /// The client's.
+        /// The key of clients.
         client: &'static str,
-        /// The server's.
+        /// The key of servers.
         server: &'static str,
     },
-    /// Two settings that exclude each other.
+    /// Settings that exclude each other, or an invalid value.
     #[error("{0}")]
     Contradiction(String),
 }
 
 impl Variables {
-    /// Those of this process. A variable that is not Unicode counts as absent.
+    /// Returns the variables of this process. A variable that is not Unicode counts as absent.
     #[must_use]
     pub fn of_process() -> Self {
         Self::of(
@@ -65,15 +65,15 @@ impl Variables {
         )
     }
 
-    /// Those given.
+    /// Returns a set of the given variables.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(variables.into_iter().collect())
     }
 
-    /// The value of `name`; `None` where it is not set.
+    /// Returns the value of `name`; `None` if it is not set.
     ///
     /// # Errors
-    /// [`SettingError::Empty`]: a variable that is set to nothing is a mistake, not an absence.
+    /// [`SettingError::Empty`]: an empty variable is a mistake, not an absence.
     pub fn get(&self, name: &'static str) -> Result<Option<&str>, SettingError> {
         match self.0.get(name).map(|value| value.trim()) {
             Some("") => Err(SettingError::Empty(name)),
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn absent_and_empty_differ() {
+    fn empty_variable_is_an_error_and_absent_one_is_none() {
         let variables = Variables::of([("LEANCLOUD_APP_ID".to_owned(), " ".to_owned())]);
         assert_eq!(
             variables.get("LEANCLOUD_APP_ID"),

@@ -1,21 +1,21 @@
-//! Marks: how the storage service and the hooks of older SDKs, which know of no hook key, prove themselves to each other.
+//! Hook signatures: mutual authentication of the storage service and of hooks in older SDKs, which know no hook key.
 //!
-//! A mark stands in the object. The storage service puts one into what it hands to a hook, and the SDK for PHP asks for
-//! it; a hook that saves its object sends it along, and is not called again for what it does itself. Sources: LeanEngine's
-//! SDK for PHP, that for Node.js before it had hook keys, and lean-cli, which makes marks to call hooks with.
+//! A signature is a field of the object. The storage service adds it to the object that it passes to a hook, and the PHP
+//! SDK requires it. A hook that saves its object sends the signature back, so that its own save does not call the hook
+//! again. Sources: LeanEngine's PHP SDK, the Node.js SDK before it had hook keys, and lean-cli, which signs its hook calls.
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use sha1::Sha1;
 
-use super::{Credentials, same};
+use super::{Credentials, equals_constant_time};
 use crate::model::{ClassName, HookKind, Timestamp, hex};
 
-/// How old a mark may be, and how far from the future, in milliseconds. Hooks last seconds, and clocks differ by more;
-/// but whoever comes upon a mark is not to hold it for ever.
+/// Largest age of a signature in milliseconds, into the past and into the future. Hooks last seconds, and clocks differ
+/// by more; but a leaked signature must not stay valid for ever.
 const AGE_MAX: i64 = 60 * 60 * 1000;
 
-/// A mark of class hooks: it stands for all that run before a write, or for all that run after it.
+/// Kind of a class hook's signature: one for all hooks before a write, one for all hooks after it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HookSignature {
     Before,
@@ -23,10 +23,10 @@ pub(crate) enum HookSignature {
 }
 
 impl HookSignature {
-    /// Both.
+    /// Both kinds.
     pub(crate) const ALL: [Self; 2] = [Self::Before, Self::After];
 
-    /// That of a hook.
+    /// Kind for a hook.
     pub(crate) fn of(kind: HookKind) -> Self {
         if kind.is_before() {
             Self::Before
@@ -35,7 +35,7 @@ impl HookSignature {
         }
     }
 
-    /// The key in the object.
+    /// Key of the signature in the object.
     pub(crate) fn key(self) -> &'static str {
         match self {
             Self::Before => "__before",
@@ -43,36 +43,36 @@ impl HookSignature {
         }
     }
 
-    /// What is signed for a class.
+    /// Text that is signed for a class.
     pub(crate) fn name(self, class: &ClassName) -> String {
         format!("{}_for_{class}", self.key())
     }
 }
 
 impl Credentials {
-    /// A mark: `<milliseconds>,<HMAC-SHA1 of "<name>:<milliseconds>" under the master key, in hexadecimal>`. `None`
-    /// without a master key.
+    /// Returns the signature of `name`: `<milliseconds>,<HMAC-SHA1 of "<name>:<milliseconds>" with the master key, in
+    /// hexadecimal>`. `None` without a master key.
     pub(crate) fn sign_hook(&self, name: &str, now: Timestamp) -> Option<String> {
         let key = self.master_key.as_ref()?;
-        Some(mark(key, name, now.as_millis()))
+        Some(signature_at(key, name, now.as_millis()))
     }
 
-    /// Whether this is a mark of that name, not older than an hour.
-    pub(crate) fn verify_hook_signature(&self, name: &str, shown: &str, now: Timestamp) -> bool {
-        let time = shown.split_once(',').and_then(|(time, _)| time.parse().ok());
+    /// True if `signature` is a signature of `name` and at most one hour old.
+    pub(crate) fn verify_hook_signature(&self, name: &str, signature: &str, now: Timestamp) -> bool {
+        let time = signature.split_once(',').and_then(|(time, _)| time.parse().ok());
         let (Some(key), Some(time)) = (self.master_key.as_ref(), time) else {
             return false;
         };
         let age: i64 = now.as_millis().saturating_sub(time);
         !key.expose_secret().is_empty()
             && age.saturating_abs() <= AGE_MAX
-            && same(&shown.to_ascii_lowercase(), &mark(key, name, time))
+            && equals_constant_time(&signature.to_ascii_lowercase(), &signature_at(key, name, time))
     }
 }
 
-fn mark(key: &SecretString, name: &str, millis: i64) -> String {
+fn signature_at(key: &SecretString, name: &str, millis: i64) -> String {
     let mut mac = <Hmac<Sha1> as KeyInit>::new_from_slice(key.expose_secret().as_bytes())
-        // HMAC takes keys of any length.
+        // HMAC accepts keys of any length.
         .unwrap_or_else(|_| <Hmac<Sha1> as KeyInit>::new(&Default::default()));
     mac.update(format!("{name}:{millis}").as_bytes());
     format!("{millis},{}", hex(&mac.finalize().into_bytes()))
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn known_marks() {
+    fn signature_matches_known_vectors() {
         for (key, name, known) in [
             (
                 "aaa",
@@ -122,25 +122,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_mark() {
+    fn malformed_or_old_signature_is_refused() {
         let now = Timestamp::from_millis(1_700_000_000_000);
         let keys = credentials(Some("master"));
-        let mark = keys.sign_hook("name", now).unwrap();
-        assert!(keys.verify_hook_signature("name", &mark, now.plus_millis(AGE_MAX)));
-        assert!(keys.verify_hook_signature("name", &mark, now.plus_millis(-AGE_MAX)));
-        assert!(!keys.verify_hook_signature("name", &mark, now.plus_millis(AGE_MAX + 1)));
-        assert!(!keys.verify_hook_signature("name", &mark, now.plus_millis(-AGE_MAX - 1)));
-        assert!(!keys.verify_hook_signature("another", &mark, now));
-        let (millis, digest) = mark.split_once(',').unwrap();
+        let signature = keys.sign_hook("name", now).unwrap();
+        assert!(keys.verify_hook_signature("name", &signature, now.plus_millis(AGE_MAX)));
+        assert!(keys.verify_hook_signature("name", &signature, now.plus_millis(-AGE_MAX)));
+        assert!(!keys.verify_hook_signature("name", &signature, now.plus_millis(AGE_MAX + 1)));
+        assert!(!keys.verify_hook_signature("name", &signature, now.plus_millis(-AGE_MAX - 1)));
+        assert!(!keys.verify_hook_signature("another", &signature, now));
+        let (millis, digest) = signature.split_once(',').unwrap();
         for other in [
             "",
             ",",
             millis,
             digest,
             &format!("{millis},"),
-            &format!("1{mark}"),
-            &format!("+{mark}"),
-            &format!("{mark}0"),
+            &format!("1{signature}"),
+            &format!("+{signature}"),
+            &format!("{signature}0"),
             &format!("{},{digest}", i64::MIN),
         ] {
             assert!(!keys.verify_hook_signature("name", other, now), "{other}");
@@ -150,9 +150,9 @@ mod tests {
             let theirs = stranger.sign_hook("name", now).unwrap_or_default();
             assert!(!keys.verify_hook_signature("name", &theirs, now), "{theirs}");
         }
-        // Without a key nobody proves anything.
+        // An empty key proves nothing.
         let open = credentials(Some(""));
-        let mark = open.sign_hook("name", now).unwrap();
-        assert!(!open.verify_hook_signature("name", &mark, now));
+        let signature = open.sign_hook("name", now).unwrap();
+        assert!(!open.verify_hook_signature("name", &signature, now));
     }
 }

@@ -1,4 +1,4 @@
-//! An app: its functions and hooks, before it runs.
+//! Builder of an app: its functions and hooks, before it runs.
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,27 +24,28 @@ pub struct App<S> {
 }
 
 struct Definition<S> {
-    what: What,
+    target: Target,
     handler: UnboundHandler<S>,
 }
 
-enum What {
+/// Function or hook that a handler is defined for.
+enum Target {
     Function(String, FunctionOptions),
     ClassHook(String, HookKind),
     OtherHook(OtherHook),
 }
 
-/// How a function may be called. The default is a function for every client, with the user fetched.
+/// Options of a function. The default is a function for every client, with the user fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionOptions {
-    /// Only with the hook key or the master key.
+    /// True if only holders of the hook key or the master key may call it.
     pub internal: bool,
-    /// Whether a session token is resolved before the function runs. Without it there is no
+    /// True if the session token is resolved to a user before the function runs. If false, there is no
     /// [`CurrentUser`](crate::engine::CurrentUser), only the raw token in [`Meta`](crate::engine::Meta).
     pub fetch_user: bool,
-    /// Whether a call with an invalid session token goes on without a user, instead of being refused with 211.
+    /// True if a call with an invalid session token runs without a user, instead of being refused with 211.
     pub ignore_invalid_session: bool,
-    /// Whether the function goes on behind the 503 at its deadline, as on LeanCloud's own runtimes, instead of being
+    /// True if the function continues after the 503 at its deadline, as on LeanCloud's own runtimes. If false, it is
     /// dropped there. For work that must not stop half way; it has to end by itself.
     pub detached: bool,
 }
@@ -60,28 +61,28 @@ impl Default for FunctionOptions {
     }
 }
 
-/// Why an app cannot run.
+/// Error in the definitions of an app.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Two functions, or two hooks of one kind, of the same name. LeanEngine could not tell which is meant.
+    /// Two functions, or two hooks of one kind, have the same name.
     #[error("'{0}' is defined twice; remove or rename one of them")]
     DefinedTwice(String),
-    /// A function's name is empty, or holds a `/`, which no path can carry.
+    /// A function's name is empty or holds a `/`, which a path cannot carry.
     #[error("'{0}' cannot be the name of a cloud function: it must not be empty or hold '/'")]
     InvalidName(String),
-    /// A hook's class name is not legal.
+    /// A hook's class name is invalid.
     #[error("the hook {hook} is for no legal class: {reason}")]
     InvalidClass {
-        /// As in `_ops/metadatas`.
+        /// Name as in `_ops/metadatas`.
         hook: String,
-        /// What is wrong with it.
+        /// Reason why the class name is invalid.
         reason: String,
     },
 }
 
 impl<S: Clone + Send + Sync + 'static> App<S> {
-    /// An app without any function.
+    /// An app without functions.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -89,7 +90,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         }
     }
 
-    /// A cloud function for every client.
+    /// Adds a cloud function for every client.
     #[must_use]
     pub fn function<H, A>(self, name: &str, handler: H) -> Self
     where
@@ -99,7 +100,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.function_with(name, FunctionOptions::default(), handler)
     }
 
-    /// A cloud function for holders of the hook key or the master key.
+    /// Adds a cloud function for holders of the hook key or the master key.
     #[must_use]
     pub fn internal_function<H, A>(self, name: &str, handler: H) -> Self
     where
@@ -113,18 +114,19 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.function_with(name, options, handler)
     }
 
-    /// A cloud function. Those with a name of the realtime service's (`_messageReceived` …) need the hook key.
+    /// Adds a cloud function. A call needs the hook key if the name is one of the realtime service's
+    /// (`_messageReceived` …).
     #[must_use]
     pub fn function_with<H, A>(self, name: &str, options: FunctionOptions, handler: H) -> Self
     where
         A: 'static,
         H: Handler<S, A, Output: FunctionReply>,
     {
-        let what = What::Function(name.to_owned(), options);
-        self.define(what, erase(handler, body::<H::Output>))
+        let target = Target::Function(name.to_owned(), options);
+        self.define(target, erase(handler, body::<H::Output>))
     }
 
-    /// A function that the realtime service calls, with the hook key.
+    /// Adds a function that the realtime service calls with the hook key.
     #[must_use]
     pub fn on_realtime<H, A>(self, hook: RealtimeHook, handler: H) -> Self
     where
@@ -134,19 +136,19 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.function(hook.name(), handler)
     }
 
-    /// Runs before an object of `class` is created: may refuse it, or change what is stored.
+    /// Adds a hook before the creation of an object of `class`. It may refuse the object or change the stored fields.
     #[must_use]
     pub fn before_save<H, A>(self, class: &str, handler: H) -> Self
     where
         A: 'static,
         H: Handler<S, A, Output: BeforeSaveReply>,
     {
-        let what = What::ClassHook(class.to_owned(), HookKind::BeforeSave);
-        let answer = |output: H::Output, object, _| output.into_object(object).map(HandlerOutput::Object);
-        self.define(what, erase(handler, answer))
+        let target = Target::ClassHook(class.to_owned(), HookKind::BeforeSave);
+        let convert = |output: H::Output, object, _| output.into_object(object).map(HandlerOutput::Object);
+        self.define(target, erase(handler, convert))
     }
 
-    /// Runs after an object of `class` was created.
+    /// Adds a hook after the creation of an object of `class`.
     #[must_use]
     pub fn after_save<H, A>(self, class: &str, handler: H) -> Self
     where
@@ -156,7 +158,8 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.class_hook(class, HookKind::AfterSave, handler)
     }
 
-    /// Runs before an object of `class` is changed: may refuse it. What it changes in the object is not stored.
+    /// Adds a hook before the update of an object of `class`. It may refuse the update; its own changes to the object
+    /// are not stored.
     #[must_use]
     pub fn before_update<H, A>(self, class: &str, handler: H) -> Self
     where
@@ -166,7 +169,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.class_hook(class, HookKind::BeforeUpdate, handler)
     }
 
-    /// Runs after an object of `class` was changed.
+    /// Adds a hook after the update of an object of `class`.
     #[must_use]
     pub fn after_update<H, A>(self, class: &str, handler: H) -> Self
     where
@@ -176,7 +179,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.class_hook(class, HookKind::AfterUpdate, handler)
     }
 
-    /// Runs before an object of `class` is deleted: may refuse it.
+    /// Adds a hook before the deletion of an object of `class`. It may refuse the deletion.
     #[must_use]
     pub fn before_delete<H, A>(self, class: &str, handler: H) -> Self
     where
@@ -186,7 +189,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.class_hook(class, HookKind::BeforeDelete, handler)
     }
 
-    /// Runs after an object of `class` was deleted.
+    /// Adds a hook after the deletion of an object of `class`.
     #[must_use]
     pub fn after_delete<H, A>(self, class: &str, handler: H) -> Self
     where
@@ -196,7 +199,7 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         self.class_hook(class, HookKind::AfterDelete, handler)
     }
 
-    /// Runs before a user is logged in: may refuse it.
+    /// Adds a hook before a login. It may refuse the login.
     #[must_use]
     pub fn on_login<H, A>(self, handler: H) -> Self
     where
@@ -204,12 +207,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: HookReply>,
     {
         self.define(
-            What::OtherHook(OtherHook::User(UserHook::Login)),
+            Target::OtherHook(OtherHook::User(UserHook::Login)),
             erase(handler, done::<H::Output>),
         )
     }
 
-    /// Runs before a user is logged in by a platform's `authData`, and answers the `authData` to use.
+    /// Adds a hook before a login by a platform's `authData`. It returns the `authData` to use.
     #[must_use]
     pub fn on_auth_data<H, A>(self, handler: H) -> Self
     where
@@ -217,13 +220,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: FunctionReply>,
     {
         self.define(
-            What::OtherHook(OtherHook::User(UserHook::AuthData)),
+            Target::OtherHook(OtherHook::User(UserHook::AuthData)),
             erase(handler, body::<H::Output>),
         )
     }
 
-    /// Runs after a job of the data query is done; its [`Params`](crate::engine::Params) are `id`, `status` and
-    /// `message`.
+    /// Adds a hook after a data query job. Its [`Params`](crate::engine::Params) are `id`, `status` and `message`.
     #[must_use]
     pub fn on_complete<H, A>(self, handler: H) -> Self
     where
@@ -231,12 +233,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: HookReply>,
     {
         self.define(
-            What::OtherHook(OtherHook::Complete),
+            Target::OtherHook(OtherHook::Complete),
             erase(handler, done::<H::Output>),
         )
     }
 
-    /// Runs after a user has verified a phone number.
+    /// Adds a hook after the verification of a user's phone number.
     #[must_use]
     pub fn on_verified_sms<H, A>(self, handler: H) -> Self
     where
@@ -244,12 +246,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: HookReply>,
     {
         self.define(
-            What::OtherHook(OtherHook::User(UserHook::VerifiedSms)),
+            Target::OtherHook(OtherHook::User(UserHook::VerifiedSms)),
             erase(handler, done::<H::Output>),
         )
     }
 
-    /// Runs after a user has verified an e-mail address.
+    /// Adds a hook after the verification of a user's e-mail address.
     #[must_use]
     pub fn on_verified_email<H, A>(self, handler: H) -> Self
     where
@@ -257,28 +259,28 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         H: Handler<S, A, Output: HookReply>,
     {
         self.define(
-            What::OtherHook(OtherHook::User(UserHook::VerifiedEmail)),
+            Target::OtherHook(OtherHook::User(UserHook::VerifiedEmail)),
             erase(handler, done::<H::Output>),
         )
     }
 
-    /// Makes an engine of the app.
+    /// Builds the engine of the app.
     ///
     /// # Errors
-    /// [`BuildError`]: a name defined twice, or one that cannot be called.
+    /// [`BuildError`]: a name defined twice, or an invalid name.
     pub fn build(self, state: S, config: EngineConfig) -> Result<Engine, BuildError> {
         let mut registry = Registry::default();
         let metrics = Metrics::default();
         let mut names = Vec::with_capacity(self.definitions.len());
-        for Definition { what, handler } in self.definitions {
-            let name = what.metadata_name()?;
+        for Definition { target, handler } in self.definitions {
+            let name = target.metadata_name()?;
             let entry = Entry {
                 name: Arc::clone(&name),
                 handler: handler(state.clone()),
                 metrics: metrics.of(&name),
                 detached: false,
             };
-            if !registry.add(what, entry) {
+            if !registry.add(target, entry) {
                 return Err(BuildError::DefinedTwice(name.to_string()));
             }
             names.push(name);
@@ -286,11 +288,11 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         Ok(Engine::new(registry, names, metrics, config))
     }
 
-    /// Whether a cloud function of that name is defined.
+    /// True if a cloud function of that name is defined.
     #[must_use]
     pub fn has_function(&self, name: &str) -> bool {
-        let mut defined = self.definitions.iter().map(|definition| &definition.what);
-        defined.any(|what| matches!(what, What::Function(defined, _) if defined == name))
+        let mut defined = self.definitions.iter().map(|definition| &definition.target);
+        defined.any(|target| matches!(target, Target::Function(defined, _) if defined == name))
     }
 
     fn class_hook<H, A>(self, class: &str, kind: HookKind, handler: H) -> Self
@@ -298,12 +300,12 @@ impl<S: Clone + Send + Sync + 'static> App<S> {
         A: 'static,
         H: Handler<S, A, Output: HookReply>,
     {
-        let what = What::ClassHook(class.to_owned(), kind);
-        self.define(what, erase(handler, done::<H::Output>))
+        let target = Target::ClassHook(class.to_owned(), kind);
+        self.define(target, erase(handler, done::<H::Output>))
     }
 
-    fn define(mut self, what: What, handler: UnboundHandler<S>) -> Self {
-        self.definitions.push(Definition { what, handler });
+    fn define(mut self, target: Target, handler: UnboundHandler<S>) -> Self {
+        self.definitions.push(Definition { target, handler });
         self
     }
 }
@@ -320,7 +322,7 @@ fn done<O: HookReply>(output: O, _: Option<HookPayload>, _: Encoding) -> Result<
     output.into_verdict().map(|()| HandlerOutput::Done)
 }
 
-impl What {
+impl Target {
     fn metadata_name(&self) -> Result<Arc<str>, BuildError> {
         match self {
             Self::Function(name, _) if name.is_empty() || name.contains('/') => {
@@ -343,10 +345,10 @@ impl What {
 }
 
 impl Registry {
-    /// Adds a definition; false where there is one of that name already.
-    fn add(&mut self, what: What, entry: Entry) -> bool {
-        match what {
-            What::Function(key, options) => {
+    /// Adds a definition; returns false if that name is defined already.
+    fn add(&mut self, target: Target, entry: Entry) -> bool {
+        match target {
+            Target::Function(key, options) => {
                 let access = if RealtimeHook::ALL.into_iter().any(|hook| hook.name() == key) {
                     Access::Hook
                 } else if options.internal {
@@ -365,12 +367,12 @@ impl Registry {
                 };
                 self.functions.insert(key.into(), function).is_none()
             }
-            What::ClassHook(class, kind) => {
+            Target::ClassHook(class, kind) => {
                 let hooks = self.class_hooks.entry(class.into()).or_default();
-                let place = hooks.get_mut(kind as usize);
-                place.is_some_and(|place| place.replace(entry).is_none())
+                let slot = hooks.get_mut(kind as usize);
+                slot.is_some_and(|slot| slot.replace(entry).is_none())
             }
-            What::OtherHook(hook) => self.other_hooks.insert(hook, entry).is_none(),
+            Target::OtherHook(hook) => self.other_hooks.insert(hook, entry).is_none(),
         }
     }
 }
@@ -383,11 +385,14 @@ impl<S: Clone + Send + Sync + 'static> Default for App<S> {
 
 impl<S> fmt::Debug for App<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.definitions.iter().map(|definition| match &definition.what {
-            What::Function(name, _) => name.clone(),
-            What::ClassHook(class, kind) => class_hook_name(class, *kind),
-            What::OtherHook(hook) => hook.name().to_owned(),
-        });
+        let names = self
+            .definitions
+            .iter()
+            .map(|definition| match &definition.target {
+                Target::Function(name, _) => name.clone(),
+                Target::ClassHook(class, kind) => class_hook_name(class, *kind),
+                Target::OtherHook(hook) => hook.name().to_owned(),
+            });
         f.debug_list().entries(names).finish()
     }
 }

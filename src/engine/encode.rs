@@ -1,6 +1,6 @@
-//! Objects of classes in parameters and results, and how they travel.
+//! Encoding of class objects in parameters and results.
 //!
-//! Through `/functions` an object is its fields. Through `/call` it says what it is: `__type` and `className`.
+//! Through `/functions` an object is sent as its fields. Through `/call` it also has `__type` and `className`.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{ClassName, CloudError, Document, Value};
 
-/// How a result travels.
+/// Encoding of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[doc(hidden)]
 pub enum Encoding {
@@ -21,55 +21,55 @@ pub enum Encoding {
 }
 
 thread_local! {
-    /// Whether this thread is writing a plain result right now.
+    /// True while this thread serialises a plain result.
     static IS_PLAIN: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Writes a result.
+/// Serialises a result.
 ///
 /// # Errors
-/// A value that is no JSON.
+/// A value that is not JSON.
 pub(crate) fn to_json<T: Serialize>(value: &T, encoding: Encoding) -> serde_json::Result<Vec<u8>> {
     match encoding {
         Encoding::Plain => {
-            /// Also where a `Serialize` of the app's panics.
-            struct Back;
-            impl Drop for Back {
+            /// Resets the flag, also if the app's `Serialize` panics.
+            struct Reset;
+            impl Drop for Reset {
                 fn drop(&mut self) {
                     IS_PLAIN.set(false);
                 }
             }
             IS_PLAIN.set(true);
-            let _back = Back;
+            let _reset = Reset;
             serde_json::to_vec(value)
         }
         Encoding::Rpc => {
             let mut value = serde_json::to_value(value)?;
             if let Some(result) = value.get_mut("result") {
-                mark(result, false);
+                mark_pointers(result, false);
             }
             serde_json::to_vec(&value)
         }
     }
 }
 
-/// An object inside a map is written as a pointer that carries its fields, as LeanCloud's runtimes do it.
-fn mark(value: &mut Value, in_map: bool) {
+/// Turns objects inside a map into pointers that carry their fields, as LeanCloud's runtimes do.
+fn mark_pointers(value: &mut Value, in_map: bool) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| mark(item, in_map)),
+        Value::Array(items) => items.iter_mut().for_each(|item| mark_pointers(item, in_map)),
         Value::Object(fields) => match fields.get_mut("__type") {
             Some(Value::String(kind)) if kind == "Object" && in_map => "Pointer".clone_into(kind),
             Some(Value::String(_)) => {}
-            _ => fields.values_mut().for_each(|field| mark(field, true)),
+            _ => fields.values_mut().for_each(|field| mark_pointers(field, true)),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-/// An object of a class, in the parameters or the result of a function. Dereferences to its fields: a struct of one's
+/// An object of a class, in the parameters or the result of a function. Dereferences to its fields: a struct of your
 /// own, or a [`Document`].
 ///
-/// Read from what clients send through `/call` (`AV.Cloud.rpc`), written there with `__type` and `className`, and through
+/// Clients send it through `/call` (`AV.Cloud.rpc`). It is sent back there with `__type` and `className`, and through
 /// `/functions` as its fields alone.
 ///
 /// ```
@@ -105,7 +105,7 @@ impl<T> ClassObject<T> {
     /// An object of that class.
     ///
     /// # Errors
-    /// 103 where no class can have that name.
+    /// 103 if the class name is invalid.
     pub fn new(class: &str, fields: T) -> Result<Self, CloudError> {
         Ok(Self {
             class: ClassName::parse(class)?,
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_says_what_it_is_where_that_is_asked_for() {
+    fn object_has_its_type_through_call_only() {
         let fields =
             json!({"title": "t", "owner": {"__type": "Pointer", "className": "_User", "objectId": "u"}});
         let typed = |kind: &str| {
@@ -215,12 +215,12 @@ mod tests {
                 "post": typed("Pointer"), "all": [typed("Pointer")], "deep": {"post": typed("Pointer")}, "n": 1,
             }})
         );
-        // After a plain result everything is as before.
+        // A plain result leaves no state behind.
         assert_eq!(json!(post()), typed("Object"));
     }
 
     #[test]
-    fn what_is_no_object_is_refused() {
+    fn value_without_object_type_is_refused() {
         for value in [
             json!({"title": "t"}),
             json!({"__type": "File", "className": "Post"}),

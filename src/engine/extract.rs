@@ -1,4 +1,4 @@
-//! What a handler can ask for: its arguments' types.
+//! Extractors: types of a handler's arguments.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -11,16 +11,16 @@ use crate::engine::call::{Call, Meta};
 use crate::engine::hook_payload::HookPayload;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
 
-/// A type that a handler can have as an argument. `S` is the app's state.
+/// An extractor: a type that a handler can have as an argument. `S` is the app's state.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no argument of a cloud function or hook",
     label = "use Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, Cloud, Meta or State<S>"
 )]
 pub trait FromCall<S>: Sized {
-    /// Takes the value out of the call.
+    /// Extracts the value from the call.
     ///
     /// # Errors
-    /// What the caller is answered with where the value is not there or malformed; the handler does not run then.
+    /// The caller's error if the value is absent or malformed. The handler does not run then.
     fn from_call(call: &Call, state: &S) -> Result<Self, CloudError>;
 }
 
@@ -40,7 +40,7 @@ impl<S> FromCall<S> for Meta {
     }
 }
 
-/// A function's parameters. Unknown ones are ignored; a missing or malformed one is refused (107) by name.
+/// Parameters of a function. Unknown ones are ignored; a missing or malformed one is refused by name (107).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Params<T>(pub T);
 
@@ -50,7 +50,7 @@ impl<S, T: DeserializeOwned> FromCall<S> for Params<T> {
     }
 }
 
-/// The user who calls; 401 (code 211) where nobody is logged in. `Option<CurrentUser>` lets everybody in.
+/// The logged-in user; 401 (code 211) if nobody is logged in. `Option<CurrentUser>` admits everybody.
 #[derive(Clone, Debug)]
 pub struct CurrentUser {
     id: ObjectId,
@@ -59,19 +59,19 @@ pub struct CurrentUser {
 }
 
 impl CurrentUser {
-    /// The user's id.
+    /// Id of the user.
     #[must_use]
     pub fn id(&self) -> &ObjectId {
         &self.id
     }
 
-    /// The user, as `users/me` showed it when the call began.
+    /// The user, as `users/me` returned it at the start of the call.
     #[must_use]
     pub fn document(&self) -> &Document {
         &self.user
     }
 
-    /// The session token that came with the call, where one did.
+    /// Session token of the call, if it has one.
     #[must_use]
     pub fn session_token(&self) -> Option<&SecretString> {
         self.session_token.as_ref()
@@ -107,7 +107,7 @@ impl<S> FromCall<S> for Option<CurrentUser> {
     }
 }
 
-/// A hook's object, untyped. Dereferences to its fields; answered by a `before_save` hook, it is what is stored.
+/// Object of a hook, untyped. Dereferences to its fields. If a `before_save` hook returns it, these fields are stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HookObject(HookPayload);
 
@@ -118,13 +118,13 @@ impl HookObject {
         &self.0.class
     }
 
-    /// Update hooks: the keys that the request changes. Empty otherwise.
+    /// Update hooks: keys that the request changes. Empty otherwise.
     #[must_use]
     pub fn updated_keys(&self) -> &[String] {
         &self.0.updated_keys
     }
 
-    /// The fields alone.
+    /// Returns the fields alone.
     #[must_use]
     pub fn into_document(self) -> Document {
         self.0.fields
@@ -156,8 +156,8 @@ impl<S> FromCall<S> for Option<HookObject> {
     }
 }
 
-/// A hook's object as a `T`. Answered by a `before_save` hook, the fields that the hook changed in `T` are stored as
-/// they are now, and all others as the client sent them.
+/// Object of a hook, as a `T`. If a `before_save` hook returns it, the fields of `T` that the hook changed are stored with
+/// their new values, and all others as the client sent them.
 #[derive(Clone)]
 pub struct Object<T> {
     value: T,
@@ -171,13 +171,13 @@ impl<T> Object<T> {
         &self.original.class
     }
 
-    /// Update hooks: the keys that the request changes. Empty otherwise.
+    /// Update hooks: keys that the request changes. Empty otherwise.
     #[must_use]
     pub fn updated_keys(&self) -> &[String] {
         &self.original.updated_keys
     }
 
-    /// The object without its class.
+    /// Returns the object without its class.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value
@@ -185,14 +185,14 @@ impl<T> Object<T> {
 }
 
 impl<T: DeserializeOwned + serde::Serialize> Object<T> {
-    /// The fields to be stored.
+    /// Returns the fields to store.
     pub(crate) fn into_fields(self) -> Result<Document, CloudError> {
         let fields = |value: &T| match serde_json::to_value(value) {
             Ok(Value::Object(fields)) => Ok(fields),
             Ok(_) => Err(CloudError::other("The hook's object is no JSON object.").with_status(500)),
             Err(error) => Err(CloudError::other(format!("The hook's object: {error}")).with_status(500)),
         };
-        // Compared with what `T` makes of the original, so that a default of `T` is not taken for a change.
+        // Compared with the original as a `T`, so that a default of `T` does not count as a change.
         let before = fields(&read::<T>(&self.original.fields, "field")?)?;
         let after = fields(&self.value)?;
         let mut stored = self.original.fields.clone();
@@ -239,7 +239,7 @@ impl<S, T: DeserializeOwned> FromCall<S> for Object<T> {
     }
 }
 
-/// `onAuthData`: what the platforms said about the user, by platform.
+/// `onAuthData`: the user's `authData` by platform.
 #[derive(Clone, Debug)]
 pub struct AuthData(pub Document);
 
@@ -257,11 +257,11 @@ fn object(call: &Call) -> Result<&HookPayload, CloudError> {
         .ok_or_else(|| CloudError::new(ErrorCode::INVALID_JSON, "The call has no object."))
 }
 
-/// Reads a document as a `T`, without copying what `T` does not want.
+/// Deserialises a document as a `T`, without a copy of fields that `T` does not have.
 fn read<T: DeserializeOwned>(document: &Document, what: &str) -> Result<T, CloudError> {
     let fields = &document.0;
     T::deserialize(fields).map_err(|error| {
-        // Read once more, only now, to learn where it went wrong.
+        // Deserialised again, only on failure, to find the path of the error.
         let place = serde_path_to_error::deserialize::<_, T>(fields).err();
         let path = place
             .map(|error| error.path().to_string())

@@ -1,4 +1,4 @@
-//! What can be a cloud function or a hook: a plain async function from extractors to a result.
+//! Handlers of cloud functions and hooks: plain async functions from extractors to a result.
 
 use std::any::TypeId;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use crate::engine::extract::{FromCall, HookObject, Object};
 use crate::engine::hook_payload::HookPayload;
 use crate::model::{CloudError, Document};
 
-/// An async function of at most eight [extractors](FromCall). Implemented for all of them; not by hand.
+/// An async function of at most eight [extractors](FromCall). Implemented for all such functions; not by hand.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no cloud function or hook",
     label = "not an `async fn` of extractors",
@@ -22,15 +22,15 @@ use crate::model::{CloudError, Document};
     note = "State<S> has the same S as the App; the future must be Send and hold no borrow"
 )]
 pub trait Handler<S, Arguments>: Send + Sync + 'static {
-    /// What it answers.
+    /// Output of the future.
     type Output;
-    /// What it returns.
+    /// The future that the function returns.
     type Future: Future<Output = Self::Output> + Send + 'static;
 
     /// Extracts the arguments and calls the function.
     ///
     /// # Errors
-    /// That of the first extractor that fails.
+    /// The error of the first extractor that fails.
     fn call(&self, call: &Call, state: &S) -> Result<Self::Future, CloudError>;
 }
 
@@ -65,19 +65,19 @@ handlers! {
     (A, B, C, D, E, G, H, I)
 }
 
-/// What a handler answered.
+/// Output of a handler.
 #[derive(Clone, Debug)]
 pub(crate) enum HandlerOutput {
-    /// A function: the whole body, `{"result": …}`.
+    /// Function: the whole body, `{"result": …}`.
     Body(Bytes),
-    /// `before_save`: the object to be stored.
+    /// `before_save`: the object to store.
     Object(Document),
-    /// Any other hook: it has nothing against it.
+    /// Any other hook: it does not refuse.
     Done,
 }
 
-/// The result of a cloud function: `Result<T, E>` of anything that serde can write, and an error that is a
-/// [`CloudError`] or becomes one.
+/// Result of a cloud function: `Result<T, E>` with a serialisable `T`, and an error that is a [`CloudError`] or converts
+/// to one.
 #[diagnostic::on_unimplemented(
     message = "a cloud function answers Result<T, E> with T: Serialize and E: Into<CloudError>, not `{Self}`"
 )]
@@ -95,9 +95,9 @@ impl<T: Serialize + 'static, E: Into<CloudError>> FunctionReply for Result<T, E>
         let result = self.map_err(Into::into)?;
         if TypeId::of::<T>() == TypeId::of::<()>() {
             return Ok(Bytes::from_static(match encoding {
-                // As JavaScript's `undefined`.
+                // Like JavaScript's `undefined`.
                 Encoding::Plain => b"{}",
-                // Clients of `call` decode whatever comes under `result`, and expect it to be there.
+                // Clients of `call` decode the value of `result`, and expect it to be present.
                 Encoding::Rpc => br#"{"result":{}}"#,
             }));
         }
@@ -107,8 +107,8 @@ impl<T: Serialize + 'static, E: Into<CloudError>> FunctionReply for Result<T, E>
     }
 }
 
-/// The result of a `before_save` hook: `Ok(())` (stored as the client sent it), or the [`HookObject`] or
-/// [`Object<T>`] to be stored instead; an error refuses the write.
+/// Result of a `before_save` hook: `Ok(())` to store the object as the client sent it, or the [`HookObject`] or
+/// [`Object<T>`] to store instead. An error refuses the write.
 #[diagnostic::on_unimplemented(
     message = "a before_save hook answers Result<(), E>, Result<HookObject, E> or Result<Object<T>, E>, not `{Self}`"
 )]
@@ -136,7 +136,7 @@ impl<T: Serialize + DeserializeOwned, E: Into<CloudError>> BeforeSaveReply for R
     }
 }
 
-/// The result of any other hook: `Result<(), E>`.
+/// Result of any other hook: `Result<(), E>`.
 #[diagnostic::on_unimplemented(
     message = "this hook answers Result<(), E> with E: Into<CloudError>, not `{Self}`"
 )]
@@ -151,20 +151,20 @@ impl<E: Into<CloudError>> HookReply for Result<(), E> {
     }
 }
 
-/// A running handler.
-pub(crate) type Running = Pin<Box<dyn Future<Output = Result<HandlerOutput, CloudError>> + Send>>;
+/// Future of a running handler.
+pub(crate) type HandlerFuture = Pin<Box<dyn Future<Output = Result<HandlerOutput, CloudError>> + Send>>;
 
-/// A handler with its state, of any type.
-pub(crate) type BoundHandler = Arc<dyn Fn(Call) -> Running + Send + Sync>;
+/// A type-erased handler with its state.
+pub(crate) type BoundHandler = Arc<dyn Fn(Call) -> HandlerFuture + Send + Sync>;
 
-/// A handler that waits for its state.
+/// A type-erased handler without its state.
 pub(crate) type UnboundHandler<S> = Box<dyn FnOnce(S) -> BoundHandler + Send>;
 
-/// Forgets a handler's type. `answer` makes an [`HandlerOutput`] of its output, the call's object, and how results
-/// travel.
+/// Erases a handler's type. `convert` makes a [`HandlerOutput`] of the handler's output, the call's object, and the
+/// encoding of results.
 pub(crate) fn erase<S, A, H>(
     handler: H,
-    answer: fn(H::Output, Option<HookPayload>, Encoding) -> Result<HandlerOutput, CloudError>,
+    convert: fn(H::Output, Option<HookPayload>, Encoding) -> Result<HandlerOutput, CloudError>,
 ) -> UnboundHandler<S>
 where
     S: Send + Sync + 'static,
@@ -180,7 +180,7 @@ where
                 let running = handler.call(&call, state)?;
                 let (object, encoding) = (call.object, call.encoding);
                 let output = running.await;
-                answer(output, object, encoding)
+                convert(output, object, encoding)
             })
         })
     })

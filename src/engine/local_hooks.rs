@@ -15,7 +15,7 @@ use crate::engine::runtime::Engine;
 use crate::http::RemoteAddress;
 use crate::model::{ClassName, CloudError, Document, HookCall, HookKind, Hooks, UserHook, UserHookCall};
 
-/// The hooks of an engine in the same process.
+/// Hooks of an engine in the same process.
 #[derive(Debug)]
 struct LocalHooks(Engine);
 

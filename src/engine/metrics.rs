@@ -1,4 +1,4 @@
-//! What an engine counts, for Prometheus.
+//! Metrics of an engine, for Prometheus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,21 +10,22 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-/// The content type of what [`Metrics::render`] answers.
+/// Content type of the text of [`Metrics::render`].
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Upper bounds in seconds: from a function that only reckons to the longest that LeanCloud allows.
+/// Upper bounds of the histogram in seconds: from a function that only computes to the longest call that LeanCloud
+/// allows.
 const SECONDS: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 15.0,
 ];
 
-/// How a call has ended.
+/// Outcome of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallOutcome {
     Ok,
-    /// The function's own error.
+    /// The function returned its own error.
     Refused,
-    /// An unforeseen error, or a panic.
+    /// The function failed with an unforeseen error, or panicked.
     Failed,
     TimedOut,
 }
@@ -41,22 +42,22 @@ impl CallOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfFunction {
+struct FunctionLabels {
     function: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfOutcome {
+struct OutcomeLabels {
     function: String,
     outcome: &'static str,
 }
 
-/// All metrics of an engine. The names of functions are the only labels: there are as many as the app has defined.
+/// Metrics of an engine. Their labels are outcomes and the names of defined functions, so that their number is bounded.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    calls: Family<OfOutcome, Counter>,
-    seconds: Family<OfFunction, Histogram>,
+    calls: Family<OutcomeLabels, Counter>,
+    seconds: Family<FunctionLabels, Histogram>,
     under_way: Gauge,
 }
 
@@ -92,11 +93,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Those of one function or hook.
+    /// Returns the metrics of one function or hook.
     pub(crate) fn of(&self, function: &str) -> Arc<CallMetrics> {
         let counter = |outcome: CallOutcome| {
             let (function, outcome) = (function.to_owned(), outcome.label());
-            self.calls.get_or_create_owned(&OfOutcome { function, outcome })
+            self.calls
+                .get_or_create_owned(&OutcomeLabels { function, outcome })
         };
         let function = function.to_owned();
         Arc::new(CallMetrics {
@@ -104,12 +106,12 @@ impl Metrics {
             refused: counter(CallOutcome::Refused),
             failed: counter(CallOutcome::Failed),
             timeout: counter(CallOutcome::TimedOut),
-            seconds: self.seconds.get_or_create_owned(&OfFunction { function }),
+            seconds: self.seconds.get_or_create_owned(&FunctionLabels { function }),
             under_way: self.under_way.clone(),
         })
     }
 
-    /// All of them as text.
+    /// Returns all metrics as text.
     pub(crate) fn render(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
@@ -117,7 +119,7 @@ impl Metrics {
     }
 }
 
-/// The metrics of one function or hook.
+/// Metrics of one function or hook.
 #[derive(Debug)]
 pub(crate) struct CallMetrics {
     ok: Counter,
@@ -146,7 +148,7 @@ impl CallMetrics {
     }
 }
 
-/// A call that is running.
+/// Guard of a call in flight.
 #[derive(Debug)]
 pub(crate) struct InFlight(Gauge);
 

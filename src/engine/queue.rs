@@ -1,8 +1,8 @@
-//! The cloud queue: functions that run later, again after a failure, and at their hour.
+//! The cloud queue: delayed calls of functions, retries after a failure, and cron jobs.
 //!
-//! A task is durable before its caller is told so, runs at least once however often the process is killed, and may run
-//! again where it cannot be known whether it did. What is kept is the business of a [`TaskStore`]; each step is one
-//! conditional change of one task, so that several processes may work on the same tasks.
+//! A task is durable before its caller gets its id. It runs at least once, however often the process is killed; it may
+//! run again if the outcome of a run is unknown. A [`TaskStore`] keeps the tasks. Each step is one conditional write of
+//! one task, so that several processes may work on the same tasks.
 
 mod config;
 mod cron;

@@ -1,8 +1,7 @@
 //! Hooks of the realtime service.
 
-/// A function that the realtime service calls, and nobody else may. Its parameters and the keys of its result are in
-/// LeanCloud's guide to instant messaging; the type of a handler's [`Params`](crate::engine::Params) names those it
-/// wants.
+/// A function that only the realtime service may call. LeanCloud's guide to instant messaging lists its parameters and
+/// the keys of its result; the type of a handler's [`Params`](crate::engine::Params) names those it uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "LeanCloud's names of its hooks")]
 pub enum RealtimeHook {
@@ -23,7 +22,7 @@ pub enum RealtimeHook {
 }
 
 impl RealtimeHook {
-    /// All of them.
+    /// All realtime hooks.
     pub const ALL: [Self; 14] = [
         Self::MessageReceived,
         Self::ReceiversOffline,
@@ -41,7 +40,7 @@ impl RealtimeHook {
         Self::RtmClientSign,
     ];
 
-    /// The function's name.
+    /// Name of the function.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

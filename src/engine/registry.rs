@@ -1,4 +1,4 @@
-//! What an app has defined, by name.
+//! Handlers of an app by name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::engine::hook_names::OtherHook;
 use crate::engine::metrics::CallMetrics;
 use crate::model::HookKind;
 
-/// Who may call a function.
+/// Callers admitted to a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Every client.
@@ -19,14 +19,14 @@ pub(crate) enum Access {
     Hook,
 }
 
-/// A handler under its name.
+/// A named handler.
 #[derive(Clone)]
 pub(crate) struct Entry {
-    /// As in `_ops/metadatas`.
+    /// Name as in `_ops/metadatas`.
     pub(crate) name: Arc<str>,
     pub(crate) handler: BoundHandler,
     pub(crate) metrics: Arc<CallMetrics>,
-    /// Whether it goes on after its deadline.
+    /// True if it continues after its deadline.
     pub(crate) detached: bool,
 }
 
@@ -39,11 +39,11 @@ pub(crate) struct Function {
     pub(crate) ignore_invalid_session: bool,
 }
 
-/// Everything defined.
+/// Handlers of an app.
 #[derive(Default)]
 pub(crate) struct Registry {
     pub(crate) functions: HashMap<Box<str>, Function>,
-    /// By class, then in the order of [`HookKind::ALL`].
+    /// Class hooks by class, then in the order of [`HookKind::ALL`].
     pub(crate) class_hooks: HashMap<Box<str>, [Option<Entry>; 6]>,
     pub(crate) other_hooks: HashMap<OtherHook, Entry>,
 }

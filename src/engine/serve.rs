@@ -1,4 +1,4 @@
-//! Serving a router over TCP: time-outs against slow clients, and a stop that finishes what is under way.
+//! HTTP server: serves a router over TCP, with time-outs against slow clients and a graceful stop.
 
 mod activity;
 
@@ -22,19 +22,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use activity::{Activity, Answering, Overdue, Watched};
+use activity::{Activity, TimedOut, TrackedBody, TrackedSocket};
 
-/// How connections are served.
+/// Time-outs of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServeOptions {
-    /// How long a client may take for the head of a request, from its first byte on; for the first request, from the
-    /// beginning of the connection. A client that sends a byte a second, or none, is cut off then. 60 s.
+    /// Time for the head of a request, from its first byte; for the first request, from the start of the connection. A
+    /// client that sends one byte a second, or none, is disconnected then. 60 s.
     pub header_read_timeout: Duration,
-    /// How long a connection is kept without a request. 120 s: longer than the pools of usual clients keep theirs
-    /// (90 s), so that it is the client who closes, and no request is sent into a closing connection.
+    /// Time for which an idle connection is kept. 120 s: longer than the connection pools of usual clients (90 s), so
+    /// that the client closes first, and no request is sent into a closing connection.
     pub idle_timeout: Duration,
-    /// How long requests under way may still take once the server is told to stop. LeanEngine kills an instance
-    /// 10 s after SIGTERM at the earliest.
+    /// Time for requests in flight to finish after the start of a stop. 10 s: LeanEngine kills an instance 10 s after
+    /// SIGTERM at the earliest.
     pub stop_timeout: Duration,
 }
 
@@ -48,14 +48,13 @@ impl Default for ServeOptions {
     }
 }
 
-/// Time for a client to take note of the end of a kept connection, and for the head of a request that is arriving
-/// while the server stops.
-const LAST_WORD: Duration = Duration::from_secs(1);
+/// Time for a client to notice the end of a kept connection, and for a request's head that arrives during the stop.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
-/// Serves `router` until `shutdown` completes, then stops accepting, finishes what is under way, and returns.
+/// Serves `router` until `shutdown` completes, then stops accepting, finishes the requests in flight, and returns.
 ///
 /// # Errors
-/// Where the listener itself fails; a failing connection is only logged.
+/// Failure of the listener itself; a failing connection is only logged.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -64,7 +63,7 @@ pub async fn serve(
     serve_with(listener, router, ServeOptions::default(), shutdown).await
 }
 
-/// As [`serve`], with options.
+/// Serves `router` like [`serve`], with options.
 ///
 /// # Errors
 /// As [`serve`].
@@ -83,16 +82,16 @@ pub async fn serve_with(
         stop: abort.child_token(),
         abort: abort.clone(),
     };
-    // However this ends, no connection outlives it.
+    // No connection outlives this function, however it ends.
     let _abort = abort.drop_guard();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => connections.spawn(stream, address),
-                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) if is_connection_error(&error) => {}
                 Err(error) => {
-                    // Out of file descriptors, most likely: others will be closed.
+                    // Most likely out of file descriptors: other connections will be closed.
                     tracing::error!(%error, "a connection could not be accepted");
                     tokio::time::timeout(Duration::from_millis(100), std::future::pending::<()>()).await.ok();
                 }
@@ -107,13 +106,13 @@ pub async fn serve_with(
         .await
         .is_err()
     {
-        tracing::warn!("some requests did not end in time and are cut off");
+        tracing::warn!("some requests did not finish in time and are cut off");
     }
     Ok(())
 }
 
-/// How hyper reads requests of HTTP/1 and of HTTP/2. Its own time-outs are off: [`Activity`] covers the whole life of a
-/// connection.
+/// Connection builders of hyper for HTTP/1 and HTTP/2. Hyper's own time-outs are off: [`Activity`] covers the whole life
+/// of a connection.
 fn builders() -> [Arc<Builder<TokioExecutor>>; 2] {
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().header_read_timeout(None);
@@ -123,83 +122,85 @@ fn builders() -> [Arc<Builder<TokioExecutor>>; 2] {
     ]
 }
 
-/// All connections of a server, and what ends them.
+/// Connections of a server, and the signals that end them.
 struct Connections {
     builders: [Arc<Builder<TokioExecutor>>; 2],
     router: Router,
     options: ServeOptions,
     tasks: TaskTracker,
-    /// Finish what is under way.
+    /// Signal to finish the requests in flight.
     stop: CancellationToken,
-    /// Finish nothing.
+    /// Signal to end at once.
     abort: CancellationToken,
 }
 
 impl Connections {
+    /// Serves a connection in a task of its own.
     fn spawn(&self, stream: TcpStream, address: SocketAddr) {
-        // Small answers must not wait for the client's acknowledgement.
+        // Small responses must not wait for the client's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY was refused");
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
         let activity = Activity::new();
         let service = service_fn({
             let (activity, router) = (Arc::clone(&activity), self.router.clone());
             move |request: hyper::Request<Incoming>| {
-                let under_way = activity.begin(request.version());
+                let in_flight = activity.begin(request.version());
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(address));
-                router.clone().oneshot(request).map(|answer| {
-                    let response = answer.unwrap_or_else(|never| match never {});
-                    Ok::<_, Infallible>(response.map(|body| Answering::new(body, under_way)))
+                router.clone().oneshot(request).map(|result| {
+                    let response = result.unwrap_or_else(|never| match never {});
+                    Ok::<_, Infallible>(response.map(|body| TrackedBody::new(body, in_flight)))
                 })
             }
         });
         let (stop, abort, options) = (self.stop.clone(), self.abort.clone(), self.options);
         let [http1, http2] = self.builders.each_ref().map(Arc::clone);
         self.tasks.spawn(async move {
-            let mut socket = Watched::new(stream, Arc::clone(&activity));
+            let mut socket = TrackedSocket::new(stream, Arc::clone(&activity));
             let builder = tokio::select! {
                 seen = socket.is_http2() => match seen {
                     Ok(true) => http2,
                     Ok(false) => http1,
-                    Err(error) => return tracing::debug!(%error, "a connection broke off"),
+                    Err(error) => return tracing::debug!(%error, "a connection broke"),
                 },
                 () = stop.cancelled() => return,
-                _ = activity.overdue(&options) => return tracing::debug!("a request's head did not arrive in time"),
+                _ = activity.timed_out(&options) => return tracing::debug!("a request's head did not arrive in time"),
             };
             let connection = builder.serve_connection(TokioIo::new(socket), service);
             let mut connection = std::pin::pin!(connection);
             let ended = |outcome: Result<(), _>| {
                 if let Err(error) = outcome {
-                    tracing::debug!(%error, "a connection broke off");
+                    tracing::debug!(%error, "a connection broke");
                 }
             };
             tokio::select! {
                 outcome = connection.as_mut() => return ended(outcome),
                 () = stop.cancelled() => {}
-                overdue = activity.overdue(&options) => match overdue {
-                    Overdue::Head => return tracing::debug!("a request's head did not arrive in time"),
-                    Overdue::Rest => {}
+                timed_out = activity.timed_out(&options) => match timed_out {
+                    TimedOut::Head => return tracing::debug!("a request's head did not arrive in time"),
+                    TimedOut::Idle => {}
                 },
             }
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 outcome = connection.as_mut() => ended(outcome),
                 () = abort.cancelled() => {}
-                () = activity.quiet(LAST_WORD) => {}
+                () = activity.quiet(CLOSE_GRACE) => {}
             }
         });
     }
 }
 
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// True if an error of `accept` concerns one connection and not the listener.
+fn is_connection_error(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
     )
 }
 
-/// Completes at SIGTERM or SIGINT.
+/// Completes on SIGTERM or SIGINT.
 pub async fn shutdown_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let wait = async |kind| match signal(kind) {
@@ -207,7 +208,7 @@ pub async fn shutdown_signal() {
             signals.recv().await;
         }
         Err(error) => {
-            tracing::error!(%error, "signals cannot be received; stop the process by SIGKILL");
+            tracing::error!(%error, "signal handler could not be installed; stop the process with SIGKILL");
             std::future::pending::<()>().await;
         }
     };

@@ -1,10 +1,10 @@
-//! Counters that `/health` shows to the master key, and that the benchmark reads.
+//! Counters that `/health` shows to the master key. The benchmark reads them too.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-/// How often things have happened since the start. Shared by reference; every method is cheap.
+/// Numbers of events since the start of the process. Shared by reference; every method is cheap.
 #[derive(Debug, Default)]
 pub struct Counters {
     requests: AtomicU64,
@@ -13,44 +13,44 @@ pub struct Counters {
     store_commits: AtomicU64,
 }
 
-/// The counters at one moment.
+/// Values of the counters at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CounterSnapshot {
-    /// HTTP requests that came in.
+    /// HTTP requests received.
     pub requests: u64,
-    /// Calls of the payment flow that read.
+    /// Read calls of the payment flow.
     pub store_reads: u64,
-    /// Calls of the payment flow that write: single writes and batches.
+    /// Write calls of the payment flow: single writes and batches.
     pub store_writes: u64,
-    /// Calls of the payment flow that write all or nothing.
+    /// All-or-nothing commits of the payment flow.
     pub store_commits: u64,
-    /// Durable commits of the embedded store, each for one or many of the writes of anybody; 0 without one.
+    /// Durable commits of the embedded store, each of one or more writes; 0 without an embedded store.
     pub durable_commits: u64,
 }
 
 impl Counters {
-    /// A request came in.
+    /// Counts a received request.
     pub fn request(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The payment flow read.
+    /// Counts a read call of the payment flow.
     pub fn store_read(&self) {
         self.store_reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The payment flow sent a write or a batch.
+    /// Counts a write or a batch of the payment flow.
     pub fn store_write(&self) {
         self.store_writes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The payment flow sent an all-or-nothing batch.
+    /// Counts an all-or-nothing commit of the payment flow.
     pub fn store_commit(&self) {
         self.store_commits.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// All of them, with the store's own count. Each is exact; together they are of nearly the same moment.
+    /// Returns all values, with the store's own count. Each is exact; together they are of nearly the same moment.
     #[must_use]
     pub fn read(&self, durable_commits: u64) -> CounterSnapshot {
         CounterSnapshot {

@@ -1,40 +1,40 @@
-//! Log lines, on standard error.
+//! Log lines on standard error.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
-/// How a log line looks.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object per line, for machines.
+    /// One JSON object per line.
     Json,
 }
 
-/// A filter that nobody can read, or a second set-up in one process.
+/// Failure to set up logging.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LogError {
-    /// The filter.
+    /// The filter is malformed.
     #[error(
         "--log \"{0}\" is no log filter: write a level (error, warn, info, debug, trace) or, say, \"warn,paylog=debug\""
     )]
     Filter(String),
-    /// Somebody has set up logging before.
+    /// Logging is set up already.
     #[error("logging is set up already")]
     Twice,
 }
 
-/// Whether some directive is a bare word that is no level. `tracing` takes it for the name of a module, so that a
+/// True if a directive is a bare word that is not a level. `tracing` takes it for the name of a module, so that a
 /// mistyped level would silence everything.
 fn has_stray_word(filter: &str) -> bool {
     const LEVELS: [&str; 12] = [
         "off", "error", "warn", "info", "debug", "trace", "0", "1", "2", "3", "4", "5",
     ];
-    // What stands in brackets (spans and their fields) may hold commas of its own.
+    // Spans and fields in brackets may hold commas.
     if filter.contains('[') {
         return false;
     }
@@ -44,12 +44,12 @@ fn has_stray_word(filter: &str) -> bool {
     })
 }
 
-/// Sends log lines to standard error from now on.
+/// Starts to write log lines to standard error.
 ///
 /// `filter` is a level or `tracing`'s directives, such as `warn,paylog=debug`.
 ///
 /// # Errors
-/// [`LogError`].
+/// [`LogError`] if the filter is malformed or logging is set up already.
 pub fn start(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let wrong = || LogError::Filter(filter.to_owned());
     if has_stray_word(filter) {
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_level_is_no_module() {
+    fn mistyped_level_is_refused() {
         for filter in ["wran", "paylog", "warn,paylog", "info,wran,paylog=debug"] {
             assert!(has_stray_word(filter), "{filter}");
             assert!(matches!(start(filter, LogFormat::Text), Err(LogError::Filter(_))));

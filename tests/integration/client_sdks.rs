@@ -1,8 +1,7 @@
-//! The official SDKs, unchanged, drive the server as an app would: the cases are in `tests/sdk`, in the SDKs' own
-//! languages.
+//! The official SDKs, unchanged, use the server as an app would. The cases are in `tests/sdk`, in the SDKs' languages.
 //!
-//! `.ci/run` installs the SDKs and sets `PAYLOG_SDK_REQUIRED`. Elsewhere a test whose SDK is absent says so and does
-//! nothing. To install them by hand: `.ci/sdk`.
+//! `.ci/run` installs the SDKs and sets `PAYLOG_SDK_REQUIRED`. Elsewhere a test without its SDK reports that and is
+//! skipped. To install them by hand: `.ci/sdk`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,10 +22,10 @@ use tokio::process::Command;
 
 use crate::support::skip::is_installed;
 
-/// How long all cases of one SDK may take.
+/// Time-out of all cases of one SDK.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The session tokens of the server's own users.
+/// Sessions of the server's own users.
 #[derive(Debug)]
 struct OwnUsers(Arc<dyn Database>);
 
@@ -88,7 +87,7 @@ fn app() -> App<()> {
         .before_delete("Review", keep_reviews)
 }
 
-/// A server with functions and hooks. Everything ends when it is dropped.
+/// A server with functions and hooks. It ends when it is dropped.
 struct Running {
     target: Value,
     listener: tokio::task::JoinHandle<()>,
@@ -149,7 +148,7 @@ async fn start() -> Running {
     }
 }
 
-/// Where `.ci/sdk` puts the SDKs: beside what cargo builds.
+/// Folder in which `.ci/sdk` installs the SDKs: next to the build's output.
 fn installed() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR"))
         .parent()
@@ -183,7 +182,7 @@ async fn drive(mut command: Command) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_javascript_sdk_works_unchanged() {
+async fn javascript_sdk_works_unchanged() {
     let modules = installed().join("javascript/node_modules");
     if !is_installed("JavaScript SDK", &modules.join("leancloud-storage/package.json")) {
         return;
@@ -196,13 +195,13 @@ async fn the_javascript_sdk_works_unchanged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_python_sdk_works_unchanged() {
+async fn python_sdk_works_unchanged() {
     let python = installed().join("python/bin/python");
     if !is_installed("Python SDK", &python) {
         return;
     }
     let mut command = Command::new(python);
-    // Its cases leave no compiled files in the repository.
+    // The cases leave no compiled files in the repository.
     command
         .args(["-B", "-W", "ignore", "-m", "unittest", "discover", "-v"])
         .current_dir(cases("python"));

@@ -1,4 +1,4 @@
-//! The LeanEngine runtime over real HTTP, by the sections of the platform's behaviour.
+//! Tests of the LeanEngine runtime over real HTTP.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -283,7 +283,7 @@ fn error(code: i32, text: &str) -> Value {
 }
 
 #[tokio::test]
-async fn section_2_ping_needs_no_key() {
+async fn ping_needs_no_key() {
     let engine = running().await;
     for path in ["/__engine/1/ping", "/__engine/1.1/ping", "/__engine/1.1/ping/"] {
         let response = engine
@@ -302,7 +302,7 @@ async fn section_2_ping_needs_no_key() {
 }
 
 #[tokio::test]
-async fn section_3_every_prefix_leads_to_a_function() {
+async fn every_prefix_reaches_a_function() {
     let engine = running().await;
     for prefix in [
         "/1/functions",
@@ -332,7 +332,7 @@ async fn section_3_every_prefix_leads_to_a_function() {
 }
 
 #[tokio::test]
-async fn section_4_metadatas_list_everything_for_the_master_key() {
+async fn metadatas_list_all_definitions_for_the_master_key() {
     let engine = running().await;
     let path = "/1.1/functions/_ops/metadatas";
     assert_eq!(
@@ -362,7 +362,7 @@ async fn section_4_metadatas_list_everything_for_the_master_key() {
 }
 
 #[tokio::test]
-async fn section_5_credentials_by_key_sign_master_and_text_plain() {
+async fn credentials_by_key_sign_master_and_text_plain_authenticate() {
     let engine = running().await;
     let greeting = json!({"name": "you"});
     let now = paylog::model::Timestamp::from_millis(1_700_000_000_000);
@@ -385,7 +385,7 @@ async fn section_5_credentials_by_key_sign_master_and_text_plain() {
         let reply = engine.call("/1.1/functions/hello", &[header], &greeting).await;
         assert_eq!(reply, (401, error(401, "Unauthorized.")), "{header:?}");
     }
-    // The sign of an app for Android, with a key of its own, where the app has one.
+    // The signature with the Android key, if the app has one.
     let android = format!("{},ax-sig-1", paylog::credentials::sign(&"android".into(), now));
     let header = [("X-LC-Sign", &*android)];
     let (status, _) = engine.call("/1.1/functions/hello", &header, &greeting).await;
@@ -397,7 +397,7 @@ async fn section_5_credentials_by_key_sign_master_and_text_plain() {
         .call("/1.1/functions/hello", &header, &greeting)
         .await;
     assert_eq!(status, 200);
-    // Which is not the master key's.
+    // It is not the master key's.
     let (status, _) = with_android
         .call("/1.1/functions/_ops/metadatas", &header, &json!({}))
         .await;
@@ -422,7 +422,7 @@ async fn section_5_credentials_by_key_sign_master_and_text_plain() {
 }
 
 #[tokio::test]
-async fn section_5_hooks_and_internal_functions_need_their_keys() {
+async fn hook_or_internal_function_without_its_key_is_refused() {
     let engine = running().await;
     for (path, text) in [
         (
@@ -477,7 +477,7 @@ async fn section_5_hooks_and_internal_functions_need_their_keys() {
 }
 
 #[tokio::test]
-async fn section_6_a_preflight_is_answered_before_authentication() {
+async fn preflight_needs_no_authentication() {
     let engine = running().await;
     let url = format!("{}/1.1/functions/_ops/metadatas", engine.url);
     let request = engine
@@ -498,7 +498,7 @@ async fn section_6_a_preflight_is_answered_before_authentication() {
 }
 
 #[tokio::test]
-async fn section_7_bodies() {
+async fn bodies_as_json_form_and_text_are_parsed() {
     let engine = running().await;
     let (status, body) = answer(
         engine
@@ -539,7 +539,7 @@ async fn section_7_bodies() {
 }
 
 #[tokio::test]
-async fn section_8_sessions() {
+async fn session_token_resolves_to_a_user() {
     let engine = running().await;
     let with = async |function: &str, token: &str| {
         let headers = [("X-LC-Key", "key"), ("X-LC-Session", token)];
@@ -570,7 +570,7 @@ async fn section_8_sessions() {
 }
 
 #[tokio::test]
-async fn section_8_parameters_are_named_where_they_are_wrong() {
+async fn wrong_parameter_is_refused_by_name() {
     let engine = running().await;
     for (parameters, name) in [
         (json!({"name": 7}), "name"),
@@ -589,7 +589,7 @@ async fn section_8_parameters_are_named_where_they_are_wrong() {
 }
 
 #[tokio::test]
-async fn section_9_errors() {
+async fn function_errors_keep_code_and_status() {
     let engine = running().await;
     let call = async |name: &str| {
         engine
@@ -620,7 +620,7 @@ async fn section_9_errors() {
 }
 
 #[tokio::test]
-async fn section_9_a_time_out_answers_and_a_function_that_is_to_run_on_does() {
+async fn detached_function_continues_after_time_out() {
     let mut config = config();
     config.limits.function = Duration::from_millis(100);
     let engine = start(config, ServeOptions::default()).await;
@@ -634,7 +634,7 @@ async fn section_9_a_time_out_answers_and_a_function_that_is_to_run_on_does() {
 }
 
 #[tokio::test]
-async fn section_10_class_hooks_over_http() {
+async fn class_hooks_run_over_http() {
     let engine = running().await;
     let path = "/1.1/functions/Review";
     let call = json!({"object": {"stars": 4, "text": "fine", "__before": "1,2"}, "user": {"objectId": "u9"}});
@@ -656,7 +656,7 @@ async fn section_10_class_hooks_over_http() {
 }
 
 #[tokio::test]
-async fn section_10_class_hooks_in_process() {
+async fn class_hooks_run_in_process() {
     let mut config = config();
     config.limits.other_hook = Duration::from_millis(50);
     let engine = app().build(Counters::default(), config).unwrap();
@@ -699,7 +699,7 @@ async fn section_10_class_hooks_in_process() {
 }
 
 #[tokio::test]
-async fn section_12_on_login_may_refuse() {
+async fn on_login_hook_refuses_login() {
     let engine = running().await;
     let login = async |name: &str| {
         engine
@@ -715,7 +715,7 @@ async fn section_12_on_login_may_refuse() {
 
 // compat: recorded.cloud_functions
 #[tokio::test]
-async fn section_13_call_answers_an_empty_object_for_nothing_and_scalars_as_they_are() {
+async fn call_returns_empty_object_for_unit_and_scalars_unchanged() {
     let engine = running().await;
     assert_eq!(
         engine.with_key("/1.1/functions/nothing", &json!({})).await,
@@ -733,7 +733,7 @@ async fn section_13_call_answers_an_empty_object_for_nothing_and_scalars_as_they
 }
 
 #[tokio::test]
-async fn section_14_a_proxy_is_believed_only_where_it_is_trusted() {
+async fn proxy_headers_count_only_from_trusted_proxy() {
     let headers = [("X-LC-Key", "key"), ("Forwarded", "for=203.0.113.7")];
     let engine = running().await;
     let reply = engine.call("/1.1/functions/address", &headers, &json!({})).await;
@@ -748,14 +748,14 @@ async fn section_14_a_proxy_is_believed_only_where_it_is_trusted() {
 }
 
 #[tokio::test]
-async fn section_17_a_stop_finishes_what_is_under_way_and_accepts_nothing_more() {
+async fn stop_finishes_calls_in_flight_and_accepts_no_more() {
     let mut engine = running().await;
     let request = engine
         .post("/1.1/functions/slow")
         .header("X-LC-Key", "key")
         .body(r#"{"ms": 300}"#);
     let under_way = tokio::spawn(async move { request.send().await.unwrap().status().as_u16() });
-    // The call has begun once it is counted among the tasks of the engine.
+    // The call has started once the engine counts it.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
     while engine.engine.calls_in_flight() == 0 && tokio::time::Instant::now() < deadline {
         tokio::task::yield_now().await;
@@ -769,7 +769,7 @@ async fn section_17_a_stop_finishes_what_is_under_way_and_accepts_nothing_more()
 }
 
 #[test]
-fn names_are_checked_when_the_engine_is_built() {
+fn invalid_or_duplicate_names_fail_the_build() {
     let build = |app: App<Counters>| app.build(Counters::default(), config()).unwrap_err();
     assert_eq!(
         build(App::new().function("a", nothing).function("a", nothing)),

@@ -1,7 +1,7 @@
-//! Apps written with the official engine SDKs for Node.js and Python, unchanged, beside the real program: their
-//! functions and hooks are called by paylog, their storage calls come back to it.
+//! Apps written with the official engine SDKs for Node.js and Python, unchanged, as remote apps of the real program:
+//! paylog calls their functions and hooks, and they call its storage.
 //!
-//! The SDKs lie where `.ci/run` installs them; elsewhere a test whose SDK is absent says so, and does nothing.
+//! `.ci/run` installs the SDKs. Elsewhere a test without its SDK reports that and is skipped.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::beside::forwarder;
+use crate::remote_app::forwarder;
 use crate::support::program::{As, Server, launch, poll};
 use crate::support::skip::is_installed;
 
-/// Where the SDKs are installed: beside what cargo builds.
+/// Folder of the SDKs: next to the build's output.
 fn installed(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     target.join("sdk").join(path)
 }
 
-/// The path, where it is there.
+/// Returns the path if it exists.
 fn find(sdk: &str, path: &str) -> Option<PathBuf> {
     let path = installed(path);
     is_installed(sdk, &path).then_some(path)
@@ -31,7 +31,7 @@ fn source(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// The program with an app beside it. Both end with the test.
+/// The program with a remote app. Both end with the test.
 struct Beside {
     server: Server,
     app: Child,
@@ -66,7 +66,7 @@ async fn start(mut app: Command) -> Beside {
     let mut output = BufReader::new(app.stdout.take().unwrap());
     output.read_line(&mut port).unwrap();
     let port: u16 = port.trim().parse().expect("the app says its port");
-    // What it prints later must not fill the pipe.
+    // Its later output must not fill the pipe.
     std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
     *target.lock().unwrap() = Some(([127, 0, 0, 1], port).into());
     let beside = Beside {
@@ -83,7 +83,7 @@ async fn start(mut app: Command) -> Beside {
     beside
 }
 
-/// What apps in every language do.
+/// Checks common to apps in every language.
 async fn functions_and_hooks(server: &Server) {
     let session = server.sign_up("ming").await;
     let user = As::User(&session);
@@ -118,10 +118,10 @@ async fn functions_and_hooks(server: &Server) {
         "{text}"
     );
     assert_eq!(server.call("countReviews", As::Client, &json!({})).await, 1);
-    // The after hook has saved an object of its own.
+    // The after hook has saved its own object.
     let notes = format!("/1.1/classes/Note?where={{\"about\":\"{id}\"}}");
     poll("the after hook", async || {
-        // The class is there once the hook has saved into it.
+        // The class exists once the hook has saved an object.
         let (_, notes) = server.send("GET", &notes, As::Master, &Value::Null).await;
         (notes["results"].as_array()?.len() == 1).then_some(())
     })
@@ -135,7 +135,7 @@ async fn functions_and_hooks(server: &Server) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_of_the_node_sdk_runs_beside_paylog() {
+async fn node_sdk_app_runs_as_remote_app() {
     let Some(modules) = find("LeanEngine SDK for Node.js", "javascript/node_modules") else {
         return;
     };
@@ -147,7 +147,7 @@ async fn an_app_of_the_node_sdk_runs_beside_paylog() {
     let beside = start(app).await;
     let server = &beside.server;
     functions_and_hooks(server).await;
-    // A function of the app calls one of paylog's, and has one of its own called later by paylog's queue.
+    // A function of the app calls one of paylog's, and enqueues one of its own in paylog's queue.
     let session = server.sign_up("lan").await;
     server.recharge(&session, 500, "top-up").await;
     let balance = server.call("balance", As::User(&session), &json!({})).await;
@@ -174,7 +174,7 @@ async fn an_app_of_the_node_sdk_runs_beside_paylog() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_of_the_python_sdk_runs_beside_paylog() {
+async fn python_sdk_app_runs_as_remote_app() {
     let Some(python) = find("LeanEngine SDK for Python", "python/bin/python") else {
         return;
     };

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::beside::forwarder;
+use crate::remote_app::forwarder;
 use crate::support::program::{As, Server, address_of, keys, launch, poll, program, terminate};
 use crate::support::skip::skip;
 

@@ -8,23 +8,23 @@
 )]
 
 mod acceptance;
-mod beside;
 mod cli;
 mod client;
+mod client_sdks;
 mod compatibility;
 mod conformance;
 mod crash;
 mod engine;
+mod engine_sdks;
 mod examples;
 mod gate;
 mod indexes;
 mod migration;
 mod moving_in;
+mod new_app;
 mod operators;
-mod own_app;
 mod payment;
-mod sdk;
-mod sdk_engine;
+mod remote_app;
 mod server;
 mod storage;
 mod support;

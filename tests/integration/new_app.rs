@@ -1,4 +1,4 @@
-//! `paylog new` and `paylog package`: an app of one's own, from the first file to the archive.
+//! `paylog new` and `paylog package`: a new app, from the first file to the archive.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ fn new_app(folder: &Path) -> PathBuf {
 
 // compat: engine.16
 #[test]
-fn a_new_app_has_all_that_it_needs() {
+fn new_app_has_all_files() {
     let folder = tempfile::tempdir().unwrap();
     let app = new_app(folder.path());
     let manifest = fs::read_to_string(app.join("Cargo.toml")).unwrap();
@@ -49,16 +49,16 @@ fn a_new_app_has_all_that_it_needs() {
     assert!(!wrong.exists(), "a refusal leaves nothing behind");
 }
 
-/// Where CI runs, or where `PAYLOG_TEST_NEW_APP` is set: the compiler reads the whole library once more.
+/// Runs in CI, or if `PAYLOG_TEST_NEW_APP` is set: it compiles the whole library once more.
 #[test]
-fn a_new_app_builds() {
+fn new_app_builds() {
     if std::env::var_os("CI").is_none() && std::env::var_os("PAYLOG_TEST_NEW_APP").is_none() {
         skip("PAYLOG_TEST_NEW_APP=1 builds a new app");
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let app = new_app(folder.path());
-    // The versions and the build of this repository are good for the app too: nothing is built twice.
+    // The app shares this repository's versions and build output: nothing is built twice.
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     fs::copy(here.join("Cargo.lock"), app.join("Cargo.lock")).unwrap();
     let mut cargo = Command::new(env!("CARGO"));
@@ -90,10 +90,10 @@ fn package(app: &Path, built: &Path) -> Output {
 
 // compat: engine.16
 #[test]
-fn a_package_holds_a_program_that_starts_on_an_old_system() {
+fn package_holds_a_program_for_old_systems() {
     let folder = tempfile::tempdir().unwrap();
     let app = new_app(folder.path());
-    // A program that needs no library at all.
+    // A program without shared libraries.
     let built = folder.path().join("static");
     let source = folder.path().join("static.c");
     fs::write(&source, "void _start(void) { for (;;); }").unwrap();
@@ -126,7 +126,7 @@ fn a_package_holds_a_program_that_starts_on_an_old_system() {
     let script = folder.path().join("script");
     fs::write(&script, "#!/bin/sh\n").unwrap();
     assert!(refusal(&package(&app, &script)).contains("no program for Linux"));
-    // This very program starts here; whether it starts on an older system is said, with what it needs.
+    // This program starts here. The output says if it starts on an older system, and what it needs there.
     let own = package(&app, Path::new(env!("CARGO_BIN_EXE_paylog")));
     if own.status.success() {
         assert!(stdout(&own).contains("glibc"), "{}", stdout(&own));

@@ -1,4 +1,4 @@
-//! `paylog serve --engine`: a LeanEngine app of another language beside the real program; and the queue of the real
+//! `paylog serve --engine`: the real program with a LeanEngine app in another language; and the queue of the real
 //! program, killed at the worst moment.
 
 use std::net::SocketAddr;
@@ -18,19 +18,19 @@ use tokio::net::TcpListener;
 
 use crate::support::program::{As, Server, http_client, poll, program};
 
-/// An app that writes down what it is asked, and answers by the name of the function or hook.
+/// A fake app that records its requests, and responds by the name of the function or hook.
 #[derive(Clone)]
 struct Fake {
     url: String,
     http: reqwest::Client,
-    /// Where its storage is.
+    /// Address of its storage.
     paylog: Arc<Mutex<String>>,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<RecordedRequest>>>,
     names: Arc<Mutex<Vec<&'static str>>>,
 }
 
 #[derive(Clone, Debug)]
-struct Asked {
+struct RecordedRequest {
     method: Method,
     path: String,
     headers: HeaderMap,
@@ -52,9 +52,8 @@ impl Fake {
         fake
     }
 
-    /// Saves the very object that a hook was called for, by a reference of its own, as an SDK does: with the app's keys,
-    /// and no word about the hook.
-    async fn save_again(&self, asked: &Asked) -> Response {
+    /// Saves the object of a hook call again, as an SDK does: with the app's keys, and without a sign of the hook.
+    async fn save_again(&self, asked: &RecordedRequest) -> Response {
         let id = asked.body["object"]["objectId"].as_str().unwrap();
         let url = format!("{}/1.1/classes/Circle/{id}", self.paylog.lock().unwrap());
         let mut request = self.http.put(url).json(&json!({"n": 1}));
@@ -65,9 +64,9 @@ impl Fake {
         (response.status(), response.bytes().await.unwrap()).into_response()
     }
 
-    /// Saves the very object that a hook was called for, as older SDKs do: they know of no hook key, and send the mark
-    /// along that came with the object.
-    async fn save_marked(&self, asked: &Asked) -> Response {
+    /// Saves the object of a hook call again, as older SDKs do: they know no hook key, and send back the signature that
+    /// came with the object.
+    async fn save_signed(&self, asked: &RecordedRequest) -> Response {
         let object = &asked.body["object"];
         if object["_updatedKeys"] != json!(["n"]) {
             return axum::Json(json!({"result": "ok"})).into_response();
@@ -87,8 +86,8 @@ impl Fake {
         axum::Json(json!({"result": "ok"})).into_response()
     }
 
-    /// What was asked under this path so far.
-    fn asked(&self, path: &str) -> Vec<Asked> {
+    /// Returns the requests to this path so far.
+    fn requests(&self, path: &str) -> Vec<RecordedRequest> {
         let asked = self.asked.lock().unwrap();
         asked.iter().filter(|asked| asked.path == path).cloned().collect()
     }
@@ -101,7 +100,7 @@ async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let asked = Asked {
+    let asked = RecordedRequest {
         method,
         path: uri.path().to_owned(),
         headers,
@@ -113,7 +112,7 @@ async fn answer(
         (status, axum::Json(json!({"code": code, "error": text}))).into_response()
     };
     match name {
-        // The SDKs for Go and PHP look at this header first, and at the master key only without it.
+        // The Go and PHP SDKs check this header first, and the master key only without it.
         "_ops/metadatas" if asked.headers.contains_key("x-lc-key") => {
             refused(StatusCode::UNAUTHORIZED, 401, "Master Key check failed")
         }
@@ -150,21 +149,21 @@ async fn answer(
         }
         "Circle/beforeUpdate" => fake.save_again(&asked).await,
         "Marked/beforeUpdate" => axum::Json(asked.body["object"].clone()).into_response(),
-        "Marked/afterUpdate" => fake.save_marked(&asked).await,
+        "Marked/afterUpdate" => fake.save_signed(&asked).await,
         "hang" => std::future::pending().await,
         _ => refused(StatusCode::NOT_FOUND, 1, "unknown to the fake"),
     }
 }
 
-async fn beside(fake: &Fake, data: &std::path::Path) -> Server {
+async fn start_with_remote_app(fake: &Fake, data: &std::path::Path) -> Server {
     let server = Server::start_with(data, &["--sandbox=true", "--engine", &fake.url]).await;
-    known(&server).await;
+    wait_until_discovered(&server).await;
     server
 }
 
-/// Waits until the app has said what it defines: before that, writes that it might refuse do not go through.
-async fn known(server: &Server) {
-    poll("the app to be known", async || {
+/// Waits until the app has been discovered: before that, writes that it might refuse are blocked.
+async fn wait_until_discovered(server: &Server) {
+    poll("the discovery of the app", async || {
         let names = server
             .ask("GET", "/1.1/functions/_ops/metadatas", As::Master, &Value::Null)
             .await;
@@ -179,14 +178,14 @@ async fn known(server: &Server) {
 }
 
 #[tokio::test]
-async fn section_8_functions_of_the_app_beside_are_called_as_they_were() {
+async fn remote_function_call_is_forwarded_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(&["echo", "refuse"]).await;
-    let server = beside(&fake, folder.path()).await;
+    let server = start_with_remote_app(&fake, folder.path()).await;
     let session = server.sign_up("ming").await;
     let sent = json!({"a": [1, {"b": null}]});
     assert_eq!(server.call("echo", As::User(&session), &sent).await, sent);
-    let asked = fake.asked("/1.1/functions/echo").pop().unwrap();
+    let asked = fake.requests("/1.1/functions/echo").pop().unwrap();
     assert_eq!((&asked.method, &asked.body), (&Method::POST, &sent));
     let header = |name: &str| asked.headers[name].to_str().unwrap();
     assert_eq!(header("x-lc-id"), server.keys.app_id);
@@ -207,11 +206,11 @@ async fn section_8_functions_of_the_app_beside_are_called_as_they_were() {
             json!({"code": 1, "error": "No such cloud function 'nobodys'"})
         )
     );
-    // paylog's own functions are not passed on.
+    // paylog's own functions are not forwarded.
     assert_eq!(server.balance(&session).await, 0);
-    // A client without the app's key is not passed on either.
+    // A client without the app's key is not forwarded either.
     let stranger = reqwest::Client::builder().no_proxy().build().unwrap();
-    let before = fake.asked("/1.1/functions/echo").len();
+    let before = fake.requests("/1.1/functions/echo").len();
     let request = stranger.post(format!("{}/1.1/functions/echo", server.address));
     let response = request
         .header("X-LC-Id", &server.keys.app_id)
@@ -219,8 +218,8 @@ async fn section_8_functions_of_the_app_beside_are_called_as_they_were() {
         .send()
         .await;
     assert_eq!(response.unwrap().status(), 401);
-    assert_eq!(fake.asked("/1.1/functions/echo").len(), before);
-    // What an app that was started anew defines is learned.
+    assert_eq!(fake.requests("/1.1/functions/echo").len(), before);
+    // The definitions of a restarted app are discovered.
     fake.names.lock().unwrap().push("later");
     poll("the new function", async || {
         let (_, body) = server
@@ -232,7 +231,7 @@ async fn section_8_functions_of_the_app_beside_are_called_as_they_were() {
 }
 
 #[tokio::test]
-async fn section_10_hooks_of_the_app_beside_run_on_writes() {
+async fn remote_hooks_run_on_writes() {
     let folder = tempfile::tempdir().unwrap();
     let hooks = [
         "echo",
@@ -244,7 +243,7 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
         "__before_save_for__User",
     ];
     let fake = Fake::start(&hooks).await;
-    let server = beside(&fake, folder.path()).await;
+    let server = start_with_remote_app(&fake, folder.path()).await;
     let session = server.sign_up("ming").await;
     let review = |stars: u8| json!({"stars": stars, "text": "fine"});
     let made = server
@@ -253,7 +252,7 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     let path = format!("/1.1/classes/Review/{}", made["objectId"].as_str().unwrap());
     let stored = server.ask("GET", &path, As::Client, &Value::Null).await;
     assert_eq!(stored["checked"], true, "{stored}");
-    let asked = fake.asked("/1.1/functions/Review/beforeSave").pop().unwrap();
+    let asked = fake.requests("/1.1/functions/Review/beforeSave").pop().unwrap();
     assert_eq!(
         asked.headers["x-lc-hook-key"].to_str().unwrap(),
         server.keys.hook_key
@@ -262,7 +261,7 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     assert_eq!(asked.body["user"]["username"], "ming");
     assert_eq!(asked.body["user"]["sessionToken"], session);
     poll("the after hook", async || {
-        (!fake.asked("/1.1/functions/Review/afterSave").is_empty()).then_some(())
+        (!fake.requests("/1.1/functions/Review/afterSave").is_empty()).then_some(())
     })
     .await;
     let (status, body) = server
@@ -282,12 +281,12 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
     server
         .ask("PUT", &path, As::User(&session), &json!({"text": "good"}))
         .await;
-    let asked = fake.asked("/1.1/functions/Review/beforeUpdate").pop().unwrap();
+    let asked = fake.requests("/1.1/functions/Review/beforeUpdate").pop().unwrap();
     assert_eq!(asked.body["object"]["_updatedKeys"], json!(["text"]));
     assert_eq!(asked.body["object"]["text"], "good");
     let login = json!({"username": "ming", "password": "correct horse"});
     server.ask("POST", "/1.1/login", As::Client, &login).await;
-    let asked = fake.asked("/1.1/functions/_User/onLogin").pop().unwrap();
+    let asked = fake.requests("/1.1/functions/_User/onLogin").pop().unwrap();
     let user = &asked.body["object"];
     assert_eq!(user["username"], "ming");
     assert_eq!(
@@ -295,7 +294,7 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
         (&json!("Object"), &json!("_User"))
     );
     assert_eq!(user["sessionToken"], session);
-    assert_marked(&server, "__on_login__User", &user["__sign"]);
+    assert_signed(&server, "__on_login__User", &user["__sign"]);
     server.sign_up("banned").await;
     let login = json!({"username": "banned", "password": "correct horse"});
     let (status, _) = server.send("POST", "/1.1/login", As::Client, &login).await;
@@ -309,8 +308,8 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
         .send("POST", "/1.1/users", As::Client, &by_weibo("forged"))
         .await;
     assert_eq!((status, &body["code"]), (400, &json!(142)), "{body}");
-    // Both have this hook: the app's runs, and paylog still guards the money.
-    assert!(!fake.asked("/1.1/functions/_User/beforeSave").is_empty());
+    // Both define this hook: the app's runs, and paylog still guards the money.
+    assert!(!fake.requests("/1.1/functions/_User/beforeSave").is_empty());
     let rich = json!({"username": "rich", "password": "correct horse", "account": 5});
     let (status, _) = server.send("POST", "/1.1/users", As::Master, &rich).await;
     assert_eq!(status, 400);
@@ -318,7 +317,7 @@ async fn section_10_hooks_of_the_app_beside_run_on_writes() {
 
 // compat: user.secrets
 #[tokio::test]
-async fn what_is_secret_is_in_no_log_line() {
+async fn secrets_are_in_no_log_line() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("log");
     let fake = Fake::start(&["echo", "refuse", "__before_save_for_Review"]).await;
@@ -331,7 +330,7 @@ async fn what_is_secret_is_in_no_log_line() {
         .stdout(std::process::Stdio::null())
         .stderr(std::fs::File::create(&log).unwrap());
     let server = Server::started(command.spawn().unwrap(), &data).await;
-    known(&server).await;
+    wait_until_discovered(&server).await;
     let first = server.sign_up("ming").await;
     let user = As::User(&first);
     let me = format!("/1.1/users/me?session_token={first}");
@@ -350,7 +349,7 @@ async fn what_is_secret_is_in_no_log_line() {
         .ask("PUT", &format!("{path}/updatePassword"), user, &change)
         .await;
     let second = answer["sessionToken"].as_str().unwrap().to_owned();
-    // Refused, with what is secret in the request.
+    // Refused requests with secrets in them.
     for (method, path, body) in [
         (
             "POST",
@@ -395,23 +394,23 @@ async fn what_is_secret_is_in_no_log_line() {
 
 // compat: hook.recursion
 #[tokio::test]
-async fn section_11_hooks_of_the_app_beside_that_call_each_other_come_to_an_end() {
+async fn recursive_remote_hooks_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(&["echo", "__before_update_for_Circle"]).await;
-    let server = beside(&fake, folder.path()).await;
+    let server = start_with_remote_app(&fake, folder.path()).await;
     server.address.clone_into(&mut fake.paylog.lock().unwrap());
     let made = server
         .ask("POST", "/1.1/classes/Circle", As::Client, &json!({"n": 0}))
         .await;
     let path = format!("/1.1/classes/Circle/{}", made["objectId"].as_str().unwrap());
-    let rounds = || fake.asked("/1.1/functions/Circle/beforeUpdate").len();
+    let rounds = || fake.requests("/1.1/functions/Circle/beforeUpdate").len();
     let mut before = 0;
     for _ in 0..2 {
         let (status, body) = server.send("PUT", &path, As::Client, &json!({"n": 2})).await;
         assert_eq!((status, &body["code"]), (400, &json!(142)));
         let text = body["error"].as_str().unwrap();
         assert!(text.contains("__ignore_hooks"), "{text}");
-        // The client's write, and those that found a place.
+        // The client's write, and those that were admitted.
         assert_eq!(rounds() - before, 257);
         before = rounds();
     }
@@ -419,8 +418,8 @@ async fn section_11_hooks_of_the_app_beside_that_call_each_other_come_to_an_end(
     assert_eq!(stored["n"], 0, "{stored}");
 }
 
-/// What the SDK for PHP asks of a hook's caller, instead of the hook key.
-fn assert_marked(server: &Server, name: &str, mark: &Value) {
+/// Checks the signature that the PHP SDK requires instead of the hook key.
+fn assert_signed(server: &Server, name: &str, mark: &Value) {
     let (millis, digest) = mark.as_str().unwrap().split_once(',').unwrap();
     let mut mac = Hmac::<Sha1>::new_from_slice(server.keys.master_key.as_bytes()).unwrap();
     mac.update(format!("{name}:{millis}").as_bytes());
@@ -431,17 +430,17 @@ fn assert_marked(server: &Server, name: &str, mark: &Value) {
 
 // compat: hook.recursion hook.mark
 #[tokio::test]
-async fn section_11_a_mark_stands_for_the_hook_key_of_older_sdks() {
+async fn hook_signature_replaces_the_hook_key_of_older_sdks() {
     let folder = tempfile::tempdir().unwrap();
     let names = ["echo", "__before_update_for_Marked", "__after_update_for_Marked"];
     let fake = Fake::start(&names).await;
-    let server = beside(&fake, folder.path()).await;
+    let server = start_with_remote_app(&fake, folder.path()).await;
     server.address.clone_into(&mut fake.paylog.lock().unwrap());
     let made = server
         .ask("POST", "/1.1/classes/Marked", As::Client, &json!({"n": 0}))
         .await;
     let path = format!("/1.1/classes/Marked/{}", made["objectId"].as_str().unwrap());
-    let calls = |hook: &str| fake.asked(&format!("/1.1/functions/Marked/{hook}"));
+    let calls = |hook: &str| fake.requests(&format!("/1.1/functions/Marked/{hook}"));
     let change = json!({"n": {"__op": "Increment", "amount": 1}});
     server.ask("PUT", &path, As::Client, &change).await;
     poll("the save of the after hook", async || {
@@ -450,17 +449,17 @@ async fn section_11_a_mark_stands_for_the_hook_key_of_older_sdks() {
         (stored["n"] == 2).then_some(())
     })
     .await;
-    // Its own save runs the hook before it, and not the one that it comes from.
+    // Its own save runs the before hook, and not again the hook that it comes from.
     let (before, after) = (calls("beforeUpdate"), calls("afterUpdate"));
     assert_eq!((before.len(), after.len()), (2, 1));
-    assert_marked(
+    assert_signed(
         &server,
         "__before_for_Marked",
         &before[0].body["object"]["__before"],
     );
-    assert_marked(&server, "__after_for_Marked", &after[0].body["object"]["__after"]);
+    assert_signed(&server, "__after_for_Marked", &after[0].body["object"]["__after"]);
     assert_eq!(before[1].body["object"]["_updatedKeys"], json!(["n"]));
-    // The mark of one kind is not that of the other, nor that of another class.
+    // A signature holds for one kind of hook and one class.
     let mark = &before[0].body["object"]["__before"];
     for (key, expected) in [("__after", 3), ("__before", 3), ("__sign", 4)] {
         let marked = json!({"other": 1, key: mark});
@@ -470,9 +469,9 @@ async fn section_11_a_mark_stands_for_the_hook_key_of_older_sdks() {
 }
 
 #[tokio::test]
-async fn section_10_an_app_that_cannot_be_reached_stops_the_writes_that_it_may_refuse() {
+async fn unreachable_remote_app_blocks_writes_it_may_refuse() {
     let folder = tempfile::tempdir().unwrap();
-    // Bound, and nobody accepts: gone once it is dropped.
+    // Bound without an acceptor; unreachable once it is dropped.
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", gone.local_addr().unwrap());
     drop(gone);
@@ -500,30 +499,30 @@ async fn ended(server: &Server, id: &str) -> Value {
 }
 
 #[tokio::test]
-async fn section_15_a_task_survives_the_death_of_the_process_that_was_running_it() {
+async fn running_task_survives_a_killed_process() {
     let folder = tempfile::tempdir().unwrap();
     let fake = Fake::start(&["echo", "hang"]).await;
-    let mut server = beside(&fake, folder.path()).await;
+    let mut server = start_with_remote_app(&fake, folder.path()).await;
     let task = json!({"function": "hang", "uniqueId": "hanging"});
     server.ask("POST", TASKS, As::Master, &task).await;
     let waiting = json!({"function": "auditAccounts", "uniqueId": "waiting", "delay": 1});
     server.ask("POST", TASKS, As::Master, &waiting).await;
     poll("the task to run", async || {
-        (!fake.asked("/1.1/functions/hang").is_empty()).then_some(())
+        (!fake.requests("/1.1/functions/hang").is_empty()).then_some(())
     })
     .await;
     server.child.kill().unwrap();
     server.child.wait().unwrap();
     drop(server);
     let clock = Environment::system();
-    let server = beside(&fake, folder.path()).await;
+    let server = start_with_remote_app(&fake, folder.path()).await;
     poll("the task to run again", async || {
-        (fake.asked("/1.1/functions/hang").len() > 1).then_some(())
+        (fake.requests("/1.1/functions/hang").len() > 1).then_some(())
     })
     .await;
-    // Nobody waits for the lease of a process that is known to be dead.
+    // The lease of a process that is known to be dead is not awaited.
     assert!(clock.elapsed() < Duration::from_secs(15), "{:?}", clock.elapsed());
-    let asked = fake.asked("/1.1/functions/hang").pop().unwrap();
+    let asked = fake.requests("/1.1/functions/hang").pop().unwrap();
     assert_eq!(
         asked.headers["x-lc-hook-key"].to_str().unwrap(),
         server.keys.hook_key
@@ -531,7 +530,7 @@ async fn section_15_a_task_survives_the_death_of_the_process_that_was_running_it
 }
 
 #[tokio::test]
-async fn section_15_a_task_that_waits_survives_the_death_of_the_process() {
+async fn waiting_task_survives_a_killed_process() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = Server::start(folder.path()).await;
     let task = json!({"function": "auditAccounts", "uniqueId": "later", "delay": 300});
@@ -548,7 +547,7 @@ async fn section_15_a_task_that_waits_survives_the_death_of_the_process() {
 }
 
 #[tokio::test]
-async fn section_15_cron_calls_a_function_of_the_real_program() {
+async fn cron_calls_a_function_of_the_program() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("jobs.yaml");
     let path = file.to_str().unwrap();
@@ -561,10 +560,10 @@ async fn section_15_cron_calls_a_function_of_the_real_program() {
     let data = folder.path().join("data");
     let server = Server::start_with(&data, &["--engine", &fake.url, "--cron", path]).await;
     poll("the job to run twice", async || {
-        (fake.asked("/1.1/functions/echo").len() > 1).then_some(())
+        (fake.requests("/1.1/functions/echo").len() > 1).then_some(())
     })
     .await;
-    assert_eq!(fake.asked("/1.1/functions/echo")[0].body, json!({"n": 1}));
+    assert_eq!(fake.requests("/1.1/functions/echo")[0].body, json!({"n": 1}));
     drop(server);
     std::fs::write(&file, "jobs: [{name: often, function: missing, every: 1}]").unwrap();
     let data = data.to_str().unwrap();
@@ -573,7 +572,7 @@ async fn section_15_cron_calls_a_function_of_the_real_program() {
     assert!(error.contains("missing"), "{error}");
 }
 
-/// Used by the tests of the examples too: passes connections on to an address that is known later.
+/// Starts a TCP forwarder to an address that is set later. The tests of the examples use it too.
 pub(crate) async fn forwarder() -> (String, Arc<Mutex<Option<SocketAddr>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());

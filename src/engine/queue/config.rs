@@ -5,22 +5,22 @@ use std::sync::Arc;
 
 use crate::engine::queue::{CronJob, TaskStore};
 
-/// What a queue is run with.
+/// Configuration of a queue.
 #[derive(Clone)]
 pub struct QueueConfig {
-    /// Where tasks are kept.
+    /// Store of the tasks.
     pub store: Arc<dyn TaskStore>,
-    /// Functions to be called again and again.
+    /// Cron jobs.
     pub jobs: Vec<CronJob>,
-    /// Tasks that run at a time. 1, as on LeanCloud, where apps rely on it.
+    /// Number of tasks that run at the same time. 1, as on LeanCloud; apps rely on it.
     pub concurrency: usize,
-    /// Whether no other process works on these tasks: then what is running at the start was left by a dead process, and
-    /// is taken up at once.
+    /// True if no other process works on these tasks. A task that is running at the start then belongs to a dead
+    /// process, and is reclaimed at once.
     pub exclusive: bool,
 }
 
 impl QueueConfig {
-    /// No jobs, one task at a time, not exclusive.
+    /// A queue without jobs that runs one task at a time and is not exclusive.
     #[must_use]
     pub fn new(store: Arc<dyn TaskStore>) -> Self {
         Self {

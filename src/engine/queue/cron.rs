@@ -1,4 +1,4 @@
-//! When something is to happen again and again.
+//! Cron jobs and their schedules.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,24 +8,24 @@ use jiff::tz::TimeZone;
 
 use crate::model::{Document, Timestamp};
 
-/// A function that is called again and again.
+/// A function that is called by a schedule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CronJob {
-    /// Unique among an app's jobs. Its state is kept under this name.
+    /// Name of the job, unique in the app. The store keeps the job's timer under it.
     pub name: String,
-    /// The function to call, internal or not, with no user.
+    /// Function to call, internal or not, with no user.
     pub function: String,
-    /// Its parameters.
+    /// Parameters of the function.
     pub params: Document,
-    /// When.
+    /// Times of the calls.
     pub schedule: Schedule,
-    /// How often a call is tried again after a failure.
+    /// Number of retries after a failure.
     pub attempts: u32,
-    /// Milliseconds between a failure and the next try.
+    /// Milliseconds between a failure and the next retry.
     pub backoff: u64,
 }
 
-/// When a job is due.
+/// Schedule of a job.
 #[derive(Clone)]
 pub struct Schedule {
     source: String,
@@ -38,37 +38,37 @@ enum Kind {
     Cron(Box<jiff_cron::Schedule>, TimeZone),
 }
 
-/// A schedule that makes no sense.
+/// Invalid schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CronError {
-    /// An expression that cannot be read.
+    /// Malformed expression.
     #[error(
         "\"{expression}\" is no cron expression: six fields are expected, second minute hour day month weekday \
          (1 to 7 are SUN to SAT), such as \"0 30 3 * * ?\" for half past three every day ({reason})"
     )]
     Expression {
-        /// As it was written.
+        /// The expression as it was written.
         expression: String,
-        /// What is wrong with it.
+        /// Reason why it is malformed.
         reason: String,
     },
-    /// An expression that never comes true.
+    /// Expression that never matches.
     #[error("\"{0}\" never comes true")]
     Never(String),
-    /// An unknown time zone.
+    /// Unknown time zone.
     #[error("\"{0}\" is no time zone that this machine knows; write one like Asia/Shanghai, or UTC")]
     TimeZone(String),
-    /// An interval that is too short.
+    /// Interval that is too short.
     #[error("an interval must be at least one second")]
     Interval,
 }
 
 impl Schedule {
-    /// Every so often, from the time on at which the job is first known.
+    /// A schedule by interval, counted from the first start of the job.
     ///
     /// # Errors
-    /// [`CronError::Interval`]: less than a second.
+    /// [`CronError::Interval`] if the interval is less than a second.
     pub fn every(interval: Duration) -> Result<Self, CronError> {
         if interval < Duration::from_secs(1) {
             return Err(CronError::Interval);
@@ -79,11 +79,11 @@ impl Schedule {
         })
     }
 
-    /// By an expression of six fields, second minute hour day month weekday, in a time zone. Weekdays are 1 to 7 for
-    /// Sunday to Saturday, or their names; `?` is `*`.
+    /// A schedule by an expression of six fields, second minute hour day month weekday, in a time zone. Weekdays are 1 to
+    /// 7 for Sunday to Saturday, or their names; `?` is `*`.
     ///
     /// # Errors
-    /// [`CronError`].
+    /// [`CronError`] if the expression is malformed or never matches, or the time zone is unknown.
     pub fn cron(expression: &str, time_zone: &str) -> Result<Self, CronError> {
         let wrong = |reason: String| CronError::Expression {
             expression: expression.to_owned(),
@@ -105,7 +105,7 @@ impl Schedule {
         }
     }
 
-    /// The first time after `time`.
+    /// Returns the first time after `time`.
     #[must_use]
     pub fn after(&self, time: Timestamp) -> Option<Timestamp> {
         match &self.kind {
@@ -114,7 +114,7 @@ impl Schedule {
                 Some(time.plus_millis(millis))
             }
             Kind::Cron(schedule, zone) => {
-                // Whole seconds: of a time between two, the library takes the next one without a look at the weekday.
+                // Whole seconds: from a time between two, the library steps to the next one without checking the weekday.
                 let second = jiff::Timestamp::from_second(time.as_millis().div_euclid(1000)).ok()?;
                 let next = schedule.after(second.to_zoned(zone.clone())).next()?;
                 Some(Timestamp::from_millis(next.timestamp().as_millisecond()))
@@ -122,14 +122,14 @@ impl Schedule {
         }
     }
 
-    /// What it is, as text; another text is another schedule.
+    /// Text of the schedule. Schedules are equal if their texts are.
     #[must_use]
     pub fn source(&self) -> &str {
         &self.source
     }
 }
 
-/// The two zones of LeanCloud need no database of time zones, which small containers do not have.
+/// Finds a time zone. LeanCloud's two zones need no time zone database, which small containers do not have.
 fn zone(name: &str) -> Option<TimeZone> {
     match name {
         "UTC" => Some(TimeZone::UTC),
@@ -138,7 +138,7 @@ fn zone(name: &str) -> Option<TimeZone> {
     }
 }
 
-/// By what was written.
+/// Compares the texts.
 impl PartialEq for Schedule {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_mean_what_the_platform_means() {
+    fn cron_expressions_match_the_platform() {
         let at = |time: &str| format!("2026-11-{time}.000Z");
         // Half past three in Beijing is half past seven in the evening before, in UTC.
         assert_eq!(
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_schedules_are_refused() {
         for expression in [
             "",
             "* * * * *",

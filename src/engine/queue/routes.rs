@@ -15,7 +15,7 @@ use crate::engine::runtime::Engine;
 use crate::http::{IncomingRequest, json_response, read_body};
 use crate::model::{CloudError, ErrorCode};
 
-/// Its routes.
+/// Routes of the queue.
 pub(crate) fn queue_routes() -> Router<Engine> {
     Router::new()
         .route("/1.1/engine/cloud-queue/tasks", post(add))
@@ -31,7 +31,7 @@ async fn add(State(engine): State<Engine>, request: Request) -> Response {
 
 async fn try_add(engine: &Engine, request: Request) -> Result<String, CloudError> {
     let incoming = read(engine, request).await?;
-    // The functions run as the app itself: whoever may add tasks may do anything.
+    // Tasks run as the app itself: a caller who may add tasks may do anything.
     if !incoming.caller.master {
         return Err(CloudError::unauthorized());
     }

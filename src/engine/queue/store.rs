@@ -1,4 +1,4 @@
-//! The port through which tasks are kept.
+//! Port to the store of tasks.
 
 use std::fmt;
 
@@ -7,46 +7,46 @@ use async_trait::async_trait;
 use crate::engine::queue::Task;
 use crate::model::{CloudError, Timestamp};
 
-/// Whoever keeps tasks. What is acknowledged is durable.
+/// Store of tasks. Acknowledged writes are durable.
 ///
-/// **Atomicity**: each call is one change of one task. **Idempotency**: of [`add`](TaskStore::add) through the unique
-/// id, of [`replace`](TaskStore::replace) and [`remove`](TaskStore::remove) through the revision.
+/// **Atomicity**: each call changes one task. **Idempotency**: [`add`](TaskStore::add) is safe to repeat because of the
+/// unique id, [`replace`](TaskStore::replace) and [`remove`](TaskStore::remove) because of the revision.
 #[async_trait]
 pub trait TaskStore: Send + Sync + fmt::Debug {
-    /// Adds a task; `false` where one of that unique id is kept.
+    /// Adds a task; returns `false` if one of that unique id is kept.
     ///
     /// # Errors
-    /// Where nobody knows whether it was added: asking again with the same unique id tells.
+    /// The outcome is unknown. A repeated call with the same unique id shows it.
     async fn add(&self, task: &Task) -> Result<bool, CloudError>;
 
-    /// The task of that unique id.
+    /// Returns the task of that unique id.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// The store cannot be read.
     async fn get(&self, unique_id: &str) -> Result<Option<Task>, CloudError>;
 
-    /// The tasks whose time has come, in the order of their priority, at most `limit`.
+    /// Returns at most `limit` due tasks, in the order of their priority.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// The store cannot be read.
     async fn due(&self, now: Timestamp, limit: u32) -> Result<Vec<Task>, CloudError>;
 
-    /// When the next task is due; `None` where there is none.
+    /// Returns the earliest due time; `None` if there is no task.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// The store cannot be read.
     async fn next_due(&self) -> Result<Option<Timestamp>, CloudError>;
 
-    /// Puts `task` with the next revision in the place of the one with the same id and revision; `None` where there
-    /// is none such, because somebody else was faster. Answers the task as it is now.
+    /// Replaces the task of the same id and revision by `task` with the next revision, and returns the new task. Returns
+    /// `None` if another worker changed it first.
     ///
     /// # Errors
-    /// Where nobody knows whether it took effect.
+    /// The outcome is unknown.
     async fn replace(&self, task: Task) -> Result<Option<Task>, CloudError>;
 
-    /// Removes the task with this id and revision, where there is one.
+    /// Removes the task of this id and revision, if it exists.
     ///
     /// # Errors
-    /// Where nobody knows whether it took effect.
+    /// The outcome is unknown.
     async fn remove(&self, task: &Task) -> Result<(), CloudError>;
 }

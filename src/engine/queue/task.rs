@@ -1,48 +1,48 @@
-//! A task, and the steps of its life. Pure: time and outcomes are arguments.
+//! A task and its state transitions. Pure: time and outcomes are arguments.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, Document, ErrorCode, Timestamp, Value};
 
-/// How a task that was begun by a process that died is treated.
+/// Guarantee of delivery: treatment of a task whose process died.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Delivery {
-    /// It is begun again: it may run twice.
+    /// The task runs again. It may run twice.
     #[default]
     #[serde(rename = "atLeastOnce")]
     AtLeastOnce,
-    /// It has failed: it may not have run.
+    /// The task fails. It may not have run.
     #[serde(rename = "atMostOnce")]
     AtMostOnce,
 }
 
-/// How a task runs. The defaults are LeanCloud's.
+/// Options of a task. The defaults are LeanCloud's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskOptions {
-    /// How often it is tried again after a failure. 1.
+    /// Number of retries after a failure. 1.
     pub attempts: u32,
-    /// Milliseconds between a failure and the next try. 60,000.
+    /// Milliseconds between a failure and the next retry. 60,000.
     pub backoff: u64,
-    /// Milliseconds before the first try. 0.
+    /// Milliseconds before the first run. 0.
     pub delay: u64,
-    /// After a crash.
+    /// Treatment after a crash. At least once.
     pub delivery: Delivery,
-    /// Milliseconds for which the result is kept, and the unique id with it. 300,000.
+    /// Milliseconds for which the result and the unique id are kept. 300,000.
     pub keep_result: u64,
-    /// Tasks that wait at the same time run in this order, smaller first; without one, in the order of their adding.
+    /// Priority among waiting tasks, smaller first. The default is the time of adding.
     pub priority: Option<i64>,
-    /// Milliseconds that the function may take, at most 15,000.
+    /// Time-out of the function in milliseconds, 1 to 15,000. 15,000.
     pub timeout: u64,
-    /// 1 to 64 characters. As long as a task of that id is kept, a second one is refused. Without one, a random one.
+    /// Unique id, 1 to 64 characters. While a task of that id is kept, a second one is refused. Random by default.
     pub unique_id: Option<String>,
 }
 
 impl TaskOptions {
-    /// The longest time-out, and the usual one.
+    /// Longest time-out in milliseconds; also the default.
     pub const TIMEOUT_MAX: u64 = 15_000;
-    /// The longest unique id, in characters.
+    /// Longest unique id in characters.
     pub const UNIQUE_ID_MAX: usize = 64;
-    /// A month: what is to happen later is for cron.
+    /// Longest delay, back-off and time of keeping in milliseconds: a month. Cron serves later times.
     const MILLIS_MAX: u64 = 31 * 24 * 60 * 60 * 1000;
 
     /// LeanCloud's defaults.
@@ -60,7 +60,7 @@ impl TaskOptions {
         }
     }
 
-    /// The same, with this id.
+    /// Sets the unique id.
     #[must_use]
     pub fn unique_id(mut self, unique_id: impl Into<String>) -> Self {
         self.unique_id = Some(unique_id.into());
@@ -101,24 +101,24 @@ impl Default for TaskOptions {
     }
 }
 
-/// Where a task stands.
+/// Status of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TaskStatus {
-    /// Waits for its time.
+    /// It waits for its time.
     Queued,
-    /// A worker has it.
+    /// A worker runs it.
     Running,
-    /// Ended well.
+    /// It succeeded.
     Success,
-    /// Ended, and is not tried again.
+    /// It failed and is not retried.
     Failed,
-    /// No task of its own: at its time it adds one (cron).
+    /// A cron timer: at its time it adds a task.
     Timer,
 }
 
 impl TaskStatus {
-    /// As it is stored.
+    /// Name in the store.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -130,7 +130,7 @@ impl TaskStatus {
         }
     }
 
-    /// The status of that name.
+    /// Returns the status of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [
@@ -145,12 +145,12 @@ impl TaskStatus {
     }
 }
 
-/// A task as it is kept.
+/// A task as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Task {
-    /// Unique among those that are kept.
+    /// Unique id among the tasks that are kept.
     pub unique_id: String,
-    /// The function to call.
+    /// Function to call.
     pub function: String,
     /// Its parameters.
     pub params: Document,
@@ -166,41 +166,41 @@ pub struct Task {
     pub priority: i64,
     /// See [`TaskOptions::timeout`].
     pub timeout: u64,
-    /// Where it stands.
+    /// Status.
     pub status: TaskStatus,
-    /// When something is to be done about it: begin it, take it from a dead worker, forget it.
+    /// Time of its next step: to run it, to reclaim it from a dead worker, or to remove it.
     pub due_at: Timestamp,
-    /// Tries that have ended in a failure.
+    /// Number of runs that failed.
     pub failures: u32,
-    /// Tries whose process died.
+    /// Number of runs whose process died.
     pub crashes: u32,
-    /// When it ended.
+    /// Time of its end.
     pub finished_at: Option<Timestamp>,
-    /// The HTTP status of its last try.
+    /// HTTP status of its last run.
     pub status_code: Option<u16>,
-    /// What the function answered.
+    /// Result of the function.
     pub result: Option<Value>,
-    /// Why the last try failed.
+    /// Error message of the last run.
     pub error: Option<String>,
-    /// Timers: the schedule, as it was written.
+    /// Timers: text of the schedule.
     pub schedule: Option<String>,
-    /// Grows with every change.
+    /// Revision; grows with every change.
     pub revision: i64,
-    /// The store's own name for it; empty before it is stored.
+    /// Id in the store; empty before it is stored.
     pub id: String,
 }
 
-/// How often a task is begun again after its process has died. One that kills its process must not do so for ever.
+/// Largest number of crashes of a task. A task that kills its process must not do so for ever.
 const CRASHES_MAX: u32 = 20;
 
-/// Milliseconds beyond its time-out for which a worker keeps a task: the time to write down how it ended.
+/// Milliseconds of a worker's lease beyond the task's time-out: the time to store its outcome.
 const LEASE_MARGIN: u64 = 5_000;
 
 impl Task {
     /// A new task.
     ///
     /// # Errors
-    /// 107 where an option is out of range.
+    /// 107 if an option is out of range.
     pub fn new(
         function: &str,
         params: Document,
@@ -233,17 +233,17 @@ impl Task {
         })
     }
 
-    /// A worker takes it.
+    /// Returns the task as taken by a worker.
     #[must_use]
-    pub fn begun(mut self, now: Timestamp) -> Self {
+    pub fn started(mut self, now: Timestamp) -> Self {
         self.status = TaskStatus::Running;
         self.due_at = later(now, self.timeout.saturating_add(LEASE_MARGIN));
         self
     }
 
-    /// The function has answered.
+    /// Returns the task after a run with this outcome.
     #[must_use]
-    pub fn ended(mut self, outcome: Result<Value, CloudError>, now: Timestamp) -> Self {
+    pub fn completed(mut self, outcome: Result<Value, CloudError>, now: Timestamp) -> Self {
         match outcome {
             Ok(result) => {
                 self.status_code = Some(200);
@@ -266,7 +266,7 @@ impl Task {
         self
     }
 
-    /// The worker that had it has died, or cannot write.
+    /// Returns the task after the death of its worker.
     #[must_use]
     pub fn abandoned(mut self, now: Timestamp) -> Self {
         self.crashes = self.crashes.saturating_add(1);
@@ -286,7 +286,7 @@ impl Task {
         self.due_at = later(now, self.keep_result);
     }
 
-    /// What clients see of it.
+    /// Returns the state of the task for clients.
     #[must_use]
     pub fn info(&self) -> TaskInfo {
         let is_finished = matches!(self.status, TaskStatus::Success | TaskStatus::Failed);
@@ -305,27 +305,27 @@ impl Task {
     }
 }
 
-/// What became of a task.
+/// State of a task, for clients.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskInfo {
-    /// Its id.
+    /// Unique id.
     pub unique_id: String,
     /// `queued`, `success` or `failed`.
     pub status: TaskStatus,
-    /// When it ended.
+    /// Time of its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
-    /// The HTTP status of its last try.
+    /// HTTP status of its last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<u16>,
-    /// What the function answered.
+    /// Result of the function.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// Why the last try failed.
+    /// Error message of the last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When it is tried again.
+    /// Time of the next retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Timestamp>,
 }
@@ -351,23 +351,23 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_tried_again_as_often_as_it_says() {
+    fn failed_task_is_retried_up_to_its_attempts() {
         let options = TaskOptions {
             attempts: 2,
             backoff: 100,
             keep_result: 1000,
             ..TaskOptions::new()
         };
-        let mut task = task(&options).begun(NOW);
+        let mut task = task(&options).started(NOW);
         assert_eq!(task.due_at.as_millis(), 20_000);
         for failures in 1..=2 {
-            task = task.ended(failure(), NOW);
+            task = task.completed(failure(), NOW);
             assert_eq!((task.status, task.failures), (TaskStatus::Queued, failures));
             assert_eq!(task.due_at.as_millis(), 100);
             assert_eq!(task.info().retry_at, Some(task.due_at));
-            task = task.begun(NOW);
+            task = task.started(NOW);
         }
-        let failed = task.clone().ended(failure(), NOW);
+        let failed = task.clone().completed(failure(), NOW);
         assert_eq!(failed.status, TaskStatus::Failed);
         assert_eq!(failed.due_at.as_millis(), 1000);
         let info = failed.info();
@@ -375,7 +375,7 @@ mod tests {
             (info.status_code, info.error.as_deref(), info.retry_at),
             (Some(418), Some("no"), None)
         );
-        let succeeded = task.ended(Ok(json!(7)), NOW);
+        let succeeded = task.completed(Ok(json!(7)), NOW);
         let info = succeeded.info();
         assert_eq!(
             (info.status, info.result, info.error),
@@ -384,10 +384,10 @@ mod tests {
     }
 
     #[test]
-    fn a_crash_is_no_failure_and_yet_has_an_end() {
-        let mut abandoned = task(&TaskOptions::new()).begun(NOW);
+    fn crashed_task_is_restarted_up_to_the_limit() {
+        let mut abandoned = task(&TaskOptions::new()).started(NOW);
         for _ in 0..CRASHES_MAX {
-            abandoned = abandoned.abandoned(NOW).begun(NOW);
+            abandoned = abandoned.abandoned(NOW).started(NOW);
             assert_eq!(abandoned.failures, 0);
         }
         assert_eq!(abandoned.abandoned(NOW).status, TaskStatus::Failed);
@@ -395,11 +395,11 @@ mod tests {
             delivery: Delivery::AtMostOnce,
             ..TaskOptions::new()
         };
-        assert_eq!(task(&once).begun(NOW).abandoned(NOW).status, TaskStatus::Failed);
+        assert_eq!(task(&once).started(NOW).abandoned(NOW).status, TaskStatus::Failed);
     }
 
     #[test]
-    fn options_out_of_range_are_refused_by_name() {
+    fn option_out_of_range_is_refused_by_name() {
         for (options, name) in [
             (
                 TaskOptions {

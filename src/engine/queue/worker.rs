@@ -1,4 +1,4 @@
-//! Whoever takes tasks from the store at their time, and calls their functions.
+//! Worker of the queue: takes due tasks from the store and calls their functions.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,18 +16,18 @@ use crate::engine::queue::{CronJob, QueueConfig, Task, TaskInfo, TaskOptions, Ta
 use crate::environment::Environment;
 use crate::model::{CloudError, Document, ErrorCode, Timestamp};
 
-/// Due tasks that are looked at together.
-const PAGE: u32 = 32;
+/// Number of due tasks read at once.
+const PAGE_SIZE: u32 = 32;
 
-/// How long the queue waits at most before it looks again: other processes add tasks too, and clocks differ.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Longest wait between two polls: other processes add tasks too, and clocks differ.
+const POLL_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long the queue rests where the store does not answer.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Pause after an error of the store.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How overdue the timer of a job that this process does not know must be before it is removed: as long as an older
-/// version of the app may still run beside a newer one.
-const FORGOTTEN_AFTER: i64 = 24 * 60 * 60 * 1000;
+/// Milliseconds after which the overdue timer of an unknown job is removed: the time for which an older and a newer
+/// version of the app may run together.
+const UNKNOWN_TIMER_AGE_MAX: i64 = 24 * 60 * 60 * 1000;
 
 /// The queue of an engine. Cheap to clone.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ pub struct Queue(Arc<Inner>);
 struct Inner {
     config: QueueConfig,
     environment: Environment,
-    /// There is something new to look at.
+    /// Signals a new task or a new time of a timer.
     added: Notify,
 }
 
@@ -49,11 +49,11 @@ impl Queue {
         }))
     }
 
-    /// Adds a task; answers its unique id once it is durable.
+    /// Adds a task and returns its unique id once it is durable.
     ///
     /// # Errors
-    /// 107 where an option is out of range; 137 where a task of that unique id is kept; an error of the store, after
-    /// which only the unique id tells whether the task was added.
+    /// 107 if an option is out of range; 137 if a task of that unique id is kept; an error of the store, after which
+    /// only the unique id tells whether the task was added.
     pub async fn add(
         &self,
         function: &str,
@@ -71,10 +71,10 @@ impl Queue {
         Ok(task.unique_id)
     }
 
-    /// What became of a task; `None` where none of that id is kept (any more).
+    /// Returns the state of a task; `None` if no task of that id is kept.
     ///
     /// # Errors
-    /// Where the store does not answer.
+    /// The store cannot be read.
     pub async fn info(&self, unique_id: &str) -> Result<Option<TaskInfo>, CloudError> {
         let task = self.0.config.store.get(unique_id).await?;
         Ok(task
@@ -82,7 +82,7 @@ impl Queue {
             .map(|task| task.info()))
     }
 
-    /// Runs tasks until `stop`; then finishes those that are running, and returns.
+    /// Runs tasks until `stop`, then finishes the tasks in flight and returns.
     pub(crate) async fn run(&self, cloud: &Cloud, stop: &CancellationToken) {
         let mut is_ready = false;
         let mut running = FuturesUnordered::new();
@@ -91,24 +91,24 @@ impl Queue {
                 is_ready = self.prepare().await;
             }
             let free = self.0.config.concurrency.max(1).saturating_sub(running.len());
-            let mut begun = 0;
+            let mut started = 0;
             if free > 0 && is_ready && !stop.is_cancelled() {
                 for task in self.due().await {
-                    if begun == free {
+                    if started == free {
                         break;
                     }
                     if let Some(task) = self.process_due(task).await {
                         running.push(self.run_task(cloud, task));
-                        begun += 1;
+                        started += 1;
                     }
                 }
             }
             if stop.is_cancelled() && running.is_empty() {
                 return;
             }
-            let is_full = is_ready && begun == free;
+            let is_full = is_ready && started == free;
             tokio::select! {
-                // Whoever is told to stop waits for what is running alone.
+                // After `stop`, only the tasks in flight are awaited.
                 () = stop.cancelled(), if !stop.is_cancelled() => {}
                 Some(()) = running.next(), if !running.is_empty() => {}
                 () = self.wait_for_due(), if !is_full && !stop.is_cancelled() => {}
@@ -116,14 +116,14 @@ impl Queue {
         }
     }
 
-    /// The tasks to look at now.
+    /// Returns the tasks that are due now; none if the store cannot be read.
     async fn due(&self) -> Vec<Task> {
         let now = self.0.environment.now();
-        match self.0.config.store.due(now, PAGE).await {
+        match self.0.config.store.due(now, PAGE_SIZE).await {
             Ok(tasks) => tasks,
             Err(error) => {
-                tracing::warn!(%error, "the tasks that are due cannot be read");
-                self.0.environment.sleep(PAUSE).await;
+                tracing::warn!(%error, "due tasks could not be read");
+                self.0.environment.sleep(RETRY_DELAY).await;
                 Vec::new()
             }
         }
@@ -135,23 +135,23 @@ impl Queue {
         let wait = match self.0.config.store.next_due().await {
             Ok(Some(due)) => u64::try_from(due.as_millis().saturating_sub(now.as_millis())).unwrap_or(0),
             Ok(None) => u64::MAX,
-            Err(_) => u64::try_from(PAUSE.as_millis()).unwrap_or(u64::MAX),
+            Err(_) => u64::try_from(RETRY_DELAY.as_millis()).unwrap_or(u64::MAX),
         };
-        // Never at once: what was due a moment ago and could not be taken must not be asked for in a circle.
-        let wait = Duration::from_millis(wait.max(5)).min(LOOK_EVERY);
+        // Never zero: a due task that could not be taken must not cause a busy loop.
+        let wait = Duration::from_millis(wait.max(5)).min(POLL_INTERVAL);
         tokio::select! {
             () = self.0.environment.sleep(wait) => {}
             () = self.0.added.notified() => {}
         }
     }
 
-    /// Does what is due about a task. `Some` where its function is to be called: it is taken then.
+    /// Performs the next step of a due task. Returns the task if it has been taken and its function is to be called.
     async fn process_due(&self, task: Task) -> Option<Task> {
         let now = self.0.environment.now();
         let store = &self.0.config.store;
         let outcome = match task.status {
-            TaskStatus::Queued => match store.replace(task.begun(now)).await {
-                Ok(taken) => return taken,
+            TaskStatus::Queued => match store.replace(task.started(now)).await {
+                Ok(started) => return started,
                 Err(error) => Err(error),
             },
             TaskStatus::Running => self.reclaim(task, now).await,
@@ -159,21 +159,22 @@ impl Queue {
             TaskStatus::Timer => self.fire_timer(task, now).await,
         };
         if let Err(error) = outcome {
-            tracing::warn!(%error, "a task cannot be changed; it is looked at again");
+            tracing::warn!(%error, "a task could not be changed and will be retried");
         }
         None
     }
 
+    /// Takes a task from a worker that has died.
     async fn reclaim(&self, task: Task, now: Timestamp) -> Result<(), CloudError> {
         tracing::warn!(
             function = task.function,
             task = task.unique_id,
-            "a task was left running by a process that has ended"
+            "a task was reclaimed from a process that has died"
         );
         self.0.config.store.replace(task.abandoned(now)).await.map(drop)
     }
 
-    /// Calls the function, and writes down how it ended.
+    /// Calls the function of a task and stores the outcome.
     async fn run_task(&self, cloud: &Cloud, task: Task) {
         let (now, limit) = (self.0.environment.elapsed(), Duration::from_millis(task.timeout));
         let cloud = cloud.clone().with_deadline(now.saturating_add(limit));
@@ -185,28 +186,28 @@ impl Queue {
             let (function, id) = (&task.function, &task.unique_id);
             tracing::warn!(function, task = id, %error, "a task failed");
         }
-        let ended = task.ended(outcome, self.0.environment.now());
-        // Without this the task would run again: it is worth more than one attempt.
+        let completed = task.completed(outcome, self.0.environment.now());
+        // If the outcome is not stored, the task runs again: hence several attempts.
         for _ in 0..3 {
-            match self.0.config.store.replace(ended.clone()).await {
+            match self.0.config.store.replace(completed.clone()).await {
                 Ok(Some(_)) => return,
                 Ok(None) => {
-                    return tracing::warn!(task = ended.unique_id, "a task was taken by somebody else");
+                    return tracing::warn!(task = completed.unique_id, "a task was taken by another worker");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, task = ended.unique_id, "the end of a task cannot be written down");
-                    self.0.environment.sleep(PAUSE).await;
+                    tracing::warn!(%error, task = completed.unique_id, "the outcome of a task could not be stored");
+                    self.0.environment.sleep(RETRY_DELAY).await;
                 }
             }
         }
     }
 
-    /// A job's time has come: adds the task of that time, then sets the timer to the next one. A crash between the two
-    /// repeats the first, which changes nothing. Times that have passed while nobody ran become one.
+    /// Adds the task of a due timer, then sets the timer to the next time. After a crash between the two, the repeated
+    /// first step changes nothing. Times missed while no process ran become one.
     async fn fire_timer(&self, timer: Task, now: Timestamp) -> Result<(), CloudError> {
         let store = &self.0.config.store;
         let Some(job) = self.jobs().remove(timer.unique_id.as_str()) else {
-            if now.as_millis().saturating_sub(timer.due_at.as_millis()) > FORGOTTEN_AFTER {
+            if now.as_millis().saturating_sub(timer.due_at.as_millis()) > UNKNOWN_TIMER_AGE_MAX {
                 store.remove(&timer).await?;
             }
             return Ok(());
@@ -233,24 +234,24 @@ impl Queue {
         Ok(())
     }
 
-    /// The jobs by the unique ids of their timers.
+    /// Jobs by the unique ids of their timers.
     fn jobs(&self) -> HashMap<String, &CronJob> {
         let jobs = self.0.config.jobs.iter();
         jobs.map(|job| (timer_id(&job.name), job)).collect()
     }
 
-    /// Has every job's timer in the store, with its schedule as it is now; where nobody else works on the tasks, takes
-    /// up at once what is running: this process has begun none yet. False where that could not be done yet.
+    /// Stores the timer of every job with its current schedule. An exclusive queue also reclaims all running tasks: this
+    /// process has started none yet. Returns false if the store failed.
     async fn prepare(&self) -> bool {
         let outcome = async {
             for (unique_id, job) in self.jobs() {
                 self.set_timer(&unique_id, job).await?;
             }
             let now = self.0.environment.now();
-            // Beyond the longest lease.
-            let left = now.plus_millis(60_000);
+            // Later than the end of the longest lease.
+            let horizon = now.plus_millis(60_000);
             if self.0.config.exclusive {
-                for task in self.0.config.store.due(left, u32::from(u16::MAX)).await? {
+                for task in self.0.config.store.due(horizon, u32::from(u16::MAX)).await? {
                     if task.status == TaskStatus::Running {
                         self.reclaim(task, now).await?;
                     }
@@ -261,12 +262,13 @@ impl Queue {
         match outcome.await {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(%error, "the queue is not ready yet");
+                tracing::warn!(%error, "the queue could not be prepared yet");
                 false
             }
         }
     }
 
+    /// Creates a job's timer, or updates its schedule.
     async fn set_timer(&self, unique_id: &str, job: &CronJob) -> Result<(), CloudError> {
         let (store, now) = (&self.0.config.store, self.0.environment.now());
         let due_at = job
@@ -286,7 +288,7 @@ impl Queue {
             }
             None => {
                 let options = TaskOptions {
-                    // Before every task: a timer only adds one.
+                    // Ahead of every task: a timer only adds one.
                     priority: Some(i64::from(i32::MIN)),
                     ..TaskOptions::new()
                 };
@@ -306,7 +308,7 @@ impl Queue {
     }
 }
 
-/// The unique id of a job's timer.
+/// Unique id of a job's timer.
 fn timer_id(job: &str) -> String {
     format!("cron:{job}")
 }

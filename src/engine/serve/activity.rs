@@ -1,7 +1,7 @@
-//! What a connection is doing, and by when it must have done something else.
+//! State of a connection and its time-outs.
 //!
-//! One rule for HTTP/1 and HTTP/2, from the first byte on: hyper's own time-out for a request's head begins only once
-//! it knows which of the two a client speaks, and does not tell a late head from a kept connection that rests.
+//! One rule holds for HTTP/1 and HTTP/2, from the first byte. Hyper's own time-out for a request's head starts only once
+//! the client's version of HTTP is known, and does not distinguish a late head from an idle connection.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -18,41 +18,41 @@ use tokio::time::Instant;
 
 use super::ServeOptions;
 
-/// What a connection is doing.
+/// Phase of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The head of a request is awaited: from the beginning, and from the first byte after a rest.
+    /// The head of a request is awaited: from the start, and from the first byte after an idle phase.
     Head,
-    /// So many requests are being answered.
-    Answering(u32),
-    /// Kept for the next request.
-    Resting,
+    /// This number of requests is in flight.
+    Serving(u32),
+    /// The connection is kept for the next request.
+    Idle,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct State {
     phase: Phase,
-    /// When the phase began, or, while it rests, when the last bytes of an answer left.
+    /// Start of the phase; while idle, the time at which the last bytes of a response left.
     since: Instant,
-    /// HTTP/2 has traffic of its own: a byte does not mean that a request begins.
+    /// True for HTTP/2. It has traffic of its own: a byte does not mean that a request starts.
     http2: bool,
 }
 
-/// Why a connection is to be ended.
+/// The time-out that ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(super) enum TimedOut {
     /// The head of a request was not complete in time.
     Head,
-    /// Nobody asked for anything.
-    Rest,
+    /// The connection was idle for too long.
+    Idle,
 }
 
-/// Shared by a connection's socket, its requests and its watch.
+/// State of a connection, shared by its socket, its requests and its timer.
 #[derive(Debug)]
 pub(super) struct Activity(Mutex<State>);
 
 impl Activity {
-    /// Of a connection that has just been accepted.
+    /// State of a newly accepted connection.
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             phase: Phase::Head,
@@ -67,7 +67,7 @@ impl Activity {
 
     fn received(&self) {
         self.change(|state| {
-            if state.phase == Phase::Resting && !state.http2 {
+            if state.phase == Phase::Idle && !state.http2 {
                 state.phase = Phase::Head;
                 state.since = Instant::now();
             }
@@ -76,100 +76,100 @@ impl Activity {
 
     fn sent(&self) {
         self.change(|state| {
-            if state.phase == Phase::Resting {
+            if state.phase == Phase::Idle {
                 state.since = Instant::now();
             }
         });
     }
 
-    /// A request's head is there. The request is under way until the guard is dropped.
-    pub(super) fn begin(self: &Arc<Self>, version: hyper::Version) -> UnderWay {
+    /// Records a complete request head. The request is in flight until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>, version: hyper::Version) -> InFlight {
         self.change(|state| {
             state.http2 = version == hyper::Version::HTTP_2;
             state.phase = match state.phase {
-                Phase::Answering(count) => Phase::Answering(count.saturating_add(1)),
-                Phase::Head | Phase::Resting => Phase::Answering(1),
+                Phase::Serving(count) => Phase::Serving(count.saturating_add(1)),
+                Phase::Head | Phase::Idle => Phase::Serving(1),
             };
         });
-        UnderWay(Arc::clone(self))
+        InFlight(Arc::clone(self))
     }
 
     fn end(&self) {
         self.change(|state| match state.phase {
-            Phase::Answering(count) if count > 1 => state.phase = Phase::Answering(count - 1),
-            Phase::Answering(_) | Phase::Head | Phase::Resting => {
-                state.phase = Phase::Resting;
+            Phase::Serving(count) if count > 1 => state.phase = Phase::Serving(count - 1),
+            Phase::Serving(_) | Phase::Head | Phase::Idle => {
+                state.phase = Phase::Idle;
                 state.since = Instant::now();
             }
         });
     }
 
-    /// Completes once the connection has answered nothing, and no byte of an answer has left, for `time`.
+    /// Completes once the connection has had no request in flight, and sent no byte of a response, for `time`.
     pub(super) async fn quiet(&self, time: Duration) {
         loop {
             tokio::time::sleep_until(Instant::now() + time).await;
             let state = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_answering = matches!(state.phase, Phase::Answering(_));
-            if !is_answering && state.since.elapsed() >= time {
+            let is_serving = matches!(state.phase, Phase::Serving(_));
+            if !is_serving && state.since.elapsed() >= time {
                 return;
             }
         }
     }
 
-    /// Completes once the connection is overdue.
-    pub(super) async fn overdue(&self, options: &ServeOptions) -> Overdue {
-        // A phase that begins while this sleeps is over after the next look at the earliest.
+    /// Completes at a time-out.
+    pub(super) async fn timed_out(&self, options: &ServeOptions) -> TimedOut {
+        // A phase that starts during the sleep cannot time out before the next check.
         let step = options.header_read_timeout.min(options.idle_timeout);
         loop {
             let now = Instant::now();
             let state = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let allowed = match state.phase {
-                Phase::Head => Some((options.header_read_timeout, Overdue::Head)),
-                Phase::Answering(_) => None,
-                Phase::Resting => Some((options.idle_timeout, Overdue::Rest)),
+                Phase::Head => Some((options.header_read_timeout, TimedOut::Head)),
+                Phase::Serving(_) => None,
+                Phase::Idle => Some((options.idle_timeout, TimedOut::Idle)),
             };
             let left = match allowed {
                 None => step,
-                Some((limit, overdue)) => {
+                Some((limit, timed_out)) => {
                     let left = limit.saturating_sub(now.saturating_duration_since(state.since));
                     if left.is_zero() {
-                        return overdue;
+                        return timed_out;
                     }
                     left.min(step)
                 }
             };
-            // At least a millisecond: the timer knows nothing finer.
+            // At least a millisecond: the resolution of the timer.
             tokio::time::sleep_until(now + left.max(Duration::from_millis(1))).await;
         }
     }
 }
 
-/// A request that is being answered.
+/// Guard of a request in flight.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Activity>);
+pub(super) struct InFlight(Arc<Activity>);
 
-impl Drop for UnderWay {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-/// An answer's body. The request is under way until hyper has taken all of it.
-pub(super) struct Answering {
+/// Body of a response. The request is in flight until hyper has taken the whole body.
+pub(super) struct TrackedBody {
     body: Body,
-    _under_way: UnderWay,
+    _in_flight: InFlight,
 }
 
-impl Answering {
-    pub(super) fn new(body: Body, under_way: UnderWay) -> Self {
+impl TrackedBody {
+    pub(super) fn new(body: Body, in_flight: InFlight) -> Self {
         Self {
             body,
-            _under_way: under_way,
+            _in_flight: in_flight,
         }
     }
 }
 
-impl HttpBody for Answering {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -189,23 +189,23 @@ impl HttpBody for Answering {
     }
 }
 
-/// What a client of HTTP/2 begins with.
+/// First bytes of an HTTP/2 connection.
 const HTTP_2_PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A socket that reports what passes through it, and knows by its first bytes which version of HTTP a client speaks.
+/// A socket that reports its traffic, and detects the client's version of HTTP by its first bytes.
 ///
-/// hyper-util looks for that too, and gives hyper the bytes that it has looked at in a read of their own: every
-/// connection then holds a buffer of twice the size.
+/// hyper-util can detect the version too, but passes the inspected bytes to hyper in a read of their own: every
+/// connection would then hold a buffer of twice the size.
 #[derive(Debug)]
-pub(super) struct Watched<S> {
+pub(super) struct TrackedSocket<S> {
     socket: S,
     activity: Arc<Activity>,
-    /// What has been looked at, and not been read yet.
+    /// Bytes inspected but not read yet.
     first: [u8; HTTP_2_PREFACE.len()],
     unread: Range<usize>,
 }
 
-impl<S> Watched<S> {
+impl<S> TrackedSocket<S> {
     pub(super) fn new(socket: S, activity: Arc<Activity>) -> Self {
         Self {
             socket,
@@ -223,11 +223,11 @@ impl<S> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Watched<S> {
-    /// Whether the client speaks HTTP/2. To be asked before anything is read.
+impl<S: AsyncRead + Unpin> TrackedSocket<S> {
+    /// Returns true if the client speaks HTTP/2. To be called before the first read.
     ///
     /// # Errors
-    /// Where the socket cannot be read.
+    /// The socket cannot be read.
     pub(super) async fn is_http2(&mut self) -> io::Result<bool> {
         loop {
             let (seen, rest) = self.first.split_at_mut(self.unread.end);
@@ -245,7 +245,7 @@ impl<S: AsyncRead + Unpin> Watched<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TrackedSocket<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -263,7 +263,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             buffer.put_slice(now);
             this.unread.start += fitting;
         }
-        // With what follows, in one read.
+        // Together with the following bytes, in one read.
         let outcome = Pin::new(&mut this.socket).poll_read(context, buffer);
         if buffer.filled().len() > before {
             this.activity.received();
@@ -273,7 +273,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TrackedSocket<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

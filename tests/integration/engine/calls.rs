@@ -1,4 +1,4 @@
-//! Functions that call functions, and what operators see of calls.
+//! Calls between functions, user and realtime hooks, metrics, and web pages.
 
 use std::sync::{Arc, Mutex};
 
@@ -51,7 +51,7 @@ async fn unforeseen() -> Result<(), CloudError> {
 }
 
 async fn asks_storage() -> Result<Value, CloudError> {
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     let client = Client::builder("http://127.0.0.1:1", "app", "key")
         .build()
         .map_err(CloudError::internal)?;
@@ -77,7 +77,7 @@ async fn calling(config: EngineConfig) -> Running {
     start_app(calling_app(), config, ServeOptions::default()).await
 }
 
-/// Somebody else's functions.
+/// Remote functions.
 #[derive(Default)]
 struct Others(Mutex<Vec<(String, bool, Option<String>)>>);
 
@@ -99,7 +99,7 @@ impl RemoteCaller for Others {
 }
 
 #[tokio::test]
-async fn section_8_a_function_calls_another_in_process() {
+async fn function_calls_another_in_process() {
     let engine = calling(config()).await;
     let reply = engine
         .with_key("/1.1/functions/twice", &json!({"a": 3, "b": 4}))
@@ -110,7 +110,7 @@ async fn section_8_a_function_calls_another_in_process() {
         .call("/1.1/functions/forMe", &with_session, &json!({}))
         .await;
     assert_eq!(reply, (200, json!({"result": {"sum": 1, "for": "u1"}})));
-    // By default nobody is logged in for the called function.
+    // By default the called function has no user.
     let reply = engine
         .call("/1.1/functions/twice", &with_session, &json!({"a": 1}))
         .await;
@@ -120,7 +120,7 @@ async fn section_8_a_function_calls_another_in_process() {
 }
 
 #[tokio::test]
-async fn section_8_a_function_of_somebody_else_is_called_through_the_port() {
+async fn undefined_function_is_called_through_the_remote_port() {
     let engine = calling(config()).await;
     let missing = (404, error(1, "No such cloud function 'theirs'"));
     assert_eq!(
@@ -155,7 +155,7 @@ async fn section_8_a_function_of_somebody_else_is_called_through_the_port() {
 }
 
 #[tokio::test]
-async fn section_8_calls_from_the_app_itself() {
+async fn app_calls_its_own_functions() {
     let engine = calling(config()).await;
     let cloud = engine.engine.cloud();
     let sum: Document = cloud.run("add", &json!({"a": 1, "b": 2})).await.unwrap();
@@ -167,7 +167,7 @@ async fn section_8_calls_from_the_app_itself() {
 }
 
 #[tokio::test]
-async fn section_9_what_nobody_foresaw_is_told_to_nobody() {
+async fn unforeseen_error_is_hidden_from_the_caller() {
     let engine = calling(config()).await;
     for function in ["unforeseen", "asksStorage"] {
         let request = engine.post(&format!("/1.1/functions/{function}"));
@@ -184,7 +184,7 @@ async fn section_9_what_nobody_foresaw_is_told_to_nobody() {
 }
 
 #[tokio::test]
-async fn section_9_an_error_of_the_storage_keeps_its_code() {
+async fn storage_error_keeps_its_code() {
     let rejected = {
         let server = wiremock::MockServer::start().await;
         wiremock::Mock::given(wiremock::matchers::any())
@@ -203,7 +203,7 @@ async fn section_9_an_error_of_the_storage_keeps_its_code() {
 }
 
 #[tokio::test]
-async fn section_12_realtime_hooks_have_their_names_and_their_key() {
+async fn realtime_hooks_have_fixed_names_and_need_the_hook_key() {
     let app = App::new()
         .on_realtime(
             RealtimeHook::MessageReceived,
@@ -247,7 +247,7 @@ async fn section_12_realtime_hooks_have_their_names_and_their_key() {
 }
 
 #[tokio::test]
-async fn section_12_hooks_of_users_have_their_paths() {
+async fn user_hooks_have_fixed_paths() {
     let app = App::new()
         .on_auth_data(async |AuthData(mut data): AuthData| match data.get_mut("weibo") {
             Some(weibo) if weibo["access_token"] == "valid" => {
@@ -292,7 +292,7 @@ async fn section_12_hooks_of_users_have_their_paths() {
 }
 
 #[tokio::test]
-async fn metrics_are_for_the_master_key() {
+async fn metrics_need_the_master_key() {
     let engine = calling(config()).await;
     let url = format!("{}/__engine/1/metrics", engine.url);
     let get = |key: &'static str| {
@@ -322,7 +322,7 @@ async fn metrics_are_for_the_master_key() {
 }
 
 #[tokio::test]
-async fn a_request_id_is_taken_from_a_trusted_proxy_alone() {
+async fn request_id_counts_only_from_trusted_proxy() {
     let ask = async |engine: &Running, id: &str| {
         let request = engine.post("/1.1/functions/add").header("X-LC-Key", "key");
         let response = request
@@ -344,14 +344,14 @@ async fn a_request_id_is_taken_from_a_trusted_proxy_alone() {
     assert_ne!(ask(&engine, &long).await, long);
 }
 
-/// Who the page takes its reader for.
+/// Page with the user of its session.
 async fn reader(axum::Extension(session): axum::Extension<CookieSession>) -> String {
     let name = session.user().and_then(|user| user.text("username"));
     name.unwrap_or("nobody").to_owned()
 }
 
 #[tokio::test]
-async fn section_14_pages_with_a_cookie_session_and_the_way_to_https() {
+async fn pages_use_cookie_session_and_redirect_to_https() {
     use axum::routing::get;
     let cookies = CookieSessionLayer::new("a long secret")
         .unwrap()
@@ -406,7 +406,7 @@ async fn section_14_pages_with_a_cookie_session_and_the_way_to_https() {
     let response = redirected.header("Host", "www.example.com").send().await.unwrap();
     assert_eq!(response.status(), 302);
     assert_eq!(response.headers()["location"], "https://www.example.com/a?b=c");
-    // Functions are called by programs, which would not follow.
+    // Programs call functions and would not follow a redirect.
     let call = http
         .post(format!("{url}/1.1/functions/add"))
         .header(plain.0, plain.1)
@@ -417,7 +417,7 @@ async fn section_14_pages_with_a_cookie_session_and_the_way_to_https() {
 }
 
 #[tokio::test]
-async fn an_engine_is_part_of_an_axum_app() {
+async fn engine_routes_merge_into_an_axum_app() {
     let engine = calling_app().build(Counters::default(), config()).unwrap();
     let site = axum::Router::new()
         .route("/", axum::routing::get(async || "Welcome!"))

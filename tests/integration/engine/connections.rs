@@ -1,4 +1,4 @@
-//! Connections: who is cut off, who is kept, and what is in the log about calls that nobody waits for any more.
+//! Connection time-outs, deadlines of calls, and log lines about calls without a waiting client.
 
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -12,10 +12,10 @@ use tokio::net::TcpStream;
 
 use super::{Counters, Running, SESSION, config, error, start, start_app};
 
-/// What a test gives up after.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time-out of a test's wait.
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn hasty() -> ServeOptions {
+fn short_timeouts() -> ServeOptions {
     ServeOptions {
         header_read_timeout: Duration::from_millis(200),
         idle_timeout: Duration::from_millis(900),
@@ -29,20 +29,20 @@ async fn connect(engine: &Running) -> TcpStream {
         .unwrap()
 }
 
-/// How long the server keeps a connection after `sent`, and what it said.
+/// Returns the time for which the server keeps a connection after `sent`, and its response.
 async fn kept(engine: &Running, sent: &[u8]) -> (Duration, Vec<u8>) {
     let mut stream = connect(engine).await;
     stream.write_all(sent).await.unwrap();
     let clock = Environment::system();
     let mut answer = Vec::new();
-    let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    let closed = tokio::time::timeout(TEST_TIMEOUT, stream.read_to_end(&mut answer)).await;
     assert!(closed.is_ok(), "still open after {sent:?}");
     (clock.elapsed(), answer)
 }
 
 #[tokio::test]
-async fn a_connection_without_a_request_is_closed_whatever_it_has_sent() {
-    let engine = start(config(), hasty()).await;
+async fn connection_without_a_request_is_closed() {
+    let engine = start(config(), short_timeouts()).await;
     for sent in [
         &b""[..],
         b"P",
@@ -62,8 +62,8 @@ async fn a_connection_without_a_request_is_closed_whatever_it_has_sent() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_a_byte_at_a_time_is_cut_off() {
-    let engine = start(config(), hasty()).await;
+async fn client_that_sends_single_bytes_is_disconnected() {
+    let engine = start(config(), short_timeouts()).await;
     let (mut read, mut write) = connect(&engine).await.into_split();
     let slow = tokio::spawn(async move {
         let clock = Environment::system();
@@ -75,15 +75,15 @@ async fn a_client_that_sends_a_byte_at_a_time_is_cut_off() {
         }
     });
     let mut answer = Vec::new();
-    let closed = tokio::time::timeout(PATIENCE, read.read_to_end(&mut answer)).await;
+    let closed = tokio::time::timeout(TEST_TIMEOUT, read.read_to_end(&mut answer)).await;
     slow.abort();
     assert!(closed.is_ok(), "the connection is still open");
     assert_eq!(answer, b"");
 }
 
 #[tokio::test]
-async fn a_kept_connection_rests_longer_than_a_head_may_take() {
-    let engine = start(config(), hasty()).await;
+async fn idle_connection_outlives_the_head_time_out() {
+    let engine = start(config(), short_timeouts()).await;
     let request = b"GET /__engine/1/ping HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut stream = connect(&engine).await;
     let mut answer = vec![0; 4096];
@@ -98,7 +98,7 @@ async fn a_kept_connection_rests_longer_than_a_head_may_take() {
         "a kept connection was closed too early"
     );
     let rested = clock.elapsed();
-    let closed = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+    let closed = tokio::time::timeout(TEST_TIMEOUT, stream.read(&mut answer)).await;
     assert_eq!(closed.expect("a kept connection is never closed").unwrap(), 0);
     assert!(clock.elapsed() - rested > Duration::from_millis(600));
     // A request of which only the beginning comes is not one that rests.
@@ -107,7 +107,7 @@ async fn a_kept_connection_rests_longer_than_a_head_may_take() {
     assert!(stream.read(&mut answer).await.unwrap() > 0);
     let clock = Environment::system();
     stream.write_all(b"GET /").await.unwrap();
-    let closed = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+    let closed = tokio::time::timeout(TEST_TIMEOUT, stream.read(&mut answer)).await;
     assert_eq!(closed.unwrap().unwrap(), 0);
     assert!(
         clock.elapsed() < Duration::from_millis(700),
@@ -117,7 +117,7 @@ async fn a_kept_connection_rests_longer_than_a_head_may_take() {
 }
 
 #[tokio::test]
-async fn what_looks_like_another_version_at_first_is_read_whole() {
+async fn request_like_an_http2_preface_is_read_whole() {
     let engine = start(config(), ServeOptions::default()).await;
     for request in [
         &b"PRINT /__engine/1/ping HTTP/1.1\r\nHost: x\r\n\r\n"[..],
@@ -132,7 +132,7 @@ async fn what_looks_like_another_version_at_first_is_read_whole() {
         }
         stream.write_all(rest).await.unwrap();
         let mut answer = vec![0; 4096];
-        let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await;
+        let read = tokio::time::timeout(TEST_TIMEOUT, stream.read(&mut answer)).await;
         let length = read.expect("no answer").unwrap();
         assert!(answer[..length].starts_with(b"HTTP/1.1 200"), "{request:?}");
     }
@@ -152,16 +152,16 @@ impl std::io::Write for Lines {
     }
 }
 
-/// Where there is one subscriber alone, tracing asks the thread that is first at a place in the code whether it wants
-/// to know, for all threads and for good: and that may be another test's. So there are two.
-fn be_one_of_several() {
+/// Registers a second subscriber. With only one, tracing caches the interest of the first thread at a call site for all
+/// threads and for good, and that thread may belong to another test.
+fn register_second_subscriber() {
     static OTHER: OnceLock<tracing::Dispatch> = OnceLock::new();
     OTHER.get_or_init(|| tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default()));
 }
 
 impl Lines {
     fn collect(&self) -> tracing::subscriber::DefaultGuard {
-        be_one_of_several();
+        register_second_subscriber();
         let lines = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
@@ -175,10 +175,10 @@ impl Lines {
 }
 
 #[tokio::test]
-async fn a_call_has_one_span_with_what_an_operator_asks_for() {
+async fn call_has_one_span_with_function_user_outcome_and_duration() {
     let lines = Lines::default();
     let for_writer = lines.clone();
-    be_one_of_several();
+    register_second_subscriber();
     let subscriber = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_max_level(tracing::Level::DEBUG)
@@ -225,7 +225,7 @@ fn late() -> App<Counters> {
 }
 
 #[tokio::test]
-async fn section_9_a_panic_after_the_time_out_is_logged_with_its_request() {
+async fn panic_after_time_out_is_logged_with_its_request_id() {
     let lines = Lines::default();
     let _guard = lines.collect();
     let mut config = config();
@@ -246,7 +246,7 @@ async fn section_9_a_panic_after_the_time_out_is_logged_with_its_request() {
 }
 
 #[tokio::test]
-async fn section_9_a_panic_behind_a_client_that_has_gone_is_logged_with_its_request() {
+async fn panic_after_disconnect_is_logged_with_its_request_id() {
     let lines = Lines::default();
     let _guard = lines.collect();
     let engine = start_app(late(), config(), ServeOptions::default()).await;
@@ -269,7 +269,7 @@ async fn section_9_a_panic_behind_a_client_that_has_gone_is_logged_with_its_requ
 }
 
 #[tokio::test]
-async fn section_3_the_clock_starts_with_the_request_not_with_its_body() {
+async fn deadline_counts_from_the_request_head() {
     let app = App::new().function("left", async |meta: Meta| {
         Ok::<_, CloudError>(u64::try_from(meta.remaining().as_millis()).unwrap())
     });
@@ -291,7 +291,7 @@ async fn section_3_the_clock_starts_with_the_request_not_with_its_body() {
 }
 
 #[tokio::test]
-async fn section_9_the_deadline_cancels_a_function() {
+async fn deadline_cancels_a_function() {
     let mut config = config();
     config.limits.function = Duration::from_millis(100);
     let engine = start(config, ServeOptions::default()).await;

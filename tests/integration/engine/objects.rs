@@ -1,4 +1,4 @@
-//! Objects in the parameters and results of functions (`/call`), as the recordings of real clients have them.
+//! Class objects in parameters and results of functions (`/call`), as in recordings of real clients.
 
 use paylog::engine::{App, ClassObject, Params, ServeOptions};
 use paylog::model::value::wire::{Bytes, Date, File};
@@ -76,7 +76,7 @@ async fn engine() -> Running {
     start_app(objects_app(), config(), ServeOptions::default()).await
 }
 
-/// The fields of an object, as they travel everywhere.
+/// Fields of an object, the same in every encoding.
 fn fields() -> Value {
     json!({
         "stringColumn": "testString",
@@ -98,7 +98,7 @@ fn typed(kind: &str, class: &str, mut fields: Value) -> Value {
 
 // compat: recorded.cloud_functions
 #[tokio::test]
-async fn section_13_objects_inside_a_map_travel_both_ways() {
+async fn objects_inside_a_map_round_trip() {
     let engine = engine().await;
     let file =
         json!({"name": "hello.txt", "url": "http://files/h.txt", "metaData": {"size": 0}, "__type": "File"});
@@ -120,7 +120,7 @@ async fn section_13_objects_inside_a_map_travel_both_ways() {
             "avObjects": [typed("Pointer", "ComplexObject", other.clone())],
         })
     );
-    // Without `call`, objects are their fields.
+    // Without `call`, an object is its fields.
     let (_, body) = engine.with_key("/1.1/functions/complex", &sent).await;
     assert_eq!(
         body["result"],
@@ -133,7 +133,7 @@ async fn section_13_objects_inside_a_map_travel_both_ways() {
 
 // compat: recorded.cloud_functions
 #[tokio::test]
-async fn section_13_a_bare_object_and_a_list_of_objects() {
+async fn bare_object_and_list_of_objects_round_trip() {
     let engine = engine().await;
     let sent = typed("Object", "ComplexObject", fields());
     let (_, body) = engine.with_key("/1.1/call/bare", &sent).await;
@@ -142,7 +142,7 @@ async fn section_13_a_bare_object_and_a_list_of_objects() {
     assert_eq!(body, json!({"result": [sent, sent]}));
     let (_, body) = engine.with_key("/1.1/functions/bare", &sent).await;
     assert_eq!(body, json!({"result": fields()}));
-    // Times of creation are read in either form and written as texts.
+    // Creation times are accepted in either form and returned as texts.
     let mut dated = sent.clone();
     dated["createdAt"] = json!({"__type": "Date", "iso": "2015-05-14T06:24:14.849Z"});
     let (_, body) = engine.with_key("/1.1/call/bare", &dated).await;
@@ -152,7 +152,7 @@ async fn section_13_a_bare_object_and_a_list_of_objects() {
 }
 
 #[tokio::test]
-async fn section_13_values_that_a_function_does_not_look_into_stay_as_they_are() {
+async fn unread_values_stay_unchanged() {
     let engine = engine().await;
     let sent =
         json!({"a": {"b": [typed("Object", "Post", json!({"n": 1}))]}, "null": null, "text": "x", "n": 1.5});

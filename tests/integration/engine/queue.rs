@@ -1,4 +1,4 @@
-//! Section 15: the cloud queue and cron, in the process and over HTTP.
+//! The cloud queue and cron, in the process and over HTTP.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Counters, Running, config, document, start_app};
 
-/// Tasks in memory.
+/// In-memory store of tasks.
 #[derive(Debug, Default)]
 struct Memory(Mutex<Vec<Task>>);
 
@@ -72,7 +72,7 @@ impl TaskStore for Memory {
     }
 }
 
-/// What the functions have done.
+/// Record of the functions' runs.
 #[derive(Clone, Default)]
 struct Done(Arc<Mutex<Vec<i64>>>, Arc<AtomicUsize>);
 
@@ -157,7 +157,7 @@ impl WithQueue {
         (response.status().as_u16(), response.json().await.unwrap())
     }
 
-    /// The task once it has ended.
+    /// Waits for the end of a task and returns it.
     async fn ended(&self, id: &str) -> Value {
         let clock = Environment::system();
         while clock.elapsed() < Duration::from_secs(20) {
@@ -173,7 +173,7 @@ impl WithQueue {
 }
 
 #[tokio::test]
-async fn section_15_a_task_runs_and_its_result_is_kept() {
+async fn task_runs_and_keeps_its_result() {
     let done = Done::default();
     let queue = with_queue(&done, QueueConfig::new(Arc::new(Memory::default()))).await;
     let task = json!({"function": "note", "params": {"n": 5}, "delay": 100, "uniqueId": "five"});
@@ -203,7 +203,7 @@ async fn section_15_a_task_runs_and_its_result_is_kept() {
     assert_eq!((status, &body["code"]), (400, &json!(107)), "{body}");
     assert_eq!(queue.info("six").await.0, 404);
     assert_eq!(*done.0.lock().unwrap(), [5]);
-    // From a function.
+    // Added by a function.
     let (status, body) = queue
         .running
         .with_key("/1.1/functions/enqueue", &json!({"id": "seven"}))
@@ -213,7 +213,7 @@ async fn section_15_a_task_runs_and_its_result_is_kept() {
 }
 
 #[tokio::test]
-async fn section_15_a_result_is_forgotten_and_its_id_free_again() {
+async fn expired_result_frees_its_unique_id() {
     let done = Done::default();
     let queue = with_queue(&done, QueueConfig::new(Arc::new(Memory::default()))).await;
     let task = json!({"function": "note", "keepResult": 50, "uniqueId": "short"});
@@ -227,7 +227,7 @@ async fn section_15_a_result_is_forgotten_and_its_id_free_again() {
 }
 
 #[tokio::test]
-async fn section_15_a_failure_is_tried_again() {
+async fn failed_task_is_retried() {
     let done = Done::default();
     let queue = with_queue(&done, QueueConfig::new(Arc::new(Memory::default()))).await;
     let task = |attempts: u32, id: &str| json!({"function": "failTwice", "attempts": attempts, "backoff": 20, "uniqueId": id});
@@ -251,10 +251,10 @@ async fn section_15_a_failure_is_tried_again() {
 }
 
 #[tokio::test]
-async fn section_15_tasks_run_one_at_a_time_in_the_order_of_their_priority() {
+async fn tasks_run_one_at_a_time_by_priority() {
     let done = Done::default();
     let memory = Arc::new(Memory::default());
-    // Added before anybody runs them, so that they wait together.
+    // Added before the queue runs, so that they wait together.
     for (n, priority) in [(1, 30), (2, 10), (3, 20)] {
         let options = TaskOptions {
             priority: Some(priority),
@@ -287,7 +287,7 @@ async fn section_15_tasks_run_one_at_a_time_in_the_order_of_their_priority() {
 }
 
 #[tokio::test]
-async fn section_15_what_a_dead_process_has_left_is_taken_up() {
+async fn task_of_a_dead_process_is_reclaimed() {
     let done = Done::default();
     let now = Environment::system().now();
     for (delivery, exclusive, lease_over, ran) in [
@@ -305,7 +305,7 @@ async fn section_15_what_a_dead_process_has_left_is_taken_up() {
         let begun = if lease_over { now.plus_millis(-60_000) } else { now };
         let task = Task::new("note", params, &options, now, String::new)
             .unwrap()
-            .begun(begun);
+            .started(begun);
         let memory = Arc::new(Memory::default());
         assert!(memory.add(&task).await.unwrap());
         let config = QueueConfig {
@@ -332,7 +332,7 @@ fn job(name: &str, schedule: Schedule) -> CronJob {
 }
 
 #[tokio::test]
-async fn section_15_cron_calls_a_function_again_and_again() {
+async fn cron_calls_a_function_repeatedly() {
     let done = Done::default();
     let memory = Arc::new(Memory::default());
     let config = QueueConfig {
@@ -348,7 +348,7 @@ async fn section_15_cron_calls_a_function_again_and_again() {
         assert!(clock.elapsed() < Duration::from_secs(20), "the jobs do not run");
         clock.sleep(Duration::from_millis(20)).await;
     }
-    // Whoever reads tasks does not see the timers.
+    // Timers are not visible as tasks.
     assert_eq!(queue.info("cron:every").await.0, 404);
     queue.stop.cancel();
     queue.queue.await.unwrap();
@@ -363,7 +363,7 @@ async fn section_15_cron_calls_a_function_again_and_again() {
 }
 
 #[tokio::test]
-async fn section_15_times_that_passed_while_nobody_ran_become_one() {
+async fn missed_cron_times_become_one() {
     let done = Done::default();
     let memory = Arc::new(Memory::default());
     let jobs = vec![job("hourly", Schedule::every(Duration::from_secs(3600)).unwrap())];
@@ -379,7 +379,7 @@ async fn section_15_times_that_passed_while_nobody_ran_become_one() {
     first.stop.cancel();
     first.queue.await.unwrap();
     assert!(done.0.lock().unwrap().is_empty(), "nothing is due yet");
-    // Half a day without anybody.
+    // Half a day without a running process.
     {
         let mut tasks = memory.0.lock().unwrap();
         tasks[0].due_at = tasks[0].due_at.plus_millis(-12 * 3_600_000);
@@ -401,7 +401,7 @@ async fn section_15_times_that_passed_while_nobody_ran_become_one() {
 }
 
 #[tokio::test]
-async fn an_engine_without_a_queue_says_so() {
+async fn task_without_a_queue_is_refused() {
     let done = Done::default();
     let engine = start_app(queue_app(&done), config(), ServeOptions::default()).await;
     let error = engine
