@@ -1,13 +1,14 @@
-//! Moving in and moving out: the formats of LeanCloud's exports, a live app that is copied over its API, the form in
-//! which objects of two homes are compared, and the proof that nothing was lost.
+//! Moving apps in and out: LeanCloud's export formats, the copy of a live app over its API, the canonical form of an
+//! object, and the verification that nothing was lost.
 //!
-//! What an object is, it stays: id, times, ACL, pointers, relations, third-party logins, password hashes. Nothing here
-//! runs a hook or takes a default.
+//! An object keeps its id, times, ACL, pointers, relations, third-party logins and password hashes. Nothing here runs a
+//! hook or applies a default.
 
 pub mod canonical_form;
 pub mod export;
 mod file_names;
 pub mod import;
+mod link_pages;
 pub mod pull;
 pub mod verification;
 

@@ -11,6 +11,7 @@
 pub mod fault;
 pub mod files;
 pub mod load;
+pub mod paging;
 mod wrapper;
 
 pub use wrapper::StoreWrapper;

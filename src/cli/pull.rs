@@ -14,10 +14,9 @@ use crate::cli::{proof, source};
 use crate::client::{FileDownloader, RetryPolicy};
 use crate::config::backend::DEFAULT_DATA;
 use crate::environment::Environment;
-use crate::migration::pull::class_definitions::SourceClasses;
 use crate::migration::pull::{
     Cutover, CutoverOutcome, FileDownload, FollowedSource, Observer, Puller, RoundSummary, Source,
-    SourceStore,
+    SourceClasses, SourceStore,
 };
 use crate::model::ClassName;
 use crate::payment::PaymentConfig;
@@ -218,7 +217,7 @@ async fn watch(
         };
         match round {
             Ok(round) => terminal::print_line(describe(&round)),
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_transient() => {
                 terminal::eprint_line(format!("this round was not finished: {error}"))
             }
             Err(error) => return Err(error.into()),

@@ -8,8 +8,7 @@ use crate::cli::arguments::AccessArguments;
 use crate::client::{Client, ClientBuilder};
 use crate::config::ApiServer;
 use crate::environment::Environment;
-use crate::migration::pull::rate_limit::RateLimit;
-use crate::migration::pull::{Cutover, FollowedSource, Source};
+use crate::migration::pull::{Cutover, FollowedSource, RateLimit, Source};
 use crate::model::{ClassName, Query};
 
 /// Time-out of one request to the source: a page of large objects from a busy server.
@@ -33,7 +32,7 @@ pub(crate) fn following(server: &str, access: &AccessArguments) -> Result<Follow
 /// # Errors
 /// No URL; no app id; no master key.
 pub(crate) fn source(server: &str, access: &AccessArguments, environment: &Environment) -> Result<Source> {
-    let client = builder(server, access, environment)?.retry_policy(Source::PATIENCE);
+    let client = builder(server, access, environment)?.retry_policy(Source::RETRY_POLICY);
     Ok(Source::new(
         &client.build()?,
         RateLimit::new(environment.clone(), access.requests_per_second),

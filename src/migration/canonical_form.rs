@@ -1,9 +1,9 @@
-//! The one form of an object in which two homes agree on it, and its hash.
+//! The canonical form of an object, and its hash.
 //!
-//! Two versions have the same form exactly where no client can tell them apart: the order of keys does not count, nor
-//! whether a whole number is written `1` or `1.0`, how a date is written, what an expanded pointer or a file shows
-//! beside its id, whether public access is written down or left out. Relations are no part of it, since the API shows
-//! them in every object of a class whatever is in them: they are compared as [links](crate::store::load::Link).
+//! Two versions of an object have the same canonical form exactly if no client can tell them apart. The form ignores the
+//! order of keys, `1` or `1.0` for a whole number, the notation of a date, the fields of an expanded pointer or a file
+//! beside its id, and whether public access is explicit or implied. It omits relations, which the API shows in every
+//! object of a class whatever they contain: they are compared as [links](crate::store::load::Link).
 
 use std::fmt;
 
@@ -14,41 +14,35 @@ use crate::model::value::Kind;
 use crate::model::{Document, GeoPoint, Value};
 use crate::store::load::Link;
 
-/// Fields of `_User` that the REST API never shows: to be left out where one side is read through it.
-pub const SECRETS: [&str; 4] = SECRET_COLUMNS;
-
-/// The same, where third-party logins are not shown either.
-pub const SECRETS_AND_LOGINS: [&str; 5] = SECRET_AND_LOGIN_COLUMNS;
-
-/// The fields of `_User` that a source does not show, by whether it shows third-party logins.
+/// The fields of `_User` that a source does not show; with or without third-party logins.
 #[must_use]
-pub fn kept_back(shows_logins: bool) -> &'static [&'static str] {
+pub fn hidden_fields(shows_logins: bool) -> &'static [&'static str] {
     if shows_logins {
-        &SECRETS
+        &SECRET_COLUMNS
     } else {
-        &SECRETS_AND_LOGINS
+        &SECRET_AND_LOGIN_COLUMNS
     }
 }
 
-/// The canonical form of an object as JSON text, without the fields `left_out`.
+/// The canonical form of an object as JSON text, without the fields `omitted`.
 ///
-/// Keys are sorted by their bytes; dates are in UTC with milliseconds; pointers and files hold their class and id
-/// alone; whole numbers within 64 bits have no fraction. An ACL that lets everybody read and write is left out.
+/// Keys are sorted by their bytes. Dates are in UTC with milliseconds. Pointers and files contain only their class and
+/// id. Whole numbers within 64 bits have no fraction. An ACL that lets everybody read and write is omitted.
 #[must_use]
-pub fn text(document: &Document, left_out: &[&str]) -> String {
+pub fn text(document: &Document, omitted: &[&str]) -> String {
     let mut text = String::with_capacity(256);
-    write_object(&mut text, shown(document, left_out));
+    write_object(&mut text, compared_fields(document, omitted));
     text
 }
 
 /// The SHA-256 of [`text`].
 #[must_use]
-pub fn hash(document: &Document, left_out: &[&str]) -> [u8; 32] {
-    Sha256::digest(text(document, left_out)).into()
+pub fn hash(document: &Document, omitted: &[&str]) -> [u8; 32] {
+    Sha256::digest(text(document, omitted)).into()
 }
 
-/// A hash over many objects or links, whatever the order in which they are seen: each is hashed, and the hashes are
-/// added up. It tells apart what differs by accident, not what somebody forges.
+/// A hash of a set of objects or links, independent of their order: the sum of their hashes. It detects accidental
+/// differences, not forgeries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetHash {
     count: u64,
@@ -56,12 +50,12 @@ pub struct SetHash {
 }
 
 impl SetHash {
-    /// Takes an object into account.
-    pub fn add(&mut self, document: &Document, left_out: &[&str]) {
-        self.add_hash(hash(document, left_out));
+    /// Adds an object.
+    pub fn add(&mut self, document: &Document, omitted: &[&str]) {
+        self.add_hash(hash(document, omitted));
     }
 
-    /// Takes a link into account.
+    /// Adds a link.
     pub fn add_link(&mut self, link: &Link) {
         let parts = [
             link.owner.class_name.as_str(),
@@ -70,11 +64,11 @@ impl SetHash {
             link.target.class_name.as_str(),
             link.target.object_id.as_str(),
         ];
-        // No part holds a space.
+        // No part contains a space.
         self.add_hash(Sha256::digest(parts.join(" ")).into());
     }
 
-    /// Takes an object into account whose [`hash`] is known.
+    /// Adds an object by its [`hash`].
     pub fn add_hash(&mut self, hash: [u8; 32]) {
         self.count = self.count.wrapping_add(1);
         for (lane, bytes) in self.lanes.iter_mut().zip(hash.chunks_exact(8)) {
@@ -85,7 +79,7 @@ impl SetHash {
         }
     }
 
-    /// How many were taken into account.
+    /// Number of objects and links.
     #[must_use]
     pub fn count(self) -> u64 {
         self.count
@@ -99,18 +93,19 @@ impl fmt::Display for SetHash {
     }
 }
 
-fn shown<'d>(document: &'d Document, left_out: &[&str]) -> Vec<(&'d String, &'d Value)> {
+/// The fields of an object that its canonical form contains.
+fn compared_fields<'d>(document: &'d Document, omitted: &[&str]) -> Vec<(&'d String, &'d Value)> {
     document
         .iter()
         .filter(|(key, value)| {
             let is_relation = matches!(Kind::of(value), Kind::Relation(_));
             let is_public = key.as_str() == "ACL" && is_public(value);
-            !is_relation && !is_public && !left_out.contains(&key.as_str())
+            !is_relation && !is_public && !omitted.contains(&key.as_str())
         })
         .collect()
 }
 
-/// Whether an ACL says what its absence says.
+/// True if an ACL means the same as no ACL.
 fn is_public(acl: &Value) -> bool {
     let everybody = |right: &str| acl.pointer(&format!("/*/{right}")) == Some(&Value::Bool(true));
     acl.is_null()
@@ -175,7 +170,7 @@ fn write_value(text: &mut String, value: &Value) {
     }
 }
 
-/// An object whose keys, `__type` first, are in order.
+/// Writes a typed value, whose keys are already in order with `__type` first.
 fn write_typed(text: &mut String, name: &str, fields: &[(&str, &str)]) {
     text.push_str("{\"__type\":");
     write_text(text, name);
@@ -188,7 +183,7 @@ fn write_typed(text: &mut String, name: &str, fields: &[(&str, &str)]) {
     text.push('}');
 }
 
-/// A whole number within 64 bits as an integer, any other one in the shortest digits that read as the same double.
+/// Writes a whole number within 64 bits as an integer, any other number in the shortest digits that give the same double.
 fn write_double(text: &mut String, double: f64) {
     const BOUND: f64 = 9_223_372_036_854_775_808.0;
     if double.fract() == 0.0 && double.abs() < BOUND {
@@ -213,9 +208,9 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    /// What two ways of asking LeanCloud show of one object has one form.
+    /// An exported object and the same object in a response of the API.
     #[test]
-    fn forms_of_one_object_agree() {
+    fn two_notations_of_one_object_have_one_form() {
         let exported = document(json!({
             "b": 1.0, "a": -0.0, "when": {"iso": "2026-01-02T03:04:05Z", "__type": "Date"},
             "author": {"__type": "Pointer", "className": "_User", "objectId": "u1"},
@@ -244,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_can_tell_apart_differs() {
+    fn objects_that_a_client_can_tell_apart_have_different_forms() {
         let one = json!({"objectId": "o1", "n": 1, "s": "1", "l": [1, 2], "acl": null, "big": 1e300});
         let others = [
             json!({"objectId": "o1", "n": 2, "s": "1", "l": [1, 2], "acl": null, "big": 1e300}),
@@ -265,30 +260,30 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_left_out_where_asked() {
+    fn omitted_secrets_do_not_change_the_hash() {
         let with = document(json!({"objectId": "u", "password": "p", "salt": "s", "sessionToken": "t"}));
         let without = document(json!({"objectId": "u"}));
         assert_ne!(hash(&with, &[]), hash(&without, &[]));
-        assert_eq!(hash(&with, &SECRETS), hash(&without, &SECRETS));
+        assert_eq!(hash(&with, &SECRET_COLUMNS), hash(&without, &SECRET_COLUMNS));
     }
 
-    /// The order does not count, how often something is there does.
+    /// The order does not count; the number of occurrences does.
     #[test]
-    fn a_sum_is_of_what_is_there() {
+    fn set_hash_ignores_order_and_counts_occurrences() {
         let objects: Vec<Document> = (0..10)
             .map(|n| document(json!({"objectId": n.to_string()})))
             .collect();
-        let sum = |objects: &[&Document]| {
-            let mut sum = SetHash::default();
-            objects.iter().for_each(|object| sum.add(object, &[]));
-            sum
+        let set_hash = |objects: &[&Document]| {
+            let mut hash = SetHash::default();
+            objects.iter().for_each(|object| hash.add(object, &[]));
+            hash
         };
         let all: Vec<&Document> = objects.iter().collect();
         let reversed: Vec<&Document> = objects.iter().rev().collect();
-        assert_eq!(sum(&all).to_string(), sum(&reversed).to_string());
-        assert_ne!(sum(&all), sum(&all[1..]));
-        assert_ne!(sum(&all[..2]), sum(&[all[0], all[0]]));
-        assert_eq!(sum(&all).to_string().len(), 64);
-        assert_eq!(sum(&all).count(), 10);
+        assert_eq!(set_hash(&all).to_string(), set_hash(&reversed).to_string());
+        assert_ne!(set_hash(&all), set_hash(&all[1..]));
+        assert_ne!(set_hash(&all[..2]), set_hash(&[all[0], all[0]]));
+        assert_eq!(set_hash(&all).to_string().len(), 64);
+        assert_eq!(set_hash(&all).count(), 10);
     }
 }

@@ -1,8 +1,8 @@
-//! Writing everything out, in the form of LeanCloud's own export: what was brought in can be taken away.
+//! Export of all data in the form of LeanCloud's own export.
 //!
-//! Each class is a file of JSON Lines with its marker line, each relation one of `owningId` and `relatedId`. What these
-//! cannot say (types of columns, permissions, indexes) is in a file of its own beside them. Objects come in the order of
-//! their ids, so that the same data are the same bytes.
+//! Each class is a file of JSON Lines with a marker line; each relation is a file of `owningId` and `relatedId`. A file of
+//! its own contains what these cannot express: types of columns, permissions, indexes. Objects are ordered by id, so that
+//! the same data give the same bytes.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -14,44 +14,43 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::migration::file_names::SCHEMA_FILE;
-use crate::model::{Class, ClassName, Document, Filter, ObjectId, Query, Schema, Timestamp};
+use crate::migration::link_pages::LinkPages;
+use crate::model::{Class, ClassName, Document, Filter, Schema, Timestamp};
 use crate::store::ReadError;
-use crate::store::load::{Link, Loader};
+use crate::store::load::Loader;
+use crate::store::paging::IdPages;
 
-/// Objects that are read at once.
-const PAGE: u32 = 1000;
+/// Size of the write buffer in bytes.
+const BUFFER_BYTES: usize = 1 << 18;
 
-/// Bytes that are written at once.
-const BUFFER: usize = 1 << 18;
-
-/// What is to be exported.
+/// Options of an export.
 #[derive(Clone, Debug, Default)]
 pub struct ExportOptions {
-    /// The folder to make, or the archive where it ends in `.tar.gz`. It must not be there yet.
+    /// The folder to create, or the archive if the name ends in `.tar.gz` or `.tgz`. It must not exist.
     pub target: PathBuf,
-    /// These classes alone; none stands for all.
+    /// The classes to export; all if empty.
     pub classes: Vec<ClassName>,
-    /// Only objects that were changed then or later.
+    /// The earliest `updatedAt` of the objects to export.
     pub since: Option<Timestamp>,
 }
 
-/// What was exported.
+/// Summary of an export.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ExportSummary {
-    /// Objects by class.
+    /// Number of objects by class.
     pub classes: std::collections::BTreeMap<ClassName, u64>,
-    /// Links of relations, all together.
+    /// Number of links in all relations.
     pub links: u64,
 }
 
-/// Why nothing was exported.
+/// Reason why nothing was exported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// The folder or file is there.
-    #[error("{} is there already; choose another name for the export", .0.display())]
+    /// The target exists.
+    #[error("{} exists already; choose another name for the export", .0.display())]
     Occupied(PathBuf),
-    /// A class that was named is not there.
+    /// A class in the options does not exist.
     #[error("there is no class '{0}'")]
     NoClass(ClassName),
     /// A file cannot be written.
@@ -62,22 +61,22 @@ pub enum ExportError {
     Read(#[from] ReadError),
 }
 
-/// The definitions of classes, as they are beside the objects.
+/// The definitions of classes, in a file beside the objects.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SchemaFile {
-    /// Every class, by name.
+    /// All classes, by name.
     pub(super) classes: Vec<Class>,
 }
 
-/// Writes what `options` say, as `store` holds it, and shows to `observe` how many objects are written. Password hashes
-/// and session tokens are among it: the files are readable by their owner alone.
+/// Exports the data of `store`, and passes the number of objects written to `on_progress`. The files contain password
+/// hashes and session tokens, and are readable by their owner alone.
 ///
 /// # Errors
-/// [`ExportError`]; nothing is left behind then.
+/// [`ExportError`]; no file remains then.
 pub async fn export(
     store: &dyn Loader,
     options: &ExportOptions,
-    observe: impl FnMut(u64),
+    on_progress: impl FnMut(u64),
 ) -> Result<ExportSummary, ExportError> {
     let target = &options.target;
     if target.exists() {
@@ -85,7 +84,7 @@ pub async fn export(
     }
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let is_archive = name.ends_with(".tar.gz") || name.ends_with(".tgz");
-    // Made beside its place, and put there when it is whole.
+    // Written beside the target, and moved there when it is complete.
     let parent = target
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
@@ -99,8 +98,8 @@ pub async fn export(
         folder: folder.path(),
         files: Vec::new(),
         exported: ExportSummary::default(),
-        seen: 0,
-        observe,
+        objects: 0,
+        on_progress,
     };
     exporter.write_all().await?;
     let (files, exported) = (exporter.files, exporter.exported);
@@ -121,11 +120,11 @@ struct Exporter<'e, O> {
     store: &'e dyn Loader,
     options: &'e ExportOptions,
     folder: &'e Path,
-    /// Their names, in the order in which they were written.
+    /// Names of the files, in the order of writing.
     files: Vec<String>,
     exported: ExportSummary,
-    seen: u64,
-    observe: O,
+    objects: u64,
+    on_progress: O,
 }
 
 impl<O: FnMut(u64)> Exporter<'_, O> {
@@ -166,7 +165,7 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let file = options.open(self.folder.join(name))?;
         self.files.push(name.to_owned());
-        Ok(BufWriter::with_capacity(BUFFER, file))
+        Ok(BufWriter::with_capacity(BUFFER_BYTES, file))
     }
 
     fn write_schema(&mut self, schema: &Schema, classes: &[&Class]) -> Result<(), ExportError> {
@@ -186,28 +185,25 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
 
     async fn write_objects(&mut self, class: &Class) -> Result<(), ExportError> {
         let mut file = self.create(&format!("{}.0.jsonl", class.name))?;
-        mark(&mut file, &json!({"type": "Class", "class": class.name.as_str()}))?;
-        let mut last: Option<ObjectId> = None;
-        loop {
-            let mut filter = Filter::all().after_id(last.as_ref());
-            if let Some(since) = self.options.since {
-                filter = filter.gte("updatedAt", since.to_date());
-            }
-            let query = Query::new(filter).order_by("objectId").limit(PAGE);
-            let documents = self.store.find(&class.name, &query).await?;
-            let count = documents.len();
-            last = documents.last().and_then(Document::object_id);
+        write_marker(&mut file, &json!({"type": "Class", "class": class.name.as_str()}))?;
+        let mut filter = Filter::all();
+        if let Some(since) = self.options.since {
+            filter = filter.gte("updatedAt", since.to_date());
+        }
+        let mut pages = IdPages::new(self.store, &class.name, filter);
+        let mut written = 0;
+        while let Some(documents) = pages.next().await? {
+            let count = documents.len() as u64;
             for document in documents {
-                serde_json::to_writer(&mut file, &shown(class, document)).map_err(io::Error::from)?;
+                serde_json::to_writer(&mut file, &with_relations(class, document))
+                    .map_err(io::Error::from)?;
                 file.write_all(b"\n")?;
             }
-            *self.exported.classes.entry(class.name.clone()).or_default() += count as u64;
-            self.seen += count as u64;
-            (self.observe)(self.seen);
-            if count < PAGE as usize {
-                break;
-            }
+            written += count;
+            self.objects += count;
+            (self.on_progress)(self.objects);
         }
+        self.exported.classes.insert(class.name.clone(), written);
         finish(file)?;
         Ok(())
     }
@@ -216,28 +212,23 @@ impl<O: FnMut(u64)> Exporter<'_, O> {
         let mut file = self.create(&format!("_Join:{key}:{}.0.jsonl", class.name))?;
         let marker =
             json!({"type": "Relation", "class": class.name.as_str(), "key": key, "target": target.as_str()});
-        mark(&mut file, &marker)?;
-        let mut last: Option<Link> = None;
-        loop {
-            let links = self.store.links(&class.name, key, last.as_ref(), PAGE).await?;
+        write_marker(&mut file, &marker)?;
+        let mut pages = LinkPages::new(self.store, &class.name, key);
+        while let Some(links) = pages.next().await? {
             for link in &links {
                 let row = json!({"owningId": link.owner.object_id.as_str(), "relatedId": link.target.object_id.as_str()});
                 serde_json::to_writer(&mut file, &row).map_err(io::Error::from)?;
                 file.write_all(b"\n")?;
             }
             self.exported.links += links.len() as u64;
-            if links.len() < PAGE as usize {
-                break;
-            }
-            last = links.into_iter().next_back();
         }
         finish(file)?;
         Ok(())
     }
 }
 
-/// The object as LeanCloud's export shows it: with its relation columns.
-fn shown(class: &Class, mut document: Document) -> Document {
+/// Adds the relation columns to an object, as in LeanCloud's export.
+fn with_relations(class: &Class, mut document: Document) -> Document {
     for (name, target) in class.relations() {
         let relation = json!({"__type": "Relation", "className": target.as_str()});
         document.insert(name.to_owned(), relation);
@@ -245,7 +236,7 @@ fn shown(class: &Class, mut document: Document) -> Document {
     document
 }
 
-fn mark(file: &mut impl Write, marker: &Value) -> io::Result<()> {
+fn write_marker(file: &mut impl Write, marker: &Value) -> io::Result<()> {
     writeln!(file, "#filetype:JSON-streaming {marker}")
 }
 
@@ -254,9 +245,12 @@ fn finish(file: BufWriter<File>) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Packs the files, always to the same bytes.
+/// Packs the files into an archive; the same files give the same bytes.
 fn pack(folder: &Path, files: &[String], target: &File) -> io::Result<()> {
-    let gzip = GzEncoder::new(BufWriter::with_capacity(BUFFER, target), Compression::default());
+    let gzip = GzEncoder::new(
+        BufWriter::with_capacity(BUFFER_BYTES, target),
+        Compression::default(),
+    );
     let mut archive = tar::Builder::new(gzip);
     for name in files {
         let mut file = File::open(folder.join(name))?;

@@ -1,51 +1,50 @@
-//! What a file of an export holds, by its name.
+//! File names of an export, and the content that each name stands for.
 //!
 //! LeanCloud's export names them `Post.0.jsonl` or `Post_all.json`, a class's columns `Post_schema.json`, its backup
-//! `Post.bson`; a relation is `_Join:members:Team`. paylog's export has one more, [`SCHEMA_FILE`].
+//! `Post.bson`; a relation is `_Join:members:Team`. paylog's export adds one file, [`SCHEMA_FILE`].
 
 use crate::model::ClassName;
 
-/// Definitions of classes, with all that the other files cannot say: permissions, indexes, defaults.
+/// Name of the file with definitions of classes, which the other files cannot express: permissions, indexes, defaults.
 pub(super) const SCHEMA_FILE: &str = "paylog-schema.json";
 
-/// How a file is written.
+/// Format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FileFormat {
-    /// JSON Lines, or a JSON array; the content says.
+    /// JSON Lines or a JSON array; the first bytes tell which.
     Json,
     Csv,
     Bson,
 }
 
-/// What a file holds.
+/// Content of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum FileContent {
     /// Objects of a class.
     Objects(FileFormat, ClassName),
     /// A relation.
     Links(FileFormat, ClassName, String),
-    /// The columns of a class, as LeanCloud tells them.
+    /// The columns of a class, in LeanCloud's form.
     Columns(ClassName),
     /// [`SCHEMA_FILE`].
     Schema,
-    /// Something that belongs to the export and holds no data.
+    /// A file of the export without data.
     Nothing,
-    /// Nobody knows.
+    /// Unknown.
     Unknown,
 }
 
-/// What the file `name` holds, and whether it is compressed. `class` is what objects are of, whatever the
-/// name.
+/// Returns the content of the file `name`, and `true` if it is compressed. `class` overrides the class in the name.
 pub(super) fn classify(name: &str, class: Option<&ClassName>) -> (FileContent, bool) {
     let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
     let (name, compressed) = match name.strip_suffix(".gz") {
         Some(inner) => (inner, true),
         None => (name, false),
     };
-    (holds(name, class), compressed)
+    (content(name, class), compressed)
 }
 
-fn holds(name: &str, class: Option<&ClassName>) -> FileContent {
+fn content(name: &str, class: Option<&ClassName>) -> FileContent {
     if name == SCHEMA_FILE {
         return FileContent::Schema;
     }
@@ -61,7 +60,7 @@ fn holds(name: &str, class: Option<&ClassName>) -> FileContent {
         "bson" => FileFormat::Bson,
         _ => return FileContent::Unknown,
     };
-    // The number of the part, where a class is spread over several files.
+    // The number of the part, if a class is spread over several files.
     let stem = match stem.rsplit_once('.') {
         Some((stem, number)) if number.bytes().all(|byte| byte.is_ascii_digit()) => stem,
         _ => stem,
@@ -93,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_what_files_hold() {
+    fn file_name_gives_format_class_and_compression() {
         let class = |name: &str| ClassName::parse(name).unwrap();
         let post = |format| FileContent::Objects(format, class("Post"));
         let cases = [
@@ -114,8 +113,8 @@ mod tests {
             ("2026 export.json", FileContent::Unknown),
             ("_Join:users.jsonl", FileContent::Unknown),
         ];
-        for (name, holds) in cases {
-            assert_eq!(classify(name, None), (holds, false), "{name}");
+        for (name, content) in cases {
+            assert_eq!(classify(name, None), (content, false), "{name}");
         }
         assert_eq!(classify("Post.0.jsonl.gz", None), (post(FileFormat::Json), true));
         assert_eq!(

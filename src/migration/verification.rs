@@ -1,11 +1,12 @@
-//! The proof that an app has moved whole: what is here, held against what is there, object by object.
+//! Verification that an app has moved completely: both sides are compared object by object.
 //!
-//! Both sides are read in the order of their ids, a page at a time, so that memory stays the same however many objects
-//! there are. Each object is hashed in its [canonical form](crate::migration::canonical_form), and the hashes of a class make
-//! the hash of the class. What only one side can know is left out, and named in the proof.
+//! Both sides are read in the order of their ids, a page at a time, so that memory is constant for any number of objects.
+//! Each object is hashed in its [canonical form](crate::migration::canonical_form); the hashes of a class give the hash
+//! of the class. Fields that only one side can know are omitted, and named in the report.
 //!
-//! The proof reads, and writes nothing, on either side.
+//! The verification reads, and writes nothing, on both sides.
 
+mod class_comparison;
 mod class_report;
 mod comparison_rules;
 mod dangling_pointers;
@@ -14,7 +15,7 @@ mod money_totals;
 mod report;
 mod verifier;
 
-pub use class_report::{ClassReport, Difference, DifferenceKind, Relation};
+pub use class_report::{ClassReport, Difference, DifferenceKind, RelationReport};
 pub use dangling_pointers::DanglingPointers;
 pub use logins::{LoginReport, NoLoginReason};
 pub use money_totals::MoneyTotals;

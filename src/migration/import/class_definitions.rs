@@ -1,145 +1,81 @@
-//! Definitions of classes, and what is known of them while objects are read.
+//! Definitions of classes in an export: columns, permissions, indexes and default ACLs.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
+use std::ops::ControlFlow;
 use std::sync::Mutex;
 
 use serde_json::Value;
 
 use crate::migration::export::SchemaFile;
 use crate::migration::file_names::FileContent;
-use crate::migration::import::batch_reader::BatchReader;
-use crate::migration::import::checkpoint::{Checkpoint, ReportEntry};
-use crate::migration::import::input_files::Flow;
-use crate::migration::import::{ImportError, Stage, lock};
-use crate::model::{
-    Acl, Class, ClassName, CloudError, Column, ColumnType, Document, ObjectId, Pointer, SchemaChange,
-};
+use crate::migration::import::ImportError;
+use crate::migration::import::checkpoint::{Checkpoint, lock};
+use crate::migration::import::input_files::InputFiles;
+use crate::migration::import::report::ReportEntry;
+use crate::migration::import::stage::Stage;
+use crate::model::{Acl, Class, CloudError, Column, Document, SchemaChange};
 use crate::store::load::Loader;
 
-/// Rows that are looked at to find out where a relation leads.
-const SAMPLE: usize = 100;
-
-/// What is known before a stage is read.
-#[derive(Clone, Debug, Default)]
-pub(super) struct StagePlan {
-    /// Classes that held objects before.
-    pub(super) occupied: BTreeSet<ClassName>,
-    /// Where relations lead.
-    pub(super) targets: BTreeMap<(ClassName, String), ClassName>,
-}
-
-impl StagePlan {
-    pub(super) async fn of(
-        store: &dyn Loader,
-        feeder: &BatchReader,
-        stage: Stage,
-        occupied: &BTreeSet<ClassName>,
-    ) -> Result<Self, ImportError> {
-        let mut plan = Self {
-            occupied: occupied.clone(),
-            targets: BTreeMap::new(),
-        };
-        if stage != Stage::Links {
-            return Ok(plan);
-        }
-        let schema = store.schema();
-        for (class, key, sample) in feeder.link_samples(SAMPLE)? {
-            let column = schema
-                .classes
-                .get(&class)
-                .and_then(|class| class.columns.get(&key).cloned());
-            let initial = || Class::initial(class.clone()).columns.get(&key).cloned();
-            let known = match column.or_else(initial).map(|column| column.column_type) {
-                Some(ColumnType::Relation { class_name }) => Some(class_name),
-                _ => only_home(store, schema.classes.keys(), &sample).await?,
-            };
-            if let Some(target) = known {
-                plan.targets.insert((class, key), target);
-            }
-        }
-        Ok(plan)
-    }
-}
-
-/// The one class that holds some of these objects; `None` where none or several do.
-async fn only_home(
-    store: &dyn Loader,
-    classes: impl Iterator<Item = &ClassName>,
-    ids: &[ObjectId],
-) -> Result<Option<ClassName>, ImportError> {
-    let mut homes = Vec::new();
-    for class in classes {
-        let pointers: Vec<Pointer> = ids
-            .iter()
-            .map(|id| Pointer {
-                class_name: class.clone(),
-                object_id: id.clone(),
-            })
-            .collect();
-        if store.exist(&pointers).await?.contains(&true) {
-            homes.push(class.clone());
-        }
-    }
-    Ok((homes.len() == 1).then(|| homes.remove(0)))
-}
-
-/// Makes the classes that the files define, and their columns. Done anew when an import goes on: it changes nothing.
+/// Creates the classes that the files define, and their columns. A resumed import repeats it, which changes nothing.
 pub(super) async fn define(
     store: &dyn Loader,
-    feeder: &BatchReader,
-    ledger: &Mutex<Checkpoint>,
+    input: &InputFiles,
+    checkpoint: &Mutex<Checkpoint>,
 ) -> Result<(), ImportError> {
     let mut files: Vec<(String, FileContent, Vec<u8>)> = Vec::new();
-    feeder.source().each(
-        |piece| Stage::Classes.reads(&piece.holds),
+    input.for_each(
+        |file| Stage::Classes.reads(&file.content),
         None,
-        |piece, mut reader| {
+        |file, mut reader| {
             let mut text = Vec::new();
             reader.read_to_end(&mut text)?;
-            files.push((piece.name.clone(), piece.holds.clone(), text));
-            Ok::<_, ImportError>(Flow::Continue)
+            files.push((file.name.clone(), file.content.clone(), text));
+            Ok::<_, ImportError>(ControlFlow::Continue(()))
         },
     )?;
-    let is_first = lock(ledger).state().stage == Stage::Classes;
-    for (name, holds, text) in files {
-        let changes = match changes(store, &holds, &text) {
+    let is_first = lock(checkpoint).state().stage == Stage::Classes;
+    for (name, content, text) in files {
+        let changes = match changes(store, &content, &text) {
             Ok(changes) => changes.into_iter().map(Ok).collect(),
             Err(error) => vec![Err(error)],
         };
         for change in changes {
-            let done = match change {
+            let defined = match change {
                 Ok(change) => store.define(change).await.map(drop),
                 Err(error) => Err(error),
             };
-            if let Err(error) = done
+            if let Err(error) = defined
                 && is_first
             {
-                let notice = format!("not all of the definition could be taken over: {}", error.message);
+                let notice = format!(
+                    "the definition could not be imported completely: {}",
+                    error.message
+                );
                 let entry = ReportEntry {
                     file: &name,
                     notice: Some(&notice),
                     ..ReportEntry::default()
                 };
-                lock(ledger).write(&entry)?;
+                lock(checkpoint).write(&entry)?;
             }
         }
     }
     Ok(())
 }
 
-fn changes(store: &dyn Loader, holds: &FileContent, text: &[u8]) -> Result<Vec<SchemaChange>, CloudError> {
+/// The schema changes that a definition file asks for.
+fn changes(store: &dyn Loader, content: &FileContent, text: &[u8]) -> Result<Vec<SchemaChange>, CloudError> {
     let unreadable =
-        |error: serde_json::Error| CloudError::other(format!("it is no such definition: {error}"));
+        |error: serde_json::Error| CloudError::other(format!("this is not a definition: {error}"));
     let schema = store.schema();
     let mut changes = Vec::new();
-    match holds {
+    match content {
         FileContent::Columns(class) => {
             let columns: Document = serde_json::from_slice(text).map_err(unreadable)?;
-            let there = schema.classes.get(class);
+            let existing = schema.classes.get(class);
             let initial = Class::initial(class.clone());
             for (key, definition) in columns.0 {
-                let is_known = there.is_some_and(|class| class.columns.contains_key(&key))
+                let is_known = existing.is_some_and(|class| class.columns.contains_key(&key))
                     || initial.columns.contains_key(&key)
                     || matches!(key.as_str(), "objectId" | "createdAt" | "updatedAt" | "ACL");
                 if let Some(column) = column(definition).filter(|_| !is_known) {
@@ -150,10 +86,10 @@ fn changes(store: &dyn Loader, holds: &FileContent, text: &[u8]) -> Result<Vec<S
         FileContent::Schema => {
             let document: SchemaFile = serde_json::from_slice(text).map_err(unreadable)?;
             for class in document.classes {
-                let there = schema.classes.get(&class.name);
-                changes.extend(there.map_or_else(
+                let existing = schema.classes.get(&class.name);
+                changes.extend(existing.map_or_else(
                     || vec![SchemaChange::CreateClass(class.clone())],
-                    |there| missing(there, &class),
+                    |existing| missing(existing, &class),
                 ));
             }
         }
@@ -162,10 +98,10 @@ fn changes(store: &dyn Loader, holds: &FileContent, text: &[u8]) -> Result<Vec<S
     Ok(changes)
 }
 
-/// A column as LeanCloud defines it; `None` where its type is none of ours.
+/// Parses a column in LeanCloud's form; `None` if its type is unknown.
 fn column(mut definition: Value) -> Option<Column> {
     let fields = definition.as_object_mut()?;
-    // What the console calls it.
+    // The console's names.
     for (theirs, ours) in [("readOnly", "read_only"), ("className", "className")] {
         if let Some(value) = fields.remove(theirs) {
             fields.insert(ours.to_owned(), value);
@@ -179,29 +115,29 @@ fn column(mut definition: Value) -> Option<Column> {
     serde_json::from_value(definition).ok()
 }
 
-/// What a class that is there lacks of `wanted`. Permissions and default ACL are those of the export.
-fn missing(there: &Class, wanted: &Class) -> Vec<SchemaChange> {
+/// The changes that make an existing class like `wanted`. Permissions and default ACL are those of the export.
+fn missing(existing: &Class, wanted: &Class) -> Vec<SchemaChange> {
     let name = &wanted.name;
     let mut changes = Vec::new();
     for (key, column) in &wanted.columns {
-        if there.columns.get(key) != Some(column) {
+        if existing.columns.get(key) != Some(column) {
             changes.push(SchemaChange::SetColumn(name.clone(), key.clone(), column.clone()));
         }
     }
-    if there.permissions != wanted.permissions {
+    if existing.permissions != wanted.permissions {
         changes.push(SchemaChange::SetPermissions(
             name.clone(),
             wanted.permissions.clone(),
         ));
     }
-    if there.default_acl != wanted.default_acl {
+    if existing.default_acl != wanted.default_acl {
         let acl = wanted.default_acl.as_ref().and_then(|acl| Acl::parse(acl).ok());
         changes.push(SchemaChange::SetDefaultAcl(name.clone(), acl));
     }
     for index in wanted
         .indexes
         .iter()
-        .filter(|index| !there.indexes.contains(index))
+        .filter(|index| !existing.indexes.contains(index))
     {
         changes.push(SchemaChange::AddIndex(name.clone(), index.clone()));
     }

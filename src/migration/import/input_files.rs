@@ -1,7 +1,8 @@
-//! Where an import comes from: a folder, one file, or an archive, read as a stream.
+//! The input files of an import: a folder, one file, or an archive, read as a stream.
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -11,17 +12,17 @@ use sha2::{Digest, Sha256};
 use crate::migration::file_names::{FileContent, classify};
 use crate::model::{ClassName, hex};
 
-/// Levels of folders that are looked through.
+/// Deepest level of folders that is read.
 const DEPTH_MAX: usize = 8;
 
-/// One file.
+/// One input file.
 #[derive(Clone, Debug)]
 pub(super) struct InputFile {
-    /// Its path inside the folder or archive.
+    /// Path inside the folder or archive.
     pub(super) name: String,
-    pub(super) holds: FileContent,
+    pub(super) content: FileContent,
     pub(super) compressed: bool,
-    /// Bytes, as they are in the folder or archive.
+    /// Size in bytes inside the folder or archive.
     pub(super) size: u64,
 }
 
@@ -30,21 +31,14 @@ pub(super) struct InputFile {
 pub(super) struct InputFiles {
     path: PathBuf,
     is_archive: bool,
-    /// With the path of each, where it is a file of its own.
-    pieces: Vec<(PathBuf, InputFile)>,
-    /// Names, sizes and times: two sources with the same are the same.
+    /// Each with its path; the path is empty inside an archive.
+    files: Vec<(PathBuf, InputFile)>,
+    /// Digest of path, names, sizes and times. Equal identities mean the same files.
     pub(super) identity: String,
 }
 
-/// Whether to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flow {
-    Continue,
-    Stop,
-}
-
 impl InputFiles {
-    /// Looks what is there. `class` is that of files whose names tell none.
+    /// Lists the files. `class` is the class of files whose names give none.
     pub(super) fn open(path: &Path, class: Option<&ClassName>) -> io::Result<Self> {
         let name = path
             .file_name()
@@ -54,10 +48,10 @@ impl InputFiles {
         let metadata = std::fs::metadata(path)?;
         let is_archive =
             metadata.is_file() && [".tar.gz", ".tgz", ".tar"].iter().any(|end| name.ends_with(end));
-        let mut source = Self {
+        let mut input = Self {
             path: path.to_owned(),
             is_archive,
-            pieces: Vec::new(),
+            files: Vec::new(),
             identity: String::new(),
         };
         let mut identity = Sha256::new();
@@ -68,14 +62,14 @@ impl InputFiles {
         identity.update(format!("{:?}\n", std::fs::canonicalize(path)?));
         if is_archive {
             identity.update(format!("{} {:?}\n", metadata.len(), time(&metadata)));
-            let mut archive = source.archive()?;
+            let mut archive = input.archive()?;
             for entry in archive.entries()? {
                 let entry = entry?;
                 if entry.header().entry_type().is_file() {
                     let name = entry.path()?.to_string_lossy().into_owned();
-                    source
-                        .pieces
-                        .push((PathBuf::new(), piece(name, entry.size(), class)));
+                    input
+                        .files
+                        .push((PathBuf::new(), input_file(name, entry.size(), class)));
                 }
             }
         } else {
@@ -89,16 +83,16 @@ impl InputFiles {
             for (name, path) in files {
                 let metadata = std::fs::metadata(&path)?;
                 identity.update(format!("{name} {} {:?}\n", metadata.len(), time(&metadata)));
-                source.pieces.push((path, piece(name, metadata.len(), class)));
+                input.files.push((path, input_file(name, metadata.len(), class)));
             }
         }
-        source.identity = hex(&identity.finalize());
-        Ok(source)
+        input.identity = hex(&identity.finalize());
+        Ok(input)
     }
 
     /// The files, in order.
-    pub(super) fn pieces(&self) -> impl Iterator<Item = &InputFile> {
-        self.pieces.iter().map(|(_, piece)| piece)
+    pub(super) fn files(&self) -> impl Iterator<Item = &InputFile> {
+        self.files.iter().map(|(_, file)| file)
     }
 
     fn archive(&self) -> io::Result<tar::Archive<Box<dyn Read>>> {
@@ -112,39 +106,40 @@ impl InputFiles {
         Ok(tar::Archive::new(reader))
     }
 
-    /// Shows each of the files that `wanted` picks, from the one called `first` on, in order.
-    pub(super) fn each<E: From<io::Error>>(
+    /// Passes each file that `wanted` selects to `read`, in order, from the file named `first` on. Ends early at
+    /// [`ControlFlow::Break`].
+    pub(super) fn for_each<E: From<io::Error>>(
         &self,
         wanted: impl Fn(&InputFile) -> bool,
         first: Option<&str>,
-        mut look: impl FnMut(&InputFile, Box<dyn Read + '_>) -> Result<Flow, E>,
+        mut read: impl FnMut(&InputFile, Box<dyn Read + '_>) -> Result<ControlFlow<()>, E>,
     ) -> Result<(), E> {
         let mut waiting_for = first;
-        let mut is_due = |piece: &InputFile| {
-            if waiting_for == Some(piece.name.as_str()) {
+        let mut is_due = |file: &InputFile| {
+            if waiting_for == Some(file.name.as_str()) {
                 waiting_for = None;
             }
-            waiting_for.is_none() && wanted(piece)
+            waiting_for.is_none() && wanted(file)
         };
         if !self.is_archive {
-            for (path, piece) in &self.pieces {
-                if is_due(piece) && look(piece, inflate(piece, Box::new(File::open(path)?)))? == Flow::Stop {
+            for (path, file) in &self.files {
+                if is_due(file) && read(file, inflate(file, Box::new(File::open(path)?)))?.is_break() {
                     break;
                 }
             }
             return Ok(());
         }
         let mut archive = self.archive()?;
-        let mut pieces = self.pieces.iter();
+        let mut files = self.files.iter();
         for entry in archive.entries()? {
             let entry = entry?;
             if !entry.header().entry_type().is_file() {
                 continue;
             }
-            let Some((_, piece)) = pieces.next() else {
+            let Some((_, file)) = files.next() else {
                 break;
             };
-            if is_due(piece) && look(piece, inflate(piece, Box::new(entry)))? == Flow::Stop {
+            if is_due(file) && read(file, inflate(file, Box::new(entry)))?.is_break() {
                 break;
             }
         }
@@ -152,19 +147,19 @@ impl InputFiles {
     }
 }
 
-fn inflate<'r>(piece: &InputFile, reader: Box<dyn Read + 'r>) -> Box<dyn Read + 'r> {
-    if piece.compressed {
+fn inflate<'r>(file: &InputFile, reader: Box<dyn Read + 'r>) -> Box<dyn Read + 'r> {
+    if file.compressed {
         Box::new(MultiGzDecoder::new(io::BufReader::new(reader)))
     } else {
         reader
     }
 }
 
-fn piece(name: String, size: u64, class: Option<&ClassName>) -> InputFile {
-    let (holds, compressed) = classify(&name, class);
+fn input_file(name: String, size: u64, class: Option<&ClassName>) -> InputFile {
+    let (content, compressed) = classify(&name, class);
     InputFile {
         name,
-        holds,
+        content,
         compressed,
         size,
     }

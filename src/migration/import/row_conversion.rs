@@ -1,33 +1,40 @@
-//! From a record of a file to what is loaded.
+//! Conversion of a record to a step that the store loads: an object, or a link of a relation.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::migration::canonical_form::{self, SECRETS};
+use crate::migration::canonical_form;
+use crate::model::user_secrets::SECRET_COLUMNS;
 use crate::model::value::Kind;
 use crate::model::{ClassName, Document, ObjectId, Pointer, Timestamp, hex};
 use crate::store::load::{IfExists, Link, LoadStep};
 
-/// What objects without an id or without times get.
+/// Bytes of the digest in a derived id.
+const DERIVED_ID_BYTES: usize = 12;
+
+/// Defaults of an object without an id or without times.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Defaults<'a> {
-    /// The file: an object without an id gets the same one whenever the file is read.
+    /// Name of the file. An object without an id gets the same one whenever the file is read.
     pub(super) file: &'a str,
-    /// The number of the record in it.
+    /// Number of the record in the file.
     pub(super) index: u64,
-    /// When the import began.
+    /// Start of the import.
     pub(super) now: Timestamp,
-    /// Whether the class held objects before: only then may one of them be replaced.
+    /// True if the class contained objects before the import. Only then an object may be replaced.
     pub(super) occupied: bool,
 }
 
-/// The step that puts an object in place.
+/// Converts a record to the step that stores an object.
+///
+/// # Errors
+/// The reason if the record has an illegal `objectId`.
 pub(super) fn object(
     class: &ClassName,
     mut document: Document,
     defaults: Defaults<'_>,
 ) -> Result<LoadStep, String> {
-    // Some exports wrap an object as the functions of an app answer it.
+    // Some exports wrap objects like results of cloud functions.
     if document.text("__type") == Some("Object") {
         document.shift_remove("__type");
         document.shift_remove("className");
@@ -42,19 +49,20 @@ pub(super) fn object(
     };
     match document.get("objectId") {
         None | Some(Value::Null) => {
-            let id = made_id(class, &document, defaults);
+            let id = derived_id(class, &document, defaults);
             document.insert("objectId".to_owned(), id.into());
             if_exists = IfExists::Keep;
         }
         Some(Value::String(text)) if ObjectId::parse(text).is_ok() => {}
         Some(other) => {
             return Err(format!(
-                "{other} is no objectId: 1 to 64 letters, digits, '_' or '-'"
+                "{other} is not an objectId: 1 to 64 letters, digits, '_' or '-'"
             ));
         }
     }
-    let given = |document: &Document, key: &str| document.get(key).filter(|value| !value.is_null()).cloned();
-    let (created, updated) = (given(&document, "createdAt"), given(&document, "updatedAt"));
+    let present =
+        |document: &Document, key: &str| document.get(key).filter(|value| !value.is_null()).cloned();
+    let (created, updated) = (present(&document, "createdAt"), present(&document, "updatedAt"));
     if updated.is_none() {
         if_exists = IfExists::Keep;
     }
@@ -64,7 +72,7 @@ pub(super) fn object(
     document.insert("createdAt".to_owned(), created);
     document.insert("updatedAt".to_owned(), updated);
     let fill_missing: &[&str] = if *class == ClassName::user() {
-        &SECRETS
+        &SECRET_COLUMNS
     } else {
         &[]
     };
@@ -76,14 +84,17 @@ pub(super) fn object(
     })
 }
 
-/// The same for the same record of the same file, and another for another one.
-fn made_id(class: &ClassName, document: &Document, defaults: Defaults<'_>) -> String {
+/// An id derived from the record, its file and its position: the same whenever the file is read.
+fn derived_id(class: &ClassName, document: &Document, defaults: Defaults<'_>) -> String {
     let text = canonical_form::text(document, &[]);
     let digest = Sha256::digest(format!("{class}\n{}\n{}\n{text}", defaults.file, defaults.index));
-    hex(digest.get(..12).unwrap_or(&digest))
+    hex(digest.get(..DERIVED_ID_BYTES).unwrap_or(&digest))
 }
 
-/// The step that puts an object into a relation.
+/// Converts a record to the step that adds an object to a relation.
+///
+/// # Errors
+/// The reason if an end is missing or illegal, or if the target class is unknown.
 pub(super) fn link(
     class: &ClassName,
     key: &str,
@@ -103,7 +114,7 @@ pub(super) fn link(
                 ));
             }
         };
-        ObjectId::parse(text).map_err(|_| format!("'{name}' is no objectId: '{text}'"))
+        ObjectId::parse(text).map_err(|_| format!("'{name}' is not an objectId: '{text}'"))
     };
     let (owner, related) = (end("owningId")?, end("relatedId")?);
     let own_class = document
@@ -114,7 +125,7 @@ pub(super) fn link(
         .and_then(|name| ClassName::parse(name).ok())
         .or_else(|| target.cloned());
     let target = target.ok_or_else(|| {
-        format!("nothing says which class the relation '{key}' of '{class}' leads to: import the objects of both classes with it")
+        format!("the target class of the relation '{key}' of '{class}' is unknown: import the objects of both classes with it")
     })?;
     Ok(LoadStep::Link(Link {
         owner: Pointer {
@@ -129,7 +140,7 @@ pub(super) fn link(
     }))
 }
 
-/// All that an object points to, files included, with the path of each.
+/// All pointers of an object, including files, each with its path.
 pub(super) fn pointers(document: &Document) -> Vec<(String, Pointer)> {
     let mut found = Vec::new();
     for (key, value) in document.iter() {

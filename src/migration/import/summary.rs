@@ -1,4 +1,4 @@
-//! What came of an import.
+//! The summary of an import.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -7,52 +7,52 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ClassName;
 
-/// What became of the objects of a class.
+/// Counts of a class's objects and links, by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClassCounts {
-    /// They are there now.
+    /// Objects created.
     pub created: u64,
-    /// They took the place of an older version.
+    /// Objects that replaced an older version.
     pub replaced: u64,
-    /// They were there already.
+    /// Objects that existed already.
     pub unchanged: u64,
-    /// A version that is as new or newer stays.
+    /// Objects not imported because the store's version is as new or newer.
     pub kept: u64,
-    /// They were left out; the report says why.
+    /// Objects omitted; the report gives the reasons.
     #[serde(rename = "leftOut")]
     pub left_out: u64,
-    /// Links of relations that are there now.
+    /// Links of relations created.
     #[serde(rename = "linksCreated")]
     pub links_created: u64,
-    /// Links that were there already.
+    /// Links that existed already.
     #[serde(rename = "linksUnchanged")]
     pub links_unchanged: u64,
 }
 
-/// What came of an import.
+/// Summary of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportSummary {
-    /// By class.
+    /// Counts by class.
     pub classes: BTreeMap<ClassName, ClassCounts>,
-    /// Classes that were not there before.
+    /// Classes that the import created.
     #[serde(skip)]
     pub made: BTreeSet<ClassName>,
-    /// Records that were left out, those of which nobody knows the class included.
+    /// Records omitted, including those of unknown class.
     pub left_out: u64,
-    /// Pointers, and ends of relations, behind which there is no object. What points there has arrived.
+    /// Dangling pointers and ends of relations. The objects that hold them were imported.
     pub dangling: u64,
     /// Other notices in the report.
     pub notices: u64,
-    /// Whether the import went on where an earlier one was interrupted.
+    /// True if the import continued an interrupted one.
     pub resumed: bool,
-    /// Where everything that was left out or noticed is listed; `None` where there is nothing.
+    /// Path of the report; `None` if it has no entries.
     pub report: Option<PathBuf>,
 }
 
 impl ImportSummary {
-    /// Whether everything arrived.
+    /// True if no record was omitted.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.left_out == 0

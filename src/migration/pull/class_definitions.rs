@@ -1,29 +1,29 @@
-//! The classes of the source, made here.
+//! Definitions of the source's classes, created here.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, json};
 
-use crate::migration::pull::{Event, FollowedSource, PullError, Puller};
+use crate::migration::pull::{FollowedSource, PullError, Puller};
 use crate::model::schema::definition::{COMMON_COLUMNS, Definition};
 use crate::model::{Class, ClassName, Document, SchemaChange, Value};
 
 /// The classes of the source, each with its relation columns and their targets.
 #[derive(Clone, Debug, Default)]
 pub struct SourceClasses {
-    /// By name.
+    /// Target class of each relation column, by class and column.
     pub relations: BTreeMap<ClassName, BTreeMap<String, ClassName>>,
-    /// Those whose permissions and indexes the source does not tell.
+    /// Classes whose permissions and indexes the source does not show.
     pub permissions_unknown: Vec<ClassName>,
 }
 
 impl Puller {
-    /// Asks for the classes of the source, and makes here what is missing: classes, columns, and, where the source
-    /// tells them and this is the first time, permissions, indexes and default ACLs.
+    /// Reads the classes of the source, and creates missing classes and columns here. The first time it also adopts
+    /// permissions, indexes and default ACLs, if the source shows them.
     ///
     /// # Errors
-    /// [`PullError`]; [`PullError::Refused`] where the store follows another source, where it has moved already, and
-    /// where the source keeps ACLs back.
+    /// [`PullError`]; [`PullError::Refused`] if the store follows another source, if the app has moved already, or if the
+    /// source hides ACLs.
     pub async fn prepare(&self, following: &FollowedSource) -> Result<SourceClasses, PullError> {
         let before = FollowedSource::read(&*self.store).await?;
         check_source(before.as_ref(), following)?;
@@ -37,7 +37,7 @@ impl Puller {
         }
         let mut classes = SourceClasses::default();
         for (name, shown) in self.source.classes().await? {
-            if self.left_out.contains(&name) {
+            if self.excluded.contains(&name) {
                 continue;
             }
             let definition = match before {
@@ -47,7 +47,7 @@ impl Puller {
             if before.is_none() && definition.is_none() {
                 classes.permissions_unknown.push(name.clone());
             }
-            self.adopt(&name, &shown, definition).await?;
+            self.adopt_class(&name, &shown, definition).await?;
             let class = self.store.schema().classes.get(&name).cloned();
             let relations = class.iter().flat_map(|class| class.relations());
             let relations = relations.map(|(key, target)| (key.to_owned(), target.clone()));
@@ -60,14 +60,15 @@ impl Puller {
         Ok(classes)
     }
 
-    async fn adopt(
+    /// Creates a class, or adds what an existing one lacks.
+    async fn adopt_class(
         &self,
         name: &ClassName,
         shown: &Document,
         definition: Option<Document>,
     ) -> Result<(), PullError> {
-        let standing = self.store.schema().classes.get(name).cloned();
-        let mut class = match &standing {
+        let existing = self.store.schema().classes.get(name).cloned();
+        let mut class = match &existing {
             Some(class) => Class::clone(class),
             None => Class::initial(name.clone()),
         };
@@ -78,17 +79,17 @@ impl Puller {
                 Err(error) => self.notice(&format!("{name}: not as at the source: {error}")),
             }
         }
-        if standing.is_none() {
-            let (now, later) = split(changes);
+        if existing.is_none() {
+            let (now, later) = split_indexes(changes);
             for change in now {
-                put(&mut class, change);
+                apply(&mut class, change);
             }
             self.store.define(SchemaChange::CreateClass(class)).await?;
             changes = later;
         }
         for change in changes
             .into_iter()
-            .filter(|change| is_news(standing.as_deref(), change))
+            .filter(|change| is_change(existing.as_deref(), change))
         {
             if let Err(error) = self.store.define(change).await {
                 self.notice(&format!("{name}: not as at the source: {error}"));
@@ -96,17 +97,14 @@ impl Puller {
         }
         Ok(())
     }
-
-    pub(super) fn notice(&self, text: &str) {
-        self.observer.on_event(Event::Notice(text));
-    }
 }
 
+/// Refuses a store that follows another source, or an app that has moved.
 fn check_source(before: Option<&FollowedSource>, wanted: &FollowedSource) -> Result<(), PullError> {
     let Some(before) = before else { return Ok(()) };
     if before.moved {
         return Err(PullError::Refused(format!(
-            "the app has moved here from {} already: what is here is the app, and nothing is pulled over it any more",
+            "the app has moved here from {} already: this is the live app now, and nothing is pulled over it any more",
             before.server
         )));
     }
@@ -119,7 +117,7 @@ fn check_source(before: Option<&FollowedSource>, wanted: &FollowedSource) -> Res
     Ok(())
 }
 
-/// What the source says of a class, each part on its own, so that one that does not fit leaves the others.
+/// The parts of a class's definition, each on its own: one that does not fit leaves the others.
 fn parts(shown: &Document, definition: Option<Document>) -> Vec<Map<String, Value>> {
     let part = |name: &str, value: Value| Map::from_iter([(name.to_owned(), value)]);
     let mut definition = definition.unwrap_or_default();
@@ -140,7 +138,7 @@ fn parts(shown: &Document, definition: Option<Document>) -> Vec<Map<String, Valu
     parts
 }
 
-/// The attributes of a column that mean something here.
+/// The attributes of a column that have a meaning here.
 fn known(column: Value) -> Value {
     let Value::Object(mut column) = column else {
         return column;
@@ -150,14 +148,14 @@ fn known(column: Value) -> Value {
     Value::Object(column)
 }
 
-/// What a class can be made with, and what comes after.
-fn split(changes: Vec<SchemaChange>) -> (Vec<SchemaChange>, Vec<SchemaChange>) {
+/// Separates the changes that a new class is created with from the indexes, which are added afterwards.
+fn split_indexes(changes: Vec<SchemaChange>) -> (Vec<SchemaChange>, Vec<SchemaChange>) {
     changes
         .into_iter()
         .partition(|change| !matches!(change, SchemaChange::AddIndex(..)))
 }
 
-fn put(class: &mut Class, change: SchemaChange) {
+fn apply(class: &mut Class, change: SchemaChange) {
     match change {
         SchemaChange::SetColumn(_, key, column) => {
             class.columns.insert(key, column);
@@ -168,12 +166,13 @@ fn put(class: &mut Class, change: SchemaChange) {
     }
 }
 
-fn is_news(standing: Option<&Class>, change: &SchemaChange) -> bool {
-    let Some(standing) = standing else { return true };
+/// True if a change makes a difference to the existing class.
+fn is_change(existing: Option<&Class>, change: &SchemaChange) -> bool {
+    let Some(existing) = existing else { return true };
     match change {
-        SchemaChange::SetColumn(_, key, column) => standing.columns.get(key) != Some(column),
-        SchemaChange::SetPermissions(_, permissions) => standing.permissions != *permissions,
-        SchemaChange::AddIndex(_, index) => !standing.indexes.contains(index),
+        SchemaChange::SetColumn(_, key, column) => existing.columns.get(key) != Some(column),
+        SchemaChange::SetPermissions(_, permissions) => existing.permissions != *permissions,
+        SchemaChange::AddIndex(_, index) => !existing.indexes.contains(index),
         SchemaChange::SetDefaultAcl(..) | SchemaChange::CreateClass(_) => true,
     }
 }

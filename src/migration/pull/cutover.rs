@@ -1,22 +1,21 @@
-//! The last round: the app moves.
+//! The cutover: the app moves.
 //!
-//! In this order, so that no payment goes on in both homes and the proof is there before the decision:
+//! The order ensures that no payment runs on both sides, and that the verification comes before the decision:
 //!
-//! 1. *Fence and copy*: the [`Mover`] fences every account, order and open log at the source, and copies them. From here
-//!    on the source refuses every payment (9011).
-//! 2. *Settle*: rounds over everything else, and comparisons of ids, until nothing new is found. Of what holds money only
-//!    the fenced documents count. Users who sign up meanwhile are fenced too.
-//! 3. *Prove*. Where the two sides are not the same the move is rolled back, and the source goes on paying.
+//! 1. *Fence and copy*: the [`Mover`] fences every account, order and open log at the source, and copies them. From
+//!    now on the source refuses every payment (9011).
+//! 2. *Synchronise*: rounds over everything else, and comparisons of ids, until nothing new is found. Of the documents
+//!    with money only fenced ones are loaded. Users who sign up meanwhile are fenced too.
+//! 3. *Verify*. If the two sides differ, the move is rolled back, and the source continues to pay.
 //! 4. *Decide*: final, once, at the source; then the copies are opened here.
 //!
-//! Whatever dies, and wherever: the same call goes on. Until the decision [`Cutover::roll_back`] gives everything back.
+//! After a crash at any point the same call continues. Until the decision [`Cutover::roll_back`] undoes everything.
 
 use std::sync::Arc;
 
 use crate::environment::Environment;
-use crate::migration::pull::class_definitions::SourceClasses;
 use crate::migration::pull::source_and_destination::{DestinationStore, SourceStore};
-use crate::migration::pull::{FollowedSource, PullError, Puller, RoundSummary};
+use crate::migration::pull::{FollowedSource, PullError, Puller, RoundSummary, SourceClasses};
 use crate::migration::verification::{VerificationReport, Verifier};
 use crate::model::{ClassName, Document, Value};
 use crate::payment::protocol::leg::Target;
@@ -25,35 +24,35 @@ use crate::payment::relocation::{MoveError, Mover, Report};
 use crate::payment::{PaymentConfig, Rules};
 use crate::store::Store;
 
-/// How often rounds are repeated until nothing new is found. An app that is written to all the time is never quiet.
+/// Most rounds until nothing new is found. An app that is written to all the time is never quiet.
 const ROUNDS_MAX: usize = 10;
 
-/// How often the proof is tried: what was written while it was read counts as a difference, and is brought by then.
-const PROOFS_MAX: usize = 3;
+/// Most verifications. An object written during a verification counts as a difference; the next round brings it.
+const VERIFICATIONS_MAX: usize = 3;
 
-/// The class of the document at the source that decides.
+/// Class of the decision document at the source.
 const DECISION_CLASS: &str = "PaylogMove";
 
-/// A cut-over.
+/// A cutover.
 #[derive(Clone, Debug)]
 pub struct Cutover {
     puller: Puller,
-    old: Arc<SourceStore>,
+    source: Arc<SourceStore>,
     config: PaymentConfig,
     rules: Arc<Rules>,
     environment: Environment,
     decision_class: ClassName,
-    /// Whether to move although objects differ that hold no money.
+    /// True if the app moves although objects without money differ.
     accepts_differences: bool,
-    relations: bool,
+    compares_relations: bool,
 }
 
-/// How a cut-over ended.
+/// Outcome of a cutover.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CutoverOutcome {
-    /// The app lives here. What was proved before the decision; `None` where the decision was made by an earlier call.
+    /// The app has moved here. The report before the decision; `None` if an earlier call decided.
     Moved(Option<Box<VerificationReport>>),
-    /// The two sides are not the same: everything was given back to the source.
+    /// The two sides differ: everything was given back to the source.
     RolledBack(Box<VerificationReport>),
 }
 
@@ -64,55 +63,55 @@ impl From<MoveError> for PullError {
 }
 
 impl Cutover {
-    /// The class of the document at the source that decides. It needs a unique index on `key`.
+    /// Class of the decision document at the source. It needs a unique index on `key`.
     ///
     /// # Errors
-    /// Never: the name is legal.
+    /// None: the name is legal.
     pub fn decision_class() -> Result<ClassName, PullError> {
         Ok(ClassName::parse(DECISION_CLASS)?)
     }
 
-    /// Of what `puller` pulls. `old` is the source, for writing too.
+    /// A cutover of the app that `puller` pulls. `source` also writes.
     ///
     /// # Errors
-    /// Never; see [`Cutover::decision_class`].
+    /// None; see [`Cutover::decision_class`].
     pub fn new(
         puller: Puller,
-        old: SourceStore,
+        source: SourceStore,
         config: PaymentConfig,
         environment: Environment,
     ) -> Result<Self, PullError> {
         Ok(Self {
             puller,
-            old: Arc::new(old),
+            source: Arc::new(source),
             rules: config.rules(),
             config,
             environment,
             decision_class: Self::decision_class()?,
             accepts_differences: false,
-            relations: true,
+            compares_relations: true,
         })
     }
 
-    /// Moves although objects differ that hold no money, or users have lost their login.
+    /// Moves although objects without money differ, or users have lost their login.
     #[must_use]
     pub fn accepting_differences(mut self) -> Self {
         self.accepts_differences = true;
         self
     }
 
-    /// The proof leaves out relations.
+    /// Verifies without relations.
     #[must_use]
     pub fn without_relations(mut self) -> Self {
-        self.relations = false;
+        self.compares_relations = false;
         self
     }
 
-    /// Moves.
+    /// Moves the app.
     ///
     /// # Errors
     /// [`PullError`]. Before the decision everything was given back to the source, unless the error says otherwise;
-    /// after it the same call goes on.
+    /// after it the same call continues.
     pub async fn run(
         &self,
         classes: &SourceClasses,
@@ -120,24 +119,24 @@ impl Cutover {
     ) -> Result<CutoverOutcome, PullError> {
         let decided = self.mover(false).decision().await?;
         if decided.is_some_and(|decision| decision.resolution == Resolution::Final) {
-            self.finish(classes, following).await?;
+            self.complete(classes, following).await?;
             return Ok(CutoverOutcome::Moved(None));
         }
-        self.make_class().await?;
-        let proved = match self.prove_fenced(classes).await {
-            Ok(proved) => proved,
-            Err(error) => return Err(self.given_back(error).await),
+        self.define_decision_class().await?;
+        let report = match self.verify_fenced(classes).await {
+            Ok(report) => report,
+            Err(error) => return Err(self.roll_back_after(error).await),
         };
-        let money_agrees = self.money_agrees(&proved);
-        if !(proved.clean || self.accepts_differences && money_agrees) {
+        let money_agrees = self.money_agrees(&report);
+        if !(report.clean || self.accepts_differences && money_agrees) {
             self.roll_back().await?;
-            return Ok(CutoverOutcome::RolledBack(Box::new(proved)));
+            return Ok(CutoverOutcome::RolledBack(Box::new(report)));
         }
-        self.finish(classes, following).await?;
-        Ok(CutoverOutcome::Moved(Some(Box::new(proved))))
+        self.complete(classes, following).await?;
+        Ok(CutoverOutcome::Moved(Some(Box::new(report))))
     }
 
-    /// Gives everything back to the source, unless the app has moved.
+    /// Rolls the move back: gives everything back to the source, unless the app has moved.
     ///
     /// # Errors
     /// [`PullError`].
@@ -145,7 +144,8 @@ impl Cutover {
         Ok(self.mover(false).roll_back().await?)
     }
 
-    async fn given_back(&self, error: PullError) -> PullError {
+    /// Rolls back after an error, and adds the result to the error.
+    async fn roll_back_after(&self, error: PullError) -> PullError {
         match self.roll_back().await {
             Ok(_) => PullError::Refused(format!("{error}. The source has been given back, and pays")),
             Err(other) => PullError::Refused(format!(
@@ -158,23 +158,23 @@ impl Cutover {
     fn mover(&self, before_decision: bool) -> Mover {
         let store = Arc::clone(&self.puller.store);
         let rules = Arc::clone(&self.rules);
-        let new = if before_decision {
+        let destination = if before_decision {
             DestinationStore::before_decision(store, rules)
         } else {
             DestinationStore::from_decision(store, rules)
         };
-        let old: Arc<dyn Store> = Arc::<SourceStore>::clone(&self.old);
+        let source: Arc<dyn Store> = Arc::<SourceStore>::clone(&self.source);
         Mover::new(
-            old,
-            Arc::new(new),
+            source,
+            Arc::new(destination),
             self.environment.clone(),
             self.config.clone(),
             self.decision_class.clone(),
         )
     }
 
-    /// Makes the class of the decision at the source, where the source lets it be made.
-    async fn make_class(&self) -> Result<(), PullError> {
+    /// Creates the class of the decision at the source, if the source allows it.
+    async fn define_decision_class(&self) -> Result<(), PullError> {
         let definition = serde_json::json!({
             "columns": {"key": {"type": "String"}},
             "permissions": {"add_fields": {}, "create": {}, "delete": {}, "update": {}, "find": {}, "get": {}},
@@ -185,37 +185,37 @@ impl Cutover {
         };
         self.puller
             .source
-            .make_class(&self.decision_class, Document(definition))
+            .define_class(&self.decision_class, Document(definition))
             .await?;
         Ok(())
     }
 
-    /// Fences, copies, and proves.
-    async fn prove_fenced(&self, classes: &SourceClasses) -> Result<VerificationReport, PullError> {
-        let mut tried = 0;
+    /// Fences, copies, and verifies.
+    async fn verify_fenced(&self, classes: &SourceClasses) -> Result<VerificationReport, PullError> {
+        let mut verifications = 0;
         loop {
-            tried += 1;
-            let attempt = self.settle(classes).await?;
+            verifications += 1;
+            let attempt = self.synchronise(classes).await?;
             self.puller.notice(&format!(
-                "the source pays no more (attempt {}); what is here is compared with it now",
+                "the source pays no more (attempt {}); now comparing both sides",
                 attempt.get()
             ));
-            let left_out = self.puller.left_out.clone();
-            let mut prover = Verifier::new(Arc::clone(&self.puller.store), Arc::clone(&self.rules))
-                .against(self.puller.source.clone(), left_out)
+            let excluded = self.puller.excluded.clone();
+            let mut verifier = Verifier::new(Arc::clone(&self.puller.store), Arc::clone(&self.rules))
+                .against(self.puller.source.clone(), excluded)
                 .with_observer(Arc::clone(&self.puller.observer));
-            if !self.relations {
-                prover = prover.without_relations();
+            if !self.compares_relations {
+                verifier = verifier.without_relations();
             }
-            let proof = prover.verify().await?;
-            if proof.is_same() || tried == PROOFS_MAX {
-                return Ok(proof);
+            let report = verifier.verify().await?;
+            if report.is_same() || verifications == VERIFICATIONS_MAX {
+                return Ok(report);
             }
         }
     }
 
-    /// Fences and copies what holds money, and brings everything else, until nothing new is found.
-    async fn settle(&self, classes: &SourceClasses) -> Result<Attempt, PullError> {
+    /// Fences and copies the documents with money, and pulls everything else, until nothing new is found.
+    async fn synchronise(&self, classes: &SourceClasses) -> Result<Attempt, PullError> {
         let mover = self.mover(true);
         let mut rounds = 0;
         loop {
@@ -223,12 +223,12 @@ impl Cutover {
             mover.prepare().await?;
             let decision = mover.decision().await?.ok_or(MoveError::NotBegun)?;
             let attempt = decision.attempt;
-            let admit = |class: &ClassName, row: &Document| self.is_fenced(class, row, attempt);
-            let mut round = self.puller.round(classes, &admit).await?;
-            let gone = self.puller.compare_ids(classes, &admit).await?;
-            round.add(gone.brought);
-            round.removed += gone.removed;
-            if round.is_quiet() || rounds == ROUNDS_MAX {
+            let include = |class: &ClassName, row: &Document| self.is_fenced(class, row, attempt);
+            let mut summary = self.puller.round(classes, &include).await?;
+            let ids = self.puller.compare_ids(classes, &include).await?;
+            summary.add(ids.brought);
+            summary.removed += ids.removed;
+            if summary.is_quiet() || rounds == ROUNDS_MAX {
                 return Ok(attempt);
             }
         }
@@ -238,7 +238,7 @@ impl Cutover {
         self.rules.classes().contains(&class)
     }
 
-    /// Whether a row may be loaded while the source is fenced: of what holds money, only what shows the fence.
+    /// True if a row may be loaded while the source is fenced: of the documents with money, only fenced ones.
     fn is_fenced(&self, class: &ClassName, row: &Document, attempt: Attempt) -> bool {
         if !self.holds_money(class) {
             return true;
@@ -248,8 +248,9 @@ impl Cutover {
         matches!(copy, Ok(Some(_)))
     }
 
-    fn money_agrees(&self, proof: &VerificationReport) -> bool {
-        let differs = proof
+    /// True if the documents with money, and their sums, are the same on both sides.
+    fn money_agrees(&self, report: &VerificationReport) -> bool {
+        let differs = report
             .classes
             .iter()
             .any(|class| self.holds_money(&class.class) && class.differing > 0);
@@ -257,29 +258,29 @@ impl Cutover {
             (money.account, money.frozen, money.open.clone())
         };
         !differs
-            && proof
+            && report
                 .money_there
                 .as_ref()
-                .is_none_or(|there| sums(there) == sums(&proof.money_here))
+                .is_none_or(|there| sums(there) == sums(&report.money_here))
     }
 
-    /// Decides, opens, and brings what came late.
-    async fn finish(&self, classes: &SourceClasses, following: &FollowedSource) -> Result<(), PullError> {
+    /// Decides, opens the copies, and pulls late writes.
+    async fn complete(&self, classes: &SourceClasses, following: &FollowedSource) -> Result<(), PullError> {
         let report = self.mover(false).finish().await?;
         for stranded in &report.stranded {
             self.puller
-                .notice(&format!("{stranded} came too late, and has moved no money"));
+                .notice(&format!("{stranded} came too late; it has moved no money"));
         }
         for log in &report.left {
             self.puller.notice(&format!(
-                "the log {log}: a gateway has confirmed money that another log here says otherwise about: look at it"
+                "the log {log}: a gateway has confirmed money, but another log here contradicts it: check both"
             ));
         }
         let no_money = |class: &ClassName, _: &Document| !self.holds_money(class);
         let late: RoundSummary = self.puller.round(classes, &no_money).await?;
         if !late.is_quiet() {
             self.puller.notice(&format!(
-                "{} objects were still written at the source during the cut-over, and brought over",
+                "{} objects were written at the source during the cutover, and pulled",
                 late.created + late.replaced
             ));
         }

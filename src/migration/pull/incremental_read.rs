@@ -1,10 +1,11 @@
-//! A class in the order of `updatedAt`, page by page. Pure: says what to ask for next, and where it is.
+//! Incremental read of a class in the order of `updatedAt`, page by page. Pure: it returns the next request and the
+//! position.
 //!
-//! A page begins at the time at which the one before has ended, that time included, for a page may end in the middle of
-//! objects of one time. Where a whole page is of that one time, the next could be the same again: then all objects of
-//! the time are read by a scan, and the walk goes on behind it. An object that is written meanwhile comes again,
-//! further behind; one that is deleted does not matter. So every object that is there from begin to end is met, in
-//! its last version or an earlier one, and whatever is written after the walk has begun is met by the next one.
+//! A page begins at the time at which the page before ended, inclusive, since a page may end between objects of one time.
+//! If a whole page has that one time, the next page could be the same again: then a scan reads all objects of the time,
+//! and the read continues after it. An object that is written meanwhile appears again later; a deleted object does not
+//! matter. So every object that exists from begin to end is read, in its last version or an earlier one, and whatever is
+//! written after the begin is read by the next incremental read.
 
 use std::collections::BTreeSet;
 
@@ -12,60 +13,60 @@ use serde_json::json;
 
 use crate::model::{Document, Filter, ObjectId, Query, Test, Timestamp};
 
-/// How far a walk begins before the end of the one before it: what is stamped earlier than what was read may become
-/// visible later, since a server has several machines, and they have clocks.
+/// Overlap of an incremental read with the one before it, in milliseconds: the server's machines have different clocks,
+/// so an object with an earlier time may become visible later.
 pub const OVERLAP_MILLIS: i64 = 60_000;
 
-/// Rows of a page that cannot be the whole of a longer one cut off at LeanCloud's 6 MB.
-const SURELY_WHOLE_BYTES: usize = 1024 * 1024;
+/// Largest page in bytes that is certainly complete: LeanCloud cuts pages off at 6 MB.
+const COMPLETE_PAGE_BYTES_MAX: usize = 1024 * 1024;
 
-/// What to ask for.
+/// Request for the next rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PageRequest {
     /// A page by `updatedAt`.
     Page(Query),
-    /// Everything of one time, by a scan.
+    /// All objects of one time, by a scan.
     Moment(Filter),
 }
 
-/// A walk.
+/// An incremental read of one class.
 #[derive(Clone, Debug)]
 pub struct IncrementalRead {
     page_rows: u32,
     from: Option<Timestamp>,
-    /// What was met at `from` already.
-    met: BTreeSet<ObjectId>,
-    /// Whether the objects of `from` are to be scanned.
-    crowded: bool,
-    /// Whether all objects of `from` were met.
-    behind: bool,
-    ended: bool,
+    /// Objects of the time `from` that were read already.
+    seen: BTreeSet<ObjectId>,
+    /// True if the objects of `from` have to be scanned.
+    needs_scan: bool,
+    /// True if all objects of `from` were read.
+    is_after_from: bool,
+    is_done: bool,
 }
 
 impl IncrementalRead {
-    /// From this time on; `None` for everything.
+    /// A read from this time on; `None` for everything.
     #[must_use]
     pub fn new(from: Option<Timestamp>, page_rows: u32) -> Self {
         Self {
             page_rows,
             from,
-            met: BTreeSet::new(),
-            crowded: false,
-            behind: false,
-            ended: false,
+            seen: BTreeSet::new(),
+            needs_scan: false,
+            is_after_from: false,
+            is_done: false,
         }
     }
 
-    /// What to ask for next; `None` at the end.
+    /// Returns the next request; `None` at the end.
     #[must_use]
     pub fn next(&self) -> Option<PageRequest> {
-        if self.ended {
+        if self.is_done {
             return None;
         }
         let filter = match self.from {
             None => Filter::all(),
-            Some(from) if self.crowded => return Some(PageRequest::Moment(moment(from))),
-            Some(from) if self.behind => Filter::all().and_key("updatedAt", Test::Gt(from.to_date())),
+            Some(from) if self.needs_scan => return Some(PageRequest::Moment(moment(from))),
+            Some(from) if self.is_after_from => Filter::all().and_key("updatedAt", Test::Gt(from.to_date())),
             Some(from) => Filter::all().gte("updatedAt", from.to_date()),
         };
         let query = Query {
@@ -75,11 +76,11 @@ impl IncrementalRead {
         Some(PageRequest::Page(query))
     }
 
-    /// Takes the rows of the page that was asked for, and answers those that were not met before.
+    /// Accepts the rows of the requested page, and returns those that were not read before.
     ///
     /// # Errors
-    /// A row without `objectId` or `updatedAt`; rows that are not in the order that was asked for.
-    pub fn page(&mut self, rows: Vec<Document>) -> Result<Vec<Document>, String> {
+    /// The reason if a row has no `objectId` or `updatedAt`, or if the rows are not in the requested order.
+    pub fn accept_page(&mut self, rows: Vec<Document>) -> Result<Vec<Document>, String> {
         let mut latest = self.from;
         for row in &rows {
             let (id, at) = identity(row)?;
@@ -91,53 +92,53 @@ impl IncrementalRead {
             latest = Some(at);
         }
         let Some(latest) = latest.filter(|_| !rows.is_empty()) else {
-            self.ended = true;
+            self.is_done = true;
             return Ok(rows);
         };
-        let is_one_time = self.from == Some(latest) && !self.behind;
+        let is_one_time = self.from == Some(latest) && !self.is_after_from;
         let count = rows.len();
         let bytes = || {
             rows.iter()
                 .map(|row| json!(row.0).to_string().len())
                 .sum::<usize>()
         };
-        let is_whole = count < self.page_rows as usize && bytes() < SURELY_WHOLE_BYTES;
+        let is_whole = count < self.page_rows as usize && bytes() < COMPLETE_PAGE_BYTES_MAX;
         if self.from != Some(latest) {
             self.from = Some(latest);
-            self.behind = false;
+            self.is_after_from = false;
         }
-        let mut met = std::mem::take(&mut self.met);
+        let mut seen = std::mem::take(&mut self.seen);
         let mut fresh = Vec::with_capacity(count);
         for row in rows {
             let (id, at) = identity(&row)?;
-            let is_new = !met.contains(&id);
+            let is_new = !seen.contains(&id);
             if at == latest {
-                self.met.insert(id);
+                self.seen.insert(id);
             }
             if is_new {
                 fresh.push(row);
             }
         }
         if is_one_time {
-            // Nothing behind this time was in the page: it is the end, unless the page was too small for the time.
-            self.ended = is_whole && fresh.is_empty();
-            self.crowded = !is_whole;
-            met.append(&mut self.met);
-            self.met = met;
+            // The page has no later time: it is the end, unless the page was too small for this time.
+            self.is_done = is_whole && fresh.is_empty();
+            self.needs_scan = !is_whole;
+            seen.append(&mut self.seen);
+            self.seen = seen;
         }
         Ok(fresh)
     }
 
-    /// Takes all rows of the time that was asked for, and answers those that were not met before.
-    pub fn moment(&mut self, rows: Vec<Document>) -> Vec<Document> {
-        self.crowded = false;
-        self.behind = true;
-        let met = std::mem::take(&mut self.met);
-        let is_new = |row: &Document| row.object_id().is_none_or(|id| !met.contains(&id));
+    /// Accepts all rows of the requested time, and returns those that were not read before.
+    pub fn accept_moment(&mut self, rows: Vec<Document>) -> Vec<Document> {
+        self.needs_scan = false;
+        self.is_after_from = true;
+        let seen = std::mem::take(&mut self.seen);
+        let is_new = |row: &Document| row.object_id().is_none_or(|id| !seen.contains(&id));
         rows.into_iter().filter(is_new).collect()
     }
 
-    /// The time up to which everything was met, itself perhaps excepted: where to go on after a stop.
+    /// The time up to which everything was read, perhaps without that time itself: the position to continue from.
     #[must_use]
     pub fn reached(&self) -> Option<Timestamp> {
         self.from
@@ -174,8 +175,8 @@ mod tests {
             .collect()
     }
 
-    /// Answers as a server does.
-    fn answer(rows: &[Document], query: &Query) -> Vec<Document> {
+    /// The page that a server returns.
+    fn page_of(rows: &[Document], query: &Query) -> Vec<Document> {
         let matching = rows.iter().filter(|row| query.filter.matches(row).unwrap());
         let mut found: Vec<Document> = matching.cloned().collect();
         found.sort_by_key(Document::updated_at);
@@ -183,26 +184,27 @@ mod tests {
         found
     }
 
-    fn walk(rows: &[Document], from: Option<Timestamp>, page_rows: u32) -> (Vec<ObjectId>, usize) {
-        let mut walk = IncrementalRead::new(from, page_rows);
-        let (mut met, mut asked) = (Vec::new(), 0);
-        while let Some(ask) = walk.next() {
-            asked += 1;
-            assert!(asked <= 3 * rows.len() + 3, "the walk comes to no end");
-            let fresh = match ask {
-                PageRequest::Page(query) => walk.page(answer(rows, &query)).unwrap(),
+    /// Reads all rows; the ids read and the number of requests.
+    fn read_all(rows: &[Document], from: Option<Timestamp>, page_rows: u32) -> (Vec<ObjectId>, usize) {
+        let mut read = IncrementalRead::new(from, page_rows);
+        let (mut ids, mut requests) = (Vec::new(), 0);
+        while let Some(request) = read.next() {
+            requests += 1;
+            assert!(requests <= 3 * rows.len() + 3, "the read does not end");
+            let fresh = match request {
+                PageRequest::Page(query) => read.accept_page(page_of(rows, &query)).unwrap(),
                 PageRequest::Moment(filter) => {
                     let query = Query::new(filter).limit(u32::MAX);
-                    walk.moment(answer(rows, &query))
+                    read.accept_moment(page_of(rows, &query))
                 }
             };
-            met.extend(fresh.iter().filter_map(Document::object_id));
+            ids.extend(fresh.iter().filter_map(Document::object_id));
         }
-        (met, asked)
+        (ids, requests)
     }
 
     #[test]
-    fn every_object_is_met_once_however_many_share_a_time() {
+    fn every_object_is_read_once_however_many_share_a_time() {
         let times: [&[i64]; 8] = [
             &[],
             &[1],
@@ -216,40 +218,40 @@ mod tests {
         for times in times {
             let rows: Vec<Document> = times.iter().enumerate().map(|(id, at)| row(id, *at)).collect();
             for page_rows in 1..=9 {
-                let (mut met, _) = walk(&rows, None, page_rows);
-                met.sort();
+                let (mut read, _) = read_all(&rows, None, page_rows);
+                read.sort();
                 let all: Vec<ObjectId> = rows.iter().filter_map(Document::object_id).collect();
-                assert_eq!(met, all, "{times:?} in pages of {page_rows}");
+                assert_eq!(read, all, "{times:?} in pages of {page_rows}");
             }
         }
     }
 
     #[test]
-    fn a_walk_begins_where_it_is_told_and_asks_little() {
+    fn read_begins_at_the_given_time_with_two_requests() {
         let rows: Vec<Document> = (0..10).map(|at| row(usize::try_from(at).unwrap(), at)).collect();
-        let (met, asked) = walk(&rows, Some(Timestamp::from_millis(7)), 100);
-        assert_eq!((met.len(), asked), (3, 2));
-        let (met, asked) = walk(&rows, None, 100);
-        assert_eq!((met.len(), asked), (10, 2));
+        let (read, requests) = read_all(&rows, Some(Timestamp::from_millis(7)), 100);
+        assert_eq!((read.len(), requests), (3, 2));
+        let (read, requests) = read_all(&rows, None, 100);
+        assert_eq!((read.len(), requests), (10, 2));
     }
 
     #[test]
-    fn what_is_written_meanwhile_comes_again() {
+    fn object_written_during_the_read_is_read_again() {
         let mut rows: Vec<Document> = (0..4).map(|at| row(usize::try_from(at).unwrap(), at)).collect();
-        let mut walk = IncrementalRead::new(None, 2);
-        let mut met = Vec::new();
+        let mut read = IncrementalRead::new(None, 2);
+        let mut found = Vec::new();
         let mut writes = 0;
-        while let Some(ask) = walk.next() {
-            let PageRequest::Page(query) = ask else {
-                panic!("{ask:?}")
+        while let Some(request) = read.next() {
+            let PageRequest::Page(query) = request else {
+                panic!("{request:?}")
             };
-            met.extend(walk.page(answer(&rows, &query)).unwrap());
+            found.extend(read.accept_page(page_of(&rows, &query)).unwrap());
             if writes == 0 {
                 rows[0] = row(0, 9);
                 writes += 1;
             }
         }
-        let times: Vec<_> = met
+        let times: Vec<_> = found
             .iter()
             .filter(|one| one.object_id() == rows[0].object_id())
             .collect();
@@ -258,9 +260,9 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_does_not_sort_is_noticed() {
-        let mut walk = IncrementalRead::new(None, 10);
-        assert!(walk.page(vec![row(1, 5), row(2, 4)]).is_err());
-        assert!(walk.page(vec![Document::new()]).is_err());
+    fn page_out_of_order_is_refused() {
+        let mut read = IncrementalRead::new(None, 10);
+        assert!(read.accept_page(vec![row(1, 5), row(2, 4)]).is_err());
+        assert!(read.accept_page(vec![Document::new()]).is_err());
     }
 }

@@ -1,51 +1,51 @@
-//! Who is told how far a pull is.
+//! The observer of a pull: receives its progress and its notices.
 
 use std::fmt;
 
 use crate::model::{ClassName, ObjectId};
 
-/// Something worth telling.
+/// An event of a pull or a verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A class begins; how many objects the source has, where that was asked for.
+    /// A class begins.
     ClassStarted {
-        /// Which class.
+        /// The class.
         class: &'a ClassName,
-        /// How many objects.
+        /// Number of objects at the source, if it was counted.
         total: Option<u64>,
     },
-    /// So many more of its objects were read.
+    /// Objects of the class were read.
     RowsRead {
-        /// Which class.
+        /// The class.
         class: &'a ClassName,
-        /// How many objects.
+        /// Number of objects read since the last event.
         rows: usize,
     },
-    /// A class has ended.
+    /// A class is finished.
     ClassFinished {
-        /// Which class.
+        /// The class.
         class: &'a ClassName,
     },
-    /// An object of the source that cannot be loaded.
+    /// An object of the source cannot be loaded.
     RowRefused {
-        /// Its class.
+        /// The class.
         class: &'a ClassName,
-        /// Its id.
+        /// The object.
         id: &'a ObjectId,
-        /// Why.
+        /// The reason.
         reason: &'a str,
     },
-    /// Something that a person should know.
+    /// A notice to a person.
     Notice(&'a str),
 }
 
-/// Is told.
+/// Receives the events of a pull.
 pub trait Observer: Send + Sync + fmt::Debug {
-    /// What happened.
+    /// Receives one event.
     fn on_event(&self, event: Event<'_>);
 }
 
-/// Listens to nothing.
+/// An observer that ignores all events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 

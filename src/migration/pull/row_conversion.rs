@@ -1,17 +1,16 @@
-//! A row of the API as the object that is stored: without what a server only adds when it shows an object.
+//! Conversion of a row of the API to the stored object: without the fields that a server adds to a response.
 
 use serde_json::json;
 
 use crate::model::value::Kind;
 use crate::model::{ClassName, Document, Value};
 
-/// The object that a row shows.
+/// Converts a row to the stored object.
 ///
-/// Files are shown with all that their own rows say, and stored by their ids. The address of a file whose bytes come along (`keeps_files`) is that
-/// of the old server, and the new one makes its own.
-#[must_use]
-pub fn stored(class: &ClassName, mut row: Document, keeps_files: bool) -> Document {
-    if *class == ClassName::file() && keeps_files && row.text("key").is_some() {
+/// The API shows a file with all fields of its own object; it is stored by its id. If the content of a `_File` is copied
+/// (`has_content`), its URL is dropped: it points to the source, and this server makes its own.
+pub(super) fn to_stored(class: &ClassName, mut row: Document, has_content: bool) -> Document {
+    if *class == ClassName::file() && has_content && row.text("key").is_some() {
         row.shift_remove("url");
     }
     for value in row.values_mut() {
@@ -20,7 +19,7 @@ pub fn stored(class: &ClassName, mut row: Document, keeps_files: bool) -> Docume
     row
 }
 
-/// Files by their ids, wherever they are.
+/// Reduces files to their ids, however deep they are.
 fn reduce_files(value: &mut Value) {
     if let Kind::File(id) = Kind::of(value) {
         *value = json!({"__type": "File", "id": id});
@@ -33,14 +32,6 @@ fn reduce_files(value: &mut Value) {
     }
 }
 
-/// The relation columns that a row shows.
-pub fn relations(row: &Document) -> impl Iterator<Item = (&str, ClassName)> {
-    row.iter().filter_map(|(key, value)| match Kind::of(value) {
-        Kind::Relation(class) => Some((key.as_str(), ClassName::parse(class).ok()?)),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_adds_is_taken_off() {
+    fn stored_object_has_no_fields_added_by_the_server() {
         let class = ClassName::parse("Post").unwrap();
         let row = document(json!({
             "objectId": "p1",
@@ -59,22 +50,18 @@ mod tests {
             "pictures": [{"__type": "File", "objectId": "f2", "url": "http://old/b.png"}],
             "fans": {"__type": "Relation", "className": "_User"},
         }));
-        let found: Vec<_> = relations(&row)
-            .map(|(key, class)| (key.to_owned(), class))
-            .collect();
-        assert_eq!(found, [("fans".to_owned(), ClassName::user())]);
-        let stored = stored(&class, row, true);
+        let stored = to_stored(&class, row, true);
         assert_eq!(stored["ACL"], json!({"u1": {"read": true}}));
         assert_eq!(stored["picture"], json!({"__type": "File", "id": "f1"}));
         assert_eq!(stored["pictures"], json!([{"__type": "File", "id": "f2"}]));
     }
 
     #[test]
-    fn an_address_stays_where_the_bytes_stay() {
+    fn url_is_kept_unless_the_content_is_copied() {
         let row = || document(json!({"objectId": "f1", "key": "k/a.png", "url": "http://old/k/a.png"}));
-        assert!(stored(&ClassName::file(), row(), false).contains_key("url"));
-        assert!(!stored(&ClassName::file(), row(), true).contains_key("url"));
+        assert!(to_stored(&ClassName::file(), row(), false).contains_key("url"));
+        assert!(!to_stored(&ClassName::file(), row(), true).contains_key("url"));
         let elsewhere = document(json!({"objectId": "f2", "url": "http://elsewhere/a.png"}));
-        assert!(stored(&ClassName::file(), elsewhere, true).contains_key("url"));
+        assert!(to_stored(&ClassName::file(), elsewhere, true).contains_key("url"));
     }
 }

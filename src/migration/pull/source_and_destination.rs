@@ -1,13 +1,13 @@
-//! The two homes of a move, as the [`Mover`](crate::payment::relocation::Mover) sees them.
+//! The stores of a move, as the [`Mover`](crate::payment::relocation::Mover) sees them.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::client::Client;
-use crate::migration::canonical_form::SECRETS_AND_LOGINS;
-use crate::migration::pull::row_conversion;
+use crate::migration::pull::row_conversion::to_stored;
 use crate::migration::pull::source::Source;
+use crate::model::user_secrets::SECRET_AND_LOGIN_COLUMNS;
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::payment::Rules;
 use crate::payment::protocol::log::LogState;
@@ -16,8 +16,8 @@ use crate::payment::relocation::{NewHome, Over, Placed, Placement};
 use crate::store::load::{self, LoadBatch, LoadOutcome, LoadStep, Loader};
 use crate::store::{ReadError, Store, StoreWrapper, Write, WriteOutcome};
 
-/// The old home over its API: as the client's own port, but that objects are read with their ACLs, and at the source's
-/// pace.
+/// The source of a move, over its API: the client's own store, except that objects are read with their ACLs and within
+/// the source's rate limit.
 #[derive(Clone, Debug)]
 pub struct SourceStore {
     client: Client,
@@ -25,7 +25,7 @@ pub struct SourceStore {
 }
 
 impl SourceStore {
-    /// Through this client, at the pace of `source`.
+    /// The source through this client, within the rate limit of `source`.
     #[must_use]
     pub fn new(client: Client, source: Source) -> Self {
         Self { client, source }
@@ -40,7 +40,7 @@ impl Store for SourceStore {
     }
 
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
-        self.source.turn().await;
+        self.source.acquire().await;
         let query = Query {
             return_acl: true,
             ..query.clone()
@@ -49,27 +49,27 @@ impl Store for SourceStore {
     }
 
     async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.source.turn().await;
+        self.source.acquire().await;
         Store::count(&self.client, class, filter).await
     }
 
     async fn write(&self, write: Write) -> WriteOutcome {
-        self.source.turn().await;
+        self.source.acquire().await;
         self.client.write(write).await
     }
 
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
-        self.source.turn().await;
+        self.source.acquire().await;
         self.client.batch(writes).await
     }
 }
 
-/// The new home: the store that is pulled into.
+/// The destination of a move: the store that is pulled into.
 ///
-/// Rounds and imports have put accounts and orders there long before the move, as they were: in use, by the old home.
-/// While `hides_copies`, what is not fenced counts as not there, and a fenced copy takes its place. That is safe
-/// because nobody serves the store before the app has moved, and because what is opened at the end is seen again: the
-/// part of a move after the decision must not hide anything.
+/// Rounds and imports have copied accounts and orders long before the move, as they were at the source: unfenced, in use.
+/// With `hides_copies`, an unfenced document counts as absent, and a fenced copy replaces it. This is safe because nobody
+/// serves the store before the app has moved. The part of a move after the decision must see the documents that it
+/// opens, so it hides nothing.
 #[derive(Clone, Debug)]
 pub struct DestinationStore {
     store: Arc<dyn Loader>,
@@ -78,7 +78,7 @@ pub struct DestinationStore {
 }
 
 impl DestinationStore {
-    /// Before the decision: what rounds and imports have brought is no document in use.
+    /// The destination before the decision: unfenced copies are hidden.
     #[must_use]
     pub fn before_decision(store: Arc<dyn Loader>, rules: Arc<Rules>) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl DestinationStore {
         }
     }
 
-    /// From the decision on: everything counts as it is.
+    /// The destination after the decision: nothing is hidden.
     #[must_use]
     pub fn from_decision(store: Arc<dyn Loader>, rules: Arc<Rules>) -> Self {
         Self {
@@ -98,7 +98,7 @@ impl DestinationStore {
         }
     }
 
-    /// What of a class is in use, as far as its documents say so: closed logs never change and are neither.
+    /// The filter of a class's documents that are in use, i.e. not fenced. Closed logs never change: they are neither.
     fn in_use(&self, class: &ClassName) -> Option<Filter> {
         if *class == self.rules.log_class {
             return Some(Filter::all().lt("state", LogState::Closed.number()));
@@ -112,8 +112,8 @@ impl DestinationStore {
         })
     }
 
-    /// What matches, of what is seen.
-    fn seen(&self, class: &ClassName, filter: &Filter) -> Filter {
+    /// The filter without hidden documents.
+    fn visible(&self, class: &ClassName, filter: &Filter) -> Filter {
         match self.in_use(class).filter(|_| self.hides_copies) {
             None => filter.clone(),
             Some(in_use) => Filter::And(vec![filter.clone(), Filter::Nor(vec![in_use])]),
@@ -136,6 +136,7 @@ impl DestinationStore {
     }
 }
 
+/// The placement result of a loaded step.
 fn placed(loaded: LoadOutcome) -> Placed {
     match loaded {
         LoadOutcome::Created | LoadOutcome::Replaced | LoadOutcome::Unchanged | LoadOutcome::Removed => {
@@ -146,15 +147,16 @@ fn placed(loaded: LoadOutcome) -> Placed {
     }
 }
 
+/// The step that stores a placement.
 fn step(placement: &Placement, if_exists: load::IfExists) -> LoadStep {
     let class = placement.class.clone();
     let fill_missing: &[&str] = if class == ClassName::user() {
-        &SECRETS_AND_LOGINS
+        &SECRET_AND_LOGIN_COLUMNS
     } else {
         &[]
     };
     LoadStep::Put {
-        document: row_conversion::stored(&class, placement.document.clone(), false),
+        document: to_stored(&class, placement.document.clone(), false),
         class,
         if_exists,
         fill_missing,
@@ -173,14 +175,14 @@ impl StoreWrapper for DestinationStore {
 
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
         let query = Query {
-            filter: self.seen(class, &query.filter),
+            filter: self.visible(class, &query.filter),
             ..query.clone()
         };
         self.store.find(class, &query).await
     }
 
     async fn count(&self, class: &ClassName, filter: &Filter) -> Result<u64, ReadError> {
-        self.store.count(class, &self.seen(class, filter)).await
+        self.store.count(class, &self.visible(class, filter)).await
     }
 }
 
@@ -198,7 +200,7 @@ impl NewHome for DestinationStore {
         if !self.hides_copies {
             return placed;
         }
-        // What was held may be a copy that counts as not there.
+        // A held document may be a hidden copy: replace it if it is in use.
         let again: Vec<usize> = placements
             .iter()
             .zip(&placed)

@@ -1,50 +1,50 @@
-//! One round over all classes.
+//! One round over all classes: reads what was written since the round before, and loads it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, stream};
 
-use crate::migration::canonical_form::kept_back;
-use crate::migration::pull::class_definitions::SourceClasses;
+use crate::migration::canonical_form::hidden_fields;
 use crate::migration::pull::file_download::DownloadOutcome;
 use crate::migration::pull::incremental_read::{IncrementalRead, OVERLAP_MILLIS, PageRequest};
 use crate::migration::pull::puller::position_note;
-use crate::migration::pull::row_conversion;
-use crate::migration::pull::{Event, PullError, Puller, SourceError};
-use crate::model::{ClassName, CloudError, Document, Filter, ObjectId, Pointer, Timestamp};
-use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, Note};
+use crate::migration::pull::row_conversion::to_stored;
+use crate::migration::pull::{Event, PullError, Puller, SourceClasses, SourceError};
+use crate::model::{ClassName, Document, Filter, ObjectId, Pointer, Timestamp};
+use crate::store::load::{IfExists, Link, LoadOutcome, LoadStep};
 
-/// Objects that could not be loaded, and files that could not be fetched, that are kept by name.
-const NAMED_MAX: usize = 1000;
+/// Most refused objects, and most failed files, that a summary lists.
+const LISTED_MAX: usize = 1000;
 
-/// What a round did.
+/// Summary of a round.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoundSummary {
     /// Objects read.
     pub read: u64,
-    /// Of those, new here.
+    /// Objects created here.
     pub created: u64,
-    /// Of those, in the place of another version.
+    /// Objects that replaced another version.
     pub replaced: u64,
-    /// Objects and links taken away.
+    /// Objects and links removed.
     pub removed: u64,
     /// Relations read, one for each owner and column.
     pub relations: u64,
-    /// Links made.
+    /// Links added.
     pub linked: u64,
-    /// Objects that cannot be loaded: class, id, reason. A thousand at most.
+    /// Objects that cannot be loaded: class, id, reason. At most 1000.
     pub refused: Vec<(ClassName, ObjectId, String)>,
-    /// Files whose bytes could not be fetched: id, reason. A thousand at most.
+    /// Files that cannot be downloaded: id, reason. At most 1000.
     pub files_failed: Vec<(ObjectId, String)>,
 }
 
 impl RoundSummary {
-    /// Whether nothing was brought, changed or taken away.
+    /// True if nothing was added, changed or removed.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
         self.created == 0 && self.replaced == 0 && self.removed == 0 && self.linked == 0
     }
 
+    /// Adds the numbers and lists of another summary.
     pub(super) fn add(&mut self, other: Self) {
         self.read += other.read;
         self.created += other.created;
@@ -53,12 +53,12 @@ impl RoundSummary {
         self.relations += other.relations;
         self.linked += other.linked;
         self.refused.extend(other.refused);
-        self.refused.truncate(NAMED_MAX);
+        self.refused.truncate(LISTED_MAX);
         self.files_failed.extend(other.files_failed);
-        self.files_failed.truncate(NAMED_MAX);
+        self.files_failed.truncate(LISTED_MAX);
     }
 
-    pub(super) fn count(&mut self, loaded: &[LoadOutcome]) {
+    fn count(&mut self, loaded: &[LoadOutcome]) {
         for one in loaded {
             match one {
                 LoadOutcome::Created => self.created += 1,
@@ -70,43 +70,44 @@ impl RoundSummary {
     }
 }
 
-/// Which rows a round may load.
+/// True for the rows that a round may load.
 pub type RowFilter<'a> = &'a (dyn Fn(&ClassName, &Document) -> bool + Sync);
 
-/// Rows of one class, on their way into the store.
+/// Rows of one class to load.
 pub(super) struct RowBatch<'a> {
     pub(super) class: &'a ClassName,
     pub(super) relations: &'a BTreeMap<String, ClassName>,
     pub(super) rows: Vec<Document>,
-    /// What was written later has to have its relations read, though the object itself be unchanged.
+    /// The relations of an object written after this time are read even if the object itself is unchanged.
     pub(super) relations_since: Option<Timestamp>,
-    /// Up to where the class is read with these rows.
+    /// The time up to which the class is read after these rows.
     pub(super) reached: Option<Timestamp>,
 }
 
 impl Puller {
-    /// Brings what was written at the source since the round before, or everything. `admit` says which rows count.
+    /// Loads what was written at the source since the round before, or everything. `include` selects the rows.
     ///
     /// # Errors
-    /// [`PullError`]; the next round goes on from there.
+    /// [`PullError`]; the next round continues from there.
     pub async fn round(
         &self,
         classes: &SourceClasses,
-        admit: RowFilter<'_>,
+        include: RowFilter<'_>,
     ) -> Result<RoundSummary, PullError> {
         let shows_logins = self.source.shows_logins().await?;
-        let mut round = RoundSummary::default();
+        let mut summary = RoundSummary::default();
         for (class, relations) in &classes.relations {
-            round.add(self.walk(class, relations, admit, shows_logins).await?);
+            let of_class = self.sync_class(class, relations, include, shows_logins).await?;
+            summary.add(of_class);
         }
-        Ok(round)
+        Ok(summary)
     }
 
-    async fn walk(
+    async fn sync_class(
         &self,
         class: &ClassName,
         relations: &BTreeMap<String, ClassName>,
-        admit: RowFilter<'_>,
+        include: RowFilter<'_>,
         shows_logins: bool,
     ) -> Result<RoundSummary, PullError> {
         let before = self.position(class).await?;
@@ -116,37 +117,39 @@ impl Puller {
         };
         self.observer.on_event(Event::ClassStarted { class, total });
         let from = before.map(|before| before.plus_millis(-OVERLAP_MILLIS));
-        let mut walk = IncrementalRead::new(from, self.source.page_rows());
-        let mut round = RoundSummary::default();
-        while let Some(ask) = walk.next() {
-            let is_page = matches!(ask, PageRequest::Page(_));
-            let rows = self.source.ask(class, ask).await?;
+        let mut incremental = IncrementalRead::new(from, self.source.page_rows());
+        let mut summary = RoundSummary::default();
+        while let Some(request) = incremental.next() {
+            let is_page = matches!(request, PageRequest::Page(_));
+            let rows = self.source.rows(class, request).await?;
             let rows = if is_page {
-                walk.page(rows).map_err(|reason| SourceError::Answer {
-                    what: format!("the class {class}"),
-                    reason,
-                })?
+                incremental
+                    .accept_page(rows)
+                    .map_err(|reason| SourceError::Response {
+                        what: format!("the class {class}"),
+                        reason,
+                    })?
             } else {
-                walk.moment(rows)
+                incremental.accept_moment(rows)
             };
             let read = rows.len();
             let rows = RowBatch {
                 class,
                 relations,
-                rows: rows.into_iter().filter(|row| admit(class, row)).collect(),
+                rows: rows.into_iter().filter(|row| include(class, row)).collect(),
                 relations_since: before,
-                reached: walk.reached().max(before),
+                reached: incremental.reached().max(before),
             };
-            round.add(self.load(rows, shows_logins).await?);
-            round.read += read as u64;
+            summary.add(self.load_rows(rows, shows_logins).await?);
+            summary.read += read as u64;
             self.observer.on_event(Event::RowsRead { class, rows: read });
         }
         self.observer.on_event(Event::ClassFinished { class });
-        Ok(round)
+        Ok(summary)
     }
 
-    /// Loads rows, their relations and the bytes of files, and only then notes how far the class is read.
-    pub(super) async fn load(
+    /// Loads rows, their relations and the contents of files. The position in the class is written last.
+    pub(super) async fn load_rows(
         &self,
         rows: RowBatch<'_>,
         shows_logins: bool,
@@ -158,38 +161,23 @@ impl Puller {
             relations_since,
             reached,
         } = rows;
-        let mut round = RoundSummary::default();
+        let mut summary = RoundSummary::default();
         if rows.is_empty() {
-            return Ok(round);
+            return Ok(summary);
         }
         let owners: Vec<(ObjectId, Option<Timestamp>)> = rows
             .iter()
             .filter_map(|row| Some((row.object_id()?, row.updated_at())))
             .collect();
-        let kept = self.fetch(class, &rows, &mut round).await;
-        let fill_missing = if *class == ClassName::user() {
-            kept_back(shows_logins)
-        } else {
-            &[]
-        };
-        let steps = rows.into_iter().map(|row| {
-            let keeps = row.object_id().is_some_and(|id| kept.contains(&id));
-            LoadStep::Put {
-                class: class.clone(),
-                document: row_conversion::stored(class, row, keeps),
-                if_exists: IfExists::Replace,
-                fill_missing,
-            }
-        });
-        let steps = steps.collect();
-        let note = move |class: &ClassName| reached.map_or(Ok(Vec::new()), |at| position_note(class, at));
+        let steps = self.put_steps(class, rows, shows_logins, &mut summary).await;
+        let note = reached.map(|at| position_note(class, at)).into_iter().collect();
         if relations.is_empty() {
-            let loaded = self.load_batch(steps, note(class)?).await?;
-            self.judge(class, &owners, &loaded, &mut round);
-            return Ok(round);
+            let loaded = self.load_batch(steps, note).await?;
+            self.record_loaded(class, &owners, &loaded, &mut summary);
+            return Ok(summary);
         }
         let loaded = self.load_batch(steps, Vec::new()).await?;
-        self.judge(class, &owners, &loaded, &mut round);
+        self.record_loaded(class, &owners, &loaded, &mut summary);
         let owners: Vec<ObjectId> = owners
             .into_iter()
             .zip(&loaded)
@@ -200,38 +188,57 @@ impl Puller {
             .collect();
         let mut steps = Vec::new();
         for (key, targets) in relations {
-            steps.extend(self.relation(class, &owners, key, targets).await?);
+            steps.extend(self.relation_steps(class, &owners, key, targets).await?);
         }
-        round.relations += (owners.len() * relations.len()) as u64;
-        let loaded = self.load_batch(steps, note(class)?).await?;
-        round.linked += loaded
+        summary.relations += (owners.len() * relations.len()) as u64;
+        let loaded = self.load_batch(steps, note).await?;
+        summary.linked += loaded
             .iter()
             .filter(|one| matches!(one, LoadOutcome::Created))
             .count() as u64;
-        round.removed += loaded
+        summary.removed += loaded
             .iter()
             .filter(|one| matches!(one, LoadOutcome::Removed))
             .count() as u64;
-        Ok(round)
+        Ok(summary)
     }
 
-    pub(super) async fn load_batch(
+    /// Downloads the contents of files, and returns the steps that store the rows.
+    async fn put_steps(
         &self,
-        steps: Vec<LoadStep>,
-        notes: Vec<Note>,
-    ) -> Result<Vec<LoadOutcome>, CloudError> {
-        let make_notes = Box::new(move |_: &[LoadOutcome]| Ok(notes.clone()));
-        self.store.load(LoadBatch { steps, make_notes }).await
+        class: &ClassName,
+        rows: Vec<Document>,
+        shows_logins: bool,
+        summary: &mut RoundSummary,
+    ) -> Vec<LoadStep> {
+        let stored = self.download_files(class, &rows, summary).await;
+        let fill_missing = if *class == ClassName::user() {
+            hidden_fields(shows_logins)
+        } else {
+            &[]
+        };
+        rows.into_iter()
+            .map(|row| {
+                let has_content = row.object_id().is_some_and(|id| stored.contains(&id));
+                LoadStep::Put {
+                    class: class.clone(),
+                    document: to_stored(class, row, has_content),
+                    if_exists: IfExists::Replace,
+                    fill_missing,
+                }
+            })
+            .collect()
     }
 
-    fn judge(
+    /// Counts the loaded objects, and reports those that were refused.
+    fn record_loaded(
         &self,
         class: &ClassName,
         owners: &[(ObjectId, Option<Timestamp>)],
         loaded: &[LoadOutcome],
-        round: &mut RoundSummary,
+        summary: &mut RoundSummary,
     ) {
-        round.count(loaded);
+        summary.count(loaded);
         for ((id, _), one) in owners.iter().zip(loaded) {
             let LoadOutcome::Refused(error) = one else {
                 continue;
@@ -242,14 +249,14 @@ impl Puller {
                 id,
                 reason: &reason,
             });
-            if round.refused.len() < NAMED_MAX {
-                round.refused.push((class.clone(), id.clone(), reason));
+            if summary.refused.len() < LISTED_MAX {
+                summary.refused.push((class.clone(), id.clone(), reason));
             }
         }
     }
 
-    /// Makes the relation `key` of these owners what it is at the source.
-    async fn relation(
+    /// Returns the steps that make the relation `key` of these owners equal to the source's.
+    async fn relation_steps(
         &self,
         class: &ClassName,
         owners: &[ObjectId],
@@ -276,44 +283,44 @@ impl Puller {
                 key: key.to_owned(),
                 target: target.clone(),
             };
-            let gone = here.iter().filter(|target| !there.contains(*target));
-            steps.extend(gone.map(|target| LoadStep::Unlink(link(target))));
-            let new = there.iter().filter(|target| !here.contains(target));
-            steps.extend(new.map(|target| LoadStep::Link(link(target))));
+            let removed = here.iter().filter(|target| !there.contains(*target));
+            steps.extend(removed.map(|target| LoadStep::Unlink(link(target))));
+            let added = there.iter().filter(|target| !here.contains(target));
+            steps.extend(added.map(|target| LoadStep::Link(link(target))));
         }
         Ok(steps)
     }
 
-    /// Fetches the bytes of files; answers the ids of those that are here.
-    async fn fetch(
+    /// Downloads the contents of files. Returns the ids of the files that are stored here.
+    async fn download_files(
         &self,
         class: &ClassName,
         rows: &[Document],
-        round: &mut RoundSummary,
+        summary: &mut RoundSummary,
     ) -> BTreeSet<ObjectId> {
-        let mut kept = BTreeSet::new();
+        let mut stored = BTreeSet::new();
         let Some(files) = self.files.as_ref().filter(|_| *class == ClassName::file()) else {
-            return kept;
+            return stored;
         };
-        let fetched = rows
+        let downloads = rows
             .iter()
-            .map(|row| async move { (row.object_id(), files.fetch(row).await) });
-        let fetched: Vec<_> = fetched.collect();
-        let mut fetched = stream::iter(fetched).buffered(self.source.at_once());
-        while let Some((id, one)) = fetched.next().await {
-            match (id, one) {
-                (Some(id), DownloadOutcome::Here) => {
-                    kept.insert(id);
+            .map(|row| async move { (row.object_id(), files.download(row).await) });
+        let downloads: Vec<_> = downloads.collect();
+        let mut downloads = stream::iter(downloads).buffered(self.source.concurrency());
+        while let Some((id, outcome)) = downloads.next().await {
+            match (id, outcome) {
+                (Some(id), DownloadOutcome::Stored) => {
+                    stored.insert(id);
                 }
                 (Some(id), DownloadOutcome::Failed(reason)) => {
                     self.notice(&format!("the file {id}: {reason}"));
-                    if round.files_failed.len() < NAMED_MAX {
-                        round.files_failed.push((id, reason));
+                    if summary.files_failed.len() < LISTED_MAX {
+                        summary.files_failed.push((id, reason));
                     }
                 }
                 _ => {}
             }
         }
-        kept
+        stored
     }
 }

@@ -1,4 +1,4 @@
-//! One class, here and there.
+//! Report about one class on both sides.
 
 use std::collections::BTreeMap;
 
@@ -6,54 +6,54 @@ use serde::Serialize;
 
 use crate::model::{ClassName, ObjectId};
 
-/// Differences of a class that are named.
-const NAMED_MAX: usize = 100;
+/// Most differences that the report of a class lists.
+const LISTED_MAX: usize = 100;
 
-/// What was found in a class.
+/// Report about one class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClassReport {
-    /// Its name.
+    /// The class.
     pub class: ClassName,
-    /// Objects here.
+    /// Number of objects here.
     pub here: u64,
-    /// Objects there; absent where there is no source.
+    /// Number of objects at the source; absent without a source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub there: Option<u64>,
-    /// The hash of all objects here.
+    /// Hash of all objects here.
     pub hash_here: String,
-    /// The hash of all objects there.
+    /// Hash of all objects at the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash_there: Option<String>,
-    /// The hash of all links here that were compared.
+    /// Hash of all compared links here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub links_hash_here: Option<String>,
-    /// The hash of all links there.
+    /// Hash of all links at the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub links_hash_there: Option<String>,
-    /// Its relations, by column.
+    /// Relations, by column.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub relations: BTreeMap<String, Relation>,
-    /// How many objects or relations differ.
+    pub relations: BTreeMap<String, RelationReport>,
+    /// Number of objects and relations that differ.
     pub differing: u64,
-    /// How many objects were written here since the app has moved: they are not compared.
+    /// Number of objects written here since the app has moved; they are not compared.
     #[serde(skip_serializing_if = "is_zero")]
     pub written_since: u64,
-    /// A hundred of the differences at most.
+    /// The differences, at most 100.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
 }
 
-/// A relation column.
+/// Report about one relation column.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Relation {
-    /// Links here.
+pub struct RelationReport {
+    /// Number of links here.
     pub here: u64,
-    /// Links there; absent where they were not read.
+    /// Number of links at the source; absent if they were not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub there: Option<u64>,
-    /// Links here whose object is not here.
+    /// Number of links here whose target does not exist here.
     pub dangling: u64,
 }
 
@@ -61,26 +61,27 @@ pub struct Relation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Difference {
-    /// Which object.
+    /// The object.
     pub id: ObjectId,
-    /// What is wrong with it.
-    pub what: DifferenceKind,
-    /// The fields that differ, or the relation.
+    /// Kind of the difference.
+    #[serde(rename = "what")]
+    pub kind: DifferenceKind,
+    /// The fields or the relation that differ.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
 }
 
-/// How an object can differ.
+/// Kind of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum DifferenceKind {
-    /// It is here and not there.
+    /// The object is only here.
     OnlyHere,
-    /// It is there and not here.
+    /// The object is only at the source.
     OnlyThere,
-    /// It is on both sides, and not the same.
+    /// The object is on both sides with different fields.
     Differs,
-    /// A relation of it does not hold the same objects.
+    /// A relation of the object contains different objects.
     Relation,
 }
 
@@ -89,21 +90,22 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
-/// The differences of a class, as they are found.
+/// Differences of a class, while it is compared.
 #[derive(Debug, Default)]
 pub(super) struct Differences {
     pub(super) count: u64,
-    pub(super) named: Vec<Difference>,
+    /// The first differences.
+    pub(super) listed: Vec<Difference>,
     pub(super) written_since: u64,
 }
 
 impl Differences {
-    pub(super) fn add(&mut self, id: &ObjectId, what: DifferenceKind, keys: Vec<String>) {
+    pub(super) fn add(&mut self, id: &ObjectId, kind: DifferenceKind, keys: Vec<String>) {
         self.count += 1;
-        if self.named.len() < NAMED_MAX {
-            self.named.push(Difference {
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(Difference {
                 id: id.clone(),
-                what,
+                kind,
                 keys,
             });
         }

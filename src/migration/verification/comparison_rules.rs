@@ -1,4 +1,4 @@
-//! What of an object is compared: its [canonical form](canonical_form), less what only one side can know.
+//! Rules of the comparison: an object's [canonical form](canonical_form) without the fields that only one side can know.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,24 @@ use crate::payment::protocol::log::LogState;
 use crate::payment::protocol::mark::{MOVE, PAY_EPOCH, PAYLOGS};
 use crate::payment::protocol::relocation::LOG_MOVE;
 
-/// What is compared, and what is not.
+/// Rules of the comparison.
 #[derive(Clone, Debug)]
 pub(super) struct ComparisonRules<'a> {
     pub(super) rules: &'a Rules,
-    /// Whether the source shows third-party logins.
+    /// True if the source shows third-party logins.
     pub(super) shows_logins: bool,
-    /// Whether the app has moved: the documents that hold money were opened here, at a later time.
+    /// True if the app has moved: the documents with money were opened here, at a later time.
     pub(super) moved: bool,
 }
 
-/// The hash of an object.
+/// Hash of an object.
 pub(super) type Hash = [u8; 32];
 
 impl ComparisonRules<'_> {
-    /// What is not compared, in words.
-    pub(super) fn left_out(&self) -> Vec<String> {
-        let secrets = canonical_form::kept_back(self.shows_logins);
-        let mut left_out = vec![
+    /// Descriptions of the fields that are not compared.
+    pub(super) fn descriptions_of_omitted(&self) -> Vec<String> {
+        let secrets = canonical_form::hidden_fields(self.shows_logins);
+        let mut omitted = vec![
             format!("{} of _User: the REST API does not show them", secrets.join(", ")),
             "url of _File: each server names its own".to_owned(),
             format!(
@@ -35,52 +35,52 @@ impl ComparisonRules<'_> {
             ),
         ];
         if self.moved {
-            left_out.push(format!(
+            omitted.push(format!(
                 "updatedAt of {}, {} and {}: opening them here was a write",
                 self.rules.user_class, self.rules.order_class, self.rules.log_class
             ));
         }
-        left_out
+        omitted
     }
 
-    /// The fields of a class that are not compared.
-    fn left_out_of(&self, class: &ClassName) -> Vec<&'static str> {
+    /// Fields of a class that are not compared.
+    fn omitted_fields(&self, class: &ClassName) -> Vec<&'static str> {
         let rules = self.rules;
-        let mut left_out = Vec::new();
+        let mut omitted = Vec::new();
         if *class == ClassName::user() {
-            left_out.extend(canonical_form::kept_back(self.shows_logins));
+            omitted.extend(canonical_form::hidden_fields(self.shows_logins));
         }
         if *class == ClassName::file() {
-            left_out.push("url");
+            omitted.push("url");
         }
         if self.moved && rules.classes().contains(&class) {
-            left_out.push("updatedAt");
+            omitted.push("updatedAt");
         }
-        left_out
+        omitted
     }
 
-    /// The object as it is where it lives, whether it has moved or not.
-    pub(super) fn opened(&self, class: &ClassName, mut document: Document) -> Document {
+    /// Removes the traces of a move from an object.
+    pub(super) fn unfenced(&self, class: &ClassName, mut document: Document) -> Document {
         if *class == self.rules.log_class {
-            open_log(&mut document);
+            unfence_log(&mut document);
         } else if *class == self.rules.user_class || *class == self.rules.order_class {
-            open_account(&mut document);
+            unfence_account(&mut document);
         }
         document
     }
 
-    /// The hash of such an object.
-    pub(super) fn hash(&self, class: &ClassName, opened: &Document) -> Hash {
-        canonical_form::hash(opened, &self.left_out_of(class))
+    /// Hash of an unfenced object.
+    pub(super) fn hash(&self, class: &ClassName, unfenced: &Document) -> Hash {
+        canonical_form::hash(unfenced, &self.omitted_fields(class))
     }
 
-    /// The keys in which two objects differ.
+    /// Fields in which two objects differ.
     pub(super) fn differing_keys(&self, class: &ClassName, one: &Document, other: &Document) -> Vec<String> {
-        let left_out = self.left_out_of(class);
+        let omitted = self.omitted_fields(class);
         let alone = |document: &Document, key: &String| {
             let value = document.get(key)?;
             let alone = Document::from_iter([(key.clone(), value.clone())]);
-            Some(canonical_form::text(&alone, &left_out)).filter(|text| text != "{}")
+            Some(canonical_form::text(&alone, &omitted)).filter(|text| text != "{}")
         };
         let keys: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
         keys.into_iter()
@@ -90,8 +90,8 @@ impl ComparisonRules<'_> {
     }
 }
 
-/// As it was before it was fenced, but for the epoch, which goes on counting.
-fn open_account(document: &mut Document) {
+/// Removes the fence of an account or order; the epoch keeps its absolute value.
+fn unfence_account(document: &mut Document) {
     match document.integer(PAY_EPOCH) {
         Some(epoch) if epoch < 0 => {
             document.insert(PAY_EPOCH.to_owned(), epoch.saturating_neg().into());
@@ -103,7 +103,8 @@ fn open_account(document: &mut Document) {
     }
 }
 
-fn open_log(document: &mut Document) {
+/// Removes the fence of a log.
+fn unfence_log(document: &mut Document) {
     document.shift_remove(LOG_MOVE);
     if let Some(state) = document.integer("state") {
         document.insert("state".to_owned(), LogState::without_fence(state).into());
@@ -122,15 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn two_sides_of_one_object_have_one_hash() {
-        let rules = PaymentConfig::new().rules();
-        let view = ComparisonRules {
-            rules: &rules,
+    fn object_has_the_same_hash_on_both_sides() {
+        let names = PaymentConfig::new().rules();
+        let rules = ComparisonRules {
+            rules: &names,
             shows_logins: true,
             moved: false,
         };
         let user = ClassName::user();
-        let log = &rules.log_class;
+        let log = &names.log_class;
         let post = ClassName::parse("Post").unwrap();
         let pairs = [
             (
@@ -161,16 +162,16 @@ mod tests {
             (log, json!({"state": 12, "move": 1}), json!({"state": 2})),
         ];
         for (class, one, other) in pairs {
-            let of = |value: &Value| view.hash(class, &view.opened(class, document(value.clone())));
+            let of = |value: &Value| rules.hash(class, &rules.unfenced(class, document(value.clone())));
             assert_eq!(of(&one), of(&other), "{one} {other}");
         }
     }
 
     #[test]
-    fn what_differs_is_named() {
-        let rules = PaymentConfig::new().rules();
-        let view = ComparisonRules {
-            rules: &rules,
+    fn differing_fields_are_named() {
+        let names = PaymentConfig::new().rules();
+        let rules = ComparisonRules {
+            rules: &names,
             shows_logins: true,
             moved: false,
         };
@@ -190,10 +191,10 @@ mod tests {
             ),
         ] {
             let user = ClassName::user();
-            let of = |value: &Value| view.opened(&user, document(value.clone()));
+            let of = |value: &Value| rules.unfenced(&user, document(value.clone()));
             let (one, other) = (of(&one), of(&other));
-            assert_ne!(view.hash(&user, &one), view.hash(&user, &other));
-            assert_eq!(view.differing_keys(&user, &one, &other), keys);
+            assert_ne!(rules.hash(&user, &one), rules.hash(&user, &other));
+            assert_eq!(rules.differing_keys(&user, &one, &other), keys);
         }
     }
 }

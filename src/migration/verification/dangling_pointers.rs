@@ -1,4 +1,4 @@
-//! Pointers to objects that are not there.
+//! Dangling pointers: pointers to objects that do not exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,38 +9,38 @@ use crate::model::value::Kind;
 use crate::model::{ClassName, Document, ObjectId, Pointer, Value};
 use crate::store::load::Loader;
 
-/// Pointers that one lookup is asked about.
-const AT_ONCE: usize = 1000;
+/// Most pointers in one lookup.
+const LOOKUP_POINTERS_MAX: usize = 1000;
 
-/// Pointers of one column that lead nowhere. Deleting an object leaves such pointers: they are no difference, and the
+/// Dangling pointers of one column. The deletion of an object leaves them behind: they are not a difference, since the
 /// source has them too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DanglingPointers {
-    /// The class with the pointers.
+    /// Class of the objects with the pointers.
     pub class: ClassName,
-    /// The column; a pointer deep inside counts for its column.
+    /// The column; a nested pointer counts for its column.
     pub key: String,
-    /// The class that they point to.
+    /// Class that the pointers refer to.
     pub target: ClassName,
-    /// How many.
+    /// Number of pointers.
     pub count: u64,
-    /// An object that has one.
+    /// An object with such a pointer.
     pub example: ObjectId,
 }
 
-/// Counts them, page by page.
+/// Counts dangling pointers, page by page.
 #[derive(Debug, Default)]
 pub(super) struct DanglingPointerCounter {
     found: BTreeMap<(ClassName, String, ClassName), (u64, ObjectId)>,
 }
 
 impl DanglingPointerCounter {
-    /// Looks at a page of objects.
+    /// Adds a page of objects.
     ///
     /// # Errors
     /// [`PullError`].
-    pub(super) async fn look(
+    pub(super) async fn add_page(
         &mut self,
         store: &dyn Loader,
         class: &ClassName,
@@ -58,10 +58,10 @@ impl DanglingPointerCounter {
         let targets: BTreeSet<&Pointer> = places.iter().map(|(_, _, pointer)| pointer).collect();
         let targets: Vec<Pointer> = targets.into_iter().cloned().collect();
         let mut absent = BTreeSet::new();
-        for targets in targets.chunks(AT_ONCE) {
-            let there = store.exist(targets).await?;
-            let gone = targets.iter().zip(there).filter(|(_, there)| !there);
-            absent.extend(gone.map(|(pointer, _)| pointer.clone()));
+        for targets in targets.chunks(LOOKUP_POINTERS_MAX) {
+            let exist = store.exist(targets).await?;
+            let missing = targets.iter().zip(exist).filter(|(_, exists)| !exists);
+            absent.extend(missing.map(|(pointer, _)| pointer.clone()));
         }
         for (id, key, pointer) in places
             .into_iter()

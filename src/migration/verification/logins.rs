@@ -1,4 +1,4 @@
-//! Which users can log in here.
+//! Report about the users who can log in here.
 
 use std::collections::BTreeMap;
 
@@ -6,38 +6,38 @@ use serde::Serialize;
 
 use crate::model::{Document, ObjectId, Value};
 
-/// Users of one reason that are named.
-const NAMED_MAX: usize = 100;
+/// Most users that are listed for one reason.
+const LISTED_MAX: usize = 100;
 
-/// How users log in.
+/// Numbers of users by their way to log in.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginReport {
-    /// Users in all.
+    /// Number of users.
     pub users: u64,
-    /// With a password.
+    /// Users with a password.
     pub with_password: u64,
-    /// Through a third party, or anonymously, alone.
+    /// Users who log in only through a third party, or anonymously.
     pub with_auth_data: u64,
-    /// Those who cannot, by reason.
+    /// Users who cannot log in, by reason.
     pub cannot: BTreeMap<NoLoginReason, u64>,
-    /// A hundred of each reason at most.
+    /// Examples for each reason, at most 100.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub examples: BTreeMap<NoLoginReason, Vec<ObjectId>>,
 }
 
-/// Why a user cannot log in.
+/// Reason why a user cannot log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum NoLoginReason {
-    /// Neither a password hash nor a third party: the REST API shows no hashes, so import the export.
+    /// The user has neither a password hash nor a third-party login. The REST API shows no hashes: import the export.
     NoHash,
-    /// As before, but with a telephone number: such a user may have logged in by SMS alone, and paylog sends none.
+    /// The same, but with a telephone number. The user may have logged in by SMS, which paylog does not send.
     PhoneOnly,
 }
 
 impl NoLoginReason {
-    /// Why, and what can be done.
+    /// The reason and the remedy, for people.
     #[must_use]
     pub fn describe(self) -> &'static str {
         match self {
@@ -53,7 +53,8 @@ impl NoLoginReason {
 }
 
 impl LoginReport {
-    pub(super) fn look(&mut self, user: &Document) {
+    /// Adds a user.
+    pub(super) fn add(&mut self, user: &Document) {
         let has = |key: &str| user.text(key).is_some_and(|text| !text.is_empty());
         self.users += 1;
         let reason = if has("password") || has("bcryptPassword") {
@@ -69,12 +70,12 @@ impl LoginReport {
         };
         *self.cannot.entry(reason).or_default() += 1;
         let examples = self.examples.entry(reason).or_default();
-        if let Some(id) = user.object_id().filter(|_| examples.len() < NAMED_MAX) {
+        if let Some(id) = user.object_id().filter(|_| examples.len() < LISTED_MAX) {
             examples.push(id);
         }
     }
 
-    /// Users who have lost their login, as far as anybody can tell.
+    /// Number of users who have lost their login, as far as can be known.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.cannot

@@ -1,4 +1,4 @@
-//! The money of one side.
+//! Totals of the money on one side.
 
 use std::collections::BTreeMap;
 
@@ -9,24 +9,25 @@ use crate::model::{ClassName, Document};
 use crate::payment::Rules;
 use crate::payment::protocol::log::LogState;
 
-/// Sums, and payments that are not closed.
+/// Sums of money, and payments that are not closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MoneyTotals {
-    /// The sum of all balances, in minor units.
+    /// Sum of all balances in minor units.
     pub account: i128,
-    /// The sum of all held amounts, in minor units.
+    /// Sum of all held amounts in minor units.
     pub frozen: i128,
-    /// Payments that are not closed, by state (0 to 4).
+    /// Number of payments that are not closed, by state (0 to 4).
     pub open: BTreeMap<i64, u64>,
-    /// Of those, left to an operator.
+    /// Number of these payments that are stuck, i.e. left to an operator.
     pub stuck: u64,
-    /// Documents whose numbers are none that the protocol writes.
+    /// Number of documents with numbers that the protocol does not write.
     pub malformed: u64,
 }
 
 impl MoneyTotals {
-    pub(super) fn look(&mut self, rules: &Rules, class: &ClassName, document: &Document) {
+    /// Adds a document.
+    pub(super) fn add(&mut self, rules: &Rules, class: &ClassName, document: &Document) {
         if *class == rules.user_class {
             for (field, sum) in [
                 (&rules.account, &mut self.account),

@@ -1,4 +1,4 @@
-//! The proof as a whole, for people and as JSON.
+//! Report of a verification, for people and as JSON.
 
 use std::fmt::Write as _;
 
@@ -8,46 +8,47 @@ use crate::migration::verification::{
     ClassReport, DanglingPointers, DifferenceKind, LoginReport, MoneyTotals,
 };
 
-/// Differences that the text names.
-const SHOWN_MAX: usize = 20;
+/// Most differences of a class in the text.
+const TEXT_DIFFERENCES_MAX: usize = 20;
 
-/// The proof.
+/// Report of a verification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerificationReport {
-    /// Whether everything is as it must be.
+    /// True if no problem was found.
     pub clean: bool,
-    /// What is not, in words; empty where it is clean.
+    /// Descriptions of the problems; empty if the report is clean.
     pub problems: Vec<String>,
-    /// Class by class.
+    /// Reports about the classes.
     pub classes: Vec<ClassReport>,
-    /// The money here.
+    /// Money here.
     pub money_here: MoneyTotals,
-    /// The money there; absent where there is no source.
+    /// Money at the source; absent without a source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub money_there: Option<MoneyTotals>,
-    /// Who can log in.
+    /// Users by their way to log in.
     pub logins: LoginReport,
-    /// Pointers that lead nowhere: no difference, the source has them too.
+    /// Dangling pointers. They are not a difference: the source has them too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub dangling: Vec<DanglingPointers>,
-    /// What was not compared.
+    /// Descriptions of the parts that were not compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
 }
 
-/// The money of both sides.
+/// Money of both sides.
 #[derive(Debug)]
 pub(super) struct BothMoneyTotals {
     pub(super) here: MoneyTotals,
     pub(super) there: Option<MoneyTotals>,
+    /// True if the app has moved.
     pub(super) moved: bool,
 }
 
 impl VerificationReport {
     pub(super) fn new(
         classes: Vec<ClassReport>,
-        side: BothMoneyTotals,
+        money: BothMoneyTotals,
         logins: LoginReport,
         dangling: Vec<DanglingPointers>,
         left_out: Vec<String>,
@@ -57,19 +58,19 @@ impl VerificationReport {
         if differing > 0 {
             problems.push(format!("{differing} objects are not the same on both sides"));
         }
-        // Payments go on after a move, and the sums with them: each document is compared all the same.
-        if let Some(there) = side.there.as_ref().filter(|_| !side.moved) {
-            if (side.here.account, side.here.frozen) != (there.account, there.frozen) {
+        // After a move payments continue and change the sums; each document is compared all the same.
+        if let Some(there) = money.there.as_ref().filter(|_| !money.moved) {
+            if (money.here.account, money.here.frozen) != (there.account, there.frozen) {
                 problems.push("the sums of the money differ".to_owned());
             }
-            if side.here.open != there.open || side.here.stuck != there.stuck {
+            if money.here.open != there.open || money.here.stuck != there.stuck {
                 problems.push("the payments that are not closed differ".to_owned());
             }
         }
-        if side.here.malformed > 0 {
+        if money.here.malformed > 0 {
             problems.push(format!(
                 "{} documents hold money or states that are no integers: paylog doctor says which",
-                side.here.malformed
+                money.here.malformed
             ));
         }
         if logins.lost() > 0 {
@@ -79,15 +80,15 @@ impl VerificationReport {
             clean: problems.is_empty(),
             problems,
             classes,
-            money_here: side.here,
-            money_there: side.there,
+            money_here: money.here,
+            money_there: money.there,
             logins,
             dangling,
             left_out,
         }
     }
 
-    /// Whether what was compared is the same, whoever can log in.
+    /// True if all compared objects and sums are equal; logins do not count.
     #[must_use]
     pub fn is_same(&self) -> bool {
         let there = self.money_there.as_ref();
@@ -98,7 +99,7 @@ impl VerificationReport {
             })
     }
 
-    /// For people.
+    /// The report as text.
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = String::new();
@@ -166,8 +167,8 @@ impl VerificationReport {
                     class.written_since
                 );
             }
-            for difference in class.differences.iter().take(SHOWN_MAX) {
-                let what = match difference.what {
+            for difference in class.differences.iter().take(TEXT_DIFFERENCES_MAX) {
+                let what = match difference.kind {
                     DifferenceKind::OnlyHere => "only here".to_owned(),
                     DifferenceKind::OnlyThere => "only there".to_owned(),
                     DifferenceKind::Differs => format!("differs in {}", difference.keys.join(", ")),

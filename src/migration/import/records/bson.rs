@@ -1,8 +1,8 @@
-//! A dump of MongoDB's: BSON documents one behind the other.
+//! Reader of a MongoDB dump: concatenated BSON documents.
 //!
-//! How LeanCloud lays out its objects in them is not documented, so everything that MongoDB's types can express is
-//! read: ids as text or ObjectId, pointers with a `__type`, as DBRef or as Parse keeps them, times of the database's own
-//! type, ACLs in every known form.
+//! The layout of LeanCloud's objects in a dump is not documented, so every form of MongoDB's types is accepted: ids as
+//! strings or ObjectIds, pointers with a `__type`, as DBRef or in Parse's form, times of the database's own type, ACLs in
+//! every known form.
 
 use std::io::{self, BufRead, Read};
 
@@ -11,10 +11,10 @@ use base64::prelude::BASE64_STANDARD;
 use bson::Bson;
 use serde_json::{Map, Value, json};
 
-use super::{Position, RECORD_BYTES_MAX, Record, RecordContent, RecordReader, too_long};
+use super::record::{Position, RECORD_BYTES_MAX, Record, RecordContent, RecordReader, too_long};
 use crate::model::{Document, Timestamp};
 
-/// The smallest document: its length and its end.
+/// Size of the smallest document in bytes: its length and its end.
 const DOCUMENT_BYTES_MIN: usize = 5;
 
 pub(super) struct BsonReader<R> {
@@ -44,7 +44,7 @@ impl<R: BufRead> BsonReader<R> {
         }
     }
 
-    /// Nothing behind it can be found.
+    /// A broken record after which nothing can be read.
     fn end_with(&mut self, reason: String) -> Record {
         self.is_over = true;
         self.record(RecordContent::Broken(reason))
@@ -97,7 +97,7 @@ impl<R: BufRead> RecordReader for BsonReader<R> {
     }
 }
 
-/// The object that a document stands for.
+/// Converts a document to an object.
 fn object(document: bson::Document) -> Result<Document, String> {
     let mut object = Document::new();
     let mut auth_data = Map::new();
@@ -105,7 +105,7 @@ fn object(document: bson::Document) -> Result<Document, String> {
     for (key, value) in document {
         match key.as_str() {
             "_id" => {
-                // That of a row of a relation is of no use to anybody, whatever it is.
+                // The id of a row of a relation is not used, whatever its type.
                 let id = id(value).map_or_else(|other| field(&key, other), |id| Ok(id.into()))?;
                 object.insert("objectId".to_owned(), id);
             }
@@ -150,7 +150,7 @@ fn object(document: bson::Document) -> Result<Document, String> {
     Ok(object)
 }
 
-/// An id as text, or what it is instead.
+/// Converts an id to text; returns any other value as the error.
 fn id(value: Bson) -> Result<String, Bson> {
     match value {
         Bson::ObjectId(id) => Ok(id.to_hex()),
@@ -173,7 +173,7 @@ fn time(key: &str, value: Bson) -> Result<String, String> {
     }
 }
 
-/// `Class$id`.
+/// Parses `Class$id`.
 fn parse_pointer(key: &str, value: &Bson) -> Result<Value, String> {
     match value {
         Bson::Null => Ok(Value::Null),
@@ -187,7 +187,7 @@ fn parse_pointer(key: &str, value: &Bson) -> Result<Value, String> {
     }
 }
 
-/// `{"*": {"r": true, "w": true}}`.
+/// Converts `{"*": {"r": true, "w": true}}`.
 fn short_acl(value: Bson) -> Result<Value, String> {
     let mut acl = field("_acl", value)?;
     for rights in acl.as_object_mut().into_iter().flat_map(Map::values_mut) {
@@ -203,7 +203,7 @@ fn short_acl(value: Bson) -> Result<Value, String> {
     Ok(acl)
 }
 
-/// Lists of who may read, and who may write.
+/// Converts lists of readers and writers to an ACL.
 fn listed_acl(rights: Vec<(&str, Bson)>) -> Value {
     let mut acl = Map::new();
     for (right, list) in rights {

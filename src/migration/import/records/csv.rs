@@ -1,21 +1,35 @@
-//! CSV as LeanCloud's import takes it: a row of types, a row of names, then the objects.
+//! Reader of CSV in the form of LeanCloud's import: a row of types, a row of names, then the objects.
 
 use std::io::{self, Read};
 
 use csv::{ByteRecord, Reader, ReaderBuilder};
 use serde_json::{Value, json};
 
-use super::{Position, Record, RecordContent, RecordReader};
+use super::record::{Position, Record, RecordContent, RecordReader};
 use crate::model::{Document, Timestamp};
 
 pub(super) struct CsvReader<R> {
     reader: Reader<R>,
     columns: Vec<(String, CellType)>,
     at: Position,
-    /// What to answer first: a notice, or why nothing can be read.
+    /// Records to return first: a notice, or the reason why nothing can be read.
     first: Vec<RecordContent>,
     is_over: bool,
     row: ByteRecord,
+}
+
+/// Reason why the two heading rows cannot be used.
+enum HeadingError {
+    /// The file cannot be read.
+    File(io::Error),
+    /// The rows are not a heading; the reason.
+    Illegal(String),
+}
+
+impl From<io::Error> for HeadingError {
+    fn from(error: io::Error) -> Self {
+        Self::File(error)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,10 +122,14 @@ impl<R: Read> CsvReader<R> {
             is_over: false,
             row: ByteRecord::new(),
         };
-        if let Err(reason) = table.read_heading()? {
-            table.first.push(RecordContent::Broken(reason));
-            table.is_over = true;
-            return Ok(table);
+        match table.read_heading() {
+            Ok(()) => {}
+            Err(HeadingError::File(error)) => return Err(error),
+            Err(HeadingError::Illegal(reason)) => {
+                table.first.push(RecordContent::Broken(reason));
+                table.is_over = true;
+                return Ok(table);
+            }
         }
         while table.at.index < start.index && table.read_row()? {
             table.at.index += 1;
@@ -141,54 +159,49 @@ impl<R: Read> CsvReader<R> {
             .map_err(|_| "the text is not UTF-8".to_owned())
     }
 
-    fn read_heading(&mut self) -> io::Result<Result<(), String>> {
+    /// Reads the row of types and the row of names.
+    fn read_heading(&mut self) -> Result<(), HeadingError> {
         if !self.read_row()? {
-            return Ok(Err(
+            return Err(HeadingError::Illegal(
                 "the file is empty: a row of types and a row of names are expected".to_owned(),
             ));
         }
-        let first = match self.texts() {
-            Ok(first) => first,
-            Err(reason) => return Ok(Err(reason)),
-        };
+        let types = self.texts().map_err(HeadingError::Illegal)?;
         // A relation may come without types.
-        if first.iter().any(|name| name.trim() == "owningId") {
-            self.columns = first
+        if types.iter().any(|name| name.trim() == "owningId") {
+            self.columns = types
                 .iter()
                 .map(|name| (name.trim().to_owned(), CellType::Text))
                 .collect();
-            return Ok(Ok(()));
+            return Ok(());
         }
         if !self.read_row()? {
-            return Ok(Err("the row of names is missing".to_owned()));
+            return Err(HeadingError::Illegal("the row of names is missing".to_owned()));
         }
-        let names = match self.texts() {
-            Ok(names) => names,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        if names.len() != first.len() {
-            return Ok(Err(format!(
+        let names = self.texts().map_err(HeadingError::Illegal)?;
+        if names.len() != types.len() {
+            return Err(HeadingError::Illegal(format!(
                 "{} types stand over {} names",
-                first.len(),
+                types.len(),
                 names.len()
             )));
         }
-        for (given, name) in first.iter().zip(names) {
+        for (type_name, name) in types.iter().zip(names) {
             let name = name.trim().to_owned();
-            let kind = match name.as_str() {
+            let cell_type = match name.as_str() {
                 "objectId" | "createdAt" | "updatedAt" => Some(CellType::Text),
                 "ACL" => Some(CellType::Json),
-                _ => CellType::parse(given),
+                _ => CellType::parse(type_name),
             };
-            let Some(kind) = kind else {
-                return Ok(Err(format!(
-                    "'{given}' over the column '{name}' is no type: the first row holds types (string, number, \
+            let Some(cell_type) = cell_type else {
+                return Err(HeadingError::Illegal(format!(
+                    "'{type_name}' over the column '{name}' is no type: the first row holds types (string, number, \
                      boolean, date, array, object, geopoint, file, pointer:Class), and the second row names"
                 )));
             };
-            self.columns.push((name, kind));
+            self.columns.push((name, cell_type));
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn object(&self) -> Result<Document, String> {
@@ -201,9 +214,9 @@ impl<R: Read> CsvReader<R> {
             ));
         }
         let mut document = Document::new();
-        for ((name, kind), cell) in self.columns.iter().zip(cells) {
+        for ((name, cell_type), cell) in self.columns.iter().zip(cells) {
             if !cell.is_empty() {
-                let value = kind
+                let value = cell_type
                     .value(&cell)
                     .map_err(|reason| format!("column '{name}': {reason}"))?;
                 document.insert(name.clone(), value);

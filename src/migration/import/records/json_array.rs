@@ -1,10 +1,10 @@
-//! A JSON array of objects, bare or as `{"results": [...]}`, element by element.
+//! Reader of a JSON array of objects, bare or as `{"results": [...]}`, element by element.
 
 use std::io::{self, BufRead};
 
-use super::{Position, RECORD_BYTES_MAX, Record, RecordContent, RecordReader, parse, too_long};
+use super::record::{Position, RECORD_BYTES_MAX, Record, RecordContent, RecordReader, parse, too_long};
 
-/// Whether a text that begins so is an array of objects and not lines.
+/// True if a text with this beginning is an array of objects, not lines.
 pub(super) fn is_array(head: &[u8]) -> bool {
     let head = head.trim_ascii_start();
     head.first() == Some(&b'[') || opening(head).is_some()
@@ -22,11 +22,19 @@ fn opening(head: &[u8]) -> Option<usize> {
 pub(super) struct JsonArrayReader<R> {
     reader: R,
     at: Position,
-    /// Records that were taken before.
+    /// Number of records that were read before.
     skipped: u64,
     remark: Option<String>,
     element: Vec<u8>,
     is_over: bool,
+}
+
+/// Result of reading one element.
+struct ElementRead {
+    /// True if the element is not too long.
+    fits: bool,
+    /// True if the element is complete.
+    is_whole: bool,
 }
 
 impl<R: BufRead> JsonArrayReader<R> {
@@ -65,13 +73,13 @@ impl<R: BufRead> JsonArrayReader<R> {
         self.at.offset += 1;
     }
 
-    /// Reads up to the end of an element: whether all of it fits, and whether it has an end.
-    fn read_element(&mut self) -> io::Result<(bool, bool)> {
+    /// Reads up to the end of an element.
+    fn read_element(&mut self) -> io::Result<ElementRead> {
         self.element.clear();
         let (mut depth, mut in_text, mut escaped, mut fits) = (0_usize, false, false, true);
         while let Some(byte) = self.peek()? {
             if !in_text && depth == 0 && matches!(byte, b',' | b']') {
-                return Ok((fits, true));
+                return Ok(ElementRead { fits, is_whole: true });
             }
             self.take();
             self.at.line += u64::from(byte == b'\n');
@@ -89,7 +97,10 @@ impl<R: BufRead> JsonArrayReader<R> {
                 fits = false;
             }
         }
-        Ok((fits, false))
+        Ok(ElementRead {
+            fits,
+            is_whole: false,
+        })
     }
 }
 
@@ -126,7 +137,7 @@ impl<R: BufRead> RecordReader for JsonArrayReader<R> {
                 b']' => self.is_over = true,
                 _ => {
                     let line = self.at.line;
-                    let (fits, is_whole) = self.read_element()?;
+                    let ElementRead { fits, is_whole } = self.read_element()?;
                     self.is_over = !is_whole;
                     self.at.index += 1;
                     if self.at.index <= self.skipped {

@@ -1,13 +1,13 @@
-//! JSON Lines: an object in each line; the first may be a marker, `#filetype:JSON-streaming {"type":…}`.
+//! Reader of JSON Lines: an object in each line; the first line may be a marker, `#filetype:JSON-streaming {"type":…}`.
 
 use std::io::{self, BufRead};
 
-use super::{Position, RECORD_BYTES_MAX, Record, RecordContent, RecordReader, parse, too_long};
+use super::record::{Position, RECORD_BYTES_MAX, Record, RecordContent, RecordReader, parse, too_long};
 
-/// What the marker line begins with.
+/// Beginning of the marker line.
 const MARKER: &[u8] = b"#filetype:";
 
-/// What a text says of itself that begins with a marker line.
+/// Parses the description in the marker line, if the text begins with one.
 pub(super) fn heading(text: &[u8]) -> Option<RecordContent> {
     let line = text.strip_prefix(MARKER)?.split(|byte| *byte == b'\n').next()?;
     let begin = line.iter().position(|byte| *byte == b'{')?;
@@ -20,7 +20,7 @@ pub(super) fn heading(text: &[u8]) -> Option<RecordContent> {
 pub(super) struct JsonLinesReader<R> {
     reader: R,
     at: Position,
-    /// What to answer first.
+    /// Records to return first, the last one first.
     first: Vec<RecordContent>,
     line: Vec<u8>,
 }
@@ -35,7 +35,7 @@ impl<R: BufRead> JsonLinesReader<R> {
         }
     }
 
-    /// Reads a line, without its end, and says whether all of it fits; `None` behind the last one.
+    /// Reads a line without its end. `true` if it is not too long; `None` after the last one.
     fn read_line(&mut self) -> io::Result<Option<bool>> {
         self.line.clear();
         let mut fits = true;
@@ -101,7 +101,7 @@ impl<R: BufRead> RecordReader for JsonLinesReader<R> {
             } else if line.starts_with(MARKER) {
                 match heading(line) {
                     Some(heading) => (heading, String::new()),
-                    // The kind of file alone, as the name says it too.
+                    // Only the kind of the file, which its name gives too.
                     None => continue,
                 }
             } else {
