@@ -1,10 +1,10 @@
-//! The REST client over real HTTP: what goes over the wire, what its answers mean, and what is sent twice.
+//! The REST client over real HTTP: requests, outcomes of responses, and retries.
 
 mod outcomes;
 mod own_server;
+mod requests;
 mod retries;
 mod store;
-mod wire;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,7 +41,7 @@ fn client(server_url: &str) -> Client {
     builder(server_url).build().unwrap()
 }
 
-/// Three attempts without waiting.
+/// A policy of three attempts without delays.
 fn quick() -> RetryPolicy {
     RetryPolicy {
         attempts_max: 3,
@@ -75,7 +75,7 @@ fn updated() -> ResponseTemplate {
     answer(200, json!({ "objectId": ID, "updatedAt": TIME }))
 }
 
-/// A server that gives these answers in turn, the last one for ever.
+/// A server that returns these responses in turn, then the last one forever.
 async fn answering(answers: impl IntoIterator<Item = ResponseTemplate>) -> MockServer {
     let server = MockServer::start().await;
     let answers: Vec<_> = answers.into_iter().collect();
@@ -113,13 +113,13 @@ fn query(request: &Request) -> Vec<(String, String)> {
     request.url.query_pairs().into_owned().collect()
 }
 
-/// A server that reads each request to its end and then drops the connection, `before` having been sent.
-struct Dropping {
+/// A server that reads each request to its end, sends `before`, and drops the connection.
+struct DroppingServer {
     url: String,
     requests: Arc<AtomicUsize>,
 }
 
-impl Dropping {
+impl DroppingServer {
     async fn start(before: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -147,7 +147,7 @@ impl Dropping {
     }
 }
 
-/// Whether a request's head and as much body as it announces are there.
+/// True if the head of a request and the announced length of its body were read.
 fn is_complete(read: &[u8]) -> bool {
     let text = String::from_utf8_lossy(read);
     let Some((head, body)) = text.split_once("\r\n\r\n") else {

@@ -1,12 +1,12 @@
-//! Moving in and out: what an export holds arrives as it was, what cannot be read is told, what came in can be taken
-//! away again.
+//! Import and export: objects are imported unchanged, unreadable records are reported, and an import can be exported
+//! again.
 
-mod broken;
+mod broken_files;
+mod commands;
 mod formats;
-mod loading;
-mod program;
+mod loader;
+mod payment_schema;
 mod round_trip;
-mod set_up;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ use paylog::storage::SqliteStore;
 use paylog::store::Store;
 use serde_json::Value;
 
-/// A store in a folder of its own, with room for files beside it.
-pub(super) struct Place {
+/// A store in a folder of its own, with a folder for input files beside it.
+pub(super) struct ImportFixture {
     pub(super) folder: tempfile::TempDir,
     pub(super) store: SqliteStore,
 }
 
-impl Place {
+impl ImportFixture {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("files")).unwrap();
@@ -32,12 +32,12 @@ impl Place {
         Self { folder, store }
     }
 
-    /// Writes a file of the export.
+    /// Writes an input file.
     pub(super) fn file(&self, name: &str, content: impl AsRef<[u8]>) {
         std::fs::write(self.folder.path().join("files").join(name), content).unwrap();
     }
 
-    /// Imports all files.
+    /// Imports all input files.
     pub(super) async fn import(&self) -> ImportSummary {
         import_from(&self.store, &self.folder.path().join("files"), self.folder.path()).await
     }

@@ -1,4 +1,4 @@
-//! What an answer means for a write, and for a read.
+//! Outcomes of writes and reads for each response.
 
 use paylog::client::{ReadOptions, Retry, WriteOptions};
 use paylog::model::{Filter, Query, Update};
@@ -26,7 +26,7 @@ fn kind(outcome: &WriteOutcome) -> Kind {
     }
 }
 
-/// HTTP status, code, what it means for a single write, what the code means inside a batch.
+/// HTTP status, code, outcome of a single write, outcome inside a batch.
 #[rustfmt::skip]
 const ERRORS: [(u16, i32, Kind, Kind); 28] = [
     (400, 1,    Rejected(1),    Rejected(1)),
@@ -60,7 +60,7 @@ const ERRORS: [(u16, i32, Kind, Kind); 28] = [
 ];
 
 #[tokio::test]
-async fn errors_by_status_and_code() {
+async fn error_gives_outcome_by_status_and_code() {
     let class = class();
     for (status, code, single, in_batch) in ERRORS {
         let server = answering([error(status, code)]).await;
@@ -88,7 +88,7 @@ async fn errors_by_status_and_code() {
 }
 
 #[tokio::test]
-async fn a_success_counts_only_with_the_body_of_the_write() {
+async fn success_without_fitting_body_is_unknown() {
     let other = "000000000000000000000000";
     #[rustfmt::skip]
     let table = [
@@ -132,7 +132,7 @@ async fn a_success_counts_only_with_the_body_of_the_write() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_json_leave_a_write_unknown() {
+async fn write_with_response_not_json_is_unknown() {
     let class = class();
     for status in [200, 201, 204, 301, 307, 400, 401, 404, 413, 429, 500, 502, 504] {
         for text in [
@@ -157,7 +157,7 @@ async fn bodies_that_are_no_json_leave_a_write_unknown() {
 }
 
 #[tokio::test]
-async fn batches_that_are_answered_as_a_whole() {
+async fn batch_refused_as_a_whole_gives_one_outcome_for_all() {
     let element = json!({ "success": { "objectId": ID, "updatedAt": TIME } });
     let table = [
         (
@@ -212,7 +212,7 @@ async fn batches_that_are_answered_as_a_whole() {
 }
 
 #[tokio::test]
-async fn errors_of_reads_say_whether_to_try_again() {
+async fn read_error_tells_if_retry_helps() {
     let html = |status| ResponseTemplate::new(status).set_body_string("<html>");
     let table = [
         (error(403, 403), Some(403), Retry::Never, 1),
@@ -243,7 +243,7 @@ async fn errors_of_reads_say_whether_to_try_again() {
 }
 
 #[tokio::test]
-async fn an_endless_answer_is_cut_off() {
+async fn endless_response_is_cut_off() {
     let server = answering([ResponseTemplate::new(200).set_body_bytes(vec![b' '; 33 * 1024 * 1024])]).await;
     let client = builder(&server.uri())
         .retry_policy(paylog::client::RetryPolicy::never())
@@ -258,7 +258,7 @@ async fn an_endless_answer_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_code_may_be_text_and_a_reason_may_be_missing() {
+async fn error_code_may_be_string_and_text_may_be_missing() {
     for body in [
         json!({ "code": "305" }),
         json!({ "code": 305, "error": Value::Null }),

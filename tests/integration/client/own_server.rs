@@ -1,4 +1,4 @@
-//! The client and our own server, over TCP: both must mean the same.
+//! The client against paylog's own server over TCP: both interpret the protocol alike.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -62,7 +62,7 @@ fn code(outcome: &WriteOutcome) -> Option<i32> {
 }
 
 #[tokio::test]
-async fn the_life_of_an_object() {
+async fn object_create_read_update_delete() {
     let client = start().await.build().unwrap();
     let class = class();
     let objects = client.objects(&class);
@@ -103,7 +103,7 @@ async fn the_life_of_an_object() {
 }
 
 #[tokio::test]
-async fn a_condition_holds_in_a_batch_too() {
+async fn condition_is_honoured_in_a_batch() {
     let client = start().await.build().unwrap();
     let class = class();
     let id = create(&client, Update::new().set("state", 0)).await;
@@ -142,7 +142,7 @@ async fn a_condition_holds_in_a_batch_too() {
 }
 
 #[tokio::test]
-async fn of_many_at_once_one_condition_holds() {
+async fn one_of_many_concurrent_conditional_updates_is_applied() {
     let client = start().await.build().unwrap();
     let class = class();
     let id = create(&client, Update::new().set("account", 100)).await;
@@ -166,7 +166,7 @@ async fn of_many_at_once_one_condition_holds() {
 }
 
 #[tokio::test]
-async fn long_queries_counts_batches_of_reads_and_scans() {
+async fn long_queries_counts_batched_reads_and_scans_work() {
     let client = start().await.build().unwrap();
     let class = class();
     let writes: Vec<_> = (0..7)
@@ -211,7 +211,7 @@ async fn long_queries_counts_batches_of_reads_and_scans() {
 }
 
 #[tokio::test]
-async fn users_and_their_sessions() {
+async fn user_sign_up_login_and_session_refresh() {
     let client = start().await.build().unwrap();
     let signed_up = client
         .sign_up("tester", "pass \"word\"", Document::new())
@@ -259,7 +259,7 @@ async fn users_and_their_sessions() {
 }
 
 #[tokio::test]
-async fn keys_open_what_they_are_for() {
+async fn each_key_has_its_own_permissions() {
     let builder = start().await;
     let class = class();
     for authentication in [Authentication::Sign, Authentication::Key] {
@@ -303,14 +303,14 @@ async fn keys_open_what_they_are_for() {
     assert!(applied(&outcome), "{outcome:?}");
 }
 
-/// What hooks that save need, and how often they have run.
+/// State of hooks that save: their client, and the number of their runs.
 #[derive(Clone, Default)]
 struct Saving {
     client: Arc<OnceLock<Client>>,
     rounds: Arc<AtomicUsize>,
 }
 
-/// Saves the very object that it was called for, through the server, by a reference of its own.
+/// Saves the object of the hook through the server.
 async fn save_again(State(saving): State<Saving>, object: HookObject) -> Result<(), CloudError> {
     saving.rounds.fetch_add(1, Ordering::SeqCst);
     let (class, id) = (object.class().clone(), object.object_id().unwrap());
@@ -336,7 +336,7 @@ impl Sessions for Nobody {
     }
 }
 
-/// Serves routes on a port of their own, and answers the address.
+/// Serves routes on a free port, and returns the address.
 async fn serve(router: axum::Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -345,7 +345,7 @@ async fn serve(router: axum::Router) -> String {
     url
 }
 
-/// A server whose hooks save what they were called for; with `beside` they run in an app of their own.
+/// A server whose hooks save their object; with `beside` they run in a separate app.
 async fn saving_hooks(beside: bool) -> (Server, Client, Saving) {
     let environment = Environment::system();
     let credentials = Credentials {
@@ -384,7 +384,7 @@ async fn saving_hooks(beside: bool) -> (Server, Client, Saving) {
 
 // compat: hook.recursion
 #[tokio::test]
-async fn hooks_that_call_each_other_come_to_an_end() {
+async fn recursion_of_hooks_is_limited() {
     for beside in [false, true] {
         let (server, client, saving) = saving_hooks(beside).await;
         let one = |class: &ClassName| {

@@ -1,4 +1,4 @@
-//! What is sent twice, and what never is.
+//! Retries: requests that are sent again, and requests that never are.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn increment() -> Update {
 }
 
 #[tokio::test]
-async fn reads_are_repeated_until_an_answer_comes() {
+async fn read_is_repeated_until_success() {
     let server = answering([
         error(500, 1),
         error(400, 124),
@@ -37,7 +37,7 @@ async fn reads_are_repeated_until_an_answer_comes() {
 }
 
 #[tokio::test]
-async fn an_unguarded_increment_is_sent_once_whatever_is_declared() {
+async fn unguarded_increment_is_sent_once_whatever_is_declared() {
     for declared in [Idempotent::No, Idempotent::Guarded, Idempotent::Yes] {
         let options = WriteOptions::new().idempotent(declared);
         for reply in [error(500, 1), error(400, 303), slow(), ResponseTemplate::new(502)] {
@@ -55,7 +55,7 @@ async fn an_unguarded_increment_is_sent_once_whatever_is_declared() {
             assert_eq!(received(&server).await.len(), 1);
         }
         for before in ["", BROKEN] {
-            let server = Dropping::start(before).await;
+            let server = DroppingServer::start(before).await;
             let client = builder(&server.url)
                 .retry_policy(quick().with_guarded_writes())
                 .build()
@@ -71,8 +71,8 @@ async fn an_unguarded_increment_is_sent_once_whatever_is_declared() {
 }
 
 #[tokio::test]
-async fn creates_batches_and_functions_are_sent_once() {
-    let server = Dropping::start("").await;
+async fn create_batch_and_function_are_sent_once() {
+    let server = DroppingServer::start("").await;
     let client = builder(&server.url)
         .retry_policy(quick().with_guarded_writes())
         .build()
@@ -112,8 +112,8 @@ async fn creates_batches_and_functions_are_sent_once() {
 }
 
 #[tokio::test]
-async fn a_read_survives_a_lost_connection() {
-    let server = Dropping::start("").await;
+async fn read_is_repeated_after_lost_connection() {
+    let server = DroppingServer::start("").await;
     let error = client(&server.url)
         .objects(&class())
         .get(&id(), &ReadOptions::default())
@@ -125,7 +125,7 @@ async fn a_read_survives_a_lost_connection() {
 }
 
 #[tokio::test]
-async fn a_guarded_write_is_repeated_only_when_asked() {
+async fn guarded_write_is_repeated_only_if_the_policy_allows() {
     let guarded = WriteOptions::new()
         .guard(Filter::all().eq("version", 7))
         .idempotent(Idempotent::Guarded);
@@ -146,9 +146,9 @@ async fn a_guarded_write_is_repeated_only_when_asked() {
     }
 }
 
-/// After an attempt that may have taken effect, only a success of its repetition says what is.
+/// After an attempt that may have taken effect, only a success of the repetition is certain.
 #[tokio::test]
-async fn the_refusal_of_a_repetition_says_nothing_about_the_first_attempt() {
+async fn refused_repetition_leaves_the_outcome_unknown() {
     let guarded = WriteOptions::new()
         .guard(Filter::all().eq("version", 7))
         .idempotent(Idempotent::Guarded);
@@ -179,7 +179,7 @@ async fn the_refusal_of_a_repetition_says_nothing_about_the_first_attempt() {
 }
 
 #[tokio::test]
-async fn a_refused_connection_is_no_unknown_outcome() {
+async fn refused_connection_gives_rejected_not_unknown() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -198,7 +198,7 @@ async fn a_refused_connection_is_no_unknown_outcome() {
     assert_eq!(error.retry(), Retry::SameRequest);
 }
 
-/// A transport that refuses the connection a number of times and then answers.
+/// A transport that refuses the connection a number of times and then succeeds.
 #[derive(Debug)]
 struct Refusing {
     left: AtomicUsize,
@@ -230,7 +230,7 @@ impl paylog::client::Transport for Refusing {
 }
 
 #[tokio::test]
-async fn what_was_never_sent_is_sent_again_even_when_it_moves_money() {
+async fn write_that_was_never_sent_is_sent_again() {
     for (refusals, attempts, applied) in [(2, 3, true), (3, 3, false)] {
         let transport = Arc::new(Refusing {
             left: AtomicUsize::new(refusals),
@@ -253,7 +253,7 @@ async fn what_was_never_sent_is_sent_again_even_when_it_moves_money() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_for_time_gets_it_within_bounds() {
+async fn retry_after_is_honoured_within_bounds() {
     let seconds = error(429, 429).insert_header("retry-after", "3600");
     let date = error(503, 503).insert_header("retry-after", "Sun, 17 Jan 2016 08:15:43 GMT");
     for reply in [seconds, date] {
@@ -281,9 +281,9 @@ async fn a_server_that_asks_for_time_gets_it_within_bounds() {
     assert_eq!(received(&server).await.len(), 3);
 }
 
-/// A page that was lost cannot be asked for again: the same cursor would answer the page after it.
+/// A lost page cannot be requested again: the same cursor returns the page after it.
 #[tokio::test]
-async fn a_scan_ends_with_an_error_rather_than_skip_a_page() {
+async fn scan_fails_after_a_lost_page() {
     let page = |cursor: &str| answer(200, json!({ "results": [{ "objectId": ID }], "cursor": cursor }));
     let server = answering([error(500, 1), page("c"), error(500, 1), page("c")]).await;
     let (client, class) = (client(&server.uri()), class());
@@ -295,7 +295,7 @@ async fn a_scan_ends_with_an_error_rather_than_skip_a_page() {
 }
 
 #[tokio::test]
-async fn repetitions_end_when_the_time_is_over() {
+async fn retries_end_at_elapsed_max() {
     let (environment, clock) = Environment::seeded(7, Timestamp::from_millis(NOW));
     let server = MockServer::start().await;
     Mock::given(any())

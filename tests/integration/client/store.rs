@@ -22,7 +22,7 @@ fn leg() -> Write {
 }
 
 #[tokio::test]
-async fn a_leg_is_one_conditional_put_by_the_master_without_hooks() {
+async fn leg_is_one_conditional_put_with_master_key_without_hooks() {
     let server = answering([answer(
         200,
         json!({ "objectId": ID, "updatedAt": TIME, "account": 0 }),
@@ -58,7 +58,7 @@ async fn a_leg_is_one_conditional_put_by_the_master_without_hooks() {
 }
 
 #[tokio::test]
-async fn creates_deletes_and_batches_suppress_hooks_too() {
+async fn create_delete_and_batch_skip_hooks() {
     let class = class();
     let server = answering([
         created(),
@@ -96,7 +96,7 @@ async fn creates_deletes_and_batches_suppress_hooks_too() {
 }
 
 #[tokio::test]
-async fn conditional_writes_can_be_kept_out_of_batches() {
+async fn conditional_writes_are_sent_alone_if_batches_are_not_guarded() {
     let class = class();
     let server = answering([error(400, 305), updated(), created()]).await;
     let store = builder(&server.uri()).guarded_batches(false).build().unwrap();
@@ -126,7 +126,7 @@ async fn conditional_writes_can_be_kept_out_of_batches() {
 }
 
 #[tokio::test]
-async fn a_leg_is_never_sent_twice() {
+async fn leg_is_never_sent_twice() {
     let replies = [
         error(500, 1),
         error(400, 124),
@@ -153,7 +153,7 @@ async fn a_leg_is_never_sent_twice() {
 }
 
 #[tokio::test]
-async fn an_absent_document_does_not_match() {
+async fn absent_document_is_not_matched() {
     let text = format!("Could not find object by id '{ID}' for class '_User'.");
     let absent = json!({ "code": 1, "error": text });
     for reply in [answer(400, absent.clone()), error(404, 101), error(400, 305)] {
@@ -174,7 +174,7 @@ async fn an_absent_document_does_not_match() {
 }
 
 #[tokio::test]
-async fn reads_are_the_masters_and_an_absent_class_is_empty() {
+async fn read_uses_master_key_and_absent_class_is_empty() {
     let class = class();
     let row = json!({ "objectId": ID, "state": 3 });
     let server = answering([
@@ -207,7 +207,7 @@ async fn reads_are_the_masters_and_an_absent_class_is_empty() {
 }
 
 #[tokio::test]
-async fn reads_that_fail_say_whether_it_will_be_so_again() {
+async fn failed_read_is_rejected_or_unavailable() {
     let class = class();
     for (reply, code) in [
         (error(403, 403), Some(403)),
@@ -230,7 +230,7 @@ async fn reads_that_fail_say_whether_it_will_be_so_again() {
 }
 
 #[tokio::test]
-async fn without_a_master_key_nothing_is_sent() {
+async fn nothing_is_sent_without_master_key() {
     let server = answering([updated()]).await;
     let store = Client::builder(server.uri(), "app-id", APP_KEY).build().unwrap();
     let outcome = store.write(leg()).await;

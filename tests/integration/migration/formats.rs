@@ -1,4 +1,4 @@
-//! Every format that LeanCloud writes or takes arrives as the same objects.
+//! Formats: every format that LeanCloud writes or accepts is imported as the same objects.
 
 use bson::{Bson, doc};
 use paylog::model::{ColumnType, Document};
@@ -6,19 +6,19 @@ use paylog::store::Database;
 use paylog::store::load::Loader;
 use serde_json::{Value, json};
 
-use super::{Place, class_name};
+use super::{ImportFixture, class_name};
 
 fn document(value: Value) -> Document {
     serde_json::from_value(value).unwrap()
 }
 
-/// The object that every format tells of.
+/// The object in every format.
 fn expected() -> Document {
     document(json!({
         "title": "Tea, and \"more\"", "n": 7, "share": 0.25, "open": true,
         "at": {"__type": "Date", "iso": "2021-05-06T07:08:09.010Z"},
         "tags": ["a", 1], "box": {"k": "v"},
-        "place": {"__type": "GeoPoint", "latitude": 39.5, "longitude": 116.25},
+        "fixture": {"__type": "GeoPoint", "latitude": 39.5, "longitude": 116.25},
         "author": {"__type": "Pointer", "className": "_User", "objectId": "u1"},
         "raw": {"__type": "Bytes", "base64": "AQID"},
         "ACL": {"*": {"read": true}, "role:Admin": {"write": true}},
@@ -27,82 +27,85 @@ fn expected() -> Document {
     }))
 }
 
-async fn assert_arrives(place: &Place, count: u64) {
-    let summary = place.import().await;
-    assert_eq!(summary.left_out, 0, "{:#?}", place.report());
-    assert_eq!(place.count("Post").await, count);
-    let found = place.get("Post", "5f0c1a2b3c4d5e6f70819203").await.unwrap();
+async fn assert_imported(fixture: &ImportFixture, count: u64) {
+    let summary = fixture.import().await;
+    assert_eq!(summary.left_out, 0, "{:#?}", fixture.report());
+    assert_eq!(fixture.count("Post").await, count);
+    let found = fixture.get("Post", "5f0c1a2b3c4d5e6f70819203").await.unwrap();
     assert_eq!(found, expected());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn json_lines_with_and_without_marker() {
+async fn json_lines_are_imported_with_and_without_marker() {
     let line = serde_json::to_string(&expected()).unwrap();
-    let place = Place::new();
-    place.file(
+    let fixture = ImportFixture::new();
+    fixture.file(
         "Post.0.jsonl",
         format!("#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}\n{line}\n"),
     );
-    assert_arrives(&place, 1).await;
-    let place = Place::new();
-    place.file("Post.jsonl", format!("{line}\r\n\r\n{{\"n\":1}}"));
-    assert_arrives(&place, 2).await;
+    assert_imported(&fixture, 1).await;
+    let fixture = ImportFixture::new();
+    fixture.file("Post.jsonl", format!("{line}\r\n\r\n{{\"n\":1}}"));
+    assert_imported(&fixture, 2).await;
     // The marker says more than the name.
-    let place = Place::new();
-    place.file("part-7.jsonl", &line);
-    place.file(
+    let fixture = ImportFixture::new();
+    fixture.file("part-7.jsonl", &line);
+    fixture.file(
         "part_7.jsonl",
         format!("#filetype:JSON-streaming {{\"type\":\"Class\",\"class\":\"Post\"}}\n{line}\n"),
     );
-    assert_arrives(&place, 1).await;
-    let notice = &place.report()[0];
+    assert_imported(&fixture, 1).await;
+    let notice = &fixture.report()[0];
     assert_eq!(notice["file"], "part-7.jsonl");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn json_arrays_bare_and_in_results() {
+async fn json_arrays_are_imported_bare_and_in_results() {
     let object = serde_json::to_string_pretty(&expected()).unwrap();
-    let place = Place::new();
-    place.file(
+    let fixture = ImportFixture::new();
+    fixture.file(
         "Post.json",
         format!("\n[\n{object} ,\n{{\"n\": 1, \"text\": \"]}}\\\"\"}}\n]\n"),
     );
-    assert_arrives(&place, 2).await;
-    let place = Place::new();
-    place.file(
+    assert_imported(&fixture, 2).await;
+    let fixture = ImportFixture::new();
+    fixture.file(
         "Post_all.json",
         format!("{{ \"results\" : [{object}], \"count\": 1 }}"),
     );
-    assert_arrives(&place, 1).await;
-    let place = Place::new();
-    place.file("Post.json", "[]");
-    place.file("Other.json", "{\"results\":[]}");
-    assert_eq!(place.import().await.left_out, 0);
+    assert_imported(&fixture, 1).await;
+    let fixture = ImportFixture::new();
+    fixture.file("Post.json", "[]");
+    fixture.file("Other.json", "{\"results\":[]}");
+    assert_eq!(fixture.import().await.left_out, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn csv_with_its_two_heading_rows() {
-    let place = Place::new();
-    place.file(
+async fn csv_is_imported_by_its_two_heading_rows() {
+    let fixture = ImportFixture::new();
+    fixture.file(
         "Post.csv",
         "string,number,number,boolean,date,array,object,geopoint,pointer:_User,bytes,ACL,string,string,string\n\
-         title,n,share,open,at,tags,box,place,author,raw,ACL,objectId,createdAt,updatedAt\n\
+         title,n,share,open,at,tags,box,fixture,author,raw,ACL,objectId,createdAt,updatedAt\n\
          \"Tea, and \"\"more\"\"\",7,0.25,true,2021-05-06T07:08:09.010Z,\"[\"\"a\"\",1]\",\"{\"\"k\"\":\"\"v\"\"}\",116.25 39.5,u1,AQID,\
          \"{\"\"*\"\":{\"\"read\"\":true},\"\"role:Admin\"\":{\"\"write\"\":true}}\",5f0c1a2b3c4d5e6f70819203,\
          2020-01-02T03:04:05.006Z,2020-02-02T03:04:05.006Z\n\
          ,1,,,,,,,,,,,,\n",
     );
-    assert_arrives(&place, 2).await;
+    assert_imported(&fixture, 2).await;
 
-    let place = Place::new();
-    place.file("Post.csv", "string,number\nobjectId,n\na,1\nb,one\nc,2\n");
-    let summary = place.import().await;
-    assert_eq!((summary.left_out, place.count("Post").await), (1, 2));
-    let told = &place.report()[0];
+    let fixture = ImportFixture::new();
+    fixture.file("Post.csv", "string,number\nobjectId,n\na,1\nb,one\nc,2\n");
+    let summary = fixture.import().await;
+    assert_eq!((summary.left_out, fixture.count("Post").await), (1, 2));
+    let reported = &fixture.report()[0];
     assert_eq!(
         (
-            &told["line"],
-            told["problem"].as_str().unwrap().contains("'one' is no number")
+            &reported["line"],
+            reported["problem"]
+                .as_str()
+                .unwrap()
+                .contains("'one' is no number")
         ),
         (&json!(4), true)
     );
@@ -115,9 +118,9 @@ fn bson_bytes(documents: &[bson::Document]) -> Vec<u8> {
         .collect()
 }
 
-/// The backup: each way in which MongoDB can hold the same object.
+/// A backup with each form in which MongoDB can store the same object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bson_in_every_known_layout() {
+async fn bson_is_imported_in_every_known_layout() {
     let id = bson::oid::ObjectId::parse_str("5f0c1a2b3c4d5e6f70819203").unwrap();
     let time = |text: &str| Bson::DateTime(bson::DateTime::parse_rfc3339_str(text).unwrap());
     let common = doc! {
@@ -129,7 +132,7 @@ async fn bson_in_every_known_layout() {
     let mut native = doc! {"_id": id};
     native.extend(common.clone());
     native.extend(doc! {
-        "at": time("2021-05-06T07:08:09.010Z"), "place": point.clone(),
+        "at": time("2021-05-06T07:08:09.010Z"), "fixture": point.clone(),
         "author": {"$ref": "_User", "$id": "u1"},
         "ACL": {"*": {"read": true}, "role:Admin": {"write": true}},
         "createdAt": time("2020-01-02T03:04:05.006Z"), "updatedAt": time("2020-02-02T03:04:05.006Z"),
@@ -137,7 +140,7 @@ async fn bson_in_every_known_layout() {
     let mut typed = doc! {"_id": "5f0c1a2b3c4d5e6f70819203"};
     typed.extend(common.clone());
     typed.extend(doc! {
-        "at": {"__type": "Date", "iso": time("2021-05-06T07:08:09.010Z")}, "place": point.clone(),
+        "at": {"__type": "Date", "iso": time("2021-05-06T07:08:09.010Z")}, "fixture": point.clone(),
         "author": {"__type": "Pointer", "className": "_User", "objectId": "u1"},
         "_acl": {"*": {"r": true}, "role:Admin": {"w": true}},
         "createdAt": "2020-01-02T03:04:05.006Z", "updatedAt": {"__type": "Date", "iso": "2020-02-02T03:04:05.006Z"},
@@ -145,22 +148,22 @@ async fn bson_in_every_known_layout() {
     let mut parse = doc! {"_id": "5f0c1a2b3c4d5e6f70819203"};
     parse.extend(common);
     parse.extend(doc! {
-        "at": time("2021-05-06T07:08:09.010Z"), "place": point, "_p_author": "_User$u1",
+        "at": time("2021-05-06T07:08:09.010Z"), "fixture": point, "_p_author": "_User$u1",
         "_rperm": ["*"], "_wperm": ["role:Admin"],
         "_created_at": time("2020-01-02T03:04:05.006Z"), "_updated_at": time("2020-02-02T03:04:05.006Z"),
     });
     for layout in [native, typed, parse] {
-        let place = Place::new();
+        let fixture = ImportFixture::new();
         let broken = doc! {"_id": "x", "n": Bson::MaxKey};
         let other = doc! {"_id": "y", "n": 1};
         let mut bytes = bson_bytes(&[layout, broken, other]);
         let whole = bytes.len();
         bytes.extend_from_slice(&bson_bytes(&[doc! {"_id": "z"}]));
         bytes.truncate(whole + 7);
-        place.file("Post.bson", bytes);
-        place.file("Post.metadata.json", "{}");
-        let summary = place.import().await;
-        let told: Vec<(u64, String)> = place
+        fixture.file("Post.bson", bytes);
+        fixture.file("Post.metadata.json", "{}");
+        let summary = fixture.import().await;
+        let reported: Vec<(u64, String)> = fixture
             .report()
             .iter()
             .filter_map(|entry| {
@@ -170,52 +173,55 @@ async fn bson_in_every_known_layout() {
                 ))
             })
             .collect();
-        assert_eq!(summary.left_out, 2, "{told:?}");
+        assert_eq!(summary.left_out, 2, "{reported:?}");
         assert!(
-            told[0].0 == 2 && told[0].1.contains("the greatest key"),
-            "{told:?}"
+            reported[0].0 == 2 && reported[0].1.contains("the greatest key"),
+            "{reported:?}"
         );
-        assert!(told[1].0 == 4 && told[1].1.contains("breaks off"), "{told:?}");
-        assert_eq!(place.count("Post").await, 2);
+        assert!(
+            reported[1].0 == 4 && reported[1].1.contains("breaks off"),
+            "{reported:?}"
+        );
+        assert_eq!(fixture.count("Post").await, 2);
         assert_eq!(
-            place.get("Post", "5f0c1a2b3c4d5e6f70819203").await.unwrap(),
+            fixture.get("Post", "5f0c1a2b3c4d5e6f70819203").await.unwrap(),
             expected()
         );
     }
 }
 
-/// Relations, whichever way it is known where they lead; types of columns from LeanCloud's schema files.
+/// Relations with the target class from each possible origin; types of columns from LeanCloud's schema files.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn relations_and_columns() {
-    let place = Place::new();
-    place.file("_User.jsonl", "{\"objectId\":\"u1\",\"username\":\"ann\"}\n");
-    place.file(
+async fn relations_and_column_types_are_imported() {
+    let fixture = ImportFixture::new();
+    fixture.file("_User.jsonl", "{\"objectId\":\"u1\",\"username\":\"ann\"}\n");
+    fixture.file(
         "_Role.jsonl",
         "{\"objectId\":\"r1\",\"name\":\"Admin\",\"ACL\":{}}\n",
     );
-    place.file(
+    fixture.file(
         "Team.jsonl",
         "{\"objectId\":\"t1\",\"fans\":{\"__type\":\"Relation\",\"className\":\"_User\"}}\n",
     );
-    place.file("Song.jsonl", "{\"objectId\":\"s1\"}\n");
-    place.file(
+    fixture.file("Song.jsonl", "{\"objectId\":\"s1\"}\n");
+    fixture.file(
         "_Join:users:_Role.0.jsonl",
         "{\"owningId\":\"r1\",\"relatedId\":\"u1\"}\n",
     );
-    place.file(
+    fixture.file(
         "_Join:fans:Team.json",
         "[{\"owningId\":\"t1\",\"relatedId\":\"u1\"}]",
     );
-    place.file("_Join:songs:Team.csv", "owningId,relatedId\nt1,s1\n");
-    place.file(
+    fixture.file("_Join:songs:Team.csv", "owningId,relatedId\nt1,s1\n");
+    fixture.file(
         "_Join:lost:Team.jsonl",
         "{\"owningId\":\"t1\",\"relatedId\":\"nowhere\"}\n",
     );
-    place.file(
+    fixture.file(
         "_Join:duets:Song.bson",
         bson_bytes(&[doc! {"_id": 1, "owningId": "s1", "relatedId": "s1"}]),
     );
-    place.file(
+    fixture.file(
         "Team_schema.json",
         json!({
             "objectId": {"type": "String"}, "level": {"type": "Number", "v": 2, "required": true},
@@ -223,8 +229,8 @@ async fn relations_and_columns() {
         })
         .to_string(),
     );
-    let summary = place.import().await;
-    let report = place.report();
+    let summary = fixture.import().await;
+    let report = fixture.report();
     assert_eq!(summary.left_out, 1, "{report:#?}");
     let problem = |file: &str| {
         report.iter().find(|entry| entry["file"] == file).unwrap()["problem"]
@@ -233,11 +239,11 @@ async fn relations_and_columns() {
             .to_owned()
     };
     assert!(
-        problem("_Join:lost:Team.jsonl").contains("which class"),
+        problem("_Join:lost:Team.jsonl").contains("target class"),
         "{report:#?}"
     );
     let links = |class: &'static str, key: &'static str| {
-        let store = place.store.clone();
+        let store = fixture.store.clone();
         async move {
             let links = store.links(&class_name(class), key, None, 10).await.unwrap();
             links
@@ -250,7 +256,7 @@ async fn relations_and_columns() {
     assert_eq!(links("Team", "fans").await, ["t1 u1"]);
     assert_eq!(links("Team", "songs").await, ["t1 s1"]);
     assert_eq!(links("Song", "duets").await, ["s1 s1"]);
-    let schema = place.store.schema();
+    let schema = fixture.store.schema();
     let team = &schema.classes[&class_name("Team")];
     assert!(team.columns["level"].required && team.columns["level"].column_type == ColumnType::Number);
     assert_eq!(

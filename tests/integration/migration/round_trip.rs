@@ -1,4 +1,4 @@
-//! What is exported and imported is exported again as the same bytes.
+//! Round trip: an export that is imported is exported again as the same bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use paylog::storage::SqliteStore;
 use paylog::store::Database;
 use serde_json::json;
 
-use super::{Place, class_name, import_from};
+use super::{ImportFixture, class_name, import_from};
 
 /// The files of a folder.
 fn files(folder: &Path) -> BTreeMap<String, String> {
@@ -34,30 +34,30 @@ async fn export_to(store: &SqliteStore, target: &Path) {
     export(store, &options, |_| {}).await.unwrap();
 }
 
-/// A store with everything that an app can have.
-async fn rich() -> Place {
-    let place = Place::new();
-    place.file(
+/// A store with every kind of data that an app can have.
+async fn store_with_all_kinds_of_data() -> ImportFixture {
+    let fixture = ImportFixture::new();
+    fixture.file(
         "_User.jsonl",
         "{\"objectId\":\"u1\",\"username\":\"ann\",\"password\":\"h\",\"salt\":\"s\",\"sessionToken\":\"t\",\"authData\":{\"weixin\":{\"openid\":\"o\"}},\"createdAt\":\"2020-01-01T00:00:00.000Z\"}\n\
          {\"objectId\":\"u2\",\"username\":\"bob\",\"createdAt\":\"2021-01-01T00:00:00.000Z\"}\n",
     );
-    place.file(
+    fixture.file(
         "_Role.jsonl",
         "{\"objectId\":\"r1\",\"name\":\"Admin\",\"ACL\":{\"*\":{\"read\":true}}}\n",
     );
-    place.file(
+    fixture.file(
         "_File.jsonl",
         "{\"objectId\":\"f1\",\"name\":\"n\",\"key\":\"k/n\",\"url\":\"https://files.example/k/n\",\"bucket\":\"b\",\"metaData\":{\"size\":1,\"owner\":\"u1\"}}\n",
     );
-    place.file(
+    fixture.file(
         "_Join:users:_Role.jsonl",
         "{\"owningId\":\"r1\",\"relatedId\":\"u2\"}\n{\"owningId\":\"r1\",\"relatedId\":\"u1\"}\n",
     );
-    place.file(
+    fixture.file(
         "Post.jsonl",
         "{\"z\":1.0,\"a\":1e300,\"objectId\":\"p2\",\"big\":9007199254740993,\"nothing\":null,\"text\":\"\\u0007\\u2028é\"}\n\
-         {\"objectId\":\"p1\",\"place\":{\"__type\":\"GeoPoint\",\"latitude\":1,\"longitude\":2},\"f\":{\"__type\":\"File\",\"id\":\"f1\",\"name\":\"n\"},\"ACL\":{}}\n",
+         {\"objectId\":\"p1\",\"fixture\":{\"__type\":\"GeoPoint\",\"latitude\":1,\"longitude\":2},\"f\":{\"__type\":\"File\",\"id\":\"f1\",\"name\":\"n\"},\"ACL\":{}}\n",
     );
     let post = class_name("Post");
     let index = Index {
@@ -80,18 +80,18 @@ async fn rich() -> Place {
         SchemaChange::SetColumn(post.clone(), "stars".to_owned(), column),
         SchemaChange::SetDefaultAcl(post, Some(Acl::public())),
     ] {
-        place.store.define(change).await.unwrap();
+        fixture.store.define(change).await.unwrap();
     }
-    let summary = place.import().await;
-    assert_eq!(summary.report, None, "{:#?}", place.report());
-    place
+    let summary = fixture.import().await;
+    assert_eq!(summary.report, None, "{:#?}", fixture.report());
+    fixture
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn export_import_export_is_the_same_bytes() {
-    let place = rich().await;
-    let root = place.folder.path();
-    export_to(&place.store, &root.join("first")).await;
+async fn export_import_export_gives_the_same_bytes() {
+    let fixture = store_with_all_kinds_of_data().await;
+    let root = fixture.folder.path();
+    export_to(&fixture.store, &root.join("first")).await;
     let first = files(&root.join("first"));
     assert_eq!(
         first.keys().collect::<Vec<_>>(),
@@ -128,7 +128,7 @@ async fn export_import_export_is_the_same_bytes() {
     assert_eq!(first, files(&root.join("second")));
 
     // The same through an archive, which is the same bytes too.
-    export_to(&place.store, &root.join("one.tar.gz")).await;
+    export_to(&fixture.store, &root.join("one.tar.gz")).await;
     let third = SqliteStore::open(&root.join("third"), Environment::system()).unwrap();
     import_from(&third, &root.join("one.tar.gz"), root).await;
     export_to(&third, &root.join("two.tar.gz")).await;
@@ -145,15 +145,15 @@ async fn export_import_export_is_the_same_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_class_and_since_a_date() {
-    let place = rich().await;
-    let root = place.folder.path();
+async fn export_is_limited_by_class_and_date() {
+    let fixture = store_with_all_kinds_of_data().await;
+    let root = fixture.folder.path();
     let options = ExportOptions {
         target: root.join("users"),
         classes: vec![class_name("_User")],
         since: Some(Timestamp::parse("2020-06-01T00:00:00Z").unwrap()),
     };
-    let exported = export(&place.store, &options, |_| {}).await.unwrap();
+    let exported = export(&fixture.store, &options, |_| {}).await.unwrap();
     assert_eq!((exported.classes[&class_name("_User")], exported.links), (1, 0));
     let files = files(&root.join("users"));
     assert_eq!(
@@ -166,7 +166,7 @@ async fn one_class_and_since_a_date() {
         classes: vec![class_name("Nothing")],
         since: None,
     };
-    let refused = export(&place.store, &unknown, |_| {}).await.unwrap_err();
+    let refused = export(&fixture.store, &unknown, |_| {}).await.unwrap_err();
     assert!(matches!(refused, ExportError::NoClass(_)), "{refused}");
     assert!(!root.join("x").exists());
 }

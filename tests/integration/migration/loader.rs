@@ -1,4 +1,4 @@
-//! The port through which objects are loaded as they are, for each engine.
+//! The loader port, through which objects are loaded unchanged, for each storage engine.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::class_name;
 
-/// Both engines, and what lasts as long as they do.
+/// Both engines, and the folder that they need.
 fn engines() -> (tempfile::TempDir, [Arc<dyn Loader>; 2]) {
     let folder = tempfile::tempdir().unwrap();
     let sqlite = SqliteStore::open(folder.path(), Environment::system()).unwrap();
@@ -29,7 +29,7 @@ fn document(value: Value) -> Document {
     serde_json::from_value(value).unwrap()
 }
 
-/// An object of `Post` that was updated on this day.
+/// An object of `Post` with this day as `updatedAt`.
 fn post(id: &str, day: u32, fields: Value) -> Document {
     let mut all = document(fields);
     all.insert("objectId".to_owned(), id.into());
@@ -76,10 +76,10 @@ fn refused_with(loaded: &LoadOutcome) -> i32 {
     }
 }
 
-/// A value that is too long for its index is refused alone; a name that only a new column cannot have is a name.
+/// A value too long for its index is refused alone; a reserved name is accepted for an existing column.
 // compat: index.key_length key.reserved
 #[tokio::test]
-async fn what_does_not_fit_an_index_is_refused_and_the_rest_is_loaded() {
+async fn value_too_long_for_index_is_refused_and_others_are_loaded() {
     let (_folder, stores) = engines();
     for store in stores {
         let index = Index {
@@ -106,9 +106,9 @@ async fn what_does_not_fit_an_index_is_refused_and_the_rest_is_loaded() {
     }
 }
 
-/// What is loaded is there as it was, with its times; columns are made; readers of private objects find them.
+/// Objects keep their times; columns are created; users with read access find private objects.
 #[tokio::test]
-async fn objects_are_kept_as_they_are() {
+async fn objects_are_loaded_unchanged() {
     let (_folder, engines) = engines();
     for store in engines {
         let given = post(
@@ -181,9 +181,9 @@ async fn objects_are_kept_as_they_are() {
     }
 }
 
-/// What may replace what: each rule, and that the fields which one source hides outlive the other.
+/// Each rule of replacement; fields that the source hides are kept.
 #[tokio::test]
-async fn only_what_may_be_replaced_is() {
+async fn object_is_replaced_only_if_the_rule_allows() {
     let (_folder, engines) = engines();
     for store in engines {
         let n = |day: u32, n: u32| post("p", day, json!({ "n": n }));
@@ -246,9 +246,9 @@ async fn only_what_may_be_replaced_is() {
     }
 }
 
-/// What is refused leaves the rest of its batch alone, and no trace.
+/// A refused step leaves no trace, and the other steps of its batch are loaded.
 #[tokio::test]
-async fn a_refusal_leaves_the_others() {
+async fn refused_step_does_not_affect_the_others() {
     let (_folder, engines) = engines();
     for store in engines {
         let unique = Index {
@@ -298,9 +298,9 @@ async fn a_refusal_leaves_the_others() {
     }
 }
 
-/// Links are sets; they are listed in order, page by page, and go with their owner.
+/// Links are a set, are listed in order and page by page, and are deleted with their owner.
 #[tokio::test]
-async fn links_are_put_and_listed() {
+async fn links_are_added_listed_and_deleted_with_owner() {
     let (_folder, engines) = engines();
     for store in engines {
         let steps = ["b u1", "a u2", "a u1", "a u1"].map(|pair| {
@@ -347,9 +347,9 @@ async fn links_are_put_and_listed() {
     }
 }
 
-/// A note is kept with its batch or not at all; a batch whose conclusion fails has no effect.
+/// A note is committed with its batch or not at all; a batch whose conclusion fails has no effect.
 #[tokio::test]
-async fn notes_share_the_fate_of_their_batch() {
+async fn notes_are_committed_with_their_batch() {
     let (_folder, engines) = engines();
     for store in engines {
         assert_eq!(store.note("place").await.unwrap(), None);

@@ -1,4 +1,4 @@
-//! What an import leaves behind can be served: the classes of the payments are as a server needs them.
+//! The payments' classes after an import: a server can serve the data.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ fn class(name: &str) -> ClassName {
     ClassName::parse(name).unwrap()
 }
 
-/// An export of LeanCloud's console, of an app that takes payments there, and the folder for it.
+/// An export of LeanCloud's console, of an app with payments, and the folder for it.
 struct Export {
     folder: TempDir,
     source: PathBuf,
@@ -73,7 +73,7 @@ impl Export {
         store.schema().classes[&class(name)].permissions.clone()
     }
 
-    async fn can_be_served(&self) {
+    async fn assert_can_be_served(&self) {
         assert!(Server::start(&self.data).await.stop().await.success());
         let doctor = run(&["doctor", "--data", text(&self.data)]);
         assert!(doctor.status.success(), "{}", stdout(&doctor));
@@ -81,7 +81,7 @@ impl Export {
 }
 
 #[tokio::test]
-async fn an_app_with_payments_in_its_export_can_be_served() {
+async fn export_with_payments_can_be_served() {
     let export = Export::new();
     export.import();
     let store = export.store();
@@ -104,11 +104,11 @@ async fn an_app_with_payments_in_its_export_can_be_served() {
     store.close().await;
     drop(store);
     export.import();
-    export.can_be_served().await;
+    export.assert_can_be_served().await;
 }
 
 #[tokio::test]
-async fn an_audit_that_opens_accounts_sets_up_what_it_writes_to() {
+async fn audit_that_opens_accounts_prepares_their_class() {
     let export = Export::new();
     for name in ["Log", "Order", "Product"] {
         std::fs::remove_file(export.source.join(format!("{name}.0.jsonl"))).unwrap();
@@ -118,11 +118,11 @@ async fn an_audit_that_opens_accounts_sets_up_what_it_writes_to() {
     assert!(opened.status.success(), "{}{}", stdout(&opened), stderr(&opened));
     assert!(stdout(&opened).contains("held 500"), "{}", stdout(&opened));
     assert_eq!(export.permissions("Log"), ClassPermissions::master_only());
-    export.can_be_served().await;
+    export.assert_can_be_served().await;
 }
 
 #[tokio::test]
-async fn a_class_that_was_there_is_locked_only_when_somebody_says_so() {
+async fn existing_class_is_locked_only_on_request() {
     let export = Export::new();
     let store = export.store();
     let open = Class::initial(class("Log"));
@@ -140,11 +140,11 @@ async fn a_class_that_was_there_is_locked_only_when_somebody_says_so() {
     }
     let locked = run(&["doctor", "--lock", "--data", text(&export.data)]);
     assert!(locked.status.success(), "{}{}", stdout(&locked), stderr(&locked));
-    export.can_be_served().await;
+    export.assert_can_be_served().await;
 }
 
 #[tokio::test]
-async fn another_thing_of_the_same_name_stays_as_it_is() {
+async fn unrelated_class_of_the_same_name_is_unchanged() {
     let export = Export::new();
     export.write("Order", r#""number":7,"key":"table seven","dish":"noodles""#);
     export.import();
@@ -159,7 +159,7 @@ async fn another_thing_of_the_same_name_stays_as_it_is() {
 }
 
 #[test]
-fn what_is_no_export_leaves_no_folder() {
+fn failed_import_creates_no_folder() {
     let export = Export::new();
     let archive = export.folder.path().join("cut.tar.gz");
     let packed = std::process::Command::new("tar")

@@ -1,4 +1,4 @@
-//! What goes over the wire, byte for byte where it matters.
+//! The requests on the wire, byte for byte where it matters.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::*;
 
 #[tokio::test]
-async fn requests_are_signed_with_the_documented_signatures() {
+async fn request_has_the_documented_signature() {
     let server = answering([answer(200, json!({}))]).await;
     let client = builder(&server.uri())
         .hook_key("hook-key")
@@ -54,7 +54,7 @@ async fn requests_are_signed_with_the_documented_signatures() {
 }
 
 #[tokio::test]
-async fn each_attempt_is_signed_at_its_own_time() {
+async fn each_attempt_is_signed_with_its_own_time() {
     let (environment, clock) = Environment::seeded(7, Timestamp::from_millis(NOW));
     let server = answering([answer(200, json!({}))]).await;
     let client = builder(&server.uri()).environment(environment).build().unwrap();
@@ -80,7 +80,7 @@ async fn each_attempt_is_signed_at_its_own_time() {
 }
 
 #[test]
-fn a_wrong_configuration_names_its_field() {
+fn wrong_configuration_names_its_field() {
     let good = || builder("http://127.0.0.1:1");
     let policy = |attempts_max| RetryPolicy {
         attempts_max,
@@ -115,7 +115,7 @@ fn a_wrong_configuration_names_its_field() {
 }
 
 #[tokio::test]
-async fn keys_and_tokens_are_never_shown() {
+async fn keys_and_tokens_never_appear_in_debug() {
     let server = answering([error(403, 403)]).await;
     let client = builder(&server.uri())
         .hook_key("hook-secret")
@@ -143,7 +143,7 @@ async fn keys_and_tokens_are_never_shown() {
 }
 
 #[tokio::test]
-async fn a_where_arrives_as_it_was_meant() {
+async fn where_is_encoded_without_loss() {
     let texts = [
         "a+b & c=d?#%",
         "\"quoted\" \\ 'single'",
@@ -177,7 +177,7 @@ async fn a_where_arrives_as_it_was_meant() {
 }
 
 #[tokio::test]
-async fn a_query_sends_what_was_set_and_nothing_else() {
+async fn query_sends_only_the_parameters_that_were_set() {
     let row = json!({ "objectId": ID, "score": 7, "createdAt": TIME, "updatedAt": TIME });
     let server = answering([answer(200, json!({ "results": [row], "count": 3 }))]).await;
     let client = client(&server.uri());
@@ -225,7 +225,7 @@ async fn a_query_sends_what_was_set_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_long_query_travels_in_a_batch() {
+async fn long_query_is_sent_in_a_batch() {
     let server = answering([
         answer(200, json!([{ "success": { "results": [{ "objectId": ID }] } }])),
         answer(
@@ -262,7 +262,7 @@ async fn a_long_query_travels_in_a_batch() {
 }
 
 #[tokio::test]
-async fn the_border_to_a_long_query_is_2000_encoded_characters() {
+async fn query_is_long_above_2000_encoded_characters() {
     let server = answering([answer(200, json!({ "results": [] }))]).await;
     let client = client(&server.uri());
     // encodeURIComponent of {"where":{"k":""}} has 42 characters.
@@ -275,7 +275,7 @@ async fn the_border_to_a_long_query_is_2000_encoded_characters() {
 }
 
 #[tokio::test]
-async fn objects_are_created_changed_and_deleted() {
+async fn object_create_update_delete_requests() {
     let whole =
         json!({ "objectId": ID, "createdAt": TIME, "updatedAt": TIME, "score": 1, "company": "default" });
     let server = answering([
@@ -379,7 +379,7 @@ async fn objects_are_created_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn an_absent_object_is_none_however_the_server_says_so() {
+async fn absent_object_is_none_for_each_form_of_response() {
     let user = ClassName::user();
     let absent = ObjectId::parse("fakeId").unwrap();
     for (class, reply) in [
@@ -418,7 +418,7 @@ async fn an_absent_object_is_none_however_the_server_says_so() {
 }
 
 #[tokio::test]
-async fn a_get_takes_keys_and_includes() {
+async fn get_sends_keys_and_include() {
     let server = answering([answer(200, json!({ "objectId": ID, "score": 1.5 }))]).await;
     let options = ReadOptions {
         keys: Some(Keys {
@@ -445,7 +445,7 @@ async fn a_get_takes_keys_and_includes() {
 }
 
 #[tokio::test]
-async fn a_batch_carries_conditions_and_fetching_as_params() {
+async fn batch_sends_condition_and_fetch_as_params() {
     let server = answering([answer(
         200,
         json!([
@@ -497,7 +497,7 @@ async fn a_batch_carries_conditions_and_fetching_as_params() {
 }
 
 #[tokio::test]
-async fn more_than_a_hundred_writes_are_several_batches_in_order() {
+async fn more_than_100_writes_are_sent_in_several_batches_in_order() {
     let success = |count| answer(200, json!(vec![json!({ "success": {} }); count]));
     let server = answering([error(500, 1), success(100), answer(200, json!({}))]).await;
     let class = class();
@@ -520,7 +520,7 @@ async fn more_than_a_hundred_writes_are_several_batches_in_order() {
 }
 
 #[tokio::test]
-async fn several_objects_are_read_at_once() {
+async fn several_objects_are_read_in_one_batch() {
     let server = answering([answer(
         200,
         json!([
@@ -547,7 +547,7 @@ async fn several_objects_are_read_at_once() {
 }
 
 #[tokio::test]
-async fn a_scan_goes_on_under_the_same_cursor_until_an_empty_page() {
+async fn scan_follows_the_cursor_until_an_empty_page() {
     let row = |n: u32| json!({ "objectId": format!("{n:024x}"), "n": n });
     let page = |rows: &[u32], cursor: Value| {
         let rows: Vec<_> = rows.iter().map(|n| row(*n)).collect();
@@ -592,7 +592,7 @@ async fn a_scan_goes_on_under_the_same_cursor_until_an_empty_page() {
 }
 
 #[tokio::test]
-async fn users_sign_up_log_in_and_change_their_password() {
+async fn user_sign_up_login_and_password_change_requests() {
     let user = json!({ "objectId": ID, "username": "tester", "sessionToken": "token-1", "createdAt": TIME });
     let token = |token: &str| {
         answer(
@@ -679,7 +679,7 @@ async fn users_sign_up_log_in_and_change_their_password() {
 }
 
 #[tokio::test]
-async fn cloud_functions_are_generic_over_what_they_take_and_answer() {
+async fn cloud_function_encodes_parameters_and_decodes_result() {
     #[derive(serde::Serialize)]
     struct Sum {
         a: i64,
@@ -732,7 +732,7 @@ async fn cloud_functions_are_generic_over_what_they_take_and_answer() {
 }
 
 #[tokio::test]
-async fn the_servers_clock_is_read() {
+async fn server_date_is_read() {
     let server = answering([
         answer(200, json!({ "iso": TIME, "__type": "Date" })),
         answer(200, json!({})),
@@ -745,7 +745,7 @@ async fn the_servers_clock_is_read() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_is_refused_here() {
+async fn request_that_cannot_be_sent_is_invalid() {
     let server = answering([created()]).await;
     let keyless = Client::builder(server.uri(), "app-id", APP_KEY).build().unwrap();
     assert!(matches!(keyless.as_master(), Err(ClientError::Invalid(_))));

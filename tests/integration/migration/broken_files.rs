@@ -1,8 +1,8 @@
-//! Lines that cannot be read, or point to nothing: each is told with file and line, and the rest arrives.
+//! Unreadable lines and dangling pointers: each is reported with file and line, and all others are imported.
 
 use serde_json::{Value, json};
 
-use super::Place;
+use super::ImportFixture;
 
 fn line(id: &str, fields: &str) -> String {
     format!(
@@ -10,8 +10,8 @@ fn line(id: &str, fields: &str) -> String {
     )
 }
 
-/// Which lines of a file the report names, and the word that each explanation must hold.
-fn told(report: &[Value], kind: &str, file: &str) -> Vec<(u64, String)> {
+/// The lines of a file in the report, with their explanations.
+fn reported(report: &[Value], kind: &str, file: &str) -> Vec<(u64, String)> {
     let entries = report
         .iter()
         .filter(|entry| entry["file"] == file && entry.get(kind).is_some());
@@ -25,7 +25,8 @@ fn told(report: &[Value], kind: &str, file: &str) -> Vec<(u64, String)> {
         .collect()
 }
 
-fn assert_told(found: &[(u64, String)], expected: &[(u64, &str)]) {
+/// Asserts the reported lines, and a word of each explanation.
+fn assert_reported(found: &[(u64, String)], expected: &[(u64, &str)]) {
     assert_eq!(found.len(), expected.len(), "{found:#?}");
     for ((line, text), (expected_line, word)) in found.iter().zip(expected) {
         assert!(
@@ -36,8 +37,8 @@ fn assert_told(found: &[(u64, String)], expected: &[(u64, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_broken_line_is_told_and_the_rest_arrives() {
-    let place = Place::new();
+async fn broken_line_is_reported_and_others_are_imported() {
+    let fixture = ImportFixture::new();
     let mut text: Vec<u8> =
         b"\xef\xbb\xbf#filetype:JSON-streaming {\"type\":\"Class\",\"class\":\"Post\"}\n".to_vec();
     let mut push = |line: &[u8]| {
@@ -77,14 +78,14 @@ async fn every_broken_line_is_told_and_the_rest_arrives() {
     ); // 14
     push(line("vast", &format!(r#","text":"{}""#, "x".repeat(40 << 20))).as_bytes()); // 15
     text.extend_from_slice(line("good2", r#","n":3"#).as_bytes());
-    place.file("Post.0.jsonl", &text);
-    place.file("_User.0.jsonl", line("u1", r#","username":"ann""#));
-    place.file("notes.txt", "hello");
+    fixture.file("Post.0.jsonl", &text);
+    fixture.file("_User.0.jsonl", line("u1", r#","username":"ann""#));
+    fixture.file("notes.txt", "hello");
 
-    let summary = place.import().await;
-    let report = place.report();
-    assert_told(
-        &told(&report, "problem", "Post.0.jsonl"),
+    let summary = fixture.import().await;
+    let report = fixture.report();
+    assert_reported(
+        &reported(&report, "problem", "Post.0.jsonl"),
         &[
             (3, "breaks off"),
             (4, "not UTF-8"),
@@ -93,14 +94,14 @@ async fn every_broken_line_is_told_and_the_rest_arrives() {
             (9, "too large"),
             (10, "expect type is"),
             (11, "no JSON object"),
-            (12, "no objectId"),
+            (12, "not an objectId"),
             (13, "Invalid date"),
             (14, "no JSON"),
             (15, "too large"),
         ],
     );
-    assert_told(
-        &told(&report, "notice", "Post.0.jsonl"),
+    assert_reported(
+        &reported(&report, "notice", "Post.0.jsonl"),
         &[(1, "byte order mark"), (8, "_User nobody, which is not there")],
     );
     assert!(
@@ -117,18 +118,18 @@ async fn every_broken_line_is_told_and_the_rest_arrives() {
 
     assert_eq!((summary.left_out, summary.dangling, summary.notices), (11, 1, 2));
     assert!(!summary.is_complete());
-    assert_eq!(summary.report, Some(place.folder.path().join("report.jsonl")));
-    assert_eq!(place.count("Post").await, 3);
-    assert_eq!(place.get("Post", "good1").await.unwrap().integer("n"), Some(1));
-    assert!(place.get("Post", "astray").await.is_some());
-    assert_eq!(place.get("Post", "good2").await.unwrap().integer("n"), Some(3));
+    assert_eq!(summary.report, Some(fixture.folder.path().join("report.jsonl")));
+    assert_eq!(fixture.count("Post").await, 3);
+    assert_eq!(fixture.get("Post", "good1").await.unwrap().integer("n"), Some(1));
+    assert!(fixture.get("Post", "astray").await.is_some());
+    assert_eq!(fixture.get("Post", "good2").await.unwrap().integer("n"), Some(3));
 }
 
-/// A file that is cut off, an archive inside, UTF-16, a relation to nothing: the other files arrive.
+/// A file that is cut off, a nested archive, UTF-16, a relation without a target class.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn broken_files_leave_the_others() {
-    let place = Place::new();
-    place.file(
+async fn broken_file_is_reported_and_others_are_imported() {
+    let fixture = ImportFixture::new();
+    fixture.file(
         "Post.json",
         format!(
             "[\n{},\n{},\n{{\"objectId\":\"p3\"",
@@ -137,8 +138,8 @@ async fn broken_files_leave_the_others() {
         ),
     );
     let utf16: Vec<u8> = "{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    place.file("Wide.jsonl", [b"\xff\xfe".as_slice(), &utf16].concat());
-    place.file("Odd.csv", "string,novel\nobjectId,n\no1,1\n");
+    fixture.file("Wide.jsonl", [b"\xff\xfe".as_slice(), &utf16].concat());
+    fixture.file("Odd.csv", "string,novel\nobjectId,n\no1,1\n");
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     let rows: String = (0..5000)
         .map(|n| line(&format!("z{n}"), &format!(r#","n":{}"#, n * 7919 % 1000)) + "\n")
@@ -146,51 +147,51 @@ async fn broken_files_leave_the_others() {
     std::io::Write::write_all(&mut gzip, rows.as_bytes()).unwrap();
     let mut packed = gzip.finish().unwrap();
     packed.truncate(packed.len() / 2);
-    place.file("Cut.jsonl.gz", packed);
-    place.file(
+    fixture.file("Cut.jsonl.gz", packed);
+    fixture.file(
         "_Join:likes:Post.jsonl",
         "{\"owningId\":\"p1\",\"relatedId\":\"p2\"}\n{\"owningId\":\"p1\",\"relatedId\":\"gone\"}\n{\"owningId\":\"p1\"}\n",
     );
-    let summary = place.import().await;
-    let report = place.report();
-    assert_told(&told(&report, "problem", "Post.json"), &[(4, "breaks off")]);
-    assert_told(&told(&report, "problem", "Wide.jsonl"), &[(1, "UTF-16")]);
-    assert_told(
-        &told(&report, "problem", "Odd.csv"),
+    let summary = fixture.import().await;
+    let report = fixture.report();
+    assert_reported(&reported(&report, "problem", "Post.json"), &[(4, "breaks off")]);
+    assert_reported(&reported(&report, "problem", "Wide.jsonl"), &[(1, "UTF-16")]);
+    assert_reported(
+        &reported(&report, "problem", "Odd.csv"),
         &[(2, "'novel' over the column 'n'")],
     );
-    let cut = told(&report, "problem", "Cut.jsonl.gz");
+    let cut = reported(&report, "problem", "Cut.jsonl.gz");
     assert!(
         cut.iter()
             .any(|(_, text)| text.contains("cannot be read any further")),
         "{cut:?}"
     );
-    assert_told(
-        &told(&report, "problem", "_Join:likes:Post.jsonl"),
+    assert_reported(
+        &reported(&report, "problem", "_Join:likes:Post.jsonl"),
         &[(3, "relatedId")],
     );
-    assert_told(
-        &told(&report, "notice", "_Join:likes:Post.jsonl"),
+    assert_reported(
+        &reported(&report, "notice", "_Join:likes:Post.jsonl"),
         &[(2, "Post gone, which is not there")],
     );
     assert_eq!(summary.dangling, 1);
-    assert_eq!(place.count("Post").await, 2);
-    assert!(place.count("Cut").await > 1000);
+    assert_eq!(fixture.count("Post").await, 2);
+    assert!(fixture.count("Cut").await > 1000);
 }
 
-/// What there is to say is said once: an import that is repeated changes nothing and leaves out the same.
+/// A repeated import changes nothing, and reports the same records.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn repeated_it_changes_nothing() {
-    let place = Place::new();
-    place.file(
+async fn repeated_import_changes_nothing() {
+    let fixture = ImportFixture::new();
+    fixture.file(
         "Post.jsonl",
         format!("{}\n{{\n{}\n", line("p1", r#","n":1"#), line("p2", r#","n":1"#)),
     );
-    place.file("Loose.json", r#"{"results": [{"n": 1}, {"n": 1}, {"n": 2}]}"#);
-    let first = place.import().await;
-    let made = place.count("Loose").await;
+    fixture.file("Loose.json", r#"{"results": [{"n": 1}, {"n": 1}, {"n": 2}]}"#);
+    let first = fixture.import().await;
+    let made = fixture.count("Loose").await;
     assert_eq!((first.classes[&super::class_name("Post")].created, made), (2, 3));
-    let second = place.import().await;
+    let second = fixture.import().await;
     for (class, counts) in &second.classes {
         assert_eq!((counts.created, counts.replaced), (0, 0), "{class}");
         assert_eq!(
@@ -200,5 +201,5 @@ async fn repeated_it_changes_nothing() {
         );
     }
     assert_eq!((first.left_out, second.left_out), (1, 1));
-    assert_eq!(place.count("Loose").await, 3);
+    assert_eq!(fixture.count("Loose").await, 3);
 }

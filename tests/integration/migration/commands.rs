@@ -1,4 +1,4 @@
-//! `paylog import` and `paylog export` as people use them.
+//! The commands `paylog import` and `paylog export`.
 
 use std::io::Write;
 use std::path::Path;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::program::{As, Server, launch, poll, program, refusal, run, stderr, stdout};
 
-/// The example of LeanCloud's guide: the hash of "password".
+/// LeanCloud's hash of "password", the example of its guide.
 const SALT: &str = "h60d8x797d3oa0naxybxxv9bn7xpt2yiowz68mpiwou7gwr2";
 const HASH: &str = "tA7BLW+NK0UeARng0693gCaVnljkglCB9snqlpCSUKjx2RgYp8VZZOQt0S5iUtlDrkJXfT3gknS4rRqjYsd/Ug==";
 
@@ -22,13 +22,13 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Objects for the test of interruptions; a million where `PAYLOG_IMPORT_OBJECTS` says so.
+/// Number of objects for the test of interruptions; `PAYLOG_IMPORT_OBJECTS` overrides it, up to a million.
 fn objects() -> u64 {
     let set = std::env::var_os("PAYLOG_IMPORT_OBJECTS");
     set.map_or(20_000, |count| count.to_str().unwrap().parse().unwrap())
 }
 
-/// An export with users, who like posts of users, and some broken lines.
+/// Writes an export of users, their posts, likes between them, and some broken lines.
 fn write_export(folder: &Path, objects: u64) {
     std::fs::create_dir(folder).unwrap();
     let file = |name: &str| std::io::BufWriter::new(std::fs::File::create(folder.join(name)).unwrap());
@@ -75,7 +75,7 @@ fn write_export(folder: &Path, objects: u64) {
     }
 }
 
-/// The state that the store keeps of an import, where another process is importing.
+/// The import state in the store, while another process imports.
 async fn progress_of(data: &Path) -> Option<(String, u64)> {
     let store = SqliteStore::open_read_only(data, Environment::system()).ok()?;
     let state: Value = serde_json::from_str(&store.note("import").await.ok()??).ok()?;
@@ -85,10 +85,10 @@ async fn progress_of(data: &Path) -> Option<(String, u64)> {
     ))
 }
 
-/// Killed again and again, and begun again, an import ends where one ends that nobody touched: the same data, the same
-/// report, the same counts.
+/// An import that is killed and repeated again and again ends with the same data, report and counts as an undisturbed
+/// one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_import_goes_on() {
+async fn killed_import_continues_to_the_same_end() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let source = root.join("export");
@@ -181,10 +181,10 @@ async fn a_killed_import_goes_on() {
     assert!(bytes("whole") == bytes("killed"), "the data differ");
 }
 
-/// Users who come with hashes of LeanCloud's or bcrypt's log in with their old passwords and with their old session
-/// tokens; their hashes are made anew; third-party logins lead to them; nobody sees a hash.
+/// Users with hashes of LeanCloud or bcrypt log in with their old passwords and session tokens; their hashes are replaced;
+/// third-party logins work; nobody sees a hash.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn imported_users_log_in() {
+async fn imported_users_log_in_with_old_credentials() {
     let folder = tempfile::tempdir().unwrap();
     let (source, data) = (folder.path().join("_User.0.jsonl"), folder.path().join("data"));
     let users = [
@@ -275,9 +275,9 @@ async fn imported_users_log_in() {
     server.ask("POST", "/1.1/login", As::Client, &again).await;
 }
 
-/// Shipped clients go on with the id and the keys that the app had at LeanCloud.
+/// Shipped clients continue with the app's id and keys from LeanCloud.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_old_id_and_keys_go_on() {
+async fn app_keeps_its_old_id_and_keys() {
     let folder = tempfile::tempdir().unwrap();
     let (source, data) = (folder.path().join("Post.jsonl"), folder.path().join("data"));
     std::fs::write(&source, "{\"objectId\":\"p1\",\"n\":1}\n").unwrap();
@@ -309,9 +309,9 @@ async fn the_old_id_and_keys_go_on() {
     assert_eq!(answer["n"], 1, "{answer}");
 }
 
-/// What people meet: a server beside, nothing to import, a trial, a word of how it went.
+/// A running server, nothing to import, a dry run, the summary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_says_what_is_wrong() {
+async fn command_reports_errors_and_summary() {
     let folder = tempfile::tempdir().unwrap();
     let (source, data) = (folder.path().join("files"), folder.path().join("data"));
     std::fs::create_dir(&source).unwrap();
