@@ -1,7 +1,7 @@
-//! Looks at every write that takes effect, and at nothing else: whose money moved, how often, and whether it may.
+//! The auditor of a run: checks each write that takes effect, for whose money moved, how often, and by which right.
 //!
-//! What it knows it has from the writes and the documents. It trusts neither the machine nor its guards: a leg that is
-//! applied twice, or by a log that has failed, is seen as money that moves, not as a condition that is missing.
+//! It knows only the writes and the documents. It trusts neither the machine nor its preconditions: a leg that is
+//! applied twice, or by a log that has failed, shows as money that moves, not as a condition that is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use paylog::payment::protocol::relocation::{Attempt, Decision, Resolution};
 use paylog::payment::{Kind, Rules};
 use paylog::store::{Action, Write};
 
-/// What happened to a leg so far.
+/// The state of one leg, as its writes have shown it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Leg1 {
+enum LegProgress {
     Applied,
     Refused,
     Reversed,
@@ -27,27 +27,27 @@ enum Leg1 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Effect<'a> {
     pub(crate) write: &'a Write,
-    /// In which store.
-    pub(crate) home: usize,
+    /// The number of the store.
+    pub(crate) store: usize,
     pub(crate) before: Option<&'a Document>,
     pub(crate) after: &'a Document,
-    /// The log that was created in the same commit.
-    pub(crate) at_once: Option<&'a ObjectId>,
+    /// The log that was created in the same commit, if any.
+    pub(crate) commit_log: Option<&'a ObjectId>,
 }
 
-/// What a gateway has been paid: by its own number, for which recharge, how much.
+/// Payments that gateways received: trade number → recharge number and amount.
 pub(crate) type Trades = BTreeMap<String, (String, i64)>;
 
-/// What must have been seen at least once in many runs, so that they are worth something.
+/// A situation that many runs together must reach; otherwise they prove little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Seen {
+pub(crate) enum Coverage {
     Refusal,
     Reversal,
     Pruned,
-    /// A request arrived whose epoch was pruned away meanwhile.
+    /// A request arrived after a pruning had raised the epoch that it asks for.
     LateAfterPruning,
     Stuck,
-    Apart,
+    ExtraPayment,
     Crash,
     Restart,
     Stale,
@@ -55,11 +55,11 @@ pub(crate) enum Seen {
     /// An order, a recharge or a hold.
     Expired,
     PolicyRefusal,
-    AtOnce,
-    Stepwise,
+    Atomic,
+    PerDocument,
     KeyReused,
     Replayed,
-    /// A document was fenced for a move, given back, or opened where it has moved.
+    /// A document was fenced for a move; the next two: given back, or opened at the destination.
     Fenced,
     RolledBack,
     Opened,
@@ -67,22 +67,22 @@ pub(crate) enum Seen {
     Kind(Kind),
 }
 
-impl Seen {
+impl Coverage {
     pub(crate) const ALL: [Self; 29] = [
         Self::Refusal,
         Self::Reversal,
         Self::Pruned,
         Self::LateAfterPruning,
         Self::Stuck,
-        Self::Apart,
+        Self::ExtraPayment,
         Self::Crash,
         Self::Restart,
         Self::Stale,
         Self::ClockJump,
         Self::Expired,
         Self::PolicyRefusal,
-        Self::AtOnce,
-        Self::Stepwise,
+        Self::Atomic,
+        Self::PerDocument,
         Self::KeyReused,
         Self::Replayed,
         Self::Fenced,
@@ -101,9 +101,9 @@ impl Seen {
     ];
 }
 
-/// Money and marks.
+/// The money and the marks of one document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Belongings {
+struct Holdings {
     money: BTreeMap<&'static str, i64>,
     marks: BTreeSet<(MarkKind, ObjectId)>,
 }
@@ -111,23 +111,23 @@ struct Belongings {
 pub(crate) struct Auditor {
     rules: Arc<Rules>,
     logs: BTreeMap<ObjectId, Log>,
-    /// By store and key.
+    /// The log of each key, by store.
     keys: BTreeMap<(usize, String), ObjectId>,
-    /// What every account and order had when it was last in use, in whichever store.
-    lives: BTreeMap<Target, Belongings>,
-    /// In which store a log was last in use, or was closed.
-    homes: BTreeMap<ObjectId, usize>,
-    legs: BTreeMap<(ObjectId, Target), Leg1>,
-    /// By the gateway's number: which log has brought its money.
+    /// The holdings of each account and order when it was last in use, in either store.
+    last_in_use: BTreeMap<Target, Holdings>,
+    /// The store where a log was last in use, or was closed.
+    stores: BTreeMap<ObjectId, usize>,
+    legs: BTreeMap<(ObjectId, Target), LegProgress>,
+    /// The log that credited each trade number.
     credited: BTreeMap<String, ObjectId>,
-    /// Of which the world was told.
-    told: BTreeSet<ObjectId>,
-    /// All money there is: `account` and `frozen` of everyone.
+    /// Logs whose `afterPayment` returned without an error.
+    notified: BTreeSet<ObjectId>,
+    /// The sum of `account` and `frozen` over all users.
     total: i64,
-    /// The same from the legs.
+    /// The same sum, from the legs.
     moved: i64,
     pub(crate) trades: Trades,
-    pub(crate) seen: BTreeSet<Seen>,
+    pub(crate) coverage: BTreeSet<Coverage>,
 }
 
 type Checked = Result<(), String>;
@@ -138,15 +138,15 @@ impl Auditor {
             rules: Arc::clone(rules),
             logs: BTreeMap::new(),
             keys: BTreeMap::new(),
-            lives: BTreeMap::new(),
-            homes: BTreeMap::new(),
+            last_in_use: BTreeMap::new(),
+            stores: BTreeMap::new(),
             legs: BTreeMap::new(),
             credited: BTreeMap::new(),
-            told: BTreeSet::new(),
+            notified: BTreeSet::new(),
             total: 0,
             moved: 0,
             trades: Trades::new(),
-            seen: BTreeSet::new(),
+            coverage: BTreeSet::new(),
         }
     }
 
@@ -158,35 +158,35 @@ impl Auditor {
         self.logs.get(id)
     }
 
-    pub(crate) fn log_under(&self, home: usize, key: &str) -> Option<&Log> {
-        self.logs.get(self.keys.get(&(home, key.to_owned()))?)
+    pub(crate) fn log_under(&self, store: usize, key: &str) -> Option<&Log> {
+        self.logs.get(self.keys.get(&(store, key.to_owned()))?)
     }
 
-    /// In which store the log was last in use, or was closed.
-    pub(crate) fn home_of(&self, log: &ObjectId) -> Option<usize> {
-        self.homes.get(log).copied()
+    /// The store where the log was last in use, or was closed.
+    pub(crate) fn store_of(&self, log: &ObjectId) -> Option<usize> {
+        self.stores.get(log).copied()
     }
 
-    /// Whether any money of the log has moved.
+    /// True if a leg of the log is applied.
     pub(crate) fn has_moved_money(&self, log: &ObjectId) -> bool {
         self.legs
             .iter()
-            .any(|((of, _), standing)| of == log && *standing == Leg1::Applied)
+            .any(|((of, _), progress)| of == log && *progress == LegProgress::Applied)
     }
 
-    /// Whether money of any log has moved for the order.
+    /// True if a log of the order has an applied leg.
     pub(crate) fn has_paid(&self, order: &ObjectId) -> bool {
         self.logs
             .values()
             .any(|log| log.intent.order.as_ref() == Some(order) && self.has_moved_money(&log.id))
     }
 
-    /// Which log has brought the money of a gateway's number.
+    /// True if some log has credited the trade number.
     pub(crate) fn credited(&self, trade_no: &str) -> bool {
         self.credited.contains_key(trade_no)
     }
 
-    /// `afterPayment` was called for `log`; where it ended well, the world knows.
+    /// Notes a call of `afterPayment` for `log`.
     pub(crate) fn after_payment(&mut self, log: &ObjectId, ended_well: bool) -> Checked {
         let known = self
             .logs
@@ -196,12 +196,12 @@ impl Auditor {
             return Err(format!("afterPayment of {log}, which has not succeeded"));
         }
         if ended_well {
-            self.told.insert(log.clone());
+            self.notified.insert(log.clone());
         }
         Ok(())
     }
 
-    /// Looks at a write. `elsewhere` is the same document in the other stores, `decision` whether a move is final.
+    /// Checks a write. `elsewhere` holds the same document in the other stores; `decision` is the state of the move.
     pub(crate) fn observe(
         &mut self,
         effect: Effect<'_>,
@@ -219,7 +219,7 @@ impl Auditor {
                 effect.after.text("objectId").unwrap_or_default()
             ));
         }
-        if self.has_moved(&effect, is_log, decision)? {
+        if self.observe_move(&effect, is_log, decision)? {
             return Ok(());
         }
         if is_log {
@@ -232,8 +232,8 @@ impl Auditor {
         }
     }
 
-    /// Whether the write is a mover's; then it has moved nothing but the document itself.
-    fn has_moved(
+    /// Checks a write of a mover, which must change no money. False if the write is not a mover's.
+    fn observe_move(
         &mut self,
         effect: &Effect<'_>,
         is_log: bool,
@@ -243,8 +243,8 @@ impl Auditor {
         let was_fenced = effect.before.is_some_and(fenced);
         if fenced(effect.after) {
             if let (Some(before), false) = (effect.before, was_fenced) {
-                self.seen.insert(Seen::Fenced);
-                self.same(effect, before, is_log)?;
+                self.coverage.insert(Coverage::Fenced);
+                self.check_unchanged(effect, before, is_log)?;
             }
             return Ok(true);
         }
@@ -252,35 +252,35 @@ impl Auditor {
             return Ok(false);
         }
         let resolution = decision.map(|decision| decision.resolution);
-        let allowed = match (effect.home, resolution) {
+        let allowed = match (effect.store, resolution) {
             (0, Some(Resolution::RolledBack)) => true,
-            // Another attempt is on, and this document has not been fenced for it yet.
+            // A later attempt runs, and has not fenced this document yet.
             (0, Some(Resolution::Open)) => decision.is_some_and(|decision| decision.attempt > Attempt::FIRST),
-            (_, resolution) => effect.home > 0 && resolution == Some(Resolution::Final),
+            (_, resolution) => effect.store > 0 && resolution == Some(Resolution::Final),
         };
         if !allowed {
             return Err(format!(
                 "{}/{} is opened in store {}, where the move is {resolution:?}",
                 effect.write.class,
                 effect.after.text("objectId").unwrap_or_default(),
-                effect.home
+                effect.store
             ));
         }
-        self.seen.insert(if effect.home == 0 {
-            Seen::RolledBack
+        self.coverage.insert(if effect.store == 0 {
+            Coverage::RolledBack
         } else {
-            Seen::Opened
+            Coverage::Opened
         });
-        self.same(effect, effect.after, is_log)?;
+        self.check_unchanged(effect, effect.after, is_log)?;
         if is_log {
             let log = self.read(effect.after)?;
-            self.homes.insert(log.id.clone(), effect.home);
+            self.stores.insert(log.id.clone(), effect.store);
         }
         Ok(true)
     }
 
-    /// A copy is placed. It says nothing yet; a closed log that comes with it is known.
-    pub(crate) fn placed(&mut self, class: &ClassName, document: &Document, home: usize) -> Checked {
+    /// Checks a copy that a mover places: fenced, or a closed log that is known.
+    pub(crate) fn placed(&mut self, class: &ClassName, document: &Document, store: usize) -> Checked {
         if *class != self.rules.log_class {
             let has_money = *class == self.rules.user_class || *class == self.rules.order_class;
             if has_money && is_live(document, false) {
@@ -291,7 +291,7 @@ impl Auditor {
         let id = document.object_id().ok_or("a log without an id")?;
         for field in ["key", "requestKey"] {
             if let Some(key) = document.text(field) {
-                self.keys.insert((home, key.to_owned()), id.clone());
+                self.keys.insert((store, key.to_owned()), id.clone());
             }
         }
         if is_fenced(document, true) {
@@ -301,12 +301,12 @@ impl Auditor {
         if log.state != LogState::Closed || self.logs.get(&id) != Some(&log) {
             return Err(format!("{id} is placed as another than it was"));
         }
-        self.homes.insert(id, home);
+        self.stores.insert(id, store);
         Ok(())
     }
 
-    /// What is fenced, or opened, is what was last in use.
-    fn same(&self, effect: &Effect<'_>, document: &Document, is_log: bool) -> Checked {
+    /// Checks that a document which is fenced or opened equals the one last in use.
+    fn check_unchanged(&self, effect: &Effect<'_>, document: &Document, is_log: bool) -> Checked {
         let id = document.object_id().ok_or("a document without an id")?;
         let target = Target::new(&effect.write.class, &id);
         let is_same = if is_log {
@@ -315,15 +315,15 @@ impl Auditor {
                 .get(&id)
                 .is_some_and(|known| *known == log && known.state == log.state)
         } else {
-            let found = self.belongings(&effect.write.class, document);
-            self.lives.get(&target).is_some_and(|known| *known == found)
+            let found = self.holdings(&effect.write.class, document);
+            self.last_in_use.get(&target).is_some_and(|known| *known == found)
         };
         if is_same {
             return Ok(());
         }
         Err(format!(
             "{target} is not what it was when it was last in use: {document:?}, and before {:?}",
-            self.lives.get(&target)
+            self.last_in_use.get(&target)
         ))
     }
 
@@ -332,9 +332,9 @@ impl Auditor {
             .map_err(|error| format!("a log that cannot be read is written: {error}"))
     }
 
-    fn belongings(&self, class: &ClassName, document: &Document) -> Belongings {
+    fn holdings(&self, class: &ClassName, document: &Document) -> Holdings {
         let fields = self.money_fields(class).iter();
-        Belongings {
+        Holdings {
             money: fields.map(|field| (*field, integer(document, field))).collect(),
             marks: marks(document),
         }
@@ -346,15 +346,15 @@ impl Auditor {
                 return Err(format!("a document is created with {field}"));
             }
         }
-        self.is_in_use(&effect);
+        self.record_in_use(&effect);
         Ok(())
     }
 
-    fn is_in_use(&mut self, effect: &Effect<'_>) {
+    fn record_in_use(&mut self, effect: &Effect<'_>) {
         let class = &effect.write.class;
         if let Some(id) = effect.after.object_id() {
-            let has = self.belongings(class, effect.after);
-            self.lives.insert(Target::new(class, &id), has);
+            let has = self.holdings(class, effect.after);
+            self.last_in_use.insert(Target::new(class, &id), has);
         }
     }
 
@@ -380,14 +380,14 @@ impl Auditor {
         if effect.write.class == self.rules.user_class {
             self.total += diff.values().sum::<i64>();
         }
-        self.same(&effect, before, false)?;
-        self.is_in_use(&effect);
+        self.check_unchanged(&effect, before, false)?;
+        self.record_in_use(&effect);
         self.bounds(&target, effect.after)?;
         match marks_added(update)?.as_slice() {
             [] => self.unmarked(&target, &effect, before, &diff)?,
             [(MarkKind::Taken, log)] => {
-                self.seen.insert(Seen::Stepwise);
-                self.applied(log, &target, before, &diff, effect.at_once == Some(log))?;
+                self.coverage.insert(Coverage::PerDocument);
+                self.applied(log, &target, before, &diff, effect.commit_log == Some(log))?;
             }
             [(MarkKind::Taken, log), (MarkKind::Void, void)] if log == void => {
                 self.nothing_moved(&target, &diff)?;
@@ -427,7 +427,7 @@ impl Auditor {
         Err(format!("money on {target} moves for no payment: {diff:?}"))
     }
 
-    /// A write that leaves no mark: a leg of a commit, an order's status, a pruning.
+    /// Checks a write that adds no mark: a leg of a commit, an order's status, a pruning.
     fn unmarked(
         &mut self,
         target: &Target,
@@ -435,10 +435,10 @@ impl Auditor {
         before: &Document,
         diff: &BTreeMap<&str, i64>,
     ) -> Checked {
-        if let Some(log) = effect.at_once
+        if let Some(log) = effect.commit_log
             && (!diff.is_empty() || self.is_taken_from(log, target))
         {
-            self.seen.insert(Seen::AtOnce);
+            self.coverage.insert(Coverage::Atomic);
             return self.applied(log, target, before, diff, true);
         }
         self.nothing_moved(target, diff)?;
@@ -447,7 +447,7 @@ impl Auditor {
         if gone.is_empty() {
             return Ok(());
         }
-        self.seen.insert(Seen::Pruned);
+        self.coverage.insert(Coverage::Pruned);
         if let Some((_, log)) = gone
             .iter()
             .find(|(_, log)| self.logs.get(log).is_none_or(|log| log.state < LogState::Closed))
@@ -464,8 +464,8 @@ impl Auditor {
         Ok(())
     }
 
-    /// Whether the leg asks something of the document. A log that is created as failed has only looked at it: its
-    /// commit says that the document was the same as when the payment was refused.
+    /// True if the leg is conditional. A log that is created as failed changes nothing: its commit only shows that the
+    /// document is the same as when the payment was refused.
     fn is_taken_from(&self, log: &ObjectId, target: &Target) -> bool {
         !self.logs.get(log).is_some_and(Log::failed)
             && self.leg(log, target).is_ok_and(|leg| leg.is_conditional())
@@ -488,14 +488,14 @@ impl Auditor {
         target: &Target,
         before: &Document,
         diff: &BTreeMap<&str, i64>,
-        at_once: bool,
+        commit_log: bool,
     ) -> Checked {
         let leg = self.leg(log, target)?;
-        let standing = self.legs.get(&(log.clone(), target.clone())).copied();
+        let progress = self.legs.get(&(log.clone(), target.clone())).copied();
         let known = &self.logs[log];
-        if let Some(standing) = standing {
+        if let Some(progress) = progress {
             return Err(format!(
-                "the leg of {log} on {target} is applied again: it was {standing:?}"
+                "the leg of {log} on {target} is applied again: it was {progress:?}"
             ));
         }
         if known.failed() {
@@ -503,7 +503,7 @@ impl Auditor {
                 "the leg of {log} on {target} is applied after the payment has failed"
             ));
         }
-        if !at_once && known.state > LogState::Funded {
+        if !commit_log && known.state > LogState::Funded {
             return Err(format!("a leg of {log} is applied in state {:?}", known.state));
         }
         check_moved(
@@ -525,12 +525,13 @@ impl Auditor {
         if known.intent.kind == Kind::Recharge {
             self.money_came_in(&known.clone())?;
         }
-        self.count(target, diff);
-        self.legs.insert((log.clone(), target.clone()), Leg1::Applied);
+        self.count_moved(target, diff);
+        self.legs
+            .insert((log.clone(), target.clone()), LegProgress::Applied);
         Ok(())
     }
 
-    /// The money of a recharge is a gateway's, and each payment of the gateway's is credited once.
+    /// Checks that a gateway was paid for the recharge, and that no payment of a gateway is credited twice.
     fn money_came_in(&mut self, log: &Log) -> Checked {
         let trade_no = log
             .trade_no
@@ -555,7 +556,7 @@ impl Auditor {
         }
     }
 
-    fn count(&mut self, target: &Target, diff: &BTreeMap<&str, i64>) {
+    fn count_moved(&mut self, target: &Target, diff: &BTreeMap<&str, i64>) {
         if target.class == self.rules.user_class {
             self.moved += diff.values().sum::<i64>();
         }
@@ -568,8 +569,11 @@ impl Auditor {
                 "the leg of {log} on {target} is refused, and asks for nothing"
             ));
         }
-        self.seen.insert(Seen::Refusal);
-        match self.legs.insert((log.clone(), target.clone()), Leg1::Refused) {
+        self.coverage.insert(Coverage::Refusal);
+        match self
+            .legs
+            .insert((log.clone(), target.clone()), LegProgress::Refused)
+        {
             None => Ok(()),
             Some(before) => Err(format!(
                 "the leg of {log} on {target} is refused: it was {before:?}"
@@ -585,10 +589,13 @@ impl Auditor {
             diff,
             leg.add.iter().map(|(field, add)| (field.as_str(), -add.units())),
         )?;
-        self.seen.insert(Seen::Reversal);
-        self.count(target, diff);
-        match self.legs.insert((log.clone(), target.clone()), Leg1::Reversed) {
-            Some(Leg1::Applied) => Ok(()),
+        self.coverage.insert(Coverage::Reversal);
+        self.count_moved(target, diff);
+        match self
+            .legs
+            .insert((log.clone(), target.clone()), LegProgress::Reversed)
+        {
+            Some(LegProgress::Applied) => Ok(()),
             before => Err(format!(
                 "the leg of {log} on {target} is reversed: it was {before:?}"
             )),
@@ -597,11 +604,11 @@ impl Auditor {
 
     fn log_written(&mut self, effect: Effect<'_>) -> Checked {
         let log = self.read(effect.after)?;
-        self.homes.insert(log.id.clone(), effect.home);
+        self.stores.insert(log.id.clone(), effect.store);
         let before = self.logs.get(&log.id).cloned();
         self.logs.insert(log.id.clone(), log.clone());
         match (before, effect.before) {
-            (None, None) => self.log_created(&log, effect.home, effect.at_once)?,
+            (None, None) => self.log_created(&log, effect.store, effect.commit_log)?,
             (Some(before), Some(_)) => self.log_changed(&before, &log)?,
             _ => {
                 return Err(format!(
@@ -611,26 +618,26 @@ impl Auditor {
             }
         }
         if log.stuck.is_some() {
-            self.seen.insert(Seen::Stuck);
+            self.coverage.insert(Coverage::Stuck);
         }
-        // What a commit does besides comes right after the log.
-        if effect.at_once.is_none() {
+        // The other writes of a commit follow the log's.
+        if effect.commit_log.is_none() {
             self.consistent(&log)?;
         }
         Ok(())
     }
 
-    fn log_created(&mut self, log: &Log, home: usize, at_once: Option<&ObjectId>) -> Checked {
-        self.seen.insert(Seen::Kind(log.intent.kind));
+    fn log_created(&mut self, log: &Log, store: usize, commit_log: Option<&ObjectId>) -> Checked {
+        self.coverage.insert(Coverage::Kind(log.intent.kind));
         let how = |name: &str| log.intent.params.get(name).and_then(Value::as_str) == Some("expired");
         if how("to") || how("how") {
-            self.seen.insert(Seen::Expired);
+            self.coverage.insert(Coverage::Expired);
         }
-        if let Some(other) = self.keys.insert((home, log.intent.key.clone()), log.id.clone()) {
+        if let Some(other) = self.keys.insert((store, log.intent.key.clone()), log.id.clone()) {
             return Err(format!("{other} and {} have the key {}", log.id, log.intent.key));
         }
         if let Some(key) = &log.intent.request_key
-            && let Some(other) = self.keys.insert((home, key.clone()), log.id.clone())
+            && let Some(other) = self.keys.insert((store, key.clone()), log.id.clone())
             && other != log.id
         {
             return Err(format!("{other} and {} have the request key {key}", log.id));
@@ -639,17 +646,17 @@ impl Auditor {
             return Err(format!("the legs of {} do not add up: {:?}", log.id, log.intent));
         }
         if log.intent.key.starts_with("trade:") {
-            self.seen.insert(Seen::Apart);
+            self.coverage.insert(Coverage::ExtraPayment);
         }
-        if at_once.is_none() && log.state >= LogState::Applied && !log.failed() {
+        if commit_log.is_none() && log.state >= LogState::Applied && !log.failed() {
             return Err(format!("{} is created as applied, and not in a commit", log.id));
         }
-        self.one_attempt_at_a_time(log, home)?;
+        self.one_attempt_at_a_time(log, store)?;
         self.ends_what_succeeded(log)
     }
 
-    /// The attempts at an order come one after the other, and none after one that succeeded.
-    fn one_attempt_at_a_time(&self, log: &Log, home: usize) -> Checked {
+    /// Checks that an attempt at an order begins only after all earlier attempts have failed.
+    fn one_attempt_at_a_time(&self, log: &Log, store: usize) -> Checked {
         let Some((stem, n)) = log
             .intent
             .key
@@ -661,7 +668,7 @@ impl Auditor {
         let n: u32 = n.parse().map_err(|_| format!("the key {}", log.intent.key))?;
         for earlier in 1..n {
             let key = format!("order:{stem}:{earlier}");
-            if self.log_under(home, &key).is_none_or(|log| !log.failed()) {
+            if self.log_under(store, &key).is_none_or(|log| !log.failed()) {
                 return Err(format!(
                     "attempt {n} at order {stem} while attempt {earlier} has not failed"
                 ));
@@ -670,7 +677,7 @@ impl Auditor {
         Ok(())
     }
 
-    /// Only a hold, or a withdrawal, that succeeded is ended.
+    /// Checks that a settlement ends a hold, or a withdrawal, that succeeded.
     fn ends_what_succeeded(&self, log: &Log) -> Checked {
         let Some(held) = log.intent.key.strip_prefix("settle:") else {
             return Ok(());
@@ -707,13 +714,15 @@ impl Auditor {
         Ok(())
     }
 
-    /// What the state of a log says is true.
+    /// Checks that the legs of a log are in the condition that its state claims.
     pub(crate) fn consistent(&self, log: &Log) -> Checked {
         let id = &log.id;
         let legs = log.intent.legs.as_slice();
-        let standing = |leg: &Leg| self.legs.get(&(id.clone(), leg.target.clone())).copied();
+        let progress = |leg: &Leg| self.legs.get(&(id.clone(), leg.target.clone())).copied();
         if log.failed() {
-            let applied = legs.iter().find(|leg| standing(leg) == Some(Leg1::Applied));
+            let applied = legs
+                .iter()
+                .find(|leg| progress(leg) == Some(LegProgress::Applied));
             return match applied {
                 Some(leg) => Err(format!("{id} has failed, and its leg on {} stands", leg.target)),
                 None => Ok(()),
@@ -728,24 +737,24 @@ impl Auditor {
             LogState::Applied | LogState::Settled | LogState::Closed => legs.len(),
         };
         for leg in &legs[..needed] {
-            // A leg of a commit that adds nothing and asks for nothing leaves no trace.
+            // An unconditional leg of a commit that adds nothing leaves no trace.
             let traceless = leg.add.values().all(|add| add.units() == 0) && !leg.is_conditional();
-            if standing(leg) != Some(Leg1::Applied) && !traceless {
+            if progress(leg) != Some(LegProgress::Applied) && !traceless {
                 return Err(format!(
                     "{id} is in state {:?}, and its leg on {} is {:?}",
                     log.state,
                     leg.target,
-                    standing(leg)
+                    progress(leg)
                 ));
             }
         }
-        if log.state == LogState::Closed && log.intent.kind != Kind::Cancel && !self.told.contains(id) {
+        if log.state == LogState::Closed && log.intent.kind != Kind::Cancel && !self.notified.contains(id) {
             return Err(format!("{id} is closed, and the world was not told"));
         }
         Ok(())
     }
 
-    /// Whether the marks of a document are as few as they must be once everything is quiet.
+    /// True if a document has more marks than are allowed once no payment is under way.
     pub(crate) fn is_crowded(&self, document: &Document, threshold: usize) -> bool {
         let held = marks(document);
         let logs: BTreeSet<&ObjectId> = held.iter().map(|(_, log)| log).collect();
@@ -761,7 +770,7 @@ impl Auditor {
     }
 }
 
-/// Whether the document can be changed where it is; a closed log never is, anywhere.
+/// True if the document is in use in its store. A closed log never is.
 pub(crate) fn is_live(document: &Document, is_log: bool) -> bool {
     if is_log {
         integer(document, "state") < i64::from(LogState::Closed.number())
@@ -778,7 +787,7 @@ pub(crate) fn is_fenced(document: &Document, is_log: bool) -> bool {
     }
 }
 
-/// Exactly what the leg says has moved.
+/// Checks that exactly the amounts of the leg have moved.
 fn check_moved<'a>(
     log: &ObjectId,
     target: &Target,
@@ -808,7 +817,7 @@ pub(crate) fn marks(document: &Document) -> BTreeSet<(MarkKind, ObjectId)> {
         .collect()
 }
 
-/// The marks that an update leaves, in order.
+/// The marks that an update adds, in order.
 fn marks_added(update: &Update) -> Result<Vec<(MarkKind, ObjectId)>, String> {
     let mut added = Vec::new();
     for (path, op) in &update.ops {

@@ -1,4 +1,4 @@
-//! What customers, gateways and operators ask for.
+//! Calls of customers, gateways and operators.
 
 use paylog::model::{CloudError, ObjectId, Value};
 use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::world::short;
 
-/// One call. Clones are repetitions.
+/// One call of the payment service. A clone repeats the request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Call {
     Recharge {
@@ -15,7 +15,7 @@ pub(crate) enum Call {
         amount: i64,
         key: String,
     },
-    /// A gateway says that it was paid.
+    /// The notice of a gateway that it was paid.
     Confirm {
         user: ObjectId,
         number: String,
@@ -84,18 +84,18 @@ pub(crate) enum Call {
     },
 }
 
-/// What is answered where all is well.
+/// The result of a call that succeeds.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there are few of them")]
-pub(crate) enum Told {
+pub(crate) enum Success {
     Payment(Receipt),
     Order(OrderReceipt),
 }
 
-pub(crate) type Answer = Result<Told, CloudError>;
+pub(crate) type Response = Result<Success, CloudError>;
 
 impl Call {
-    /// Calls with the same identity are one payment, at most.
+    /// The identity of the payment: calls with the same one make at most one payment.
     pub(crate) fn identity(&self) -> String {
         match self {
             Self::Recharge { user, key, .. } => format!("{}:recharge:{key}", short(user)),
@@ -118,7 +118,7 @@ impl Call {
         }
     }
 
-    pub(crate) async fn made(&self, payments: &Payments) -> Answer {
+    pub(crate) async fn perform(&self, payments: &Payments) -> Response {
         let receipt = match self {
             Self::Recharge { user, amount, key } => {
                 payments
@@ -148,19 +148,19 @@ impl Call {
                 let order = payments
                     .create_order(user, product, Some(&json!(quantity)), &caller_key(key))
                     .await;
-                return order.map(Told::Order);
+                return order.map(Success::Order);
             }
             Self::Pay { user, order, key } => {
                 let key = key.as_deref().map(caller_key);
                 payments.pay_order(user, order, key.as_ref()).await
             }
             Self::Cancel { user, order } => payments.cancel_order(user, order).await,
-            other => other.made_besides(payments).await,
+            other => other.perform_other(payments).await,
         };
-        receipt.map(Told::Payment)
+        receipt.map(Success::Payment)
     }
 
-    async fn made_besides(&self, payments: &Payments) -> Result<Receipt, CloudError> {
+    async fn perform_other(&self, payments: &Payments) -> Result<Receipt, CloudError> {
         match self {
             Self::Refund {
                 order, amount, key, ..
@@ -223,8 +223,8 @@ impl Call {
         }
     }
 
-    /// For the story: without the digits that all ids share.
-    pub(crate) fn told(&self) -> String {
+    /// The call as a line of the transcript, without the digits that all ids share.
+    pub(crate) fn describe(&self) -> String {
         match self {
             Self::Recharge { user, amount, key } => format!("recharge {amount} for {} ({key})", short(user)),
             Self::Confirm {
@@ -279,19 +279,19 @@ impl Call {
     }
 }
 
-impl Told {
-    /// What every repetition answers, too.
-    pub(crate) fn lasting(&self) -> Self {
-        let mut lasting = self.clone();
-        match &mut lasting {
+impl Success {
+    /// The part that each repetition of the call must return unchanged.
+    pub(crate) fn stable_part(&self) -> Self {
+        let mut stable_part = self.clone();
+        match &mut stable_part {
             Self::Payment(receipt) => receipt.replayed = false,
-            // What an order shows changes; that it is this order does not.
+            // The status of an order changes; its id does not.
             Self::Order(order) => order.status.clear(),
         }
-        lasting
+        stable_part
     }
 
-    /// Whether the payment is decided.
+    /// True if the payment is decided.
     pub(crate) fn is_decided(&self) -> bool {
         match self {
             Self::Payment(receipt) => receipt.outcome.is_some(),

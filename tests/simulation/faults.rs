@@ -1,46 +1,46 @@
-//! What may go wrong, and how often.
+//! The faults of a run, and their rates.
 
-use crate::rng::Chance;
+use crate::rng::Rng;
 
-/// How often what goes wrong, in thousandths of all calls of the store unless said otherwise.
+/// Rates of faults, in thousandths of all calls of the store unless a field says otherwise.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
     /// A request never arrives.
     pub(crate) request_lost: u16,
-    /// It takes effect, and its answer never arrives.
+    /// A request takes effect, and its response is lost.
     pub(crate) response_lost: u16,
-    /// It is answered, and arrives a second time later.
+    /// A request is answered, and arrives a second time later.
     pub(crate) duplicate: u16,
-    /// It has no answer, and arrives later.
+    /// A request has no response, and arrives later.
     pub(crate) delayed: u16,
-    /// It is answered with some error that says nothing.
+    /// A request is answered with an error that leaves the outcome open.
     pub(crate) rejected: u16,
-    /// A read is not answered.
+    /// A read has no response.
     pub(crate) read_lost: u16,
-    /// A read answers what was there some writes ago.
+    /// A read returns the state before the last few writes.
     pub(crate) stale: u16,
-    /// The way to the store, or back, takes long.
+    /// The way to the store, or back, is slow.
     pub(crate) slow: u16,
-    /// The worker that calls dies: before, after, or with its request under way.
+    /// The calling worker dies before, during or after the request.
     pub(crate) worker_dies: u16,
-    /// So does its whole process.
+    /// The whole process of the calling worker dies.
     pub(crate) process_dies: u16,
-    /// Of the moments at which it could, how often a wall clock jumps.
+    /// A wall clock jumps; of the moments at which it could.
     pub(crate) clock_jumps: u16,
-    /// Of the calls of `afterPayment`, how many fail.
-    pub(crate) telling_fails: u16,
-    /// Of the payments that it is asked about, how many the app's policy refuses.
+    /// `afterPayment` fails; of its calls.
+    pub(crate) notification_fails: u16,
+    /// The app's policy refuses a payment; of those that it is asked about.
     pub(crate) policy_refuses: u16,
 }
 
 impl Faults {
-    /// Some kinds of faults, each often or rarely. That not all are always there lets each have its own worst effects.
-    pub(crate) fn drawn(chance: &Chance) -> Self {
+    /// Draws a rate for each kind of fault, often 0. A kind has its worst effects when others are absent.
+    pub(crate) fn drawn(rng: &Rng) -> Self {
         let rate = |most: u64| -> u16 {
-            match chance.below(3) {
+            match rng.below(3) {
                 0 => 0,
-                1 => u16::try_from(chance.between(1, 1 + most / 4)).unwrap(),
-                _ => u16::try_from(chance.between(1, most)).unwrap(),
+                1 => u16::try_from(rng.between(1, 1 + most / 4)).unwrap(),
+                _ => u16::try_from(rng.between(1, most)).unwrap(),
             }
         };
         Self {
@@ -55,7 +55,7 @@ impl Faults {
             worker_dies: rate(25),
             process_dies: rate(8),
             clock_jumps: rate(500),
-            telling_fails: rate(300),
+            notification_fails: rate(300),
             policy_refuses: rate(200),
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! Customers, gateways and two or three processes work on one store. Requests and answers are lost, repeated, late
 //! (beyond every lease, and after the marks are pruned); reads are stale; workers and processes die at any call; wall
-//! clocks jump. An auditor looks at every write while it happens; once nothing goes wrong any more recovery alone must
-//! close every payment, and everybody must have what they were told.
+//! clocks jump. An auditor checks every write while it happens. Once the faults end, recovery alone must close every
+//! payment, and all balances must agree with the responses that callers got.
 //!
-//! `PAYLOG_SEED=17 cargo test --test simulation` tells one run step by step; `PAYLOG_SEEDS=100000` runs more of them.
+//! `PAYLOG_SEED=17 cargo test --test simulation -- --nocapture` prints one run step by step; `PAYLOG_SEEDS=100000` runs
+//! more seeds.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,13 +33,13 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use auditor::Seen;
-use run::{Outcome, Setting, run};
+use auditor::Coverage;
+use run::{RunConfig, RunOutcome, run};
 use sabotage::Sabotage;
 
-/// Seeds of an ordinary run.
+/// Seeds of a run without `PAYLOG_SEEDS`.
 const SEEDS: u64 = 2000;
-/// Seeds that run at once: what every machine has.
+/// Seeds that run at the same time: every machine has two cores.
 const THREADS: usize = 2;
 
 fn number(variable: &str) -> Option<u64> {
@@ -50,20 +51,20 @@ fn number(variable: &str) -> Option<u64> {
     )
 }
 
-/// What many runs came to.
+/// The sum of many runs.
 #[derive(Default)]
-struct Sum {
+struct Summary {
     payments: usize,
-    /// In how many runs what was seen.
-    seen: BTreeMap<Seen, u64>,
+    /// The number of runs that reached each situation.
+    coverage: BTreeMap<Coverage, u64>,
 }
 
-/// Runs seeds on both cores until one fails, and answers that one.
-fn all(seeds: u64, sabotage: Sabotage) -> Result<Sum, Box<Outcome>> {
-    let (next, sum, failed) = (
+/// Runs seeds on all threads until one fails. Returns the failed run with the lowest seed.
+fn run_seeds(seeds: u64, sabotage: Sabotage) -> Result<Summary, Box<RunOutcome>> {
+    let (next, summary, failed) = (
         AtomicU64::new(0),
-        Mutex::new(Sum::default()),
-        Mutex::new(None::<Box<Outcome>>),
+        Mutex::new(Summary::default()),
+        Mutex::new(None::<Box<RunOutcome>>),
     );
     std::thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -73,9 +74,9 @@ fn all(seeds: u64, sabotage: Sabotage) -> Result<Sum, Box<Outcome>> {
                     if seed >= seeds {
                         return;
                     }
-                    let outcome = run(Setting {
+                    let outcome = run(RunConfig {
                         sabotage,
-                        ..Setting::of(seed)
+                        ..RunConfig::of(seed)
                     });
                     if outcome.violation.is_some() {
                         let mut failed = failed.lock().unwrap();
@@ -84,10 +85,10 @@ fn all(seeds: u64, sabotage: Sabotage) -> Result<Sum, Box<Outcome>> {
                         }
                         return;
                     }
-                    let mut sum = sum.lock().unwrap();
-                    sum.payments += outcome.payments;
-                    for one in outcome.seen {
-                        *sum.seen.entry(one).or_insert(0) += 1;
+                    let mut summary = summary.lock().unwrap();
+                    summary.payments += outcome.payments;
+                    for one in outcome.coverage {
+                        *summary.coverage.entry(one).or_insert(0) += 1;
                     }
                 }
             });
@@ -95,35 +96,38 @@ fn all(seeds: u64, sabotage: Sabotage) -> Result<Sum, Box<Outcome>> {
     });
     match failed.into_inner().unwrap() {
         Some(failed) => Err(failed),
-        None => Ok(sum.into_inner().unwrap()),
+        None => Ok(summary.into_inner().unwrap()),
     }
 }
 
-/// How to see what went wrong; the first thing that is printed.
-fn replay(outcome: &Outcome) -> String {
+/// The command that repeats a failed run, and its violation.
+fn replay(outcome: &RunOutcome) -> String {
     format!(
-        "PAYLOG_SEED={} cargo test --test simulation whatever_goes_wrong -- --nocapture\n{}",
+        "PAYLOG_SEED={} cargo test --test simulation random_faults_break_no_invariant -- --nocapture\n{}",
         outcome.seed,
         outcome.violation.as_deref().unwrap_or_default()
     )
 }
 
 #[test]
-fn whatever_goes_wrong() {
+fn random_faults_break_no_invariant() {
     if let Some(seed) = number("PAYLOG_SEED") {
-        let outcome = run(Setting {
-            tells: true,
-            ..Setting::of(seed)
+        let outcome = run(RunConfig {
+            is_verbose: true,
+            ..RunConfig::of(seed)
         });
-        println!("{}", outcome.story.as_deref().unwrap_or_default());
+        println!("{}", outcome.transcript.as_deref().unwrap_or_default());
         assert_eq!(outcome.violation, None, "seed {seed}");
         return;
     }
     let seeds = number("PAYLOG_SEEDS").unwrap_or(SEEDS);
-    match all(seeds, Sabotage::None) {
-        Ok(Sum { payments, seen }) => {
-            println!("{seeds} seeds, {payments} payments; seen in how many: {seen:?}");
-            let missing: Vec<&Seen> = Seen::ALL.iter().filter(|one| !seen.contains_key(one)).collect();
+    match run_seeds(seeds, Sabotage::None) {
+        Ok(Summary { payments, coverage }) => {
+            println!("{seeds} seeds, {payments} payments; seen in how many: {coverage:?}");
+            let missing: Vec<&Coverage> = Coverage::ALL
+                .iter()
+                .filter(|one| !coverage.contains_key(one))
+                .collect();
             assert!(missing.is_empty() || seeds < SEEDS, "never seen: {missing:?}");
         }
         Err(outcome) => {
@@ -134,19 +138,19 @@ fn whatever_goes_wrong() {
 }
 
 #[test]
-fn a_seed_decides_everything() {
+fn the_same_seed_gives_the_same_trace() {
     for seed in 0..40 {
-        let (first, second) = (run(Setting::of(seed)), run(Setting::of(seed)));
+        let (first, second) = (run(RunConfig::of(seed)), run(RunConfig::of(seed)));
         assert_eq!(first.trace, second.trace, "seed {seed}");
         assert_eq!(first.violation, second.violation, "seed {seed}");
-        assert_ne!(first.trace, run(Setting::of(seed + 1)).trace, "seed {seed}");
+        assert_ne!(first.trace, run(RunConfig::of(seed + 1)).trace, "seed {seed}");
     }
 }
 
 #[test]
-fn no_rule_can_be_left_out() {
+fn each_rule_left_out_breaks_an_invariant() {
     for sabotage in Sabotage::ALL {
-        match all(SEEDS, sabotage) {
+        match run_seeds(SEEDS, sabotage) {
             Ok(_) => panic!("{sabotage:?} is not found in {SEEDS} seeds"),
             Err(outcome) => println!(
                 "without {sabotage:?}, found by seed {}: {}",

@@ -1,4 +1,4 @@
-//! The whole store moves while everybody goes on: movers that die and come back, two at once, given up and tried again.
+//! The move of the whole store during the run: movers die and are replaced, run two at a time, roll back and try again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,49 +12,49 @@ use paylog::payment::relocation::{NewHome, Over, Placed, Placement};
 use paylog::payment::{Kind, Rules};
 use tokio::sync::oneshot;
 
-use crate::auditor::{Seen, integer, is_fenced, is_live};
+use crate::auditor::{Coverage, integer, is_fenced, is_live};
 use crate::network::{Batches, Network, Reads};
-use crate::processes::Fleet;
-use crate::rng::Chance;
+use crate::processes::Processes;
+use crate::rng::Rng;
 use crate::tasks::Owner;
 use crate::world::{DECISIONS, Reply, Request, World};
 
-/// The store that is left, and the one that takes over.
-pub(crate) const OLD: usize = 0;
-pub(crate) const NEW: usize = 1;
+/// The numbers of the store that the move leaves, and of the one that takes over.
+pub(crate) const SOURCE: usize = 0;
+pub(crate) const DESTINATION: usize = 1;
 
-/// Processes that are movers have a place beyond all others.
-const NO_PLACE: usize = usize::MAX;
-/// How long a mover repeats what gets nowhere.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a mover that died stays away, at most, in milliseconds.
+/// The slot of a mover, which is no slot of a process.
+const NO_SLOT: usize = usize::MAX;
+/// Time after which a mover gives up an operation that fails.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time between the death of a mover and its replacement, in milliseconds.
 const DOWN_MILLIS_MAX: u64 = 8_000;
 
-/// Where an order has the key that its creation is repeated under.
+/// The column with the idempotency key of an order.
 const KEY: &str = "key";
 
-/// How an attempt ends.
+/// The end of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     Finished,
     RolledBack,
-    /// Somebody finishes, and somebody else gives it up.
+    /// One mover finishes while another rolls back.
     Disputed,
 }
 
-/// What the seed has decided about the move.
+/// The move of a run, as its seed decides.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     begins_after: Duration,
     copies_ahead: bool,
-    /// The attempts, one after the other.
+    /// One ending for each attempt.
     endings: Vec<Ending>,
 }
 
 impl Plan {
-    /// In some runs nothing moves.
-    pub(crate) fn drawn(chance: &Chance, span_millis: u64) -> Option<Self> {
-        if !chance.happens(350) {
+    /// Draws a plan; `None` in runs without a move.
+    pub(crate) fn drawn(rng: &Rng, span_millis: u64) -> Option<Self> {
+        if !rng.per_mille(350) {
             return None;
         }
         let endings = [
@@ -64,16 +64,14 @@ impl Plan {
             Ending::Disputed,
         ];
         Some(Self {
-            begins_after: chance.millis(0, span_millis),
-            copies_ahead: chance.happens(300),
-            endings: (0..chance.between(1, 3))
-                .map(|_| *chance.pick(&endings))
-                .collect(),
+            begins_after: rng.millis(0, span_millis),
+            copies_ahead: rng.per_mille(300),
+            endings: (0..rng.between(1, 3)).map(|_| *rng.pick(&endings)).collect(),
         })
     }
 }
 
-/// What a mover is asked to do.
+/// A step of a mover.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     CopyAhead,
@@ -82,24 +80,24 @@ enum Step {
     RollBack,
 }
 
-/// Who moves the store.
+/// The operator of the move, who starts movers.
 #[derive(Clone)]
 pub(crate) struct Moves {
     world: Arc<World>,
-    fleet: Arc<Fleet>,
-    chance: Chance,
+    processes: Arc<Processes>,
+    rng: Rng,
 }
 
 impl Moves {
-    pub(crate) fn new(world: &Arc<World>, fleet: &Arc<Fleet>, chance: &Chance) -> Self {
+    pub(crate) fn new(world: &Arc<World>, processes: &Arc<Processes>, rng: &Rng) -> Self {
         Self {
             world: Arc::clone(world),
-            fleet: Arc::clone(fleet),
-            chance: chance.fork(5),
+            processes: Arc::clone(processes),
+            rng: rng.fork(5),
         }
     }
 
-    pub(crate) async fn live(&self, plan: &Plan) {
+    pub(crate) async fn run(&self, plan: &Plan) {
         self.world.environment.sleep(plan.begins_after).await;
         if plan.copies_ahead {
             self.drive(Step::CopyAhead).await;
@@ -109,77 +107,79 @@ impl Moves {
             match ending {
                 Ending::RolledBack => self.drive(Step::RollBack).await,
                 Ending::Finished | Ending::Disputed => {
-                    self.fleet.serve(None);
+                    self.processes.serve(None);
                     if *ending == Ending::Disputed {
-                        self.besides(Step::RollBack);
+                        self.start_second(Step::RollBack);
                     }
                     self.drive(Step::Finish).await;
                 }
             }
             self.go_on().await;
-            if self.serving() == NEW {
+            if self.serving() == DESTINATION {
                 return;
             }
-            self.world.environment.sleep(self.chance.millis(0, 10_000)).await;
+            self.world.environment.sleep(self.rng.millis(0, 10_000)).await;
         }
     }
 
-    /// What is left of a move that has been decided, once more; the processes serve where they should.
+    /// Completes a move that has been decided, and lets the processes of the right store serve.
     pub(crate) async fn go_on(&self) {
         let resolution = self.world.state().decision().map(|decision| decision.resolution);
-        let home = match resolution {
+        let store = match resolution {
             Some(Resolution::Final) => {
                 self.drive(Step::Finish).await;
-                NEW
+                DESTINATION
             }
             Some(Resolution::RolledBack | Resolution::Open) => {
                 self.drive(Step::RollBack).await;
-                OLD
+                SOURCE
             }
-            None => OLD,
+            None => SOURCE,
         };
-        if self.fleet.serving() == Some(home) {
+        if self.processes.serving() == Some(store) {
             return;
         }
-        if home == NEW {
+        if store == DESTINATION {
             self.bring_products();
         }
-        self.fleet.serve(Some(home));
-        if home == NEW {
+        self.processes.serve(Some(store));
+        if store == DESTINATION {
             self.drive(Step::Finish).await;
         }
     }
 
     fn serving(&self) -> usize {
-        self.fleet.serving().unwrap_or(OLD)
+        self.processes.serving().unwrap_or(SOURCE)
     }
 
-    /// What is sold is copied by other means.
+    /// Copies the products, which movers leave alone.
     fn bring_products(&self) {
         let class = &self.world.config.product_class;
-        for document in self.world.all(OLD, class) {
+        for document in self.world.all(SOURCE, class) {
             let placement = Placement {
                 class: class.clone(),
                 document,
                 over: Over::Nothing,
             };
-            let _ = self.world.arrive(NEW, &Request::Place(placement), " (products)");
+            let _ = self
+                .world
+                .arrive(DESTINATION, &Request::Place(placement), " (products)");
         }
     }
 
-    /// Another mover does this at the same time.
-    fn besides(&self, step: Step) {
+    /// Starts another mover at the same time.
+    fn start_second(&self, step: Step) {
         let moves = self.clone();
         self.world.tasks.spawn(Owner::World, async move {
-            let late = moves.chance.millis(0, 3_000);
+            let late = moves.rng.millis(0, 3_000);
             moves.world.environment.sleep(late).await;
             moves.drive(step).await;
         });
     }
 
-    /// Has it done, by one mover after the other.
+    /// Runs movers one after the other until the step is done.
     async fn drive(&self, step: Step) {
-        if step != Step::CopyAhead && self.chance.happens(200) {
+        if step != Step::CopyAhead && self.rng.per_mille(200) {
             let moves = self.clone();
             self.world.tasks.spawn(Owner::World, async move {
                 let _ = moves.mover_does(step).await;
@@ -188,7 +188,7 @@ impl Moves {
         while !self.world.is_over() {
             match self.mover_does(step).await {
                 Some(Ok(())) | Some(Err(MoveError::Superseded(_))) => return,
-                // What a replica does not show yet is asked for again.
+                // A replica that lags behind does not show the decision yet.
                 Some(Err(MoveError::Unavailable { .. } | MoveError::NotBegun)) if !self.world.is_healed() => {
                 }
                 Some(Err(error)) => {
@@ -197,42 +197,42 @@ impl Moves {
                     return;
                 }
                 None => {
-                    self.world.saw(Seen::MoverDied);
-                    let down = self.chance.millis(0, DOWN_MILLIS_MAX);
+                    self.world.cover(Coverage::MoverDied);
+                    let down = self.rng.millis(0, DOWN_MILLIS_MAX);
                     self.world.environment.sleep(down).await;
                 }
             }
         }
     }
 
-    /// What one mover makes of it; `None` where it dies.
+    /// Runs one mover; `None` if it dies.
     async fn mover_does(&self, step: Step) -> Option<Result<(), MoveError>> {
-        let number = self.fleet.another_number();
-        // The functions of the old home have been stopped, and what they wrote has reached every replica.
+        let number = self.processes.next_number();
+        // The functions at the source have been stopped, and their writes have reached every replica.
         let reads = match step {
             Step::Finish => Reads::Fresh,
             Step::CopyAhead | Step::Prepare | Step::RollBack => Reads::Stale,
         };
-        let network = |home, reads| Network {
+        let network = |store, reads| Network {
             world: Arc::clone(&self.world),
-            home,
-            process: (number, NO_PLACE),
+            store,
+            process: (number, NO_SLOT),
             batches: Batches::Separate,
             reads,
             moves: true,
         };
         let class = ClassName::parse(DECISIONS).unwrap();
         let mover = Mover::new(
-            Arc::new(network(OLD, reads)),
-            Arc::new(network(NEW, Reads::Fresh)),
+            Arc::new(network(SOURCE, reads)),
+            Arc::new(network(DESTINATION, Reads::Fresh)),
             self.world
                 .clocks
-                .another()
-                .environment(self.chance.fork(number as u64)),
+                .same_time()
+                .environment(self.rng.fork(number as u64)),
             self.world.config.clone(),
             class,
         )
-        .with_patience(PATIENCE);
+        .with_patience(TIMEOUT);
         self.world.note(&(number, format!("{step:?}")), || {
             format!("mover {number} begins: {step:?}")
         });
@@ -267,41 +267,41 @@ impl NewHome for Network {
     }
 }
 
-/// Once all is over, every document is in use in one store, and that is the one that serves.
-pub(crate) fn all_in_one_home(world: &World, home: usize) {
+/// Checks, at the end of a run, that each document is in use in the serving store and nowhere else.
+pub(crate) fn check_one_store_in_use(world: &World, store: usize) {
     let rules = world.config.rules();
     for class in [&rules.user_class, &rules.order_class] {
-        for document in world.all(OLD, class) {
+        for document in world.all(SOURCE, class) {
             let id = document.object_id().unwrap();
-            let here = world.newest(home, class, &id);
-            let elsewhere = (home != OLD).then_some(&document);
+            let here = world.newest(store, class, &id);
+            let elsewhere = (store != SOURCE).then_some(&document);
             let fenced_elsewhere = elsewhere.is_none_or(|document| is_fenced(document, false));
             let in_use_here = here.is_some_and(|here| is_live(&here, false));
-            if !fenced_elsewhere
-                || !in_use_here && !is_a_stranded_order(world, &rules, home, class, &document)
+            if !fenced_elsewhere || !in_use_here && !is_stranded_order(world, &rules, store, class, &document)
             {
-                world.violated(format!("{class}/{id} is not in use in store {home} alone"));
+                world.violated(format!("{class}/{id} is not in use in store {store} alone"));
             }
         }
     }
-    for document in world.all(OLD, &rules.log_class) {
+    for document in world.all(SOURCE, &rules.log_class) {
         let id = document.object_id().unwrap();
-        let here = world.newest(home, &rules.log_class, &id);
-        if here.is_none_or(|here| is_fenced(&here, true)) && !has_stranded(world, &rules, home, &document) {
+        let here = world.newest(store, &rules.log_class, &id);
+        if here.is_none_or(|here| is_fenced(&here, true)) && !is_stranded_log(world, &rules, store, &document)
+        {
             world.violated(format!(
-                "the log {id} (state {}) is not in store {home}",
+                "the log {id} (state {}) is not in store {store}",
                 integer(&document, "state")
             ));
         }
     }
 }
 
-/// Whether the document is an order whose creation arrived after the move had been decided, while its customer tried
-/// again at the new home: nobody knows of it, and nothing was paid for it.
-fn is_a_stranded_order(
+/// True for an order whose create request arrived after the move was decided, while its customer ordered again at the
+/// destination: nobody knows its id, and nothing was paid for it.
+fn is_stranded_order(
     world: &World,
     rules: &Rules,
-    home: usize,
+    store: usize,
     class: &ClassName,
     document: &Document,
 ) -> bool {
@@ -312,13 +312,13 @@ fn is_a_stranded_order(
             && other.text(KEY) == document.text(KEY)
     };
     *class == rules.order_class
-        && home == NEW
-        && world.all(NEW, class).iter().any(same_key)
+        && store == DESTINATION
+        && world.all(DESTINATION, class).iter().any(same_key)
         && !world.state().auditor.has_paid(&id)
 }
 
-/// Whether the log came too late for the move, and nobody has lost anything by that.
-fn has_stranded(world: &World, rules: &Rules, home: usize, document: &Document) -> bool {
+/// True for a log that was created too late for the move, and whose payment nobody has lost.
+fn is_stranded_log(world: &World, rules: &Rules, store: usize, document: &Document) -> bool {
     let Ok(log) = ledger::read_log(document, rules) else {
         return false;
     };
@@ -329,7 +329,7 @@ fn has_stranded(world: &World, rules: &Rules, home: usize, document: &Document) 
         .any(|key| {
             state
                 .auditor
-                .log_under(home, key)
+                .log_under(store, key)
                 .is_some_and(|other| other.id != log.id)
         });
     let owed = log.intent.kind == Kind::Recharge
@@ -337,5 +337,5 @@ fn has_stranded(world: &World, rules: &Rules, home: usize, document: &Document) 
             .trade_no
             .as_ref()
             .is_some_and(|trade_no| !state.auditor.credited(trade_no));
-    home == NEW && taken && !state.auditor.has_moved_money(&log.id) && !owed
+    store == DESTINATION && taken && !state.auditor.has_moved_money(&log.id) && !owed
 }

@@ -1,5 +1,5 @@
-//! What a process sees of a store: requests get lost, arrive late or twice, reads are stale, and whoever calls may
-//! die while it does.
+//! The network between a process and a store: requests are lost, late or repeated, reads are stale, and the caller may
+//! die during a call.
 
 use std::sync::Arc;
 
@@ -10,34 +10,35 @@ use paylog::payment::protocol::mark::Epoch;
 use paylog::payment::relocation::Placed;
 use paylog::store::{Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written};
 
-use crate::auditor::Seen;
+use crate::auditor::Coverage;
 use crate::faults::Faults;
 use crate::sabotage::{Sabotage, epoch_asked, log_of_leg};
-use crate::tasks::{Owner, step_aside};
+use crate::tasks::{Owner, yield_now};
 use crate::world::{Reply, Request, World};
 
-/// Answers that say nothing about a write.
+/// Error codes that leave the outcome of a write open.
 const EMPTY_ANSWERS: [ErrorCode; 4] = [
     ErrorCode::TOO_MANY_REQUESTS,
     ErrorCode::FORBIDDEN,
     ErrorCode::OTHER,
     ErrorCode::TIMEOUT,
 ];
-/// Whether the store can take a batch as a whole.
+
+/// The atomicity of batches in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Batches {
     AllOrNothing,
     Separate,
 }
 
-/// Whether reads may be stale.
+/// The freshness of reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reads {
     Stale,
     Fresh,
 }
 
-/// What happens to one request.
+/// The fate of one request.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
     Fine,
@@ -45,19 +46,19 @@ enum Fate {
     AnswerLost,
     Delayed,
     Duplicate,
-    /// Answered with an error that says nothing.
+    /// Answered with an error that leaves the outcome open.
     Rejected(ErrorCode),
 }
 
-/// The way from one process to one store.
+/// The connection of one process to one store.
 pub(crate) struct Network {
     pub(crate) world: Arc<World>,
-    pub(crate) home: usize,
-    /// Its number and its place.
+    pub(crate) store: usize,
+    /// The number of the process, and its slot.
     pub(crate) process: (usize, usize),
     pub(crate) batches: Batches,
     pub(crate) reads: Reads,
-    /// Whether this is a mover.
+    /// True for a mover.
     pub(crate) moves: bool,
 }
 
@@ -67,15 +68,15 @@ impl Network {
     }
 
     fn fate(&self) -> Fate {
-        let chance = &self.world.chance;
+        let rng = &self.world.rng;
         let faults = self.faults();
-        let mut drawn = chance.below(1000);
+        let mut drawn = rng.below(1000);
         let fates = [
             (faults.request_lost, Fate::RequestLost),
             (faults.response_lost, Fate::AnswerLost),
             (faults.delayed, Fate::Delayed),
             (faults.duplicate, Fate::Duplicate),
-            (faults.rejected, Fate::Rejected(*chance.pick(&EMPTY_ANSWERS))),
+            (faults.rejected, Fate::Rejected(*rng.pick(&EMPTY_ANSWERS))),
         ];
         for (rate, fate) in fates {
             match drawn.checked_sub(u64::from(rate)) {
@@ -86,30 +87,30 @@ impl Network {
         Fate::Fine
     }
 
-    /// The way to the store, or back.
-    async fn travel(&self) {
-        let chance = &self.world.chance;
+    /// Waits for the time of one way, to the store or back.
+    async fn delay(&self) {
+        let rng = &self.world.rng;
         let faults = self.faults();
-        let time = match chance.below(100) {
-            _ if chance.happens(faults.slow) => chance.millis(100, 4000),
-            0..=69 => return step_aside().await,
-            70..=96 => chance.millis(1, 20),
-            _ => chance.millis(20, 200),
+        let time = match rng.below(100) {
+            _ if rng.per_mille(faults.slow) => rng.millis(100, 4000),
+            0..=69 => return yield_now().await,
+            70..=96 => rng.millis(1, 20),
+            _ => rng.millis(20, 200),
         };
         self.world.environment.sleep(time).await;
     }
 
-    /// Whoever calls may die here.
-    async fn live_on(&self) {
-        let chance = &self.world.chance;
+    /// Kills the calling worker, or its process, at the rate of the faults.
+    async fn maybe_die(&self) {
+        let rng = &self.world.rng;
         let faults = self.faults();
         let (number, place) = self.process;
-        let process_dies = chance.happens(faults.process_dies);
-        if process_dies || chance.happens(faults.worker_dies) {
-            // A sweeper that dies takes its process with it.
+        let process_dies = rng.per_mille(faults.process_dies);
+        if process_dies || rng.per_mille(faults.worker_dies) {
+            // The death of a sweeper is that of its process.
             if process_dies || self.world.is_sweeper() {
                 self.world.note(&number, || format!("process {number} dies"));
-                self.world.saw(Seen::Crash);
+                self.world.cover(Coverage::Crash);
                 self.world.tasks.kill(Owner::Process(number));
                 self.world.state().died.push(place);
             } else {
@@ -125,36 +126,36 @@ impl Network {
         format!(" (process {})", self.process.0)
     }
 
-    /// The request arrives some time, or when everything else is over.
+    /// Lets the request arrive later, perhaps at the end of the run.
     fn arrives_later(&self, request: Request) {
-        let chance = &self.world.chance;
-        let delay = match chance.below(4) {
-            0 | 1 => chance.millis(1, 200),
-            2 => chance.millis(1000, 40_000),
+        let rng = &self.world.rng;
+        let delay = match rng.below(4) {
+            0 | 1 => rng.millis(1, 200),
+            2 => rng.millis(1000, 40_000),
             _ => {
-                self.world.state().at_the_end.push((self.home, request));
+                self.world.state().at_the_end.push((self.store, request));
                 return;
             }
         };
-        let (world, home) = (Arc::clone(&self.world), self.home);
+        let (world, store) = (Arc::clone(&self.world), self.store);
         self.world.tasks.spawn(Owner::World, async move {
             world.environment.sleep(delay).await;
-            arrive_late(&world, home, &request);
+            arrive_late(&world, store, &request);
         });
     }
 
-    /// No answer: at once, or never.
+    /// Returns at once, or never: a lost response.
     async fn no_answer(&self) {
-        if self.world.chance.happens(300) {
+        if self.world.rng.per_mille(300) {
             std::future::pending::<()>().await;
         }
     }
 
-    /// One request there, and its answer back; `None` where there is no answer.
+    /// Sends one request; `None` if no response comes back.
     pub(crate) async fn send(&self, request: Request) -> Option<Reply> {
-        self.live_on().await;
-        self.travel().await;
-        let arrives = || self.world.arrive(self.home, &request, &self.is_about());
+        self.maybe_die().await;
+        self.delay().await;
+        let arrives = || self.world.arrive(self.store, &request, &self.is_about());
         let reply = match self.fate() {
             Fate::Fine => Some(arrives()),
             Fate::RequestLost => None,
@@ -171,78 +172,78 @@ impl Network {
                 Some(arrives())
             }
             Fate::Rejected(code) => {
-                if code == ErrorCode::TIMEOUT && self.world.chance.happens(500) {
+                if code == ErrorCode::TIMEOUT && self.world.rng.per_mille(500) {
                     let _ = arrives();
                 }
                 Some(empty_answer(&request, code))
             }
         };
-        self.live_on().await;
+        self.maybe_die().await;
         if reply.is_none() {
             self.world
                 .note(&"lost", || format!("  no answer{}", self.is_about()));
             self.no_answer().await;
             return None;
         }
-        self.travel().await;
+        self.delay().await;
         reply
     }
 
     async fn read<T>(&self, read: impl FnOnce(u64) -> T) -> Result<T, ReadError> {
-        self.live_on().await;
-        self.travel().await;
-        let chance = &self.world.chance;
+        self.maybe_die().await;
+        self.delay().await;
+        let rng = &self.world.rng;
         let faults = self.faults();
-        if chance.happens(faults.read_lost) {
+        if rng.per_mille(faults.read_lost) {
             self.no_answer().await;
             return Err(ReadError::Unavailable("lost".into()));
         }
-        let stale = if chance.happens(faults.stale) && self.reads == Reads::Stale {
-            self.world.saw(Seen::Stale);
-            chance.between(1, 12)
+        let stale = if rng.per_mille(faults.stale) && self.reads == Reads::Stale {
+            self.world.cover(Coverage::Stale);
+            rng.between(1, 12)
         } else {
             0
         };
         let answer = read(stale);
-        self.travel().await;
+        self.delay().await;
         Ok(answer)
     }
 
     async fn write_one(&self, write: Write) -> WriteOutcome {
         let sabotage = self.world.sabotage;
-        let write = sabotage.tampered(write);
+        let write = sabotage.weakened(write);
         if sabotage.skips(&write) {
             if let (true, Action::Update { id, update, .. }) = (sabotage.deceives_movers(), &write.action) {
                 let target = Target::new(&write.class, id);
-                self.world.state().pretended.insert(target, update.clone());
+                self.world.state().faked.insert(target, update.clone());
             }
-            return WriteOutcome::Applied(self.pretended(&write));
+            return WriteOutcome::Applied(self.faked(&write));
         }
         if sabotage == Sabotage::OneAtATime {
-            self.rush(&write);
+            self.send_legs_at_once(&write);
         }
         match self.send(Request::Write(write.clone())).await {
             Some(Reply::Write(WriteOutcome::Applied(written))) => {
-                WriteOutcome::Applied(self.answered(&write, written))
+                WriteOutcome::Applied(self.as_answered(&write, written))
             }
             Some(Reply::Write(WriteOutcome::Rejected(error)))
                 if sabotage == Sabotage::OwnCreateOnly && error.code == ErrorCode::DUPLICATE_VALUE =>
             {
-                match self.somebody_elses(&write) {
+                match self.existing_log(&write) {
                     Some(written) => WriteOutcome::Applied(written),
                     None => WriteOutcome::Rejected(error),
                 }
             }
             Some(Reply::Write(outcome)) => outcome,
             Some(Reply::Commit(_) | Reply::Place(_)) | None if sabotage.presumes(&write) => {
-                WriteOutcome::Applied(self.pretended(&write))
+                WriteOutcome::Applied(self.faked(&write))
             }
             Some(Reply::Commit(_) | Reply::Place(_)) | None => WriteOutcome::Unknown("no answer".into()),
         }
     }
 
-    /// What a store like LeanCloud answers: the changed columns and no more. An embedded one answers the whole.
-    fn answered(&self, write: &Write, mut written: Written) -> Written {
+    /// The response as the store returns it: LeanCloud the changed columns alone, an embedded store the document.
+    fn as_answered(&self, write: &Write, mut written: Written) -> Written {
         if self.batches == Batches::AllOrNothing {
             return written;
         }
@@ -254,17 +255,12 @@ impl Network {
         written
     }
 
-    /// What a mover sees that leaves a rule out: fences that are not there, and a decision that has not been taken.
-    fn seen(&self, class: &ClassName, mut document: Document) -> Document {
-        if self.moves && self.home == 0 && self.world.sabotage.deceives_movers() {
+    /// The document as a sabotaged mover sees it: with fences that were left out, and a decision that was not taken.
+    fn as_mover_sees(&self, class: &ClassName, mut document: Document) -> Document {
+        if self.moves && self.store == 0 && self.world.sabotage.deceives_movers() {
             let id = document.object_id().unwrap();
-            let pretended = self
-                .world
-                .state()
-                .pretended
-                .get(&Target::new(class, &id))
-                .cloned();
-            if let Some(update) = pretended {
+            let faked = self.world.state().faked.get(&Target::new(class, &id)).cloned();
+            if let Some(update) = faked {
                 update.apply(&mut document).unwrap();
             }
             if self.world.sabotage == Sabotage::OpenedBeforeFinal
@@ -277,8 +273,8 @@ impl Network {
         document
     }
 
-    /// Sends the conditional legs that come after this one, too.
-    fn rush(&self, write: &Write) {
+    /// Sends the conditional legs after this one at the same time.
+    fn send_legs_at_once(&self, write: &Write) {
         let log = log_of_leg(write).and_then(|id| self.world.state().auditor.log(&id).cloned());
         let Some(log) = log else { return };
         let legs = &log.intent.legs;
@@ -287,7 +283,7 @@ impl Network {
         let after = legs.skip_while(|leg| leg.target.class != *class || Some(&leg.target.id) != id_of(write));
         for leg in after.skip(1) {
             let target = &leg.target;
-            let Some(document) = self.world.get(self.home, &target.class, &target.id, 0) else {
+            let Some(document) = self.world.get(self.store, &target.class, &target.id, 0) else {
                 continue;
             };
             let Ok(epoch) = Epoch::of(&document, target) else {
@@ -295,12 +291,12 @@ impl Network {
             };
             let (guard, body) = (leg.guard(&log.id, epoch), leg.body(&log.id));
             let leg = Request::Write(Write::update(&target.class, &target.id, guard, body));
-            let _ = self.world.arrive(self.home, &leg, " (all at once)");
+            let _ = self.world.arrive(self.store, &leg, " (all at once)");
         }
     }
 
-    /// The answer to a write that was not made.
-    fn pretended(&self, write: &Write) -> Written {
+    /// The response to a write that was not made.
+    fn faked(&self, write: &Write) -> Written {
         let mut written = Written::default();
         if matches!(write.action, Action::Create { .. }) {
             written.object_id = Some(self.world.environment.object_id());
@@ -308,7 +304,7 @@ impl Network {
         }
         if let Action::Update { id, update, .. } = &write.action {
             written.object_id = Some(id.clone());
-            if let Some(document) = self.world.get(self.home, &write.class, id, 6) {
+            if let Some(document) = self.world.get(self.store, &write.class, id, 6) {
                 written.fields = document;
                 written.fields.retain(|key, _| update.columns().contains(key));
             }
@@ -316,13 +312,13 @@ impl Network {
         written
     }
 
-    fn somebody_elses(&self, write: &Write) -> Option<Written> {
+    fn existing_log(&self, write: &Write) -> Option<Written> {
         let Action::Create { fields } = &write.action else {
             return None;
         };
         let key = fields.to_value();
         let state = self.world.state();
-        let log = state.auditor.log_under(self.home, key.get("key")?.as_str()?)?;
+        let log = state.auditor.log_under(self.store, key.get("key")?.as_str()?)?;
         Some(Written {
             object_id: Some(log.id.clone()),
             created_at: log.created_at,
@@ -331,20 +327,20 @@ impl Network {
     }
 }
 
-/// A request arrives that nobody waits for.
-pub(crate) fn arrive_late(world: &World, home: usize, request: &Request) {
+/// Delivers a request whose sender no longer waits.
+pub(crate) fn arrive_late(world: &World, store: usize, request: &Request) {
     if let Request::Write(Write {
         class,
         action: Action::Update { id, guard, .. },
     }) = request
         && let Some(asked) = epoch_asked(guard)
         && world
-            .get(home, class, id, 0)
+            .get(store, class, id, 0)
             .is_some_and(|document| document.integer("payEpoch").unwrap_or(0) > asked)
     {
-        world.saw(Seen::LateAfterPruning);
+        world.cover(Coverage::LateAfterPruning);
     }
-    let _ = world.arrive(home, request, " (late)");
+    let _ = world.arrive(store, request, " (late)");
 }
 
 fn id_of(write: &Write) -> Option<&ObjectId> {
@@ -367,18 +363,18 @@ fn empty_answer(request: &Request, code: ErrorCode) -> Reply {
 impl Store for Network {
     async fn get(&self, class: &ClassName, id: &ObjectId) -> Result<Option<Document>, ReadError> {
         let found = self
-            .read(|stale| self.world.get(self.home, class, id, stale))
+            .read(|stale| self.world.get(self.store, class, id, stale))
             .await?;
-        Ok(found.map(|document| self.seen(class, document)))
+        Ok(found.map(|document| self.as_mover_sees(class, document)))
     }
 
     async fn find(&self, class: &ClassName, query: &Query) -> Result<Vec<Document>, ReadError> {
         let found = self
-            .read(|stale| self.world.find(self.home, class, query, stale))
+            .read(|stale| self.world.find(self.store, class, query, stale))
             .await?;
         Ok(found
             .into_iter()
-            .map(|document| self.seen(class, document))
+            .map(|document| self.as_mover_sees(class, document))
             .collect())
     }
 
@@ -392,7 +388,7 @@ impl Store for Network {
         self.write_one(write).await
     }
 
-    /// Element by element: each may be lost, late or repeated on its own.
+    /// Sends the writes one by one: each may be lost, late or repeated on its own.
     async fn batch(&self, writes: Vec<Write>) -> Vec<WriteOutcome> {
         let mut outcomes = Vec::with_capacity(writes.len());
         for write in writes {
@@ -411,9 +407,9 @@ impl AtomicStore for Network {
     async fn commit(&self, writes: Vec<Write>) -> CommitOutcome {
         let sabotage = self.world.sabotage;
         if writes.first().is_some_and(|write| sabotage.skips(write)) {
-            return CommitOutcome::Applied(writes.iter().map(|write| self.pretended(write)).collect());
+            return CommitOutcome::Applied(writes.iter().map(|write| self.faked(write)).collect());
         }
-        let writes = writes.into_iter().map(|write| sabotage.tampered(write)).collect();
+        let writes = writes.into_iter().map(|write| sabotage.weakened(write)).collect();
         match self.send(Request::Commit(writes)).await {
             Some(Reply::Commit(outcome)) => outcome,
             Some(Reply::Write(_) | Reply::Place(_)) | None => CommitOutcome::Unknown("no answer".into()),

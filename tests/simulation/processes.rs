@@ -1,4 +1,4 @@
-//! The processes: each its own payment service with its own clock, on one store.
+//! The processes of the app. Each has its own payment service and clock; all of a store share its documents.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -10,29 +10,29 @@ use paylog::store::Store;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::auditor::Seen;
-use crate::calls::{Answer, Call};
+use crate::auditor::Coverage;
+use crate::calls::{Call, Response};
 use crate::network::{Batches, Network, Reads};
-use crate::rng::{Chance, Clocks};
+use crate::rng::{Clocks, Rng};
 use crate::tasks::Owner;
 use crate::world::World;
 
-/// How long a process that died stays away, at most, in milliseconds.
+/// The longest time between the death of a process and its restart, in milliseconds.
 const DOWN_MILLIS_MAX: u64 = 15_000;
 
-/// One process that runs.
+/// A running process.
 #[derive(Clone)]
 pub(crate) struct Process {
     number: usize,
     pub(crate) payments: Payments,
 }
 
-/// The places in which processes run; one that died is followed by another in its place.
-pub(crate) struct Fleet {
+/// The slots of processes. A process that dies is followed by another in its slot.
+pub(crate) struct Processes {
     world: Arc<World>,
-    chance: Chance,
-    places: Vec<Place>,
-    /// Whether the app has rules of its own.
+    rng: Rng,
+    slots: Vec<Slot>,
+    /// True if the app has a payment policy.
     has_policy: bool,
     running: Mutex<Running>,
 }
@@ -40,42 +40,42 @@ pub(crate) struct Fleet {
 struct Running {
     next: usize,
     processes: Vec<Option<Process>>,
-    /// The store whose processes serve; none while a move comes to its end.
+    /// The store whose processes serve; `None` while a move finishes.
     serving: Option<usize>,
 }
 
-/// What stays the same from one process to the next.
+/// The part of a slot that outlives its process.
 #[derive(Clone)]
-struct Place {
-    home: usize,
+struct Slot {
+    store: usize,
     batches: Batches,
     clocks: Clocks,
 }
 
-impl Fleet {
+impl Processes {
     pub(crate) fn new(
         world: &Arc<World>,
-        chance: &Chance,
-        places: &[(usize, Batches)],
+        rng: &Rng,
+        slots: &[(usize, Batches)],
         has_policy: bool,
     ) -> Arc<Self> {
-        let places: Vec<Place> = places
+        let slots: Vec<Slot> = slots
             .iter()
-            .map(|(home, batches)| Place {
-                home: *home,
+            .map(|(store, batches)| Slot {
+                store: *store,
                 batches: *batches,
-                clocks: world.clocks.another(),
+                clocks: world.clocks.same_time(),
             })
             .collect();
         Arc::new(Self {
             world: Arc::clone(world),
-            chance: chance.fork(3),
+            rng: rng.fork(3),
             running: Mutex::new(Running {
                 next: 0,
-                processes: vec![None; places.len()],
+                processes: vec![None; slots.len()],
                 serving: None,
             }),
-            places,
+            slots,
             has_policy,
         })
     }
@@ -84,120 +84,121 @@ impl Fleet {
         self.running.lock().unwrap()
     }
 
-    /// From now on the processes of this store serve, and no others do.
-    pub(crate) fn serve(&self, home: Option<usize>) {
-        self.running().serving = home;
-        for place in 0..self.places.len() {
-            if let Some(process) = self.running().processes[place].take() {
+    /// Lets only the processes of this store serve from now on.
+    pub(crate) fn serve(&self, store: Option<usize>) {
+        self.running().serving = store;
+        for slot in 0..self.slots.len() {
+            if let Some(process) = self.running().processes[slot].take() {
                 self.world.tasks.kill(Owner::Process(process.number));
             }
         }
-        self.revive();
+        self.restart_dead();
     }
 
-    /// The places of the store that serves.
-    pub(crate) fn open_places(&self) -> Vec<usize> {
+    /// The slots of the serving store.
+    pub(crate) fn open_slots(&self) -> Vec<usize> {
         let serving = self.running().serving;
-        let places = self.places.iter().enumerate();
-        let open = places.filter(|(_, place)| Some(place.home) == serving);
-        open.map(|(place, _)| place).collect()
+        let slots = self.slots.iter().enumerate();
+        let open = slots.filter(|(_, slot)| Some(slot.store) == serving);
+        open.map(|(slot, _)| slot).collect()
     }
 
     pub(crate) fn serving(&self) -> Option<usize> {
         self.running().serving
     }
 
-    /// The number of another process.
-    pub(crate) fn another_number(&self) -> usize {
+    /// The number for a new process.
+    pub(crate) fn next_number(&self) -> usize {
         let mut running = self.running();
         running.next += 1;
         running.next
     }
 
     fn start(&self, at: usize) {
-        let place = &self.places[at];
-        let number = self.another_number();
+        let slot = &self.slots[at];
+        let number = self.next_number();
         let world = &self.world;
         let network: Arc<dyn Store> = Arc::new(Network {
             world: Arc::clone(world),
-            home: place.home,
+            store: slot.store,
             process: (number, at),
-            batches: place.batches,
+            batches: slot.batches,
             reads: Reads::Stale,
             moves: false,
         });
-        let chance = self.chance.fork(number as u64);
-        let environment = place.clocks.environment(chance.clone());
-        let teller = Arc::clone(world);
+        let rng = self.rng.fork(number as u64);
+        let environment = slot.clocks.environment(rng.clone());
+        let notified = Arc::clone(world);
         let mut payments = Payments::new(network, environment, world.config.clone())
-            .with_after_payment(move |receipt| tell(Arc::clone(&teller), receipt.log));
+            .with_after_payment(move |receipt| after_payment(Arc::clone(&notified), receipt.log));
         if self.has_policy {
-            payments = payments.with_policy(Arc::new(Whims(Arc::clone(world))));
+            payments = payments.with_policy(Arc::new(RandomPolicy(Arc::clone(world))));
         }
         let sweeping = payments.clone();
         let sweeper = world.tasks.spawn(Owner::Process(number), async move {
             sweeping.run_sweeper(CancellationToken::new()).await;
         });
         world.state().sweepers.insert(sweeper);
-        world.note(&(number, at), || format!("process {number} starts in place {at}"));
+        world.note(&(number, at), || format!("process {number} starts in slot {at}"));
         self.running().processes[at] = Some(Process { number, payments });
     }
 
-    /// Follows up what has died, and lets clocks jump, until the faults are over.
-    pub(crate) async fn trouble(self: Arc<Self>) {
+    /// Restarts processes that died, and lets clocks jump, until the faults end.
+    pub(crate) async fn inject_failures(self: Arc<Self>) {
         while !self.world.is_healed() {
-            let pause = self.chance.millis(200, 4000);
+            let pause = self.rng.millis(200, 4000);
             self.world.environment.sleep(pause).await;
             let died = std::mem::take(&mut self.world.state().died);
-            for place in died {
-                if place >= self.places.len() {
-                    // A mover: whoever has started it looks after it.
+            for slot in died {
+                if slot >= self.slots.len() {
+                    // A mover, which `Moves` replaces.
                     continue;
                 }
-                self.running().processes[place] = None;
-                let (fleet, down) = (Arc::clone(&self), self.chance.millis(0, DOWN_MILLIS_MAX));
+                self.running().processes[slot] = None;
+                let (processes, down) = (Arc::clone(&self), self.rng.millis(0, DOWN_MILLIS_MAX));
                 self.world.tasks.spawn(Owner::World, async move {
-                    fleet.world.environment.sleep(down).await;
-                    if fleet.running().processes[place].is_none() && fleet.open_places().contains(&place) {
-                        fleet.world.saw(Seen::Restart);
-                        fleet.start(place);
+                    processes.world.environment.sleep(down).await;
+                    if processes.running().processes[slot].is_none() && processes.open_slots().contains(&slot)
+                    {
+                        processes.world.cover(Coverage::Restart);
+                        processes.start(slot);
                     }
                 });
             }
-            if self.chance.happens(self.world.state().faults.clock_jumps) {
+            if self.rng.per_mille(self.world.state().faults.clock_jumps) {
                 self.jump();
             }
         }
     }
 
-    /// A clock is wrong from now on: by seconds, by hours, by days; forwards or backwards.
+    /// Sets the clock of a slot wrong: by seconds, hours or days, forwards or backwards.
     fn jump(&self) {
-        let most = *self.chance.pick(&[3_000, 60_000, 3_600_000, 3 * 86_400_000]);
-        let wrong = i64::try_from(self.chance.below(2 * most)).unwrap() - i64::try_from(most).unwrap();
-        let place = self.chance.index(self.places.len());
-        self.places[place].clocks.jump_to(wrong);
-        self.world.saw(Seen::ClockJump);
-        self.world.note(&(place, wrong), || {
-            format!("the clock of place {place} is wrong by {wrong} ms")
+        let most = *self.rng.pick(&[3_000, 60_000, 3_600_000, 3 * 86_400_000]);
+        let wrong = i64::try_from(self.rng.below(2 * most)).unwrap() - i64::try_from(most).unwrap();
+        let slot = self.rng.index(self.slots.len());
+        self.slots[slot].clocks.set_offset(wrong);
+        self.world.cover(Coverage::ClockJump);
+        self.world.note(&(slot, wrong), || {
+            format!("the clock of slot {slot} is wrong by {wrong} ms")
         });
     }
 
-    /// Everything that has died runs again.
-    pub(crate) fn revive(&self) {
+    /// Starts a process in each slot of the serving store that has none.
+    pub(crate) fn restart_dead(&self) {
         self.world.state().died.clear();
-        for place in self.open_places() {
-            let runs = self.running().processes[place].clone();
+        for slot in self.open_slots() {
+            let runs = self.running().processes[slot].clone();
             let is_dead =
                 runs.is_none_or(|process| !self.world.tasks.is_alive(Owner::Process(process.number)));
             if is_dead {
-                self.start(place);
+                self.start(slot);
             }
         }
     }
 
-    /// Asks one of the processes; `None` where it is away, or dies on the way.
-    pub(crate) async fn ask(&self, place: usize, call: &Call) -> Option<Answer> {
-        let process = self.running().processes[place].clone()?;
+    /// Sends a call to the process of a slot; `None` if it is down, or dies during the call.
+    pub(crate) async fn ask(&self, slot: usize, call: &Call) -> Option<Response> {
+        let process = self.running().processes[slot].clone()?;
         if !self.world.tasks.is_alive(Owner::Process(process.number)) {
             return None;
         }
@@ -206,20 +207,20 @@ impl Fleet {
         self.world
             .tasks
             .spawn(Owner::Process(process.number), async move {
-                let answer = asked.made(&process.payments).await;
+                let answer = asked.perform(&process.payments).await;
                 let _ = sender.send(answer);
             });
         receiver.await.ok()
     }
 }
 
-/// `afterPayment` of the app: it may take long, or fail.
-async fn tell(world: Arc<World>, log: paylog::model::ObjectId) -> Result<(), CloudError> {
+/// The `afterPayment` hook of the app: may be slow, or fail.
+async fn after_payment(world: Arc<World>, log: paylog::model::ObjectId) -> Result<(), CloudError> {
     let faults = world.state().faults;
-    if world.chance.happens(faults.slow) {
-        world.environment.sleep(world.chance.millis(100, 20_000)).await;
+    if world.rng.per_mille(faults.slow) {
+        world.environment.sleep(world.rng.millis(100, 20_000)).await;
     }
-    let fails = world.chance.happens(faults.telling_fails);
+    let fails = world.rng.per_mille(faults.notification_fails);
     world.note(&(&log, fails), || {
         format!("afterPayment of {log}{}", if fails { " fails" } else { "" })
     });
@@ -233,23 +234,23 @@ async fn tell(world: Arc<World>, log: paylog::model::ObjectId) -> Result<(), Clo
     Ok(())
 }
 
-/// A policy that nobody could predict: it says something else each time it is asked.
-struct Whims(Arc<World>);
+/// A policy that decides at random, each time anew.
+struct RandomPolicy(Arc<World>);
 
 #[async_trait]
-impl PaymentPolicy for Whims {
+impl PaymentPolicy for RandomPolicy {
     async fn allow(&self, _: Proposal<'_>) -> Result<(), String> {
         let refuses = self.0.state().faults.policy_refuses;
-        if self.0.chance.happens(refuses) {
-            let text = format!("Not today: {}", self.0.chance.below(1000));
+        if self.0.rng.per_mille(refuses) {
+            let text = format!("Not today: {}", self.0.rng.below(1000));
             return Err(text);
         }
         Ok(())
     }
 }
 
-/// Whether the error says that it may come out either way.
-pub(crate) fn is_undecided(answer: Option<&Answer>) -> bool {
+/// True if the response leaves the outcome open.
+pub(crate) fn is_undecided(answer: Option<&Response>) -> bool {
     match answer {
         None => true,
         Some(Err(error)) => [ErrorCode::OUTCOME_UNKNOWN, ErrorCode::ACCOUNT_MOVED].contains(&error.code),

@@ -1,4 +1,4 @@
-//! What everybody has is what they were told, and what gateways were paid: computed from the answers alone.
+//! The final balances, computed from the responses alone and compared with the documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,12 +7,12 @@ use paylog::payment::protocol::log::Verdict;
 use paylog::payment::service::Receipt;
 
 use crate::auditor::integer;
-use crate::calls::{Call, Told};
-use crate::responses::Ledger;
-use crate::workload::{Product, Town};
+use crate::calls::{Call, Success};
+use crate::responses::Responses;
+use crate::workload::{Population, Product};
 use crate::world::World;
 
-/// What an order must show.
+/// The expected state of an order.
 struct Sale<'a> {
     product: &'a Product,
     quantity: i64,
@@ -23,7 +23,7 @@ struct Sale<'a> {
 }
 
 impl Sale<'_> {
-    /// In the order in which they give back: first the buyer, where they are a payee of their own.
+    /// The payees in the order in which they pay back: the buyer first, if they are a payee themselves.
     fn payees(&self) -> impl Iterator<Item = &(ObjectId, i64)> {
         let own = |payee: &&(ObjectId, i64)| payee.0 == *self.buyer;
         let payees = &self.product.payees;
@@ -34,52 +34,52 @@ impl Sale<'_> {
     }
 }
 
-/// What the answers add up to.
-struct Sums<'a> {
+/// The sums over all responses.
+struct Totals<'a> {
     world: &'a World,
-    home: usize,
+    store: usize,
     accounts: BTreeMap<ObjectId, (i64, i64)>,
     sales: BTreeMap<ObjectId, Sale<'a>>,
-    /// Logs that are counted: several callers may have been told of the same one.
+    /// Logs that are counted: several responses may be about the same one.
     counted: BTreeSet<ObjectId>,
-    /// Holds and withdrawals that succeeded: whose, and how much.
+    /// Holds and withdrawals that succeeded, with their user and amount.
     held: BTreeMap<ObjectId, (ObjectId, i64)>,
-    /// Of these, what ended them.
+    /// The settlement of each hold or withdrawal that has ended.
     ended: BTreeMap<ObjectId, ObjectId>,
 }
 
-pub(crate) fn as_told(world: &World, town: &Town, home: usize) {
-    let ledger = town.ledger().clone();
-    let mut sums = Sums {
+pub(crate) fn reconcile(world: &World, population: &Population, store: usize) {
+    let responses = population.responses().clone();
+    let mut totals = Totals {
         world,
-        home,
+        store,
         accounts: BTreeMap::new(),
         sales: BTreeMap::new(),
         counted: BTreeSet::new(),
         held: BTreeMap::new(),
         ended: BTreeMap::new(),
     };
-    sums.take_orders(&ledger, town);
-    for (call, told) in successes(&ledger) {
-        if let (Told::Payment(receipt), true) = (told, told.is_decided()) {
-            sums.stands(call, receipt);
-            if sums.counted.insert(receipt.log.clone()) {
-                sums.take(call, receipt);
+    totals.add_orders(&responses, population);
+    for (call, success) in successes(&responses) {
+        if let (Success::Payment(receipt), true) = (success, success.is_decided()) {
+            totals.check_recorded(call, receipt);
+            if totals.counted.insert(receipt.log.clone()) {
+                totals.add_success(call, receipt);
             }
         }
     }
-    sums.take_expiries();
-    sums.compare();
+    totals.add_expiries();
+    totals.compare();
 }
 
-fn successes(ledger: &Ledger) -> impl Iterator<Item = (&Call, &Told)> {
-    let entries = ledger.entries.values();
-    entries.filter_map(|entry| entry.success.as_ref().map(|(call, told)| (call, told)))
+fn successes(responses: &Responses) -> impl Iterator<Item = (&Call, &Success)> {
+    let entries = responses.entries.values();
+    entries.filter_map(|entry| entry.success.as_ref().map(|(call, success)| (call, success)))
 }
 
-impl<'a> Sums<'a> {
-    fn take_orders(&mut self, ledger: &Ledger, town: &'a Town) {
-        for (call, told) in successes(ledger) {
+impl<'a> Totals<'a> {
+    fn add_orders(&mut self, responses: &Responses, population: &'a Population) {
+        for (call, success) in successes(responses) {
             let (
                 Call::Order {
                     product,
@@ -87,15 +87,19 @@ impl<'a> Sums<'a> {
                     user,
                     ..
                 },
-                Told::Order(order),
-            ) = (call, told)
+                Success::Order(order),
+            ) = (call, success)
             else {
                 continue;
             };
             let sale = Sale {
-                product: town.products.iter().find(|sold| sold.id == *product).unwrap(),
+                product: population
+                    .products
+                    .iter()
+                    .find(|sold| sold.id == *product)
+                    .unwrap(),
                 quantity: *quantity,
-                buyer: town.users.iter().find(|known| *known == user).unwrap(),
+                buyer: population.users.iter().find(|known| *known == user).unwrap(),
                 paid: None,
                 refunded: 0,
                 cancelled: false,
@@ -105,26 +109,28 @@ impl<'a> Sums<'a> {
     }
 
     fn add(&mut self, user: &ObjectId, account: i64, frozen: i64) {
-        let sums = self.accounts.entry(user.clone()).or_default();
-        sums.0 += account;
-        sums.1 += frozen;
+        let totals = self.accounts.entry(user.clone()).or_default();
+        totals.0 += account;
+        totals.1 += frozen;
     }
 
-    /// What was told to be so is so.
-    fn stands(&self, call: &Call, receipt: &Receipt) {
+    /// Checks that a payment reported as succeeded has succeeded.
+    fn check_recorded(&self, call: &Call, receipt: &Receipt) {
         let state = self.world.state();
         let log = state.auditor.log(&receipt.log);
-        let stands = log.is_some_and(|log| log.verdict == Some(Verdict::Succeeded));
+        let is_recorded = log.is_some_and(|log| log.verdict == Some(Verdict::Succeeded));
         drop(state);
-        if !stands {
-            self.world
-                .violated(format!("{} was told of success, and it is not so", call.told()));
+        if !is_recorded {
+            self.world.violated(format!(
+                "{} was told of success, and it is not so",
+                call.describe()
+            ));
         }
     }
 
-    fn take(&mut self, call: &Call, receipt: &Receipt) {
+    fn add_success(&mut self, call: &Call, receipt: &Receipt) {
         match call {
-            // The confirmation counts, and there is one for each payment of the gateway's.
+            // The confirmations count instead: one for each payment that a gateway received.
             Call::Recharge { .. } => {
                 self.counted.remove(&receipt.log);
             }
@@ -168,7 +174,7 @@ impl<'a> Sums<'a> {
         change(self.sales.get_mut(order).unwrap());
     }
 
-    /// How much is held by this log. Known from the log: the end may have been told before the hold was.
+    /// The amount that the log holds. Read from the log: a response about the end may come before that about the hold.
     fn whole(&self, log: &ObjectId) -> i64 {
         let state = self.world.state();
         let log = state.auditor.log(log).unwrap();
@@ -183,12 +189,12 @@ impl<'a> Sums<'a> {
         self.add(&owner, back, -self.whole(held));
     }
 
-    /// Nobody is told of an expiry: the log of it is.
-    fn take_expiries(&mut self) {
+    /// Adds the expiries, which no response reports, from their logs.
+    fn add_expiries(&mut self) {
         for (held, (_, amount)) in self.held.clone() {
             let by = {
                 let state = self.world.state();
-                let by = state.auditor.log_under(self.home, &format!("settle:{held}"));
+                let by = state.auditor.log_under(self.store, &format!("settle:{held}"));
                 by.map(|by| (by.id.clone(), by.intent.params["how"].clone()))
             };
             match (by, self.ended.contains_key(&held)) {
@@ -208,7 +214,7 @@ impl<'a> Sums<'a> {
                 self.add(sale.buyer, sale.refunded - price, 0);
                 let (mut left, mut whole) = (sale.refunded, price);
                 for (payee, amount) in sale.payees() {
-                    // Each gives back its proportion of what is left to give, rounded down.
+                    // Each pays back its share of the rest, rounded down.
                     let part = amount * quantity;
                     let back = part * left / whole;
                     (left, whole) = (left - back, whole - part);
@@ -221,24 +227,24 @@ impl<'a> Sums<'a> {
                 (None, true) => &["cancelled"],
                 (None, false) => &["pending", "expired"],
             };
-            self.shows(&id, shown);
+            self.check_status(&id, shown);
         }
-        for user in self.world.all(self.home, &self.world.config.user_class) {
+        for user in self.world.all(self.store, &self.world.config.user_class) {
             let id = user.object_id().unwrap();
             let has = (integer(&user, "account"), integer(&user, "frozen"));
-            let told = self.accounts.get(&id).copied().unwrap_or_default();
-            if has != told {
+            let expected = self.accounts.get(&id).copied().unwrap_or_default();
+            if has != expected {
                 self.world.violated(format!(
-                    "{id} has {has:?} (account, frozen), and was told {told:?}"
+                    "{id} has {has:?} (account, frozen), and was told {expected:?}"
                 ));
             }
         }
     }
 
-    fn shows(&self, order: &ObjectId, statuses: &[&str]) {
+    fn check_status(&self, order: &ObjectId, statuses: &[&str]) {
         let document = self
             .world
-            .get(self.home, &self.world.config.order_class, order, 0);
+            .get(self.store, &self.world.config.order_class, order, 0);
         let shown = document
             .as_ref()
             .and_then(|order| order.text("status"))

@@ -1,13 +1,13 @@
-//! What callers were told, which must stay true.
+//! The responses that callers got, which must stay true.
 
 use std::collections::BTreeMap;
 
 use paylog::model::{CloudError, ErrorCode};
 
-use crate::auditor::Seen;
-use crate::calls::{Answer, Call, Told};
+use crate::auditor::Coverage;
+use crate::calls::{Call, Response, Success};
 
-/// Refusals whose text stands in a log, and so is always the same.
+/// Codes of refusals whose text is stored in a log, and so never changes.
 const RECORDED: [ErrorCode; 4] = [
     ErrorCode::INSUFFICIENT_BALANCE,
     ErrorCode::REFUSED_BY_POLICY,
@@ -15,30 +15,30 @@ const RECORDED: [ErrorCode; 4] = [
     ErrorCode::AMOUNT_EXCEEDS_REST,
 ];
 
-/// Answers that say nothing about the payment.
+/// Codes that leave the payment undecided.
 const UNDECIDED: [ErrorCode; 2] = [ErrorCode::OUTCOME_UNKNOWN, ErrorCode::ACCOUNT_MOVED];
-/// From here on the codes speak of money; those below are the store's.
+/// The lowest error code of the payment flow; lower codes are those of the store.
 const MONEY: i32 = 9001;
 
-/// What is known about one payment by those who asked for it.
+/// The responses about one payment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Entry {
-    /// The calls with this identity; they differ in their parameters where a key is reused.
+    /// The calls with this identity; their parameters differ if a key is reused.
     pub(crate) calls: Vec<Call>,
-    /// A success, or a recharge that waits; and which of the calls was told so.
-    pub(crate) success: Option<(Call, Told)>,
-    /// Refusals that are final, and which call was told so.
+    /// A success, or a recharge that waits for its gateway, with the call that got it.
+    pub(crate) success: Option<(Call, Success)>,
+    /// Final refusals, with the calls that got them.
     refusals: Vec<(Call, CloudError)>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ledger {
-    /// Whether reads are stale: then what was made a moment ago may be said not to be there, which binds nobody.
+pub(crate) struct Responses {
+    /// True if reads may be stale: a response that a payment does not exist is then not final.
     pub(crate) stale_reads: bool,
     pub(crate) entries: BTreeMap<String, Entry>,
 }
 
-impl Ledger {
+impl Responses {
     pub(crate) fn asked(&mut self, call: &Call) {
         let entry = self.entries.entry(call.identity()).or_default();
         if !entry.calls.contains(call) {
@@ -46,37 +46,37 @@ impl Ledger {
         }
     }
 
-    /// Notes an answer; an error where it contradicts an earlier one.
-    pub(crate) fn told(&mut self, call: &Call, answer: &Answer) -> Result<Option<Seen>, String> {
+    /// Records a response. An error if it contradicts an earlier one.
+    pub(crate) fn record(&mut self, call: &Call, answer: &Response) -> Result<Option<Coverage>, String> {
         let entry = self.entries.entry(call.identity()).or_default();
         match answer {
-            Ok(told) => entry.succeeded(call, told),
-            // Nothing is said: nobody knows, or the store would not take it this time.
+            Ok(success) => entry.succeeded(call, success),
+            // Undecided, or an error of the store.
             Err(error) if error.code.0 < MONEY || UNDECIDED.contains(&error.code) => Ok(None),
             Err(error) if error.code == ErrorCode::NO_SUCH_PAYMENT && self.stale_reads => Ok(None),
             Err(error) => entry.refused(call, error),
         }
     }
 
-    /// Calls of which nobody was told how they came out.
+    /// Calls whose outcome no response has told.
     pub(crate) fn unknown(&self) -> Vec<Call> {
         let entries = self.entries.values();
         let calls = entries.flat_map(|entry| entry.calls.iter().filter(|call| !entry.knows(call)));
         calls.cloned().collect()
     }
 
-    /// The first call for every payment.
-    pub(crate) fn all(&self) -> Vec<Call> {
+    /// The first call of each payment.
+    pub(crate) fn first_calls(&self) -> Vec<Call> {
         let entries = self.entries.values();
         entries.filter_map(|entry| entry.calls.first()).cloned().collect()
     }
 }
 
 impl Entry {
-    /// Whether the call knows how it came out. A recharge may wait for its gateway for ever.
+    /// True if the call got its outcome. A recharge may wait for its gateway for ever.
     fn knows(&self, call: &Call) -> bool {
-        let succeeded = self.success.as_ref().is_some_and(|(told, success)| {
-            told == call && (success.is_decided() || matches!(call, Call::Recharge { .. }))
+        let succeeded = self.success.as_ref().is_some_and(|(first, success)| {
+            first == call && (success.is_decided() || matches!(call, Call::Recharge { .. }))
         });
         succeeded || self.refusal(call).is_some()
     }
@@ -86,57 +86,57 @@ impl Entry {
         refusal.map(|(_, error)| error)
     }
 
-    fn succeeded(&mut self, call: &Call, told: &Told) -> Result<Option<Seen>, String> {
+    fn succeeded(&mut self, call: &Call, success: &Success) -> Result<Option<Coverage>, String> {
         if let Some(refusal) = self.refusal(call) {
-            // Of two who ask at once, the second may be told less: that the recharge waits, as it did a moment before.
-            if !told.is_decided() {
+            // Of two calls at the same time, the later response may be the older state: the recharge still waits.
+            if !success.is_decided() {
                 return Ok(None);
             }
             return Err(format!(
-                "{} was refused ({refusal}), and now: {told:?}",
-                call.told()
+                "{} was refused ({refusal}), and now: {success:?}",
+                call.describe()
             ));
         }
-        let lasting = told.lasting();
-        let replayed = matches!(told, Told::Payment(receipt) if receipt.replayed);
+        let stable_part = success.stable_part();
+        let replayed = matches!(success, Success::Payment(receipt) if receipt.replayed);
         match &self.success {
-            None => self.success = Some((call.clone(), lasting)),
+            None => self.success = Some((call.clone(), stable_part)),
             Some((other, _)) if other != call => {
                 return Err(format!(
                     "both {} and {} were told of success",
-                    other.told(),
-                    call.told()
+                    other.describe(),
+                    call.describe()
                 ));
             }
             Some((_, before)) if before.is_decided() => {
-                // Of two who ask at once, the second may be told less: what was certain a moment before.
-                if told.is_decided() && *before != lasting {
+                // Of two calls at the same time, the later response may be the older, undecided state.
+                if success.is_decided() && *before != stable_part {
                     return Err(format!(
-                        "{} is answered {lasting:?}, and before {before:?}",
-                        call.told()
+                        "{} is answered {stable_part:?}, and before {before:?}",
+                        call.describe()
                     ));
                 }
             }
-            // A recharge that waited has been paid, perhaps.
-            Some(_) => self.success = Some((call.clone(), lasting)),
+            // A waiting recharge may have been paid meanwhile.
+            Some(_) => self.success = Some((call.clone(), stable_part)),
         }
-        Ok(replayed.then_some(Seen::Replayed))
+        Ok(replayed.then_some(Coverage::Replayed))
     }
 
-    fn refused(&mut self, call: &Call, error: &CloudError) -> Result<Option<Seen>, String> {
+    fn refused(&mut self, call: &Call, error: &CloudError) -> Result<Option<Coverage>, String> {
         let reused = error.code == ErrorCode::KEY_REUSED;
         if reused && self.calls.iter().all(|other| other == call) {
-            return Err(format!("{} is told that its key was reused", call.told()));
+            return Err(format!("{} is told that its key was reused", call.describe()));
         }
-        // A recharge that waited may be given up.
-        if let Some((_, told)) = self
+        // A waiting recharge may expire.
+        if let Some((_, success)) = self
             .success
             .as_ref()
-            .filter(|(told, success)| told == call && (success.is_decided() || reused))
+            .filter(|(first, success)| first == call && (success.is_decided() || reused))
         {
             return Err(format!(
-                "{} was told {told:?}, and is refused now: {error}",
-                call.told()
+                "{} was told {success:?}, and is refused now: {error}",
+                call.describe()
             ));
         }
         match self.refusal(call) {
@@ -146,15 +146,15 @@ impl Entry {
             {
                 return Err(format!(
                     "{} is refused with {error}, and before with {before}",
-                    call.told()
+                    call.describe()
                 ));
             }
             Some(_) => {}
             None => self.refusals.push((call.clone(), error.clone())),
         }
         Ok(match error.code {
-            ErrorCode::REFUSED_BY_POLICY => Some(Seen::PolicyRefusal),
-            ErrorCode::KEY_REUSED => Some(Seen::KeyReused),
+            ErrorCode::REFUSED_BY_POLICY => Some(Coverage::PolicyRefusal),
+            ErrorCode::KEY_REUSED => Some(Coverage::KeyReused),
             _ => None,
         })
     }

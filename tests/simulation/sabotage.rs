@@ -1,41 +1,41 @@
-//! One rule of the protocol at a time is left out of what travels to the store. The simulation must notice.
+//! Sabotage: one rule of the protocol is left out of all requests. The simulation must find a violation.
 
 use paylog::model::{Filter, ObjectId, Op, Update};
 use paylog::payment::protocol::log::LogState;
 use paylog::store::{Action, Write};
 
-/// The rule that is left out.
+/// The rule of the protocol that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sabotage {
     /// None: the protocol as it is.
     None,
-    /// The epoch is in no condition.
+    /// The precondition of a leg does not name the epoch.
     EpochInGuard,
-    /// A leg may be applied whether or not its mark is there.
+    /// The precondition of a leg does not demand that its mark is absent.
     MarkInGuard,
     /// A reversal leaves no mark.
     UndoMark,
-    /// A create that is answered 137 is taken for one's own.
+    /// A create that is answered 137 counts as the caller's own.
     OwnCreateOnly,
     /// Pruning does not raise the epoch.
     PruneRaisesEpoch,
-    /// A refusal is told before its tombstone stands.
+    /// A refusal is returned although its tombstone was not written.
     Tombstone,
-    /// A leg without an answer is taken for applied.
+    /// A leg without a response counts as applied.
     NoAnswerIsNone,
-    /// A log is taken up as it was read, without a write.
+    /// A log is recovered from a read, without a claim.
     ClaimByWrite,
-    /// The state of a log is written whatever it is.
+    /// The state of a log is written without a precondition.
     StateInGuard,
-    /// A confirmation does not write the gateway's number.
+    /// A confirmation does not write the trade number.
     TradeNo,
-    /// An order shows its result whatever it showed before.
+    /// An order's status is written without a precondition.
     StatusInGuard,
-    /// A refusal is told, and no log says so.
+    /// A refusal is returned although no log stores it.
     RefusalStored,
-    /// All conditional legs of a payment are sent at once.
+    /// All conditional legs of a payment are sent at the same time.
     OneAtATime,
-    /// What has an account, or is an order, is copied without a fence.
+    /// Accounts and orders are copied without a fence.
     DocumentFence,
     /// An open log is copied without a fence.
     LogFence,
@@ -63,8 +63,8 @@ impl Sabotage {
         Self::OpenedBeforeFinal,
     ];
 
-    /// The write without what the rule puts into it.
-    pub(crate) fn tampered(self, mut write: Write) -> Write {
+    /// The write without the part that the rule demands.
+    pub(crate) fn weakened(self, mut write: Write) -> Write {
         let is_log = write.class.as_str() == "Log";
         let Action::Update { guard, update, .. } = &mut write.action else {
             return write;
@@ -87,7 +87,7 @@ impl Sabotage {
         write
     }
 
-    /// Whether the write is not sent, and taken for done.
+    /// True if the write is not sent, and counts as done.
     pub(crate) fn skips(self, write: &Write) -> bool {
         let update = match &write.action {
             Action::Update { update, .. } => update,
@@ -105,7 +105,7 @@ impl Sabotage {
         }
     }
 
-    /// Whether movers see what is not there.
+    /// True if movers see writes that were not made.
     pub(crate) fn deceives_movers(self) -> bool {
         matches!(
             self,
@@ -113,7 +113,7 @@ impl Sabotage {
         )
     }
 
-    /// Whether the write is taken for done where no answer comes.
+    /// True if the write counts as done although no response came.
     pub(crate) fn presumes(self, write: &Write) -> bool {
         let Action::Update { update, .. } = &write.action else {
             return false;
@@ -122,7 +122,7 @@ impl Sabotage {
     }
 }
 
-/// The log whose conditional leg this write is.
+/// The log of a write that applies a conditional leg.
 pub(crate) fn log_of_leg(write: &Write) -> Option<ObjectId> {
     let Action::Update { update, .. } = &write.action else {
         return None;
@@ -139,7 +139,7 @@ fn is_claim(update: &Update) -> bool {
     update.ops.iter().any(|(path, _)| path.as_str() == "claims")
 }
 
-/// The number that a field is set to.
+/// The number to which the update sets a field.
 fn sets(update: &Update, field: &str) -> Option<i64> {
     update.ops.iter().find_map(|(path, op)| match op {
         Op::Set(value) if path.as_str() == field => value.as_i64(),
@@ -164,7 +164,7 @@ fn adds_mark(update: &Update, prefix: &str) -> bool {
     })
 }
 
-/// The filter without any test of `key`.
+/// Removes the tests of `key` from the filter.
 fn remove(filter: &mut Filter, key: &str) {
     let Filter::And(parts) = filter else { return };
     parts.retain(|part| !is_about(part, key));
@@ -180,7 +180,7 @@ fn is_about(filter: &Filter, key: &str) -> bool {
     }
 }
 
-/// The epoch that a condition asks for, where it asks for one.
+/// The epoch that a precondition demands, if any.
 pub(crate) fn epoch_asked(filter: &Filter) -> Option<i64> {
     match filter {
         Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => parts.iter().find_map(epoch_asked),

@@ -1,7 +1,7 @@
-//! Who runs next: a scheduler that draws from all tasks that could go on.
+//! The scheduler: draws the next task from all that are ready.
 //!
-//! Tokio's own order of wake-ups (and the chance in its channels) has no say: a task that was woken is in a set, and
-//! the seed picks from it.
+//! Tokio's own order of wake-ups, and the randomness in its channels, has no influence: a task that was woken is in a
+//! set, and the seed picks from the set.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -9,16 +9,16 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::rng::Chance;
+use crate::rng::Rng;
 
 pub(crate) type TaskId = u64;
 
-/// Whose task it is: a process can be killed with everything that runs in it.
+/// The owner of a task: a process is killed with all its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
-    /// The outside world: customers, gateways, the network.
+    /// The world outside the processes: customers, gateways, the network.
     World,
-    /// A process, by its number; a new one after every crash.
+    /// A process, by its number. Each restart has a new number.
     Process(usize),
 }
 
@@ -81,14 +81,14 @@ impl Tasks {
         task
     }
 
-    /// Ends the task that runs now, once it returns to the scheduler: its future is dropped where it stands.
+    /// Kills the running task: its future is dropped as soon as it returns to the scheduler.
     pub(crate) fn kill_current(&self) {
         let mut inner = self.inner();
         let current = inner.current;
         inner.dead.extend(current);
     }
 
-    /// Ends everything in a process.
+    /// Kills all tasks of a process.
     pub(crate) fn kill(&self, owner: Owner) {
         let mut inner = self.inner();
         let theirs: Vec<TaskId> = inner
@@ -100,7 +100,7 @@ impl Tasks {
         inner.dead.extend(theirs);
     }
 
-    /// Whether anything of it still runs.
+    /// True if a task of the owner still runs.
     pub(crate) fn is_alive(&self, owner: Owner) -> bool {
         let inner = self.inner();
         let mut owners = inner.owners.iter();
@@ -111,10 +111,10 @@ impl Tasks {
         self.inner().current
     }
 
-    /// Runs everything until `main` ends, or `stop` says so (then `None`).
+    /// Runs all tasks until `main` ends; `None` if `stop` returns true, or `polls_max` is passed, before.
     pub(crate) async fn run<T>(
         &self,
-        chance: &Chance,
+        rng: &Rng,
         polls_max: u64,
         stop: impl Fn() -> bool,
         main: impl Future<Output = T>,
@@ -136,7 +136,7 @@ impl Tasks {
                 if stop() || self.inner().polls > polls_max {
                     return Poll::Ready(None);
                 }
-                let Some(task) = self.next(chance, root) else {
+                let Some(task) = self.next(rng, root) else {
                     return Poll::Pending;
                 };
                 let waker = Waker::from(Arc::new(TaskWaker {
@@ -157,19 +157,19 @@ impl Tasks {
                 self.inner().current = None;
             }
         });
-        // Tokio's budget for one task does not fit: here one task runs all others.
+        // Tokio's budget is for one task; this one runs all others.
         tokio::task::unconstrained(all).await
     }
 
-    fn next(&self, chance: &Chance, root: &Context<'_>) -> Option<TaskId> {
+    fn next(&self, rng: &Rng, root: &Context<'_>) -> Option<TaskId> {
         let mut inner = self.inner();
         let count = inner.ready.len();
         if count == 0 {
             inner.root = Some(root.waker().clone());
             return None;
         }
-        let place = if count == 1 { 0 } else { chance.index(count) };
-        let task = *inner.ready.iter().nth(place)?;
+        let index = if count == 1 { 0 } else { rng.index(count) };
+        let task = *inner.ready.iter().nth(index)?;
         inner.ready.remove(&task);
         inner.current = Some(task);
         inner.polls += 1;
@@ -184,8 +184,8 @@ impl Tasks {
     }
 }
 
-/// Lets the others go on first.
-pub(crate) async fn step_aside() {
+/// Yields to the other tasks once.
+pub(crate) async fn yield_now() {
     let mut once = false;
     poll_fn(|context| {
         if std::mem::replace(&mut once, true) {

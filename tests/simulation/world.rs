@@ -1,4 +1,4 @@
-//! The documents, what is under way to them, and what has been found out: everything that the processes share.
+//! The world that all processes share: the stores with their documents, requests under way, and violations found.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -19,24 +19,24 @@ use paylog::storage::MemoryStore;
 use paylog::store::load::{IfExists, LoadBatch, LoadOutcome, LoadStep, Loader};
 use paylog::store::{Action, CommitOutcome, Database, Store, Write, WriteOutcome, Written};
 
-use crate::auditor::{Auditor, Effect, Seen};
+use crate::auditor::{Auditor, Coverage, Effect};
 use crate::faults::Faults;
-use crate::rng::{Chance, Clocks};
+use crate::rng::{Clocks, Rng};
 use crate::sabotage::Sabotage;
 use crate::tasks::{TaskId, Tasks};
 
-/// Versions of a document that a stale read may still answer.
+/// Versions of a document that a stale read may return.
 const VERSIONS: usize = 6;
 
-/// The class of the document that decides about a move.
+/// The class of the document with the decision about a move.
 pub(crate) const DECISIONS: &str = "Move";
 
-/// What travels to a store.
+/// A request to a store.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Request {
     Write(Write),
     Commit(Vec<Write>),
-    /// A copy of a mover's.
+    /// A copy that a mover places.
     Place(Placement),
 }
 
@@ -47,13 +47,13 @@ pub(crate) enum Reply {
     Place(Placed),
 }
 
-/// One store: the documents, their older versions, and who audits it.
-pub(crate) struct Home {
+/// One store: its documents, and their older versions.
+pub(crate) struct SimulatedStore {
     memory: MemoryStore,
     versions: BTreeMap<ClassName, BTreeMap<ObjectId, Versions>>,
 }
 
-impl Home {
+impl SimulatedStore {
     fn newest(&self, class: &ClassName, id: &ObjectId) -> Option<&Arc<Document>> {
         let versions = self.versions.get(class)?.get(id)?;
         versions.back().map(|(_, document)| document)
@@ -64,28 +64,28 @@ impl Home {
 type Versions = VecDeque<(u64, Arc<Document>)>;
 
 pub(crate) struct State {
-    pub(crate) homes: Vec<Home>,
+    pub(crate) stores: Vec<SimulatedStore>,
     pub(crate) auditor: Auditor,
     pub(crate) faults: Faults,
-    /// Requests that arrive only when everything else is over.
+    /// Requests that arrive at the end of the run, with their store.
     pub(crate) at_the_end: Vec<(usize, Request)>,
-    /// Processes that have died, by their place.
+    /// Slots of processes that have died.
     pub(crate) died: Vec<usize>,
-    /// The tasks that sweep.
+    /// The sweeper tasks.
     pub(crate) sweepers: BTreeSet<TaskId>,
-    /// Fences that were left out.
-    pub(crate) pretended: BTreeMap<Target, Update>,
+    /// Updates that were left out, and that movers see as made.
+    pub(crate) faked: BTreeMap<Target, Update>,
     is_healed: bool,
     pub(crate) violation: Option<String>,
     writes: u64,
     trace: DefaultHasher,
-    story: Option<String>,
+    transcript: Option<String>,
 }
 
 pub(crate) struct World {
     pub(crate) tasks: Tasks,
-    /// Of the network and the scheduler.
-    pub(crate) chance: Chance,
+    /// The generator of the network and the scheduler.
+    pub(crate) rng: Rng,
     pub(crate) clocks: Clocks,
     pub(crate) environment: Environment,
     pub(crate) config: PaymentConfig,
@@ -95,32 +95,32 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(
-        chance: &Chance,
+        rng: &Rng,
         faults: Faults,
         config: PaymentConfig,
         sabotage: Sabotage,
-        tells: bool,
+        is_verbose: bool,
     ) -> Arc<Self> {
-        let clocks = Clocks::right(tokio::time::Instant::now());
+        let clocks = Clocks::accurate(tokio::time::Instant::now());
         Arc::new(Self {
             tasks: Tasks::default(),
-            chance: chance.fork(1),
-            environment: clocks.environment(chance.fork(2)),
+            rng: rng.fork(1),
+            environment: clocks.environment(rng.fork(2)),
             clocks,
             sabotage,
             state: Mutex::new(State {
-                homes: Vec::new(),
+                stores: Vec::new(),
                 auditor: Auditor::new(&config.rules()),
                 faults,
                 at_the_end: Vec::new(),
                 died: Vec::new(),
                 sweepers: BTreeSet::new(),
-                pretended: BTreeMap::new(),
+                faked: BTreeMap::new(),
                 is_healed: false,
                 violation: None,
                 writes: 0,
                 trace: DefaultHasher::new(),
-                story: tells.then(String::new),
+                transcript: is_verbose.then(String::new),
             }),
             config,
         })
@@ -130,8 +130,8 @@ impl World {
         self.state.lock().unwrap()
     }
 
-    /// Another empty store; answers its number.
-    pub(crate) fn add_home(&self) -> usize {
+    /// Adds an empty store. Returns its number.
+    pub(crate) fn add_store(&self) -> usize {
         let memory = MemoryStore::new(self.environment.clone());
         for change in schema::changes(&memory.schema(), &self.config).unwrap() {
             memory.define(change).now_or_never().unwrap().unwrap();
@@ -151,23 +151,23 @@ impl World {
             memory.define(change).now_or_never().unwrap().unwrap();
         }
         let mut state = self.state();
-        state.homes.push(Home {
+        state.stores.push(SimulatedStore {
             memory,
             versions: BTreeMap::new(),
         });
-        state.homes.len() - 1
+        state.stores.len() - 1
     }
 
-    /// The documents themselves, past the network.
-    pub(crate) fn documents(&self, home: usize) -> MemoryStore {
-        self.state().homes[home].memory.clone()
+    /// The store itself, without a network.
+    pub(crate) fn documents(&self, store: usize) -> MemoryStore {
+        self.state().stores[store].memory.clone()
     }
 
     pub(crate) fn now(&self) -> Duration {
         self.clocks.elapsed()
     }
 
-    /// Something must never happen, and did: the run ends.
+    /// Records a violation, which ends the run.
     pub(crate) fn violated(&self, what: impl Into<String>) {
         self.state().violated(what.into());
     }
@@ -176,20 +176,20 @@ impl World {
         self.state().violation.is_some()
     }
 
-    /// Whether the task that runs now is the sweeper of its process.
+    /// True if the running task is the sweeper of its process.
     pub(crate) fn is_sweeper(&self) -> bool {
         let current = self.tasks.current();
         current.is_some_and(|task| self.state().sweepers.contains(&task))
     }
 
-    /// Nothing goes wrong any more. What is under way still arrives.
+    /// Ends all faults. Requests under way still arrive.
     pub(crate) fn heal(&self) {
         let mut state = self.state();
         state.faults = Faults::default();
         state.is_healed = true;
     }
 
-    /// A gateway has been paid.
+    /// Records a payment that a gateway received.
     pub(crate) fn is_paid(&self, trade_no: &str, paid: &(String, i64)) {
         let trades = &mut self.state().auditor.trades;
         trades.insert(trade_no.to_owned(), paid.clone());
@@ -199,49 +199,51 @@ impl World {
         self.state().is_healed
     }
 
-    pub(crate) fn saw(&self, seen: Seen) {
-        self.state().auditor.seen.insert(seen);
+    pub(crate) fn cover(&self, coverage: Coverage) {
+        self.state().auditor.coverage.insert(coverage);
     }
 
-    /// A part of the trace, and a line of the story.
+    /// Adds an event to the trace, and a line to the transcript.
     pub(crate) fn note(&self, part: &impl Hash, line: impl FnOnce() -> String) {
         let now = self.now();
         self.state().note(now, part, line);
     }
 
-    /// The trace as a number, and the story, if it was told.
+    /// The hash of the trace, and the transcript if the run keeps one.
     pub(crate) fn end(&self) -> (u64, Option<String>) {
         let mut state = self.state();
-        (state.trace.finish(), state.story.take())
+        (state.trace.finish(), state.transcript.take())
     }
 
-    /// A request reaches its store.
-    pub(crate) fn arrive(&self, home: usize, request: &Request, note: &str) -> Reply {
+    /// Delivers a request to its store.
+    pub(crate) fn arrive(&self, store: usize, request: &Request, note: &str) -> Reply {
         let now = self.now();
         let mut state = self.state();
         let (reply, checked) = match request {
             Request::Write(write) => {
-                let (outcome, checked) = state.write(home, write);
+                let (outcome, checked) = state.write(store, write);
                 (Reply::Write(outcome), checked)
             }
             Request::Commit(writes) => {
-                let (outcome, checked) = state.commit(home, writes);
+                let (outcome, checked) = state.commit(store, writes);
                 (Reply::Commit(outcome), checked)
             }
             Request::Place(placement) => {
-                let (placed, checked) = state.place(home, placement);
+                let (placed, checked) = state.place(store, placement);
                 (Reply::Place(placed), checked)
             }
         };
         let fate = match &reply {
-            Reply::Write(outcome) => told(outcome),
+            Reply::Write(outcome) => describe_outcome(outcome),
             Reply::Commit(CommitOutcome::Applied(_)) => "applied".to_owned(),
-            Reply::Commit(CommitOutcome::Refused { index, outcome }) => format!("{index}: {}", told(outcome)),
+            Reply::Commit(CommitOutcome::Refused { index, outcome }) => {
+                format!("{index}: {}", describe_outcome(outcome))
+            }
             Reply::Commit(CommitOutcome::Unknown(_)) => "unknown".to_owned(),
             Reply::Place(placed) => format!("{placed:?}"),
         };
-        state.note(now, &(home, request, &fate), || {
-            format!("  store {home}{note}: {} → {fate}", request.told())
+        state.note(now, &(store, request, &fate), || {
+            format!("  store {store}{note}: {} → {fate}", request.describe())
         });
         if let Err(why) = checked {
             state.violated(why);
@@ -249,25 +251,25 @@ impl World {
         reply
     }
 
-    /// A read reaches its store; with `stale`, the answer is as of so many writes ago.
-    pub(crate) fn get(&self, home: usize, class: &ClassName, id: &ObjectId, stale: u64) -> Option<Document> {
+    /// Reads one document, as it was `stale` writes ago.
+    pub(crate) fn get(&self, store: usize, class: &ClassName, id: &ObjectId, stale: u64) -> Option<Document> {
         let now = self.now();
         let mut state = self.state();
         let found = if stale == 0 {
-            let memory = &state.homes[home].memory;
+            let memory = &state.stores[store].memory;
             memory.get(class, id).now_or_never().unwrap().unwrap()
         } else {
             let asked = state.writes.saturating_sub(stale);
-            let versions = state.homes[home].versions.get(class);
+            let versions = state.stores[store].versions.get(class);
             let versions = versions.and_then(|class| class.get(id));
             versions
                 .and_then(|versions| as_of(versions, asked))
                 .map(|found| Document::clone(found))
         };
-        state.note(now, &(home, class, id, &found), || {
+        state.note(now, &(store, class, id, &found), || {
             let shown = found.as_ref().map_or("none".to_owned(), brief);
             format!(
-                "  store {home}: get {class}/{} → {shown}{}",
+                "  store {store}: get {class}/{} → {shown}{}",
                 short(id),
                 stale_note(stale)
             )
@@ -275,18 +277,18 @@ impl World {
         found
     }
 
-    pub(crate) fn find(&self, home: usize, class: &ClassName, query: &Query, stale: u64) -> Vec<Document> {
+    pub(crate) fn find(&self, store: usize, class: &ClassName, query: &Query, stale: u64) -> Vec<Document> {
         let now = self.now();
         let mut state = self.state();
         let found = if stale == 0 {
-            let memory = &state.homes[home].memory;
+            let memory = &state.stores[store].memory;
             memory.find(class, query).now_or_never().unwrap().unwrap()
         } else {
-            state.found_as_of(home, class, query, stale)
+            state.found_as_of(store, class, query, stale)
         };
-        state.note(now, &(home, class, &query.filter, &found), || {
+        state.note(now, &(store, class, &query.filter, &found), || {
             format!(
-                "  store {home}: find {class} {} → {} found{}",
+                "  store {store}: find {class} {} → {} found{}",
                 query.filter.to_value(),
                 found.len(),
                 stale_note(stale)
@@ -295,18 +297,18 @@ impl World {
         found
     }
 
-    /// A document as it is.
-    pub(crate) fn newest(&self, home: usize, class: &ClassName, id: &ObjectId) -> Option<Document> {
+    /// The current version of a document.
+    pub(crate) fn newest(&self, store: usize, class: &ClassName, id: &ObjectId) -> Option<Document> {
         let state = self.state();
-        state.homes[home]
+        state.stores[store]
             .newest(class, id)
             .map(|document| Document::clone(document))
     }
 
-    /// The whole of a class, as it is.
-    pub(crate) fn all(&self, home: usize, class: &ClassName) -> Vec<Document> {
+    /// The current documents of a class.
+    pub(crate) fn all(&self, store: usize, class: &ClassName) -> Vec<Document> {
         let state = self.state();
-        let documents = state.homes[home].versions.get(class);
+        let documents = state.stores[store].versions.get(class);
         let newest = documents
             .into_iter()
             .flat_map(BTreeMap::values)
@@ -316,9 +318,9 @@ impl World {
 }
 
 impl State {
-    fn found_as_of(&self, home: usize, class: &ClassName, query: &Query, stale: u64) -> Vec<Document> {
+    fn found_as_of(&self, store: usize, class: &ClassName, query: &Query, stale: u64) -> Vec<Document> {
         let asked = self.writes.saturating_sub(stale);
-        let documents = self.homes[home].versions.get(class);
+        let documents = self.stores[store].versions.get(class);
         let mut found: Vec<&Arc<Document>> = documents
             .into_iter()
             .flat_map(BTreeMap::values)
@@ -340,8 +342,8 @@ impl State {
         if self.violation.is_some() {
             return;
         }
-        if let Some(story) = &mut self.story {
-            let _ = writeln!(story, "VIOLATED: {what}");
+        if let Some(transcript) = &mut self.transcript {
+            let _ = writeln!(transcript, "VIOLATED: {what}");
         }
         self.violation = Some(what);
     }
@@ -349,23 +351,23 @@ impl State {
     fn note(&mut self, now: Duration, part: &impl Hash, line: impl FnOnce() -> String) {
         now.hash(&mut self.trace);
         part.hash(&mut self.trace);
-        if let Some(story) = &mut self.story {
-            let _ = writeln!(story, "{:>9.3} {}", now.as_secs_f64(), line());
+        if let Some(transcript) = &mut self.transcript {
+            let _ = writeln!(transcript, "{:>9.3} {}", now.as_secs_f64(), line());
         }
     }
 
-    fn write(&mut self, home: usize, write: &Write) -> (WriteOutcome, Result<(), String>) {
-        let memory = self.homes[home].memory.clone();
+    fn write(&mut self, store: usize, write: &Write) -> (WriteOutcome, Result<(), String>) {
+        let memory = self.stores[store].memory.clone();
         let outcome = memory.write(write.clone()).now_or_never().unwrap();
         let checked = match &outcome {
-            WriteOutcome::Applied(written) => self.applied(home, write, written, None),
+            WriteOutcome::Applied(written) => self.applied(store, write, written, None),
             WriteOutcome::NotMatched | WriteOutcome::Rejected(_) | WriteOutcome::Unknown(_) => Ok(()),
         };
         (outcome, checked)
     }
 
-    fn commit(&mut self, home: usize, writes: &[Write]) -> (CommitOutcome, Result<(), String>) {
-        let memory = self.homes[home].memory.clone();
+    fn commit(&mut self, store: usize, writes: &[Write]) -> (CommitOutcome, Result<(), String>) {
+        let memory = self.stores[store].memory.clone();
         let atomic = memory.atomic().unwrap();
         let outcome = atomic.commit(writes.to_vec()).now_or_never().unwrap();
         let CommitOutcome::Applied(answers) = &outcome else {
@@ -378,7 +380,7 @@ impl State {
             .and_then(|(_, written)| written.object_id.clone());
         let mut checked = Ok(());
         for (write, written) in writes.iter().zip(answers) {
-            checked = checked.and_then(|()| self.applied(home, write, written, log.as_ref()));
+            checked = checked.and_then(|()| self.applied(store, write, written, log.as_ref()));
         }
         let checked = checked.and_then(|()| {
             let auditor = &self.auditor;
@@ -392,10 +394,10 @@ impl State {
 
     fn applied(
         &mut self,
-        home: usize,
+        store: usize,
         write: &Write,
         written: &Written,
-        at_once: Option<&ObjectId>,
+        commit_log: Option<&ObjectId>,
     ) -> Result<(), String> {
         self.writes += 1;
         if let Action::Delete { id, .. } = &write.action {
@@ -406,8 +408,12 @@ impl State {
             };
         }
         let id = written.object_id.clone().ok_or("a write without an id")?;
-        let before = self.keep(home, &write.class, &id, &written.fields);
-        let others = self.homes.iter().enumerate().filter(|(other, _)| *other != home);
+        let before = self.keep(store, &write.class, &id, &written.fields);
+        let others = self
+            .stores
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != store);
         let elsewhere: Vec<Document> = others
             .filter_map(|(_, other)| other.newest(&write.class, &id))
             .map(|document| Document::clone(document))
@@ -415,15 +421,15 @@ impl State {
         let decision = self.decision();
         let effect = Effect {
             write,
-            home,
+            store,
             before: before.as_deref(),
             after: &written.fields,
-            at_once,
+            commit_log,
         };
         self.auditor.observe(effect, &elsewhere, decision)
     }
 
-    fn place(&mut self, home: usize, placement: &Placement) -> (Placed, Result<(), String>) {
+    fn place(&mut self, store: usize, placement: &Placement) -> (Placed, Result<(), String>) {
         let step = LoadStep::Put {
             class: placement.class.clone(),
             document: placement.document.clone(),
@@ -433,14 +439,14 @@ impl State {
             },
             fill_missing: &[],
         };
-        let loading = self.homes[home].memory.load(LoadBatch::new(vec![step]));
+        let loading = self.stores[store].memory.load(LoadBatch::new(vec![step]));
         let loaded = loading.now_or_never().unwrap().unwrap().pop().unwrap();
         match loaded {
             LoadOutcome::Created | LoadOutcome::Replaced => {
                 self.writes += 1;
                 let id = placement.document.object_id().unwrap();
-                self.keep(home, &placement.class, &id, &placement.document);
-                let checked = self.auditor.placed(&placement.class, &placement.document, home);
+                self.keep(store, &placement.class, &id, &placement.document);
+                let checked = self.auditor.placed(&placement.class, &placement.document, store);
                 (Placed::Stands, checked)
             }
             LoadOutcome::Unchanged => (Placed::Stands, Ok(())),
@@ -449,21 +455,21 @@ impl State {
         }
     }
 
-    /// Keeps another version of a document; answers the one before.
+    /// Adds a version of a document. Returns the version before.
     fn keep(
         &mut self,
-        home: usize,
+        store: usize,
         class: &ClassName,
         id: &ObjectId,
         document: &Document,
     ) -> Option<Arc<Document>> {
-        let versions = self.homes[home].versions.entry(class.clone()).or_default();
+        let versions = self.stores[store].versions.entry(class.clone()).or_default();
         let versions = versions.entry(id.clone()).or_default();
         let before = versions.back().map(|(_, document)| Arc::clone(document));
         versions.push_back((self.writes, Arc::new(document.clone())));
         if versions.len() > VERSIONS {
             versions.pop_front();
-            // The oldest that is left stands for all before it.
+            // The oldest version that is kept stands for all before it.
             if let Some(oldest) = versions.front_mut() {
                 oldest.0 = 0;
             }
@@ -471,9 +477,9 @@ impl State {
         before
     }
 
-    /// What the document of the first store says that decides about a move.
+    /// The decision about the move, from its document in the first store.
     pub(crate) fn decision(&self) -> Option<Decision> {
-        let documents = self.homes.first()?.versions.iter();
+        let documents = self.stores.first()?.versions.iter();
         let decisions = documents.filter(|(class, _)| class.as_str() == DECISIONS);
         let newest = decisions
             .flat_map(|(_, documents)| documents.values())
@@ -490,11 +496,11 @@ fn as_of(versions: &Versions, write: u64) -> Option<&Arc<Document>> {
 }
 
 impl Request {
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         match self {
-            Self::Write(write) => told_write(write),
+            Self::Write(write) => describe_write(write),
             Self::Commit(writes) => {
-                let writes: Vec<String> = writes.iter().map(told_write).collect();
+                let writes: Vec<String> = writes.iter().map(describe_write).collect();
                 format!("commit [{}]", writes.join("; "))
             }
             Self::Place(placement) => format!(
@@ -507,7 +513,7 @@ impl Request {
     }
 }
 
-fn told_write(write: &Write) -> String {
+fn describe_write(write: &Write) -> String {
     match &write.action {
         Action::Create { fields } => format!("create {} {}", write.class, fields.to_value()),
         Action::Update {
@@ -529,7 +535,7 @@ pub(crate) fn short(id: &ObjectId) -> &str {
     &text[text.len().saturating_sub(6)..]
 }
 
-fn told(outcome: &WriteOutcome) -> String {
+fn describe_outcome(outcome: &WriteOutcome) -> String {
     match outcome {
         WriteOutcome::Applied(written) => format!("applied {}", brief(&written.fields)),
         WriteOutcome::NotMatched => "not matched".to_owned(),
@@ -539,7 +545,7 @@ fn told(outcome: &WriteOutcome) -> String {
     }
 }
 
-/// What matters of a document.
+/// The columns of a document that matter in a transcript.
 fn brief(document: &Document) -> String {
     let fields = [
         "objectId", "state", "outcome", "account", "frozen", "status", "refunded", "payEpoch", "paylogs",
