@@ -602,7 +602,7 @@ async fn full_disk_returns_503_and_loses_nothing() {
     // With free space again, acknowledged payments exist, and repeated calls decide the others.
     disk.grow();
     let environment = Environment::system();
-    while environment.elapsed() < crate::support::program::PATIENCE {
+    while environment.elapsed() < crate::support::program::TIMEOUT {
         let note = json!({"text": "room"});
         if server
             .send("POST", "/1.1/classes/Note", As::Client, &note)

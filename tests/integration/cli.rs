@@ -12,7 +12,7 @@ use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 
 use crate::support::program::{
-    As, Server, could_not_look, ended, launch, poll, program, refusal, run, stderr, stdout, terminate,
+    As, Server, ended, inspection_error, launch, poll, program, refusal, run, stderr, stdout, terminate,
 };
 
 mod refusals;
@@ -344,7 +344,7 @@ async fn data_of_a_newer_version_are_refused_unchanged() {
             .output()
             .unwrap();
         let error = match command {
-            "audit" | "doctor" => could_not_look(&output),
+            "audit" | "doctor" => inspection_error(&output),
             _ => refusal(&output),
         };
         assert!(
@@ -626,7 +626,7 @@ fn commands_on_an_absent_folder_create_none() {
         let output = run(&[command, "--data", text(&data)]);
         let error = match command {
             "recover" => refusal(&output),
-            _ => could_not_look(&output),
+            _ => inspection_error(&output),
         };
         assert!(error.contains(text(&data)), "{command}: {error}");
         assert!(!data.exists(), "{command} made a data folder");

@@ -1,15 +1,15 @@
-//! What of LeanCloud's behaviour is met, and which test shows it.
+//! The table of compatibility with LeanCloud: each behaviour, and the tests that show it.
 //!
-//! A test says what it shows in a comment before it: `// compat: op.increment type.mismatch`; one that is named
-//! `section_9_…` shows `engine.9`. Here stands the list of all
-//! that must be shown, in words of our own. A line without a test, or a test of no line, fails; so does a table that is
-//! out of date. To write it anew: `PAYLOG_WRITE_TABLE=1 cargo test --test integration compatibility`.
+//! A test names the behaviours that it shows in a comment before it: `// compat: op.increment type.mismatch`. A test
+//! named `section_9_…` shows `engine.9`. This file lists all behaviours. The check fails for a behaviour without a test,
+//! for a test of an unlisted behaviour, and for a table that is out of date. To write the table:
+//! `PAYLOG_WRITE_TABLE=1 cargo test --test integration compatibility`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What must be shown: sections, and in each of them names and what they mean.
+/// The behaviours, by section: the name of each, and its meaning.
 const SECTIONS: &[(&str, &[(&str, &str)])] = &[
     (
         "Requests and answers",
@@ -475,7 +475,7 @@ fn engine_section(test: &str) -> Option<String> {
     Some(format!("engine.{number}"))
 }
 
-/// Which tests show what, by its name.
+/// The tests of a file, by the behaviour that they show.
 fn shown(text: &str, file: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut shown: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut open: Vec<String> = Vec::new();
@@ -516,7 +516,7 @@ fn all_shown() -> BTreeMap<String, BTreeSet<String>> {
 }
 
 fn table(shown: &BTreeMap<String, BTreeSet<String>>) -> String {
-    let mut text = "# What of LeanCloud's behaviour is met, and which test shows it\n\nWritten by `tests/integration/compatibility.rs`.\n".to_owned();
+    let mut text = "# Compatibility with LeanCloud: behaviours, and the tests that show them\n\nWritten by `tests/integration/compatibility.rs`.\n".to_owned();
     for (section, lines) in SECTIONS {
         text.push_str(&format!(
             "\n## {section}\n\n| behaviour | tests |\n| --- | --- |\n"
@@ -535,7 +535,7 @@ fn table(shown: &BTreeMap<String, BTreeSet<String>>) -> String {
 }
 
 #[test]
-fn every_behaviour_has_a_test() {
+fn every_listed_behaviour_has_a_test() {
     let shown = all_shown();
     let known: BTreeSet<&str> = SECTIONS
         .iter()
@@ -563,7 +563,7 @@ fn every_behaviour_has_a_test() {
 }
 
 #[test]
-fn marks_are_found_in_every_language() {
+fn compat_comments_are_read_in_rust_javascript_and_python() {
     let text = "// compat: a.b c\n#[tokio::test]\nasync fn rust_test() {\n// compat: d\ntest('js: test', async () => {\n    # compat: e\n    def test_python(self):\nfn section_9_errors() {";
     let found = shown(text, "f");
     let tests: Vec<_> = found

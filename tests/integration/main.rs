@@ -1,10 +1,10 @@
-//! Behaviour that users see, over real HTTP and real databases: one binary for all of it.
+//! Behaviour that users see, over real HTTP and real databases, in one test program.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::print_stdout,
-    reason = "a test fails by panicking, in its helpers too, and says what it has done"
+    reason = "a test fails by a panic, in its helpers too, and prints what it has done"
 )]
 
 mod acceptance;

@@ -20,7 +20,7 @@ use paylog::store::Store;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
-use crate::support::program::{self, As, PATIENCE, Server, poll, stderr, stdout};
+use crate::support::program::{self, As, Server, TIMEOUT, poll, stderr, stdout};
 use sdk::Sdk;
 use source_app::{FILE, MONEY, PASSWORD, SourceApp};
 
@@ -176,7 +176,7 @@ async fn move_app(app: SourceApp, folder: &Path) -> PathBuf {
     begin.send_replace(true);
     let (done, said, complaints) = pull(&app, &home, &["--files", "--final", "--json"]).await;
     assert!(done, "{said}\n{complaints}");
-    let refusal = tokio::time::timeout(PATIENCE, payer).await.unwrap().unwrap();
+    let refusal = tokio::time::timeout(TIMEOUT, payer).await.unwrap().unwrap();
     assert_eq!(
         refusal,
         ErrorCode::ACCOUNT_MOVED,
@@ -319,7 +319,7 @@ async fn killed_pull_continues() {
         tokio::task::spawn_blocking(move || {
             for _ in 0..classes {
                 // A finished pull prints nothing more.
-                if lines.recv_timeout(PATIENCE).is_err() {
+                if lines.recv_timeout(TIMEOUT).is_err() {
                     return;
                 }
             }

@@ -11,7 +11,7 @@ use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::program::{As, Server, could_not_look, program, refusal, run, stderr, stdout};
+use crate::support::program::{As, Server, inspection_error, program, refusal, run, stderr, stdout};
 
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
@@ -343,7 +343,7 @@ async fn second_class_name_for_payments_is_refused() {
             other.args(command).args(["--data", data]).env(variable, "Other");
             let refused = other.output().unwrap();
             let error = match command {
-                ["audit" | "stuck" | "show", ..] => could_not_look(&refused),
+                ["audit" | "stuck" | "show", ..] => inspection_error(&refused),
                 _ => refusal(&refused),
             };
             let expected = format!("are in class {kept}, not in Other");

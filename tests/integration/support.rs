@@ -1,4 +1,4 @@
-//! What several files of tests share.
+//! Helpers that several files of tests share.
 
 pub(crate) mod program;
 pub(crate) mod proxy;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{folder, text};
 use crate::support::program::{
-    As, Server, could_not_look, keys, launch, poll, program, refusal, run, serve, spawn, stderr, stdout,
+    As, Server, inspection_error, keys, launch, poll, program, refusal, run, serve, spawn, stderr, stdout,
 };
 
 /// Requests a recharge of the channel "sandbox"; returns status and body.
@@ -100,7 +100,7 @@ fn zero_limits_and_unknown_log_levels_are_refused() {
     assert_eq!(none.status.code(), Some(2), "{}", stderr(&none));
     let (_folder, data) = folder();
     let mistyped = run(&["audit", "--data", text(&data), "--log", "wran"]);
-    assert!(could_not_look(&mistyped).contains("no log filter"));
+    assert!(inspection_error(&mistyped).contains("no log filter"));
 }
 
 #[tokio::test]
@@ -196,6 +196,6 @@ async fn doctor_locks_classes_that_clients_may_write() {
     let server = Server::started(spawn(&data, &[]), &data).await;
     assert_eq!(keys(&data).app_id, server.keys.app_id);
     // The command refuses a folder that a server has open.
-    assert!(could_not_look(&run(&["doctor", "--lock", "--data", text(&data)])).contains("stop the server"));
+    assert!(inspection_error(&run(&["doctor", "--lock", "--data", text(&data)])).contains("stop the server"));
     assert!(server.stop().await.success());
 }

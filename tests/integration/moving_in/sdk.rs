@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::source_app::{FILE, PASSWORD, WEIXIN};
-use crate::support::program::{PATIENCE, Server};
+use crate::support::program::{Server, TIMEOUT};
 use crate::support::skip::is_installed;
 
 /// The installed SDK.
@@ -49,7 +49,7 @@ impl Sdk {
         for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"] {
             command.env_remove(name);
         }
-        let output = tokio::time::timeout(PATIENCE, command.output())
+        let output = tokio::time::timeout(TIMEOUT, command.output())
             .await
             .unwrap()
             .unwrap();

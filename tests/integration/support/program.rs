@@ -1,4 +1,4 @@
-//! The real program: started, asked over HTTP, stopped and killed.
+//! The real program as a child process: start, requests over HTTP, stop and kill.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use paylog::storage::SqliteStore;
 use paylog::store::load::{LoadBatch, Loader, Note};
 use serde_json::{Value, json};
 
-/// How long anything may take before a test gives up on it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest wait of a test for anything.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The program, with an environment that says nothing about LeanCloud.
+/// A command of the program, in an environment without variables of LeanCloud or paylog.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_paylog"));
     for (name, _) in std::env::vars_os() {
@@ -54,13 +54,13 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// The one-line error of a run that must have failed with exit code 1, and without a trace of the program's insides.
+/// The error of a run that must have failed with exit code 1, and without a panic or a backtrace.
 pub(crate) fn refusal(output: &Output) -> String {
     refusal_with(output, 1)
 }
 
-/// As [`refusal`], of `audit`, `doctor`, `stuck` or `verify`, which could not look: their 1 is a finding.
-pub(crate) fn could_not_look(output: &Output) -> String {
+/// As [`refusal`], with exit code 3: `audit`, `doctor`, `stuck` and `verify` exit with 1 for a finding.
+pub(crate) fn inspection_error(output: &Output) -> String {
     refusal_with(output, 3)
 }
 
@@ -79,7 +79,7 @@ fn refusal_with(output: &Output, code: i32) -> String {
     error.join("\n")
 }
 
-/// Asks the process to stop, as an operator does.
+/// Sends SIGTERM to the process, as an operator does.
 pub(crate) fn terminate(child: &Child) {
     let told = Command::new("sh")
         .args(["-c", &format!("kill -TERM {}", child.id())])
@@ -88,24 +88,24 @@ pub(crate) fn terminate(child: &Child) {
     assert!(told.success());
 }
 
-/// Waits for the process to end.
+/// Waits until the process has ended.
 pub(crate) async fn ended(child: &mut Child) -> ExitStatus {
     poll("the process to end", async || child.try_wait().unwrap()).await
 }
 
-/// Tries until there is an answer.
+/// Repeats the attempt until it returns a value.
 pub(crate) async fn poll<T>(what: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
     let environment = Environment::system();
-    while environment.elapsed() < PATIENCE {
+    while environment.elapsed() < TIMEOUT {
         if let Some(result) = attempt().await {
             return result;
         }
         environment.sleep(Duration::from_millis(5)).await;
     }
-    panic!("waited {PATIENCE:?} in vain for {what}");
+    panic!("waited {TIMEOUT:?} for {what}, which did not come");
 }
 
-/// Makes the store forget under which names its payments are kept: it is to be LeanCloud's, which knows of none.
+/// Removes the note with the class names of the payments from a store, which then is like LeanCloud's.
 pub(crate) async fn forget_names(data: &Path) {
     let store = SqliteStore::open(data, Environment::system()).unwrap();
     let forgotten = LoadBatch {
@@ -121,7 +121,7 @@ pub(crate) async fn forget_names(data: &Path) {
     store.close().await;
 }
 
-/// A running server on a data folder. Killed when the test ends.
+/// A running server on a data folder. It is killed when dropped.
 pub(crate) struct Server {
     pub(crate) child: Child,
     pub(crate) address: String,
@@ -129,7 +129,7 @@ pub(crate) struct Server {
     http: reqwest::Client,
 }
 
-/// What `credentials.json` says.
+/// The content of `credentials.json`.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Keys {
@@ -139,7 +139,7 @@ pub(crate) struct Keys {
     pub(crate) hook_key: String,
 }
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum As<'a> {
     Client,
@@ -147,12 +147,12 @@ pub(crate) enum As<'a> {
     Master,
 }
 
-/// Starts `paylog serve` on a port of its own; the output is thrown away.
+/// Starts `paylog serve` on a free port. Its standard output is discarded.
 pub(crate) fn spawn(data: &Path, arguments: &[&str]) -> Child {
     launch(serve(data).args(arguments))
 }
 
-/// `paylog serve` on a port of its own, not started yet; the output is thrown away.
+/// A command of `paylog serve` on a free port. Its standard output is discarded.
 pub(crate) fn serve(data: &Path) -> Command {
     let mut command = program();
     command
@@ -167,7 +167,7 @@ pub(crate) fn keys(data: &Path) -> Keys {
     serde_json::from_slice(&std::fs::read(data.join("credentials.json")).unwrap()).unwrap()
 }
 
-/// Where the process listens: what it wrote into the folder, not what one before it has.
+/// The address that this process, and not one before it, has written into the folder.
 pub(crate) async fn address_of(child: &mut Child, data: &Path) -> String {
     let file: PathBuf = data.join("server.json");
     let pid = u64::from(child.id());
@@ -175,15 +175,15 @@ pub(crate) async fn address_of(child: &mut Child, data: &Path) -> String {
         if let Some(status) = child.try_wait().unwrap() {
             panic!("the server ended: {status}");
         }
-        let said: Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
-        (said.get("pid")?.as_u64() == Some(pid)).then(|| said["address"].as_str().unwrap().to_owned())
+        let note: Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
+        (note.get("pid")?.as_u64() == Some(pid)).then(|| note["address"].as_str().unwrap().to_owned())
     })
     .await
 }
 
 pub(crate) fn http_client() -> reqwest::Client {
     reqwest::Client::builder()
-        .timeout(PATIENCE)
+        .timeout(TIMEOUT)
         .no_proxy()
         .build()
         .unwrap()
@@ -199,7 +199,7 @@ impl Server {
         Self::started(spawn(data, arguments), data).await
     }
 
-    /// Waits until a server that was just started on a folder listens.
+    /// Waits until a server that was started on a folder listens.
     pub(crate) async fn started(mut child: Child, data: &Path) -> Self {
         let address = address_of(&mut child, data).await;
         Self {
@@ -210,13 +210,13 @@ impl Server {
         }
     }
 
-    /// Kills it, unless it is dead already, as a power cut does, and waits until it is gone.
+    /// Kills the server, as a power cut does, and waits until it has ended.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// A server that was started otherwise.
+    /// A server that was started by other means.
     pub(crate) fn beside(child: Child, address: String, keys: Keys) -> Self {
         Self {
             child,
@@ -226,7 +226,7 @@ impl Server {
         }
     }
 
-    /// Sends a request and answers status and body.
+    /// Sends a request. Returns the status and the body.
     pub(crate) async fn send(&self, method: &str, path: &str, from: As<'_>, body: &Value) -> (u16, Value) {
         send(&self.http, &self.address, &self.keys, method, path, from, body)
             .await
@@ -249,26 +249,26 @@ impl Server {
         self.ask("POST", &path, from, parameters).await["result"].clone()
     }
 
-    /// Signs a user up; answers the session token.
+    /// Signs a user up. Returns the session token.
     pub(crate) async fn sign_up(&self, name: &str) -> String {
         let user = json!({"username": name, "password": "correct horse"});
         let answer = self.ask("POST", "/1.1/users", As::Client, &user).await;
         answer["sessionToken"].as_str().unwrap().to_owned()
     }
 
-    /// Gives a user test money.
+    /// Recharges an account through the sandbox gateway.
     pub(crate) async fn recharge(&self, session: &str, amount: u64, key: &str) {
         let asked = json!({"amount": amount, "channel": "sandbox", "key": key});
         let recharge = self.call("recharge", As::User(session), &asked).await;
         let number = recharge["number"].as_str().unwrap();
-        // The gateway's own number: another one for each recharge.
-        let word = json!({
+        // The trade number: another one for each recharge.
+        let notice = json!({
             "number": number, "amount": amount, "channel": "sandbox", "tradeNo": format!("trade-{number}"),
         });
-        self.call("confirmRecharge", As::Master, &word).await;
+        self.call("confirmRecharge", As::Master, &notice).await;
     }
 
-    /// Makes a product; answers its id.
+    /// Creates a product. Returns its id.
     pub(crate) async fn product(&self, price: u64) -> String {
         let product = json!({"name": "a course", "price": price, "onSale": true});
         let made = self
@@ -277,7 +277,7 @@ impl Server {
         made["objectId"].as_str().unwrap().to_owned()
     }
 
-    /// Orders a product; answers the order's id.
+    /// Creates an order. Returns its id.
     pub(crate) async fn order(&self, session: &str, product: &str, key: &str) -> String {
         let asked = json!({"product": product, "key": key});
         let order = self.call("createOrder", As::User(session), &asked).await;
@@ -289,7 +289,7 @@ impl Server {
         answer["account"].as_u64().unwrap()
     }
 
-    /// Stops it as an operator does; answers how it ended.
+    /// Stops the server with SIGTERM. Returns its exit status.
     pub(crate) async fn stop(mut self) -> ExitStatus {
         terminate(&self.child);
         ended(&mut self.child).await
@@ -303,7 +303,10 @@ impl Drop for Server {
     }
 }
 
-/// Sends one request; `Err` where no whole answer came.
+/// Sends one request.
+///
+/// # Errors
+/// If no complete response came.
 pub(crate) async fn send(
     http: &reqwest::Client,
     address: &str,

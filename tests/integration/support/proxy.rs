@@ -1,7 +1,7 @@
 //! A bad network over real HTTP: a proxy between a client and a server that loses, repeats and delays requests, loses
-//! and cuts answers, and breaks connections.
+//! and cuts responses, and breaks connections.
 //!
-//! Connections are kept alive as a good proxy keeps them, so that what breaks one request can meet the next one too.
+//! Connections are kept alive, as by a good proxy, so that the fault of one request can also hit the next one.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,48 +22,48 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-/// Longer than a connection needs to take an answer that has been handed to it.
+/// Time for a connection to send a response that was handed to it.
 const FLUSHED: Duration = Duration::from_millis(5);
 
-/// What becomes of one request.
+/// The fate of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
-    /// It arrives, and so does its answer.
+    /// The request arrives, and so does its response.
     Fine,
-    /// As [`Fate::Fine`], and then the connection is closed without a word: the next request may be on its way.
+    /// As [`Fate::Fine`]; then the connection is closed, perhaps with the next request on its way.
     FineAndClosed,
-    /// It arrives after so long; the answer comes then.
+    /// The request arrives after a delay; so does the response.
     Slow(Duration),
-    /// It never arrives; the connection is closed.
+    /// The request is lost; the connection is closed.
     Lost,
-    /// It never arrives; the connection is reset.
+    /// The request is lost; the connection is reset.
     LostAndReset,
-    /// It never arrives; the proxy says 502.
+    /// The request is lost; the proxy responds with 502.
     LostBadGateway,
-    /// It never arrives: too many requests, says the proxy in LeanCloud's words.
+    /// The request is lost; the proxy responds with LeanCloud's 429.
     Busy,
-    /// It arrives, its answer does not; the connection is closed.
+    /// The response is lost; the connection is closed.
     AnswerLost,
-    /// It arrives, its answer does not; the connection is reset.
+    /// The response is lost; the connection is reset.
     AnswerLostAndReset,
-    /// It arrives, its answer does not; the proxy says 502.
+    /// The response is lost; the proxy responds with 502.
     AnswerBadGateway,
-    /// It arrives, and half of its answer does.
+    /// Half of the response arrives.
     AnswerCut,
-    /// It arrives twice at once, and is answered as the first time.
+    /// The request arrives twice in a row; the first response is passed on.
     Twice,
-    /// The proxy itself repeats it, and passes the second answer on.
+    /// The request arrives twice in a row; the second response is passed on.
     TwiceSecondAnswer,
-    /// It is answered, and arrives again after so long.
+    /// The request is answered, and arrives again after a delay.
     Again(Duration),
-    /// It arrives after so long; nobody waits for the answer by then.
+    /// The connection is closed, and the request arrives after a delay.
     Late(Duration),
-    /// The proxy says 502, and yet it arrives after so long.
+    /// The proxy responds with 502, and the request arrives after a delay.
     LateBadGateway(Duration),
 }
 
 impl Fate {
-    /// Whether the server sees the request at all.
+    /// True if the request reaches the server.
     pub(crate) fn arrives(self) -> bool {
         !matches!(
             self,
@@ -78,7 +78,7 @@ impl Fate {
     }
 }
 
-/// A request as the proxy got it.
+/// A request as the proxy received it.
 #[derive(Clone, Debug)]
 pub(crate) struct Asked {
     pub(crate) method: Method,
@@ -90,9 +90,9 @@ pub(crate) struct Asked {
 
 type Decide = Box<dyn Fn(&Asked) -> Fate + Send + Sync>;
 
-/// A proxy on a port of its own. Gone when the test ends.
+/// A proxy on a free port. It ends with the runtime of the test.
 pub(crate) struct Proxy {
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) url: String,
     shared: Arc<Shared>,
 }
@@ -103,12 +103,12 @@ struct Shared {
     decide: Decide,
     healed: AtomicBool,
     asked: Mutex<Vec<(Asked, Fate)>>,
-    /// What is still to arrive.
+    /// Requests that still have to arrive.
     late: TaskTracker,
     environment: Environment,
 }
 
-/// How a connection ends before its time.
+/// The early end of a connection.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     Closed,
@@ -119,7 +119,7 @@ enum Ending {
 type Answer = Response<BoxBody<Bytes, std::io::Error>>;
 
 impl Proxy {
-    /// A proxy before the server at `upstream`; `decide` says what becomes of each request.
+    /// Starts a proxy before the server at `upstream`; `decide` chooses the fate of each request.
     pub(crate) async fn start(
         upstream: &str,
         decide: impl Fn(&Asked) -> Fate + Send + Sync + 'static,
@@ -154,14 +154,14 @@ impl Proxy {
         Self { url, shared }
     }
 
-    /// No more faults; waits until everything that is under way has arrived.
+    /// Ends the faults. Waits until all requests under way have arrived.
     pub(crate) async fn heal(&self) {
         self.shared.healed.store(true, Ordering::SeqCst);
         self.shared.late.close();
         self.shared.late.wait().await;
     }
 
-    /// Every request so far and what became of it.
+    /// All requests so far, with their fates.
     pub(crate) fn asked(&self) -> Vec<(Asked, Fate)> {
         self.shared.asked.lock().unwrap().clone()
     }
@@ -188,7 +188,7 @@ async fn connection(shared: Arc<Shared>, stream: TcpStream) {
                 () = shared.environment.sleep(FLUSHED) => {}
             }
         }
-        // What is not sent yet is thrown away, and the client is told so.
+        // Unsent data is discarded, and the client gets a reset.
         Some(Ending::Reset) => twin.set_zero_linger().unwrap(),
         Some(Ending::Closed) | None => {}
     }
@@ -217,33 +217,33 @@ async fn answer(
         (shared.decide)(&asked)
     };
     shared.asked.lock().unwrap().push((asked.clone(), fate));
-    // In a task of its own: what is on its way arrives, whether or not somebody waits for the answer.
-    let task = shared.late.spawn(meet(Arc::clone(&shared), asked, fate));
+    // In a task of its own: a request under way arrives even if nobody waits for its response.
+    let task = shared.late.spawn(carry_out(Arc::clone(&shared), asked, fate));
     let met = task.await.unwrap();
     let ending = match &met {
-        Met::Answer(_) if fate == Fate::FineAndClosed => Some(Ending::ClosedAfterAnswer),
-        Met::Answer(_) => None,
-        Met::Closed => Some(Ending::Closed),
-        Met::Reset => Some(Ending::Reset),
+        Delivery::Answer(_) if fate == Fate::FineAndClosed => Some(Ending::ClosedAfterAnswer),
+        Delivery::Answer(_) => None,
+        Delivery::Closed => Some(Ending::Closed),
+        Delivery::Reset => Some(Ending::Reset),
     };
     if let Some(ending) = ending {
         end.send(ending).await.unwrap();
     }
     match met {
-        Met::Answer(answer) => Ok(answer),
+        Delivery::Answer(answer) => Ok(answer),
         // The connection ends while this waits.
-        Met::Closed | Met::Reset => std::future::pending().await,
+        Delivery::Closed | Delivery::Reset => std::future::pending().await,
     }
 }
 
-/// What the client meets.
-enum Met {
+/// The outcome of a request for the client.
+enum Delivery {
     Answer(Answer),
     Closed,
     Reset,
 }
 
-async fn meet(shared: Arc<Shared>, asked: Asked, fate: Fate) -> Met {
+async fn carry_out(shared: Arc<Shared>, asked: Asked, fate: Fate) -> Delivery {
     let later = |delay: Duration| {
         let (own, asked) = (Arc::clone(&shared), asked.clone());
         shared.late.spawn(async move {
@@ -252,55 +252,55 @@ async fn meet(shared: Arc<Shared>, asked: Asked, fate: Fate) -> Met {
         });
     };
     match fate {
-        Fate::Fine | Fate::FineAndClosed => Met::Answer(shared.forward(&asked).await),
+        Fate::Fine | Fate::FineAndClosed => Delivery::Answer(shared.forward(&asked).await),
         Fate::Slow(delay) => {
             shared.environment.sleep(delay).await;
-            Met::Answer(shared.forward(&asked).await)
+            Delivery::Answer(shared.forward(&asked).await)
         }
-        Fate::Lost => Met::Closed,
-        Fate::LostAndReset => Met::Reset,
-        Fate::LostBadGateway => Met::Answer(bad_gateway()),
-        Fate::Busy => Met::Answer(busy()),
+        Fate::Lost => Delivery::Closed,
+        Fate::LostAndReset => Delivery::Reset,
+        Fate::LostBadGateway => Delivery::Answer(bad_gateway()),
+        Fate::Busy => Delivery::Answer(busy()),
         Fate::AnswerLost => {
             shared.forward(&asked).await;
-            Met::Closed
+            Delivery::Closed
         }
         Fate::AnswerLostAndReset => {
             shared.forward(&asked).await;
-            Met::Reset
+            Delivery::Reset
         }
         Fate::AnswerBadGateway => {
             shared.forward(&asked).await;
-            Met::Answer(bad_gateway())
+            Delivery::Answer(bad_gateway())
         }
-        Fate::AnswerCut => Met::Answer(cut(shared.forward(&asked).await).await),
+        Fate::AnswerCut => Delivery::Answer(cut(shared.forward(&asked).await).await),
         Fate::Twice => {
             let answer = shared.forward(&asked).await;
             shared.forward(&asked).await;
-            Met::Answer(answer)
+            Delivery::Answer(answer)
         }
         Fate::TwiceSecondAnswer => {
             shared.forward(&asked).await;
-            Met::Answer(shared.forward(&asked).await)
+            Delivery::Answer(shared.forward(&asked).await)
         }
         Fate::Again(delay) => {
             let answer = shared.forward(&asked).await;
             later(delay);
-            Met::Answer(answer)
+            Delivery::Answer(answer)
         }
         Fate::Late(delay) => {
             later(delay);
-            Met::Closed
+            Delivery::Closed
         }
         Fate::LateBadGateway(delay) => {
             later(delay);
-            Met::Answer(bad_gateway())
+            Delivery::Answer(bad_gateway())
         }
     }
 }
 
 impl Shared {
-    /// Lets the request arrive.
+    /// Forwards the request to the server.
     async fn forward(&self, asked: &Asked) -> Answer {
         let answered = self
             .http
@@ -309,7 +309,7 @@ impl Shared {
             .body(asked.body.clone())
             .send()
             .await;
-        // A server that is gone, in the middle of an answer or before: a proxy's own words for both.
+        // A server that is gone, before or during the response, is a bad gateway.
         let Ok(answered) = answered else {
             return bad_gateway();
         };
@@ -324,9 +324,9 @@ impl Shared {
     }
 }
 
-/// The headers that a proxy passes on.
+/// The headers that are passed on: all but those of the connection.
 fn end_to_end(headers: &HeaderMap) -> HeaderMap {
-    const OF_THE_CONNECTION: [HeaderName; 5] = [
+    const CONNECTION_HEADERS: [HeaderName; 5] = [
         header::HOST,
         header::CONNECTION,
         header::CONTENT_LENGTH,
@@ -334,7 +334,7 @@ fn end_to_end(headers: &HeaderMap) -> HeaderMap {
         header::UPGRADE,
     ];
     let mut headers = headers.clone();
-    for name in OF_THE_CONNECTION {
+    for name in CONNECTION_HEADERS {
         headers.remove(name);
     }
     headers
@@ -344,7 +344,7 @@ fn whole(body: Bytes) -> BoxBody<Bytes, std::io::Error> {
     Full::new(body).map_err(|never| match never {}).boxed()
 }
 
-/// Half of an answer that says how long it would have been.
+/// Half of a response, with the length of the whole.
 async fn cut(answer: Answer) -> Answer {
     let (mut head, body) = answer.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
