@@ -27,7 +27,7 @@ use paylog::environment::Environment;
 use paylog::model::{ClassName, ObjectId, Update};
 use paylog::payment::audit::Audit;
 use paylog::payment::service::CallerKey;
-use paylog::payment::{PaymentConfig, Payments, schema};
+use paylog::payment::{PaymentConfig, PaymentService, schema};
 use paylog::storage::SqliteStore;
 use paylog::store::{
     Action, AtomicStore, CommitOutcome, Database, Store, StoreWrapper, Write, WriteOutcome, Written,
@@ -158,7 +158,7 @@ async fn run(payments: usize, single_documents: bool) {
     }
     let (_, unopened) = Audit::of(&store, &config).run().await.unwrap();
     unopened
-        .open(&store, &config.rules(), &environment)
+        .open(&store, &config.names(), &environment)
         .await
         .unwrap();
     let watched = Arc::new(Watched {
@@ -171,7 +171,7 @@ async fn run(payments: usize, single_documents: bool) {
         marks_max: AtomicI64::new(0),
         excess_max: AtomicI64::new(i64::MIN),
     });
-    let service = Payments::new(
+    let service = PaymentService::new(
         Arc::clone(&watched) as Arc<dyn Store>,
         environment.clone(),
         config.clone(),

@@ -2,8 +2,8 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
-use paylog::payment::Payments;
-use paylog::payment::service::{CallerKey, Receipt, given};
+use paylog::payment::PaymentService;
+use paylog::payment::service::{CallerKey, Receipt, present_or_null};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -13,7 +13,7 @@ pub(crate) struct AdjustAccount {
     #[serde(default)]
     amount: Value,
     /// How low the balance may fall; 0 without it.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "present_or_null")]
     floor: Option<Value>,
     reason: String,
     key: CallerKey,
@@ -21,7 +21,7 @@ pub(crate) struct AdjustAccount {
 
 pub(crate) async fn adjust_account(
     Params(asked): Params<AdjustAccount>,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     let floor = asked.floor.as_ref();
     payments

@@ -2,9 +2,11 @@
 
 use paylog::engine::State;
 use paylog::model::CloudError;
-use paylog::payment::Payments;
-use paylog::payment::audit::Report;
+use paylog::payment::PaymentService;
+use paylog::payment::audit::AuditReport;
 
-pub(crate) async fn audit_accounts(State(payments): State<Payments>) -> Result<Report, CloudError> {
+pub(crate) async fn audit_accounts(
+    State(payments): State<PaymentService>,
+) -> Result<AuditReport, CloudError> {
     payments.audit().await
 }

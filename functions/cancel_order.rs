@@ -2,7 +2,7 @@
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::Receipt;
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ pub(crate) struct CancelOrder {
 pub(crate) async fn cancel_order(
     Params(asked): Params<CancelOrder>,
     user: CurrentUser,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments.cancel_order(user.id(), &asked.order).await
 }

@@ -3,8 +3,8 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};
-use paylog::payment::Payments;
-use paylog::payment::service::Operated;
+use paylog::payment::PaymentService;
+use paylog::payment::service::AdminReport;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -17,8 +17,8 @@ pub(crate) struct CancelPayment {
 
 pub(crate) async fn cancel_payment(
     Params(asked): Params<CancelPayment>,
-    State(payments): State<Payments>,
-) -> Result<Operated, CloudError> {
+    State(payments): State<PaymentService>,
+) -> Result<AdminReport, CloudError> {
     payments
         .cancel_payment(&asked.log, asked.reason.as_deref(), asked.returned)
         .await

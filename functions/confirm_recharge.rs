@@ -3,7 +3,7 @@
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, Value};
 use paylog::payment::service::{Channel, Notice, Receipt};
-use paylog::payment::{Amount, Payments};
+use paylog::payment::{Amount, PaymentService};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ pub(crate) struct ConfirmRecharge {
 
 pub(crate) async fn confirm_recharge(
     Params(said): Params<ConfirmRecharge>,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     let notice = Notice {
         number: said.number,

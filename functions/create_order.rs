@@ -2,7 +2,7 @@
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::{CallerKey, OrderReceipt};
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ pub(crate) struct CreateOrder {
 pub(crate) async fn create_order(
     Params(asked): Params<CreateOrder>,
     user: CurrentUser,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<OrderReceipt, CloudError> {
     payments
         .create_order(user.id(), &asked.product, asked.quantity.as_ref(), &asked.key)

@@ -2,12 +2,12 @@
 
 use paylog::engine::{CurrentUser, State};
 use paylog::model::CloudError;
-use paylog::payment::Payments;
-use paylog::payment::service::Account;
+use paylog::payment::PaymentService;
+use paylog::payment::service::AccountBalances;
 
 pub(crate) async fn get_balance(
     user: CurrentUser,
-    State(payments): State<Payments>,
-) -> Result<Account, CloudError> {
+    State(payments): State<PaymentService>,
+) -> Result<AccountBalances, CloudError> {
     payments.balance(user.id()).await
 }

@@ -2,8 +2,8 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
-use paylog::payment::Payments;
-use paylog::payment::service::{CallerKey, Receipt, given};
+use paylog::payment::PaymentService;
+use paylog::payment::service::{CallerKey, Receipt, present_or_null};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -12,14 +12,14 @@ pub(crate) struct HoldFunds {
     #[serde(default)]
     amount: Value,
     /// Seconds; 7 days without it.
-    #[serde(rename = "expiresIn", default, deserialize_with = "given")]
+    #[serde(rename = "expiresIn", default, deserialize_with = "present_or_null")]
     expires_in: Option<Value>,
     key: CallerKey,
 }
 
 pub(crate) async fn hold_funds(
     Params(asked): Params<HoldFunds>,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments
         .hold_funds(&asked.user, &asked.amount, asked.expires_in.as_ref(), &asked.key)

@@ -2,8 +2,8 @@
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId};
-use paylog::payment::Payments;
-use paylog::payment::service::Page;
+use paylog::payment::PaymentService;
+use paylog::payment::service::PaymentPage;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -20,7 +20,7 @@ fn twenty() -> u32 {
 pub(crate) async fn list_payments(
     Params(asked): Params<ListPayments>,
     user: CurrentUser,
-    State(payments): State<Payments>,
-) -> Result<Page, CloudError> {
+    State(payments): State<PaymentService>,
+) -> Result<PaymentPage, CloudError> {
     payments.list(user.id(), asked.limit, asked.before.as_ref()).await
 }

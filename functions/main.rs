@@ -27,9 +27,9 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 use paylog::engine::App;
-use paylog::payment::{PaymentConfig, Payments};
+use paylog::payment::{PaymentConfig, PaymentService};
 
-fn app(config: &PaymentConfig) -> App<Payments> {
+fn app(config: &PaymentConfig) -> App<PaymentService> {
     let (log, order) = (config.log_class.as_str(), config.order_class.as_str());
     App::new()
         .function("createOrder", create_order::create_order)

@@ -2,7 +2,7 @@
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::{CallerKey, Receipt};
 use serde::Deserialize;
 
@@ -16,7 +16,7 @@ pub(crate) struct PayOrder {
 pub(crate) async fn pay_order(
     Params(asked): Params<PayOrder>,
     user: CurrentUser,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments
         .pay_order(user.id(), &asked.order, asked.key.as_ref())

@@ -2,7 +2,7 @@
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, Value};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::{CallerKey, Channel, Receipt};
 use serde::Deserialize;
 
@@ -17,7 +17,7 @@ pub(crate) struct Recharge {
 pub(crate) async fn recharge(
     Params(asked): Params<Recharge>,
     user: CurrentUser,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments
         .recharge(user.id(), &asked.amount, asked.channel, &asked.key)

@@ -2,8 +2,8 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::CloudError;
-use paylog::payment::Payments;
-use paylog::payment::service::Recovered;
+use paylog::payment::PaymentService;
+use paylog::payment::service::RecoveryReport;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -18,7 +18,7 @@ fn hundred() -> u32 {
 
 pub(crate) async fn recover_payments(
     Params(asked): Params<RecoverPayments>,
-    State(payments): State<Payments>,
-) -> Result<Recovered, CloudError> {
+    State(payments): State<PaymentService>,
+) -> Result<RecoveryReport, CloudError> {
     payments.recover_payments(asked.limit).await
 }

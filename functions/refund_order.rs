@@ -2,15 +2,15 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
-use paylog::payment::Payments;
-use paylog::payment::service::{CallerKey, Receipt, given};
+use paylog::payment::PaymentService;
+use paylog::payment::service::{CallerKey, Receipt, present_or_null};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(crate) struct RefundOrder {
     order: ObjectId,
     /// Without it, all that is left.
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "present_or_null")]
     amount: Option<Value>,
     reason: Option<String>,
     key: CallerKey,
@@ -18,7 +18,7 @@ pub(crate) struct RefundOrder {
 
 pub(crate) async fn refund_order(
     Params(asked): Params<RefundOrder>,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     let (amount, reason) = (asked.amount.as_ref(), asked.reason.as_deref());
     payments

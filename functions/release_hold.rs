@@ -2,7 +2,7 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::{CallerKey, Receipt};
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ pub(crate) struct ReleaseHold {
 
 pub(crate) async fn release_hold(
     Params(asked): Params<ReleaseHold>,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments.release_hold(&asked.hold, &asked.key).await
 }

@@ -3,8 +3,8 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};
-use paylog::payment::Payments;
-use paylog::payment::service::Operated;
+use paylog::payment::PaymentService;
+use paylog::payment::service::AdminReport;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -16,7 +16,7 @@ pub(crate) struct ResumePayment {
 
 pub(crate) async fn resume_payment(
     Params(asked): Params<ResumePayment>,
-    State(payments): State<Payments>,
-) -> Result<Operated, CloudError> {
+    State(payments): State<PaymentService>,
+) -> Result<AdminReport, CloudError> {
     payments.resume_payment(&asked.log, asked.credit).await
 }

@@ -3,7 +3,7 @@
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::Receipt;
 use serde::Deserialize;
 
@@ -15,7 +15,7 @@ pub(crate) struct SettleWithdraw {
 
 pub(crate) async fn settle_withdraw(
     Params(said): Params<SettleWithdraw>,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments.settle_withdraw(&said.log, said.succeeded).await
 }

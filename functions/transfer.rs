@@ -2,7 +2,7 @@
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::{CallerKey, Receipt};
 use serde::Deserialize;
 
@@ -18,7 +18,7 @@ pub(crate) struct Transfer {
 pub(crate) async fn transfer(
     Params(asked): Params<Transfer>,
     user: CurrentUser,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments
         .transfer(

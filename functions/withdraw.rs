@@ -2,7 +2,7 @@
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, Value};
-use paylog::payment::Payments;
+use paylog::payment::PaymentService;
 use paylog::payment::service::{CallerKey, Channel, Receipt};
 use serde::Deserialize;
 
@@ -19,7 +19,7 @@ pub(crate) struct Withdraw {
 pub(crate) async fn withdraw(
     Params(asked): Params<Withdraw>,
     user: CurrentUser,
-    State(payments): State<Payments>,
+    State(payments): State<PaymentService>,
 ) -> Result<Receipt, CloudError> {
     payments
         .withdraw(user.id(), &asked.amount, asked.channel, &asked.payee, &asked.key)

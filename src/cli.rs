@@ -39,7 +39,7 @@ use crate::app::terminal;
 use crate::config::{Backend, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 use crate::telemetry::logs;
 
 use arguments::HomeArguments;
@@ -51,7 +51,7 @@ use command_line::{Arguments, Command};
 /// Exit codes: 0 for success; 1 for an error or a finding; 2 for an invalid command line; 3 if a read-only command
 /// (audit, doctor, show, stuck, verify) could not read.
 #[must_use]
-pub fn run(app: impl FnOnce(&PaymentConfig) -> App<Payments>) -> ExitCode {
+pub fn run(app: impl FnOnce(&PaymentConfig) -> App<PaymentService>) -> ExitCode {
     let arguments = Arguments::parse();
     let failed = if arguments.command.as_ref().is_some_and(Command::is_read_only) {
         ExitCode::from(COULD_NOT_READ)
@@ -92,7 +92,7 @@ fn causes(error: &anyhow::Error) -> String {
     text
 }
 
-fn perform(app: impl FnOnce(&PaymentConfig) -> App<Payments>, arguments: Arguments) -> Result<bool> {
+fn perform(app: impl FnOnce(&PaymentConfig) -> App<PaymentService>, arguments: Arguments) -> Result<bool> {
     logs::start(&arguments.logging.log, arguments.logging.log_format.into())?;
     let variables = Variables::of_process();
     let environment = Environment::system();

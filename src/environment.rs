@@ -1,6 +1,7 @@
 //! Clock and randomness, passed as arguments. Code reads the clock, sleeps and draws random numbers only through
 //! [`Environment`], so that a simulation controls all of it from one seed.
 
+mod backoff;
 pub mod hook_depth;
 
 use std::fmt;
@@ -13,6 +14,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::model::{ObjectId, Timestamp};
+
+pub use backoff::Backoff;
 
 /// Source of time.
 pub trait Clock: Send + Sync {

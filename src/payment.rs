@@ -25,6 +25,8 @@ pub mod schema;
 #[cfg(feature = "runtime")]
 pub mod service;
 #[cfg(feature = "runtime")]
+mod sync;
+#[cfg(feature = "runtime")]
 pub mod worker;
 
 #[cfg(feature = "runtime")]
@@ -36,7 +38,7 @@ pub use protocol::kind::Kind;
 pub use protocol::money::{Amount, Balance, Delta};
 pub use protocol::names::Rules;
 #[cfg(feature = "runtime")]
-pub use service::Payments;
+pub use service::PaymentService;
 
 // Former paths, until all callers have moved.
 #[doc(hidden)]

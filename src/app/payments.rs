@@ -10,7 +10,7 @@ use crate::app::{failpoint_store, terminal};
 use crate::config::{ClassNames, Variables};
 use crate::engine::Engine;
 use crate::model::{CloudError, Document, Value};
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -63,7 +63,7 @@ pub(crate) fn metered(
 const AFTER_PAYMENT: &str = "afterPayment";
 
 /// Registers `afterPayment` of the app, if it has one, to be called for every succeeded payment.
-pub(crate) fn connect_after_payment(engine: &Engine, payments: &Payments) {
+pub(crate) fn connect_after_payment(engine: &Engine, payments: &PaymentService) {
     if !engine.has_function(AFTER_PAYMENT) {
         return;
     }

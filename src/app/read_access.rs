@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::app::{class_names_lock, leancloud_client};
 use crate::config::{Backend, Keys, Variables};
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 use crate::storage::SqliteStore;
 use crate::store::Store;
 
@@ -21,7 +21,7 @@ pub(crate) async fn open_payments(
     config: PaymentConfig,
     variables: &Variables,
     environment: &Environment,
-) -> Result<Payments> {
+) -> Result<PaymentService> {
     let store: Arc<dyn Store> = match home {
         Backend::Embedded(data) => Arc::new(open_snapshot(data, &config, environment).await?),
         Backend::LeanCloud(server) => {
@@ -29,7 +29,7 @@ pub(crate) async fn open_payments(
             Arc::new(leancloud_client::builder(server, &credentials, environment).build()?)
         }
     };
-    Ok(Payments::new(store, environment.clone(), config))
+    Ok(PaymentService::new(store, environment.clone(), config))
 }
 
 /// Opens a folder as of this moment; its locked class names must be those of `config`.

@@ -17,7 +17,7 @@ use crate::credentials::Credentials;
 use crate::engine::{App, Engine, EngineConfig, Sessions};
 use crate::environment::Environment;
 use crate::model::{CloudError, ErrorCode};
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
 use crate::store::Store;
@@ -26,7 +26,7 @@ use crate::store::Store;
 pub(crate) enum WriteAccess {
     /// In this process, which also runs the app's `afterPayment`.
     Direct {
-        payments: Payments,
+        payments: PaymentService,
         engine: Engine,
         /// The embedded store; `None` if the data are in LeanCloud.
         folder: Option<SqliteStore>,
@@ -46,7 +46,7 @@ impl WriteAccess {
     /// # Errors
     /// A folder that cannot be opened; a folder held by a process that cannot be reached.
     pub(crate) async fn open(
-        app: App<Payments>,
+        app: App<PaymentService>,
         home: &Backend,
         config: PaymentConfig,
         keys: Keys,
@@ -63,7 +63,8 @@ impl WriteAccess {
                         data_folder::prepare(&store, &config).await?;
                         let sessions = Arc::new(EmbeddedSessions(Arc::new(store.clone())));
                         let credentials = embedded_credentials(data, keys, environment)?;
-                        let payments = Payments::new(Arc::new(store.clone()), environment.clone(), config);
+                        let payments =
+                            PaymentService::new(Arc::new(store.clone()), environment.clone(), config);
                         Self::direct(app, payments, credentials, sessions, Some(store), environment)
                     }
                     Err(OpenError::Locked { .. }) => Self::through_server(data, keys, environment),
@@ -74,15 +75,15 @@ impl WriteAccess {
                 let credentials = keys.complete()?;
                 let client = leancloud_client::builder(server, &credentials, environment).build()?;
                 let sessions = Arc::new(RemoteSessions(client.clone()));
-                let payments = Payments::new(Arc::new(client), environment.clone(), config);
+                let payments = PaymentService::new(Arc::new(client), environment.clone(), config);
                 Self::direct(app, payments, credentials, sessions, None, environment)
             }
         }
     }
 
     fn direct(
-        app: App<Payments>,
-        payments: Payments,
+        app: App<PaymentService>,
+        payments: PaymentService,
         credentials: Credentials,
         sessions: Arc<dyn Sessions>,
         folder: Option<SqliteStore>,
@@ -132,7 +133,7 @@ impl WriteAccess {
         &self,
         function: &str,
         parameters: &Value,
-        direct: impl AsyncFnOnce(&Payments) -> Result<T, CloudError>,
+        direct: impl AsyncFnOnce(&PaymentService) -> Result<T, CloudError>,
     ) -> Result<T> {
         match self {
             Self::Direct { payments, .. } => Ok(direct(payments).await?),
@@ -179,7 +180,7 @@ impl WriteAccess {
             folder,
         } = self
         {
-            payments.prune_crowded().await;
+            payments.prune_queued().await;
             engine.close().await;
             if let Some(store) = folder {
                 store.close().await;

@@ -10,12 +10,12 @@ use crate::app::write_access::WriteAccess;
 use crate::app::{leancloud_client, terminal};
 use crate::cli::arguments::HomeArguments;
 use crate::cli::embedded_audit;
-use crate::cli::progress_bar::AuditProgress;
+use crate::cli::progress_bar::AuditProgressBar;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::payment::audit::{Audit, Opened, Report, Unopened};
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::audit::{Audit, AuditReport, Opened, Unopened};
+use crate::payment::{PaymentConfig, PaymentService};
 
 /// `paylog audit`.
 #[derive(Args, Clone, Debug)]
@@ -38,12 +38,12 @@ struct Output {
     #[serde(skip_serializing_if = "Option::is_none")]
     opened: Option<Opened>,
     #[serde(flatten)]
-    report: Report,
+    report: AuditReport,
 }
 
 /// Runs the command; returns true if all balances agree with the logs.
 pub(crate) async fn run(
-    app: App<Payments>,
+    app: App<PaymentService>,
     arguments: &AuditArguments,
     home: &Backend,
     config: &PaymentConfig,
@@ -59,7 +59,7 @@ pub(crate) async fn run(
             let keys = Keys::read(variables)?;
             let access = WriteAccess::open(app, home, config.clone(), keys, environment).await?;
             let outcome = unopened
-                .open(&*access.store(), &config.rules(), environment)
+                .open(&*access.store(), &config.names(), environment)
                 .await
                 .context("not all accounts could be opened; run the command again");
             access.close().await;
@@ -84,13 +84,13 @@ async fn audit(
     config: &PaymentConfig,
     variables: &Variables,
     environment: &Environment,
-) -> Result<(Report, Unopened)> {
+) -> Result<(AuditReport, Unopened)> {
     match home {
         Backend::Embedded(data) => embedded_audit::audit(data, config, environment).await,
         Backend::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
             let client = leancloud_client::builder(server, &credentials, environment).build()?;
-            let shown = AuditProgress::of(&client, config).await;
+            let shown = AuditProgressBar::of(&client, config).await;
             let watch = |progress| shown.show(progress);
             let audit = Audit::of(&client, config).watched_by(&watch);
             audit.run().await.context("LeanCloud could not be read")

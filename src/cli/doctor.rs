@@ -92,7 +92,7 @@ async fn lock(home: &Backend, config: &PaymentConfig, environment: &Environment)
         }
         opened => opened?,
     };
-    for change in schema::locked(&store.schema(), config) {
+    for change in schema::lock_changes(&store.schema(), config) {
         let define = store.define(change).await;
         define.context("not all settings could be made")?;
     }

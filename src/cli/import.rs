@@ -112,7 +112,7 @@ pub(crate) async fn run(
 
 /// Configures the payments' classes that the import has created, as a server does: an export holds no permissions.
 async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSummary) -> Result<()> {
-    let changes = schema::adopted(&store.schema(), config, &summary.made);
+    let changes = schema::adoption_changes(&store.schema(), config, &summary.made);
     let mut secured = BTreeSet::new();
     for change in changes {
         if let SchemaChange::SetPermissions(class, _) = &change

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::app::terminal;
 use crate::model::ObjectId;
-use crate::payment::service::Operated;
+use crate::payment::service::AdminReport;
 
 /// Parses the id of a log.
 ///
@@ -17,7 +17,7 @@ pub(crate) fn log_id(text: &str) -> Result<ObjectId> {
 }
 
 /// Prints the report; returns true if the payment is closed.
-pub(crate) fn print(operated: &Operated, json: bool) -> Result<bool> {
+pub(crate) fn print(operated: &AdminReport, json: bool) -> Result<bool> {
     if json {
         terminal::print_json(operated)?;
     } else {
@@ -26,8 +26,8 @@ pub(crate) fn print(operated: &Operated, json: bool) -> Result<bool> {
     Ok(operated.is_closed())
 }
 
-fn describe(operated: &Operated) -> String {
-    let Operated {
+fn describe(operated: &AdminReport) -> String {
+    let AdminReport {
         log,
         kind,
         amount,

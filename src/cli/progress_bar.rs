@@ -6,7 +6,7 @@ mod pull;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-pub(crate) use audit::AuditProgress;
+pub(crate) use audit::AuditProgressBar;
 pub(crate) use import::ImportProgressBar;
 pub(crate) use pull::PullProgress;
 

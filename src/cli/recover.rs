@@ -12,8 +12,8 @@ use crate::cli::arguments::HomeArguments;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::payment::service::Recovered;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::service::RecoveryReport;
+use crate::payment::{PaymentConfig, PaymentService};
 
 /// `paylog recover`.
 #[derive(Args, Clone, Debug)]
@@ -37,7 +37,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs the command; returns true if no payment is open or stuck.
 pub(crate) async fn run(
-    app: App<Payments>,
+    app: App<PaymentService>,
     arguments: &RecoverArguments,
     home: &Backend,
     config: PaymentConfig,
@@ -82,16 +82,16 @@ struct RecoveryLimits<'a> {
 
 impl RecoveryLimits<'_> {
     /// Repeats the call while it closes payments, and then for as long as a dead worker's claims may last.
-    async fn repeat<F>(&self, ask: impl Fn(u32) -> F) -> Result<Recovered>
+    async fn repeat<F>(&self, ask: impl Fn(u32) -> F) -> Result<RecoveryReport>
     where
-        F: Future<Output = Result<Recovered>>,
+        F: Future<Output = Result<RecoveryReport>>,
     {
-        let mut sum = Recovered::default();
+        let mut sum = RecoveryReport::default();
         let mut give_up = self.environment.elapsed().saturating_add(self.timeout);
         loop {
             let limit = self.limit.saturating_sub(sum.taken).min(PAYMENTS_PER_CALL_MAX);
             let round = ask(u32::try_from(limit).unwrap_or(u32::MAX)).await?;
-            sum = Recovered {
+            sum = RecoveryReport {
                 taken: sum.taken.saturating_add(round.taken),
                 succeeded: sum.succeeded.saturating_add(round.succeeded),
                 failed: sum.failed.saturating_add(round.failed),
@@ -113,8 +113,8 @@ impl RecoveryLimits<'_> {
     }
 }
 
-fn describe(recovered: &Recovered) -> String {
-    let Recovered {
+fn describe(recovered: &RecoveryReport) -> String {
+    let RecoveryReport {
         taken,
         succeeded,
         failed,

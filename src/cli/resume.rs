@@ -10,7 +10,7 @@ use crate::cli::payment_report;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 
 /// `paylog resume`.
 #[derive(Args, Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct ResumeArguments {
 
 /// Resumes a payment; returns true if it is closed.
 pub(crate) async fn run(
-    app: App<Payments>,
+    app: App<PaymentService>,
     arguments: &ResumeArguments,
     home: &Backend,
     config: PaymentConfig,

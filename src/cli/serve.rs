@@ -11,7 +11,7 @@ use crate::cli::arguments::HomeArguments;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 use crate::server::ServerConfig;
 
 /// `paylog serve`.
@@ -68,7 +68,7 @@ fn at_least_one(text: &str) -> std::result::Result<usize, String> {
 
 /// Serves until the process is told to stop; returns true.
 pub(crate) async fn run(
-    app: App<Payments>,
+    app: App<PaymentService>,
     arguments: &ServeArguments,
     payments: PaymentConfig,
     variables: &Variables,

@@ -38,7 +38,7 @@ pub(crate) async fn run(
 ) -> Result<bool> {
     let payments = read_access::open_payments(home, config, variables, environment).await?;
     let records = payments
-        .records(&arguments.what)
+        .find_records(&arguments.what)
         .await
         .context("the records cannot be read")?;
     if arguments.json {

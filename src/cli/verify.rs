@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let data = given.home.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
     let store: Arc<dyn Loader> = Arc::new(SqliteStore::open_read_only(&data, environment.clone())?);
     let bars = Arc::new(PullProgress::new(environment.clone()));
-    let mut prover = Verifier::new(Arc::clone(&store), config.rules()).with_observer(bars);
+    let mut prover = Verifier::new(Arc::clone(&store), config.names()).with_observer(bars);
     if let Some(server) = &given.against {
         let access = &given.access;
         let wanted = source::following(server, access)?;

@@ -40,7 +40,7 @@ const PASSES: u8 = 3;
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct AuditReport {
     /// Users looked at.
     pub accounts: u64,
     /// Orders looked at.
@@ -76,7 +76,7 @@ pub enum AuditError {
 
 /// What an audit is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum AuditStage {
     /// Reading logs.
     Logs,
     /// Comparing users and then orders.
@@ -85,11 +85,11 @@ pub enum Stage {
 
 /// How far an audit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct AuditProgress {
     /// Which pass this is, from 1.
     pub pass: u8,
     /// What is being read.
-    pub stage: Stage,
+    pub stage: AuditStage,
     /// How many of them have been.
     pub done: u64,
 }
@@ -99,7 +99,7 @@ pub struct Audit<'a> {
     store: &'a dyn Store,
     config: &'a PaymentConfig,
     passes: u8,
-    watch: &'a (dyn Fn(Progress) + Send + Sync),
+    watch: &'a (dyn Fn(AuditProgress) + Send + Sync),
 }
 
 impl fmt::Debug for Audit<'_> {
@@ -115,7 +115,7 @@ impl fmt::Debug for Audit<'_> {
 ///
 /// # Errors
 /// [`AuditError`].
-pub async fn audit(store: &dyn Store, config: &PaymentConfig) -> Result<Report, AuditError> {
+pub async fn audit(store: &dyn Store, config: &PaymentConfig) -> Result<AuditReport, AuditError> {
     Ok(Audit::of(store, config).run().await?.0)
 }
 
@@ -139,7 +139,7 @@ impl<'a> Audit<'a> {
 
     /// Calls `watch` now and then.
     #[must_use]
-    pub fn watched_by(self, watch: &'a (dyn Fn(Progress) + Send + Sync)) -> Self {
+    pub fn watched_by(self, watch: &'a (dyn Fn(AuditProgress) + Send + Sync)) -> Self {
         Self { watch, ..self }
     }
 
@@ -147,7 +147,7 @@ impl<'a> Audit<'a> {
     ///
     /// # Errors
     /// [`AuditError`].
-    pub async fn run(&self) -> Result<(Report, Unopened), AuditError> {
+    pub async fn run(&self) -> Result<(AuditReport, Unopened), AuditError> {
         let mut judge = Judge::first(self.passes == 1);
         let mut pass = 1;
         loop {
@@ -160,8 +160,8 @@ impl<'a> Audit<'a> {
         }
     }
 
-    async fn pass(&self, pass: u8, judge: Judge) -> Result<(Report, Judge), AuditError> {
-        let rules = self.config.rules();
+    async fn pass(&self, pass: u8, judge: Judge) -> Result<(AuditReport, Judge), AuditError> {
+        let rules = self.config.names();
         let mut reading = Reading::new(rules.clone(), judge);
         let mut pages = Pages::new(self.store, &rules.log_class);
         let mut page = pages.next().await?;
@@ -170,14 +170,14 @@ impl<'a> Audit<'a> {
             let work = move || reading.take(&page).map(|()| reading);
             let (taken, next) = future::join(apart(work), pages.next()).await;
             (reading, page) = (taken?, next?);
-            (self.watch)(Progress {
+            (self.watch)(AuditProgress {
                 pass,
-                stage: Stage::Logs,
+                stage: AuditStage::Logs,
                 done: reading.logs(),
             });
         }
         let mut comparing = apart(|| reading.finish()).await?;
-        let mut report = Report::default();
+        let mut report = AuditReport::default();
         for class in [Class::Users, Class::Orders] {
             let before = comparing.seen;
             comparing = self.compare(pass, class, comparing).await?;
@@ -212,9 +212,9 @@ impl<'a> Audit<'a> {
             let work = move || comparing.compare(class, &page).map(|()| comparing);
             let (compared, next) = future::join(apart(work), pages.next()).await;
             (comparing, page) = (compared?, next?);
-            (self.watch)(Progress {
+            (self.watch)(AuditProgress {
                 pass,
-                stage: Stage::Documents,
+                stage: AuditStage::Documents,
                 done: comparing.seen,
             });
         }
@@ -230,7 +230,7 @@ async fn apart<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 
         .flatten()
 }
 
-fn finish(mut report: Report, judge: Judge) -> (Report, Unopened) {
+fn finish(mut report: AuditReport, judge: Judge) -> (AuditReport, Unopened) {
     report.differing = judge.differing;
     report.unjudged = judge.unjudged;
     report.unopened = judge.unopened.len();

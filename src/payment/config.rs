@@ -72,9 +72,9 @@ impl PaymentConfig {
         }
     }
 
-    /// The names alone.
+    /// The names of classes and fields.
     #[must_use]
-    pub fn rules(&self) -> Arc<Rules> {
+    pub fn names(&self) -> Arc<Rules> {
         Arc::new(Rules {
             user_class: self.user_class.clone(),
             log_class: self.log_class.clone(),

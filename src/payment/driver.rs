@@ -1,14 +1,14 @@
-//! Carries out what the machine asks for: effects become calls of a [`Store`], answers become inputs.
+//! The driver: carries out the machine's effects as calls of a [`Store`], and returns the results to it as inputs.
 //!
-//! A call that has no answer before its time-out is *unknown*, and the machine starts over. Every loop is bounded by
-//! the caller's deadline; what is not decided by then is left to recovery.
+//! A call without an answer before its time-out is *unknown*, and the machine starts over. Every loop is bounded by
+//! the caller's deadline; a payment that is undecided by then is left to recovery.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future;
 
-use crate::environment::Environment;
+use crate::environment::{Backoff, Environment};
 use crate::model::{ClassName, Document, ErrorCode, Filter, Query};
 use crate::payment::ProtocolError;
 use crate::payment::protocol::effect::{Commit, Effect, Input, Outcome, Purpose, Write};
@@ -17,14 +17,12 @@ use crate::payment::protocol::machine::{End, Manner, Next, Payment, Restart, ste
 use crate::payment::protocol::{mark, recovery};
 use crate::store::{self, CommitOutcome, ReadError, Store, WriteOutcome, Written};
 
-/// The shortest pause before a payment starts over; doubled each time.
-const PAUSE_MIN: Duration = Duration::from_millis(5);
-/// The longest such pause.
-const PAUSE_MAX: Duration = Duration::from_millis(500);
-/// Epochs move rarely; after this many restarts for that reason even they are spaced out.
+/// Pauses before a payment starts over, or a read is repeated.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
+/// Restarts without a pause because an epoch has moved, or another worker was faster. Further ones pause too.
 const QUICK_RESTARTS: u32 = 3;
 
-/// Closings in one round trip, where each is a write of its own: all of them must fit into one time-out.
+/// Closings in one round trip if each is a write of its own: all of them must fit into one time-out.
 const CLOSINGS_AT_ONCE: usize = 64;
 
 /// Runs payments against a store. Cheap to clone.
@@ -32,51 +30,47 @@ const CLOSINGS_AT_ONCE: usize = 64;
 pub struct Driver {
     store: Arc<dyn Store>,
     environment: Environment,
-    /// How long one call may take.
+    /// The time-out of one call of the store.
     timeout: Duration,
-    /// Marks beyond which a document should be pruned.
+    /// The number of marks beyond which a document should be pruned.
     threshold: usize,
 }
 
-/// Where a payment got to.
+/// Result of a run.
 #[derive(Debug)]
 #[must_use]
-pub enum Progress {
-    /// The caller can be answered; [`Driver::conclude`] is for later.
+pub enum RunResult {
+    /// The caller can be answered; [`Driver::close`] is for later.
     Settled(Payment),
-    /// The worker's part has ended.
+    /// This worker's part has ended.
     Ended(Payment, End),
-    /// Nobody knows before the deadline. `None`: not even whether there is a log.
-    Undecided(Option<Payment>),
+    /// Not decided before the deadline.
+    Undecided {
+        /// The payment as far as it came; `None` if it is not known whether it has a log.
+        payment: Option<Payment>,
+        /// The last error of the store, or that it did not answer; for operators.
+        store_error: Option<String>,
+    },
 }
 
-/// A payment's progress.
-#[derive(Debug)]
-#[must_use]
-pub struct Ran {
-    /// Where it got to.
-    pub progress: Progress,
-    /// The last error of the store, or that it did not answer; for operators.
-    pub trouble: Option<String>,
-}
-
-/// What the store last said that was no answer.
+/// The last error of the store, or that it did not answer.
 #[derive(Debug, Default)]
-struct Trouble(Mutex<Option<String>>);
+struct LastStoreError(Mutex<Option<String>>);
 
-impl Trouble {
+impl LastStoreError {
     fn note(&self, what: impl Into<String>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(what.into());
     }
 
     fn note_timeout(&self, timeout: Duration) {
-        // Without any time nothing was asked, and what was said before says more.
+        // Without any time nothing was asked, and the error before says more.
         if !timeout.is_zero() {
             self.note(format!("no answer within {} ms", timeout.as_millis()));
         }
     }
 
-    /// Notes what makes the machine start over. That a condition does not hold, or a key is taken, is an answer.
+    /// Notes an outcome that makes the machine start over. A condition that does not hold, or a key that is taken, is an
+    /// answer.
     fn note_outcome(&self, outcome: &WriteOutcome) {
         match outcome {
             WriteOutcome::Applied(_) | WriteOutcome::NotMatched => {}
@@ -93,10 +87,11 @@ impl Trouble {
 }
 
 /// Documents that the caller has read in the same call, before the payment began.
-pub type Known = Vec<(Target, Document)>;
+pub type Prefetched = Vec<(Target, Document)>;
 
 impl Driver {
-    /// A driver for `store`; `timeout` bounds each call of it.
+    /// A driver for `store`. `timeout` bounds each call of the store; a document with more marks than `threshold` should
+    /// be pruned.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, environment: Environment, timeout: Duration, threshold: usize) -> Self {
         Self {
@@ -113,9 +108,9 @@ impl Driver {
         &self.store
     }
 
-    /// All at once where the store can do that.
+    /// Atomic commits if the store has them.
     #[must_use]
-    pub fn manner(&self) -> Manner {
+    pub fn commit_mode(&self) -> Manner {
         if self.store.atomic().is_some() {
             Manner::AtOnce
         } else {
@@ -123,8 +118,8 @@ impl Driver {
         }
     }
 
-    /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`]. Tells `crowded`
-    /// of each document that is seen with more marks than the threshold, as soon as it is seen.
+    /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`]. Calls `crowded`
+    /// for each document that is seen with more marks than the threshold.
     ///
     /// **Idempotency**: dropping the future at any point, or running the same payment again, is safe.
     ///
@@ -133,49 +128,49 @@ impl Driver {
     pub async fn run(
         &self,
         mut payment: Payment,
-        mut known: Known,
+        mut prefetched: Prefetched,
         deadline: Duration,
         crowded: &(dyn Fn(Target) + Send + Sync),
-    ) -> Result<Ran, ProtocolError> {
+    ) -> Result<RunResult, ProtocolError> {
         let mut input = Input::Begin;
         let mut restarts = 0;
-        let trouble = Trouble::default();
-        let progress = loop {
+        let last_error = LastStoreError::default();
+        loop {
             let stepped = step(payment, input)?;
             payment = stepped.payment;
             let effect = match stepped.next {
                 Next::Ask(effect) => effect,
                 Next::Again(why, effect) => {
-                    known.clear();
+                    prefetched.clear();
                     let pause = self.pause(why, restarts);
                     if self.environment.elapsed().saturating_add(pause) >= deadline {
-                        break Progress::Undecided(Some(payment));
+                        break;
                     }
                     self.environment.sleep(pause).await;
                     restarts += 1;
                     effect
                 }
-                Next::Settled => break Progress::Settled(payment),
-                Next::End(end) => break Progress::Ended(payment, end),
+                Next::Settled => return Ok(RunResult::Settled(payment)),
+                Next::End(end) => return Ok(RunResult::Ended(payment, end)),
             };
-            match self.perform(effect, &known, deadline, &trouble).await {
-                Some(answer) => input = answer,
-                None => break Progress::Undecided(Some(payment)),
+            match self.perform(effect, &prefetched, deadline, &last_error).await {
+                Some(result) => input = result,
+                None => break,
             }
-            self.note_crowded(&input, &payment, crowded);
-        };
-        Ok(Ran {
-            progress,
-            trouble: trouble.into_text(),
+            self.report_crowded(&input, &payment, crowded);
+        }
+        Ok(RunResult::Undecided {
+            payment: Some(payment),
+            store_error: last_error.into_text(),
         })
     }
 
-    /// Closes settled payments, in one batch or few, and answers how many are closed now. The world has been told of
-    /// them. What cannot be closed now is left to recovery.
+    /// Closes settled payments whose `afterPayment` has run, in one batch or a few; returns how many are closed now. The
+    /// rest is left to recovery.
     ///
     /// # Errors
     /// [`ProtocolError::UnexpectedInput`] for a mistake in this program.
-    pub async fn conclude(&self, payments: Vec<Payment>) -> Result<usize, ProtocolError> {
+    pub async fn close(&self, payments: Vec<Payment>) -> Result<usize, ProtocolError> {
         let mut closings = Vec::with_capacity(payments.len());
         for payment in payments {
             let stepped = step(payment, Input::Told)?;
@@ -183,7 +178,7 @@ impl Driver {
                 closings.push((stepped.payment, write));
             }
         }
-        let at_once = match self.manner() {
+        let at_once = match self.commit_mode() {
             Manner::AtOnce => closings.len(),
             Manner::Stepwise => CLOSINGS_AT_ONCE,
         };
@@ -194,9 +189,9 @@ impl Driver {
             if writes.is_empty() {
                 return Ok(closed);
             }
-            let outcomes = self.batch(writes, self.timeout, &Trouble::default()).await;
+            let outcomes = self.batch(writes, self.timeout, &LastStoreError::default()).await;
             for (payment, outcome) in waiting.into_iter().zip(outcomes) {
-                // Whatever else it asks for is recovery's: the log is open, and the sweeper finds it.
+                // Anything else is left to recovery: the log is open, and the sweeper finds it.
                 if step(payment, Input::Outcomes(vec![outcome]))?.next == Next::End(End::Closed) {
                     closed = closed.saturating_add(1);
                 }
@@ -204,68 +199,70 @@ impl Driver {
         }
     }
 
-    /// Leaves a log to an operator. Best effort: a log that is not marked is found and tried again.
-    pub async fn leave_stuck(&self, payment: &Payment, rules: &crate::payment::Rules, why: &str) {
-        let stuck = payment.log().and_then(|log| recovery::stuck(rules, log, why));
+    /// Marks a log as stuck, for an operator. Best effort: a log that could not be marked is found and tried again.
+    pub async fn mark_stuck(&self, payment: &Payment, names: &crate::payment::Rules, why: &str) {
+        let stuck = payment.log().and_then(|log| recovery::stuck(names, log, why));
         if let Some(write) = stuck {
             let _ = self.write(write).await;
         }
     }
 
-    /// Reads a document, again and again until `deadline`; `None` where no read was answered.
+    /// Reads a document, again and again until `deadline`. `None` if no read was answered.
     pub async fn read(&self, target: &Target, deadline: Duration) -> Option<Option<Document>> {
-        self.read_noting(target, deadline, &Trouble::default()).await
+        self.read_noting(target, deadline, &LastStoreError::default())
+            .await
     }
 
     async fn read_noting(
         &self,
         target: &Target,
         deadline: Duration,
-        trouble: &Trouble,
+        last_error: &LastStoreError,
     ) -> Option<Option<Document>> {
         let read = || self.store.get(&target.class, &target.id);
-        self.retrying(deadline, trouble, read).await
+        self.retrying(deadline, last_error, read).await
     }
 
-    /// As [`Driver::read`], for a query.
+    /// Finds documents, again and again until `deadline`. `None` if no query was answered.
     pub async fn find(&self, class: &ClassName, query: &Query, deadline: Duration) -> Option<Vec<Document>> {
-        let trouble = Trouble::default();
-        self.retrying(deadline, &trouble, || self.store.find(class, query))
+        let last_error = LastStoreError::default();
+        self.retrying(deadline, &last_error, || self.store.find(class, query))
             .await
     }
 
-    /// Counts what matches, again and again until `deadline`; `None` where no read was answered.
+    /// Counts the documents that match, again and again until `deadline`. `None` if no query was answered.
     pub async fn count(&self, class: &ClassName, filter: &Filter, deadline: Duration) -> Option<u64> {
-        let trouble = Trouble::default();
-        self.retrying(deadline, &trouble, || self.store.count(class, filter))
+        let last_error = LastStoreError::default();
+        self.retrying(deadline, &last_error, || self.store.count(class, filter))
             .await
     }
 
-    /// One write.
+    /// Writes once.
     pub async fn write(&self, write: Write) -> Outcome {
-        self.write_within(write, self.timeout, &Trouble::default()).await
-    }
-
-    /// One write, for somebody who waits until `deadline` only.
-    pub async fn write_before(&self, write: Write, deadline: Duration) -> Outcome {
-        self.write_within(write, self.time_left(deadline), &Trouble::default())
+        self.write_within(write, self.timeout, &LastStoreError::default())
             .await
     }
 
-    async fn write_within(&self, write: Write, timeout: Duration, trouble: &Trouble) -> Outcome {
+    /// Writes once, for a caller who waits until `deadline`.
+    pub async fn write_before(&self, write: Write, deadline: Duration) -> Outcome {
+        self.write_within(write, self.time_left(deadline), &LastStoreError::default())
+            .await
+    }
+
+    async fn write_within(&self, write: Write, timeout: Duration, last_error: &LastStoreError) -> Outcome {
         match tokio::time::timeout(timeout, self.store.write(to_store(write))).await {
             Ok(outcome) => {
-                trouble.note_outcome(&outcome);
+                last_error.note_outcome(&outcome);
                 outcome.into()
             }
             Err(_) => {
-                trouble.note_timeout(timeout);
+                last_error.note_timeout(timeout);
                 Outcome::Unknown
             }
         }
     }
 
-    /// How long one call may take: whoever waits is to be answered by the deadline, not after it.
+    /// The time-out of one call: the caller must be answered by the deadline, not after it.
     fn time_left(&self, deadline: Duration) -> Duration {
         let left = deadline.saturating_sub(self.environment.elapsed());
         self.timeout.min(left)
@@ -276,13 +273,15 @@ impl Driver {
         if quick {
             return Duration::ZERO;
         }
-        let longest = PAUSE_MIN.saturating_mul(1 << restarts.min(10)).min(PAUSE_MAX);
-        // Half fixed, half by chance, so that workers that met once do not meet again.
-        let [chance] = self.environment.random::<1>();
-        longest / 2 + longest.mul_f64(f64::from(chance) / 512.0)
+        BACKOFF.jittered(restarts, &self.environment)
     }
 
-    async fn retrying<T, F>(&self, deadline: Duration, trouble: &Trouble, read: impl Fn() -> F) -> Option<T>
+    async fn retrying<T, F>(
+        &self,
+        deadline: Duration,
+        last_error: &LastStoreError,
+        read: impl Fn() -> F,
+    ) -> Option<T>
     where
         F: Future<Output = Result<T, ReadError>>,
     {
@@ -292,12 +291,12 @@ impl Driver {
             match tokio::time::timeout(timeout, read()).await {
                 Ok(Ok(answer)) => return Some(answer),
                 Ok(Err(ReadError::Rejected(error))) => {
-                    tracing::warn!(code = error.code.0, "the store refuses a read: {error}");
-                    trouble.note(format!("{} {error}", error.code));
+                    tracing::warn!(code = error.code.0, "the store refused a read: {error}");
+                    last_error.note(format!("{} {error}", error.code));
                     return None;
                 }
-                Ok(Err(ReadError::Unavailable(why))) => trouble.note(why),
-                Err(_) => trouble.note_timeout(timeout),
+                Ok(Err(ReadError::Unavailable(why))) => last_error.note(why),
+                Err(_) => last_error.note_timeout(timeout),
             }
             let pause = self.pause(Restart::NoAnswer, tries);
             tries += 1;
@@ -308,23 +307,23 @@ impl Driver {
         }
     }
 
-    /// What became of an effect; `None` where a read was not answered before the deadline.
+    /// Carries out an effect. `None` if a read was not answered before the deadline.
     async fn perform(
         &self,
         effect: Effect,
-        known: &Known,
+        prefetched: &Prefetched,
         deadline: Duration,
-        trouble: &Trouble,
+        last_error: &LastStoreError,
     ) -> Option<Input> {
         match effect {
             Effect::Read(purpose, targets) => {
                 let reads = targets.iter().map(|target| async move {
-                    let known = known
+                    let known = prefetched
                         .iter()
                         .find(|(known, _)| purpose == Purpose::Epochs && known == target);
                     match known {
                         Some((_, document)) => Some(Some(document.clone())),
-                        None => self.read_noting(target, deadline, trouble).await,
+                        None => self.read_noting(target, deadline, last_error).await,
                     }
                 });
                 let documents: Option<Vec<_>> = future::join_all(reads).await.into_iter().collect();
@@ -332,38 +331,45 @@ impl Driver {
             }
             Effect::Find(class, filter) => {
                 let query = Query::new(filter);
-                let found = self.retrying(deadline, trouble, || self.store.find(&class, &query));
+                let found = self.retrying(deadline, last_error, || self.store.find(&class, &query));
                 found.await.map(Input::Found)
             }
             Effect::Write(write) => {
-                let outcome = self.write_within(write, self.time_left(deadline), trouble);
+                let outcome = self.write_within(write, self.time_left(deadline), last_error);
                 Some(Input::Outcomes(vec![outcome.await]))
             }
             Effect::Close(write) => {
-                let outcomes = self.batch(vec![write], self.time_left(deadline), trouble);
+                let outcomes = self.batch(vec![write], self.time_left(deadline), last_error);
                 Some(Input::Outcomes(outcomes.await))
             }
             Effect::Batch(writes) => {
-                let outcomes = self.batch(writes, self.time_left(deadline), trouble);
+                let outcomes = self.batch(writes, self.time_left(deadline), last_error);
                 Some(Input::Outcomes(outcomes.await))
             }
             Effect::Commit(writes) => {
-                let commit = self.commit(writes, self.time_left(deadline), trouble);
+                let commit = self.commit(writes, self.time_left(deadline), last_error);
                 Some(Input::Committed(commit.await))
             }
         }
     }
 
-    async fn batch(&self, writes: Vec<Write>, timeout: Duration, trouble: &Trouble) -> Vec<Outcome> {
+    async fn batch(
+        &self,
+        writes: Vec<Write>,
+        timeout: Duration,
+        last_error: &LastStoreError,
+    ) -> Vec<Outcome> {
         let count = writes.len();
         let writes = writes.into_iter().map(to_store).collect();
         let mut outcomes: Vec<Outcome> = match tokio::time::timeout(timeout, self.store.batch(writes)).await {
             Ok(outcomes) => {
-                outcomes.iter().for_each(|outcome| trouble.note_outcome(outcome));
+                outcomes
+                    .iter()
+                    .for_each(|outcome| last_error.note_outcome(outcome));
                 outcomes.into_iter().map(Outcome::from).collect()
             }
             Err(_) => {
-                trouble.note_timeout(timeout);
+                last_error.note_timeout(timeout);
                 Vec::new()
             }
         };
@@ -371,9 +377,9 @@ impl Driver {
         outcomes
     }
 
-    async fn commit(&self, writes: Vec<Write>, timeout: Duration, trouble: &Trouble) -> Commit {
+    async fn commit(&self, writes: Vec<Write>, timeout: Duration, last_error: &LastStoreError) -> Commit {
         let Some(atomic) = self.store.atomic() else {
-            // Only a driver whose store can do it asks for commits; without an answer the machine starts over.
+            // Cannot happen: the mode follows from the store. Without an answer the machine starts over.
             return Commit::Unknown;
         };
         let writes = writes.into_iter().map(to_store).collect();
@@ -382,23 +388,23 @@ impl Driver {
                 Commit::Applied(written.into_iter().map(document).collect())
             }
             Ok(CommitOutcome::Refused { index, outcome }) => {
-                trouble.note_outcome(&outcome);
+                last_error.note_outcome(&outcome);
                 Commit::Refused(index, outcome.into())
             }
             Ok(CommitOutcome::Unknown(why)) => {
-                trouble.note(why);
+                last_error.note(why);
                 Commit::Unknown
             }
             Err(_) => {
-                trouble.note_timeout(timeout);
+                last_error.note_timeout(timeout);
                 Commit::Unknown
             }
         }
     }
 
-    /// The answers to the writes show how many marks the documents hold.
-    fn note_crowded(&self, input: &Input, payment: &Payment, crowded: &(dyn Fn(Target) + Send + Sync)) {
-        let note = |document: &Document| {
+    /// Reports the documents with too many marks: results of reads and writes show their marks.
+    fn report_crowded(&self, input: &Input, payment: &Payment, crowded: &(dyn Fn(Target) + Send + Sync)) {
+        let report = |document: &Document| {
             let crowd = mark::list(document).is_ok_and(|marks| marks.len() > self.threshold);
             let Some(id) = document.object_id().filter(|_| crowd) else {
                 return;
@@ -410,11 +416,11 @@ impl Driver {
                 .for_each(crowded);
         };
         match input {
-            Input::Documents(documents) => documents.iter().flatten().for_each(note),
+            Input::Documents(documents) => documents.iter().flatten().for_each(report),
             Input::Outcomes(outcomes) => {
                 for outcome in outcomes {
                     if let Outcome::Applied(document) = outcome {
-                        note(document);
+                        report(document);
                     }
                 }
             }
@@ -423,7 +429,7 @@ impl Driver {
     }
 }
 
-/// The write as a store takes it.
+/// The write in the store's form.
 pub(super) fn to_store(write: Write) -> store::Write {
     match write {
         Write::Create { class, fields } => store::Write::create(&class, fields),
@@ -435,7 +441,7 @@ pub(super) fn to_store(write: Write) -> store::Write {
     }
 }
 
-/// The fields of an answer with its id and time of creation, as a document shows them.
+/// The fields that a write returned, with id and time of creation, as a document shows them.
 fn document(written: Written) -> Document {
     let mut document = written.fields;
     if let Some(id) = written.object_id {
@@ -454,11 +460,11 @@ impl From<WriteOutcome> for Outcome {
             WriteOutcome::NotMatched => Self::NotMatched,
             WriteOutcome::Rejected(error) if error.code == ErrorCode::NO_EFFECT => Self::NotMatched,
             WriteOutcome::Rejected(error) => {
-                tracing::debug!(code = error.code.0, "the store refuses a write: {error}");
+                tracing::debug!(code = error.code.0, "the store refused a write: {error}");
                 Self::Rejected(error.code)
             }
             WriteOutcome::Unknown(why) => {
-                tracing::debug!("a write without an answer: {why}");
+                tracing::debug!("a write got no answer: {why}");
                 Self::Unknown
             }
         }

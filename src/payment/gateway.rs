@@ -2,7 +2,7 @@
 //!
 //! The sandbox is the only one that is built in: it stands for any provider whose word somebody brings who holds the
 //! master key. A gateway moves no money here. What it says, once verified, is given to
-//! [`Payments::confirm_recharge`](crate::payment::Payments::confirm_recharge).
+//! [`PaymentService::confirm_recharge`](crate::payment::PaymentService::confirm_recharge).
 
 pub mod sandbox;
 

@@ -7,7 +7,7 @@ use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
 impl PaymentConfig {
     /// The fields of a user that only the payment flow writes.
     #[must_use]
-    pub fn guarded_fields(&self) -> [&str; 4] {
+    pub fn money_fields(&self) -> [&str; 4] {
         [&self.account_field, &self.frozen_field, PAYLOGS, PAY_EPOCH]
     }
 
@@ -15,9 +15,9 @@ impl PaymentConfig {
     ///
     /// # Errors
     /// 119.
-    pub fn guard_new_user(&self, user: &Document) -> Result<(), CloudError> {
+    pub fn check_new_user(&self, user: &Document) -> Result<(), CloudError> {
         let given = self
-            .guarded_fields()
+            .money_fields()
             .into_iter()
             .find(|field| user.contains_key(*field));
         given.map_or(Ok(()), |field| Err(read_only(field)))
@@ -27,11 +27,11 @@ impl PaymentConfig {
     ///
     /// # Errors
     /// 119.
-    pub fn guard_user_update(&self, updated_keys: &[String]) -> Result<(), CloudError> {
+    pub fn check_user_update(&self, updated_keys: &[String]) -> Result<(), CloudError> {
         let column = |key: &String| key.split('.').next().unwrap_or_default().to_owned();
         let changed: Vec<String> = updated_keys.iter().map(column).collect();
         let given = self
-            .guarded_fields()
+            .money_fields()
             .into_iter()
             .find(|field| changed.iter().any(|key| key == field));
         given.map_or(Ok(()), |field| Err(read_only(field)))
@@ -40,13 +40,13 @@ impl PaymentConfig {
     /// The users who are never deleted: their money and the marks of their payments would go with them. A store that
     /// deletes must see to it in the condition of the delete itself, as a payment may arrive after every other check.
     #[must_use]
-    pub fn kept_users(&self) -> Filter {
+    pub fn undeletable_users(&self) -> Filter {
         let there = |field| Filter::all().exists(field, true);
-        Filter::all().and_any(self.guarded_fields().map(there).into())
+        Filter::all().and_any(self.money_fields().map(there).into())
     }
 
     /// What is said to whoever wants to delete one of them.
-    pub(crate) fn user_is_kept(&self) -> CloudError {
+    pub(crate) fn user_is_undeletable(&self) -> CloudError {
         let text = format!(
             "An object of '{}' with payments is never deleted. Take away its personal data and its means to log in.",
             self.user_class
@@ -59,7 +59,7 @@ impl PaymentConfig {
     ///
     /// # Errors
     /// 119.
-    pub fn guard_record(&self, class: &ClassName) -> Result<(), CloudError> {
+    pub fn check_record_write(&self, class: &ClassName) -> Result<(), CloudError> {
         if *class == self.log_class || *class == self.order_class {
             let text = format!("'{class}' is written by the payment flow alone.");
             return Err(CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text));
@@ -85,24 +85,24 @@ mod tests {
         for field in ["account", "frozen", "paylogs", "payEpoch"] {
             let user = Document::from_iter([(field.to_owned(), json!(1))]);
             assert_eq!(
-                config.guard_new_user(&user).unwrap_err().code,
+                config.check_new_user(&user).unwrap_err().code,
                 ErrorCode::OPERATION_FORBIDDEN
             );
             assert!(
                 config
-                    .guard_user_update(&["nickname".into(), field.into()])
+                    .check_user_update(&["nickname".into(), field.into()])
                     .is_err()
             );
-            assert!(config.guard_user_update(&[format!("{field}.0")]).is_err());
+            assert!(config.check_user_update(&[format!("{field}.0")]).is_err());
         }
         let user = Document::from_iter([("username".to_owned(), json!("ming"))]);
-        assert!(config.guard_new_user(&user).is_ok());
-        assert!(config.guard_user_update(&["accounts".into()]).is_ok());
+        assert!(config.check_new_user(&user).is_ok());
+        assert!(config.check_user_update(&["accounts".into()]).is_ok());
     }
 
     #[test]
     fn users_with_money_or_marks_are_kept() {
-        let kept = PaymentConfig::new().kept_users();
+        let kept = PaymentConfig::new().undeletable_users();
         let user = |field: &str| Document::from_iter([(field.to_owned(), json!(0))]);
         for field in ["account", "frozen", "paylogs", "payEpoch"] {
             assert_eq!(kept.matches(&user(field)), Ok(true), "{field}");
@@ -115,8 +115,8 @@ mod tests {
         let config = PaymentConfig::new();
         let code = |answer: Result<(), CloudError>| answer.map_err(|error| error.code);
         let forbidden = Err(ErrorCode::OPERATION_FORBIDDEN);
-        assert_eq!(code(config.guard_record(&config.log_class)), forbidden);
-        assert_eq!(code(config.guard_record(&config.order_class)), forbidden);
-        assert_eq!(config.guard_record(&config.product_class), Ok(()));
+        assert_eq!(code(config.check_record_write(&config.log_class)), forbidden);
+        assert_eq!(code(config.check_record_write(&config.order_class)), forbidden);
+        assert_eq!(config.check_record_write(&config.product_class), Ok(()));
     }
 }

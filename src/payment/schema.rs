@@ -55,7 +55,11 @@ pub fn changes(schema: &Schema, config: &PaymentConfig) -> Result<Vec<SchemaChan
 /// What the classes of the payments need that `made` names: those that somebody has made a moment ago of what an
 /// export holds, as everybody's. One whose columns are not those of a class of ours stays as it is.
 #[must_use]
-pub fn adopted(schema: &Schema, config: &PaymentConfig, made: &BTreeSet<ClassName>) -> Vec<SchemaChange> {
+pub fn adoption_changes(
+    schema: &Schema,
+    config: &PaymentConfig,
+    made: &BTreeSet<ClassName>,
+) -> Vec<SchemaChange> {
     let is_adopted = |class: &Class| {
         let standing = schema.classes.get(&class.name);
         made.contains(&class.name) && standing.is_some_and(|standing| is_ours(standing, class))
@@ -66,7 +70,7 @@ pub fn adopted(schema: &Schema, config: &PaymentConfig, made: &BTreeSet<ClassNam
 /// What takes the classes of the payments that are there away from clients, whoever made them, and gives them what
 /// they lack: for an operator who has said so.
 #[must_use]
-pub fn locked(schema: &Schema, config: &PaymentConfig) -> Vec<SchemaChange> {
+pub fn lock_changes(schema: &Schema, config: &PaymentConfig) -> Vec<SchemaChange> {
     secured(schema, config, |class| schema.classes.contains_key(&class.name))
 }
 

@@ -2,7 +2,7 @@
 
 use paylog::model::{CloudError, ObjectId, Value};
 use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
-use paylog::payment::{Amount, Payments};
+use paylog::payment::{Amount, PaymentService};
 use serde_json::json;
 
 use crate::world::short;
@@ -118,7 +118,7 @@ impl Call {
         }
     }
 
-    pub(crate) async fn perform(&self, payments: &Payments) -> Response {
+    pub(crate) async fn perform(&self, payments: &PaymentService) -> Response {
         let receipt = match self {
             Self::Recharge { user, amount, key } => {
                 payments
@@ -160,7 +160,7 @@ impl Call {
         receipt.map(Success::Payment)
     }
 
-    async fn perform_other(&self, payments: &Payments) -> Result<Receipt, CloudError> {
+    async fn perform_other(&self, payments: &PaymentService) -> Result<Receipt, CloudError> {
         match self {
             Self::Refund {
                 order, amount, key, ..

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use paylog::model::{ClassName, Document};
 use paylog::payment::protocol::ledger;
 use paylog::payment::protocol::relocation::Resolution;
-use paylog::payment::relocation::{MoveError, Mover};
-use paylog::payment::relocation::{NewHome, Over, Placed, Placement};
+use paylog::payment::relocation::{IfExists, ImportDocument, ImportOutcome, ImportStore};
+use paylog::payment::relocation::{RelocationError, Relocator};
 use paylog::payment::{Kind, Rules};
 use tokio::sync::oneshot;
 
@@ -156,10 +156,10 @@ impl Moves {
     fn bring_products(&self) {
         let class = &self.world.config.product_class;
         for document in self.world.all(SOURCE, class) {
-            let placement = Placement {
+            let placement = ImportDocument {
                 class: class.clone(),
                 document,
-                over: Over::Nothing,
+                if_exists: IfExists::Keep,
             };
             let _ = self
                 .world
@@ -187,10 +187,10 @@ impl Moves {
         }
         while !self.world.is_over() {
             match self.mover_does(step).await {
-                Some(Ok(())) | Some(Err(MoveError::Superseded(_))) => return,
+                Some(Ok(())) | Some(Err(RelocationError::Superseded(_))) => return,
                 // A replica that lags behind does not show the decision yet.
-                Some(Err(MoveError::Unavailable { .. } | MoveError::NotBegun)) if !self.world.is_healed() => {
-                }
+                Some(Err(RelocationError::Unavailable { .. } | RelocationError::NotBegun))
+                    if !self.world.is_healed() => {}
                 Some(Err(error)) => {
                     self.world
                         .violated(format!("a mover gives up on {step:?}: {error}"));
@@ -206,7 +206,7 @@ impl Moves {
     }
 
     /// Runs one mover; `None` if it dies.
-    async fn mover_does(&self, step: Step) -> Option<Result<(), MoveError>> {
+    async fn mover_does(&self, step: Step) -> Option<Result<(), RelocationError>> {
         let number = self.processes.next_number();
         // The functions at the source have been stopped, and their writes have reached every replica.
         let reads = match step {
@@ -222,7 +222,7 @@ impl Moves {
             moves: true,
         };
         let class = ClassName::parse(DECISIONS).unwrap();
-        let mover = Mover::new(
+        let mover = Relocator::new(
             Arc::new(network(SOURCE, reads)),
             Arc::new(network(DESTINATION, Reads::Fresh)),
             self.world
@@ -232,7 +232,7 @@ impl Moves {
             self.world.config.clone(),
             class,
         )
-        .with_patience(TIMEOUT);
+        .with_timeout(TIMEOUT);
         self.world.note(&(number, format!("{step:?}")), || {
             format!("mover {number} begins: {step:?}")
         });
@@ -254,13 +254,13 @@ impl Moves {
 }
 
 #[async_trait]
-impl NewHome for Network {
-    async fn place(&self, placements: Vec<Placement>) -> Vec<Placed> {
+impl ImportStore for Network {
+    async fn import(&self, placements: Vec<ImportDocument>) -> Vec<ImportOutcome> {
         let mut placed = Vec::with_capacity(placements.len());
         for placement in placements {
             placed.push(match self.send(Request::Place(placement)).await {
                 Some(Reply::Place(placed)) => placed,
-                Some(Reply::Write(_) | Reply::Commit(_)) | None => Placed::Unknown("no answer".into()),
+                Some(Reply::Write(_) | Reply::Commit(_)) | None => ImportOutcome::Unknown("no answer".into()),
             });
         }
         placed
@@ -269,7 +269,7 @@ impl NewHome for Network {
 
 /// Checks, at the end of a run, that each document is in use in the serving store and nowhere else.
 pub(crate) fn check_one_store_in_use(world: &World, store: usize) {
-    let rules = world.config.rules();
+    let rules = world.config.names();
     for class in [&rules.user_class, &rules.order_class] {
         for document in world.all(SOURCE, class) {
             let id = document.object_id().unwrap();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
 use paylog::payment::protocol::leg::Target;
 use paylog::payment::protocol::mark::Epoch;
-use paylog::payment::relocation::Placed;
+use paylog::payment::relocation::ImportOutcome;
 use paylog::store::{Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written};
 
 use crate::auditor::Coverage;
@@ -355,7 +355,7 @@ fn empty_answer(request: &Request, code: ErrorCode) -> Reply {
     match request {
         Request::Write(_) => Reply::Write(outcome),
         Request::Commit(_) => Reply::Commit(CommitOutcome::Unknown("no answer worth the name".into())),
-        Request::Place(_) => Reply::Place(Placed::Unknown("no answer worth the name".into())),
+        Request::Place(_) => Reply::Place(ImportOutcome::Unknown("no answer worth the name".into())),
     }
 }
 

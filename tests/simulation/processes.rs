@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use paylog::model::{CloudError, ErrorCode};
 use paylog::payment::policy::Proposal;
-use paylog::payment::{PaymentPolicy, Payments};
+use paylog::payment::{PaymentPolicy, PaymentService};
 use paylog::store::Store;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ const DOWN_MILLIS_MAX: u64 = 15_000;
 #[derive(Clone)]
 pub(crate) struct Process {
     number: usize,
-    pub(crate) payments: Payments,
+    pub(crate) payments: PaymentService,
 }
 
 /// The slots of processes. A process that dies is followed by another in its slot.
@@ -129,7 +129,7 @@ impl Processes {
         let rng = self.rng.fork(number as u64);
         let environment = slot.clocks.environment(rng.clone());
         let notified = Arc::clone(world);
-        let mut payments = Payments::new(network, environment, world.config.clone())
+        let mut payments = PaymentService::new(network, environment, world.config.clone())
             .with_after_payment(move |receipt| after_payment(Arc::clone(&notified), receipt.log));
         if self.has_policy {
             payments = payments.with_policy(Arc::new(RandomPolicy(Arc::clone(world))));

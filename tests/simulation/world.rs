@@ -13,7 +13,7 @@ use paylog::model::{
 };
 use paylog::payment::protocol::leg::Target;
 use paylog::payment::protocol::relocation::Decision;
-use paylog::payment::relocation::{self, Placed, Placement};
+use paylog::payment::relocation::{self, ImportDocument, ImportOutcome};
 use paylog::payment::{PaymentConfig, schema};
 use paylog::storage::MemoryStore;
 use paylog::store::load::{IfExists, LoadBatch, LoadOutcome, LoadStep, Loader};
@@ -37,14 +37,14 @@ pub(crate) enum Request {
     Write(Write),
     Commit(Vec<Write>),
     /// A copy that a mover places.
-    Place(Placement),
+    Place(ImportDocument),
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum Reply {
     Write(WriteOutcome),
     Commit(CommitOutcome),
-    Place(Placed),
+    Place(ImportOutcome),
 }
 
 /// One store: its documents, and their older versions.
@@ -110,7 +110,7 @@ impl World {
             sabotage,
             state: Mutex::new(State {
                 stores: Vec::new(),
-                auditor: Auditor::new(&config.rules()),
+                auditor: Auditor::new(&config.names()),
                 faults,
                 at_the_end: Vec::new(),
                 died: Vec::new(),
@@ -429,13 +429,13 @@ impl State {
         self.auditor.observe(effect, &elsewhere, decision)
     }
 
-    fn place(&mut self, store: usize, placement: &Placement) -> (Placed, Result<(), String>) {
+    fn place(&mut self, store: usize, placement: &ImportDocument) -> (ImportOutcome, Result<(), String>) {
         let step = LoadStep::Put {
             class: placement.class.clone(),
             document: placement.document.clone(),
-            if_exists: match &placement.over {
-                relocation::Over::Nothing => IfExists::Keep,
-                relocation::Over::Matching(filter) => IfExists::ReplaceMatching(filter.clone()),
+            if_exists: match &placement.if_exists {
+                relocation::IfExists::Keep => IfExists::Keep,
+                relocation::IfExists::ReplaceMatching(filter) => IfExists::ReplaceMatching(filter.clone()),
             },
             fill_missing: &[],
         };
@@ -447,11 +447,11 @@ impl State {
                 let id = placement.document.object_id().unwrap();
                 self.keep(store, &placement.class, &id, &placement.document);
                 let checked = self.auditor.placed(&placement.class, &placement.document, store);
-                (Placed::Stands, checked)
+                (ImportOutcome::Imported, checked)
             }
-            LoadOutcome::Unchanged => (Placed::Stands, Ok(())),
-            LoadOutcome::Kept { .. } | LoadOutcome::Removed => (Placed::Held, Ok(())),
-            LoadOutcome::Refused(error) => (Placed::Refused(error), Ok(())),
+            LoadOutcome::Unchanged => (ImportOutcome::Imported, Ok(())),
+            LoadOutcome::Kept { .. } | LoadOutcome::Removed => (ImportOutcome::PreconditionFailed, Ok(())),
+            LoadOutcome::Refused(error) => (ImportOutcome::Refused(error), Ok(())),
         }
     }
 
@@ -507,7 +507,7 @@ impl Request {
                 "place {} {} over {:?}",
                 placement.class,
                 brief(&placement.document),
-                placement.over
+                placement.if_exists
             ),
         }
     }

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use crate::config::{Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 
 /// Everything that a server is built from, apart from its backend.
 pub(crate) struct ServeContext<'a> {
-    pub(crate) app: App<Payments>,
+    pub(crate) app: App<PaymentService>,
     pub(crate) options: ServeOptions,
     pub(crate) keys: Keys,
     pub(crate) payments: PaymentConfig,

@@ -23,7 +23,7 @@ use crate::config::{ApiServer, Keys};
 use crate::credentials::Credentials;
 use crate::engine::{CronJob, Engine, EngineConfig, Limits, QueueConfig, RemoteApp};
 use crate::environment::Environment;
-use crate::payment::{PaymentConfig, Payments};
+use crate::payment::{PaymentConfig, PaymentService};
 use crate::server::{Server, ServerConfig};
 use crate::storage::{FolderFiles, SqliteStore};
 use crate::store::Database;
@@ -87,7 +87,7 @@ async fn open_checked(
 
 /// The services on one data folder, and their routes.
 struct Services {
-    payments: Payments,
+    payments: PaymentService,
     engine: Engine,
     server: Server,
     remote_app: Option<RemoteApp>,
@@ -113,7 +113,7 @@ impl Services {
         let counters = Arc::new(Counters::default());
         let database: Arc<dyn Database> = Arc::new(store.clone());
         let metered = metered(Arc::new(store.clone()), &counters, variables)?;
-        let payments = Payments::new(metered, environment.clone(), config);
+        let payments = PaymentService::new(metered, environment.clone(), config);
         let sessions = Arc::new(EmbeddedSessions(Arc::clone(&database)));
         let remote_app = remote_app(options.engine.as_deref(), credentials, &environment)?;
         let engine = app.build(
@@ -226,7 +226,7 @@ fn server_config(
         public_url: options.public_url.clone(),
         concurrent_requests_max: Some(options.concurrent_requests_max),
         requests_per_second: options.requests_per_second,
-        protected_users: Some(payments.kept_users()),
+        protected_users: Some(payments.undeletable_users()),
         request_log: options.request_log,
         ..ServerConfig::new(credentials.clone(), environment.clone())
     })

@@ -17,7 +17,7 @@ use crate::credentials::{Credentials, RequestCredentials};
 use crate::environment::Environment;
 use crate::http::json_response;
 use crate::model::{ClassName, Filter, ObjectId, Query, Update};
-use crate::payment::Payments;
+use crate::payment::PaymentService;
 use crate::storage::SqliteStore;
 use crate::store::{Store, Write, WriteOutcome};
 use crate::telemetry::Counters;
@@ -30,7 +30,7 @@ pub(crate) struct Health {
     pub(crate) environment: Environment,
     pub(crate) credentials: Credentials,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) payments: Payments,
+    pub(crate) payments: PaymentService,
     pub(crate) store: HealthStore,
     /// Time and problem of the last probe.
     pub(crate) last: Mutex<Option<(Duration, Option<String>)>>,
@@ -123,7 +123,7 @@ pub(crate) async fn get(State(health): State<Arc<Health>>, headers: HeaderMap) -
             HealthStore::Remote(..) => 0,
         };
         body.insert("counters".to_owned(), json!(health.counters.read(commits)));
-        if let Ok(unfinished) = health.payments.unfinished().await {
+        if let Ok(unfinished) = health.payments.count_unfinished().await {
             body.insert("payments".to_owned(), json!(unfinished));
         }
         if let Some(problem) = problem {

@@ -19,7 +19,7 @@ use crate::app::sessions::RemoteSessions;
 use crate::app::{leancloud_client, listener, terminal};
 use crate::config::ApiServer;
 use crate::engine::{Engine, EngineConfig};
-use crate::payment::Payments;
+use crate::payment::PaymentService;
 use crate::store::Store;
 use crate::telemetry::Counters;
 
@@ -54,7 +54,7 @@ pub(crate) async fn serve(context: ServeContext<'_>, api_server: &ApiServer) -> 
     let store: Arc<dyn Store> = Arc::new(client.clone());
     let log_class = config.log_class.clone();
     let metered = metered(Arc::clone(&store), &counters, variables)?;
-    let payments = Payments::new(metered, environment.clone(), config);
+    let payments = PaymentService::new(metered, environment.clone(), config);
     let engine = app.build(
         payments.clone(),
         EngineConfig {
@@ -104,7 +104,7 @@ async fn run(
     routes: Router,
     shutdown: impl Future<Output = ()>,
     engine: &Engine,
-    payments: Payments,
+    payments: PaymentService,
 ) -> Result<()> {
     let stop = CancellationToken::new();
     let sweeper = tokio::spawn({

@@ -8,14 +8,14 @@ use crate::app::terminal;
 use crate::cli::progress_bar;
 use crate::model::Filter;
 use crate::payment::PaymentConfig;
-use crate::payment::audit::{Progress, Stage};
+use crate::payment::audit::{AuditProgress, AuditStage};
 use crate::store::Store;
 
 /// Documents between two lines, without a terminal.
 const DOCUMENTS_PER_LINE: u64 = 100_000;
 
 /// Progress of an audit: a bar on a terminal, lines elsewhere.
-pub(crate) struct AuditProgress {
+pub(crate) struct AuditProgressBar {
     bar: ProgressBar,
     logs: u64,
     documents: u64,
@@ -23,7 +23,7 @@ pub(crate) struct AuditProgress {
     said: AtomicU64,
 }
 
-impl AuditProgress {
+impl AuditProgressBar {
     pub(crate) async fn of(store: &dyn Store, config: &PaymentConfig) -> Self {
         let all = Filter::all();
         // An unknown total is shown as 0.
@@ -42,11 +42,11 @@ impl AuditProgress {
         }
     }
 
-    pub(crate) fn show(&self, progress: Progress) {
-        let Progress { pass, stage, done } = progress;
+    pub(crate) fn show(&self, progress: AuditProgress) {
+        let AuditProgress { pass, stage, done } = progress;
         let (before, total, what) = match stage {
-            Stage::Logs => (0, self.logs, "logs"),
-            Stage::Documents => (self.logs, self.documents, "users and orders"),
+            AuditStage::Logs => (0, self.logs, "logs"),
+            AuditStage::Documents => (self.logs, self.documents, "users and orders"),
         };
         if pass > 1 {
             self.bar.set_message("again");
@@ -59,7 +59,7 @@ impl AuditProgress {
     }
 }
 
-impl Drop for AuditProgress {
+impl Drop for AuditProgressBar {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -2,7 +2,7 @@
 //!
 //! The order ensures that no payment runs on both sides, and that the verification comes before the decision:
 //!
-//! 1. *Fence and copy*: the [`Mover`] fences every account, order and open log at the source, and copies them. From
+//! 1. *Fence and copy*: the [`Relocator`] fences every account, order and open log at the source, and copies them. From
 //!    now on the source refuses every payment (9011).
 //! 2. *Synchronise*: rounds over everything else, and comparisons of ids, until nothing new is found. Of the documents
 //!    with money only fenced ones are loaded. Users who sign up meanwhile are fenced too.
@@ -20,7 +20,7 @@ use crate::migration::verification::{VerificationReport, Verifier};
 use crate::model::{ClassName, Document, Value};
 use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::relocation::{Attempt, Copy, Resolution};
-use crate::payment::relocation::{MoveError, Mover, Report};
+use crate::payment::relocation::{RelocationError, RelocationReport, Relocator};
 use crate::payment::{PaymentConfig, Rules};
 use crate::store::Store;
 
@@ -56,8 +56,8 @@ pub enum CutoverOutcome {
     RolledBack(Box<VerificationReport>),
 }
 
-impl From<MoveError> for PullError {
-    fn from(error: MoveError) -> Self {
+impl From<RelocationError> for PullError {
+    fn from(error: RelocationError) -> Self {
         Self::Refused(error.to_string())
     }
 }
@@ -84,7 +84,7 @@ impl Cutover {
         Ok(Self {
             puller,
             source: Arc::new(source),
-            rules: config.rules(),
+            rules: config.names(),
             config,
             environment,
             decision_class: Self::decision_class()?,
@@ -140,7 +140,7 @@ impl Cutover {
     ///
     /// # Errors
     /// [`PullError`].
-    pub async fn roll_back(&self) -> Result<Report, PullError> {
+    pub async fn roll_back(&self) -> Result<RelocationReport, PullError> {
         Ok(self.mover(false).roll_back().await?)
     }
 
@@ -155,7 +155,7 @@ impl Cutover {
         }
     }
 
-    fn mover(&self, before_decision: bool) -> Mover {
+    fn mover(&self, before_decision: bool) -> Relocator {
         let store = Arc::clone(&self.puller.store);
         let rules = Arc::clone(&self.rules);
         let destination = if before_decision {
@@ -164,7 +164,7 @@ impl Cutover {
             DestinationStore::from_decision(store, rules)
         };
         let source: Arc<dyn Store> = Arc::<SourceStore>::clone(&self.source);
-        Mover::new(
+        Relocator::new(
             source,
             Arc::new(destination),
             self.environment.clone(),
@@ -221,7 +221,7 @@ impl Cutover {
         loop {
             rounds += 1;
             mover.prepare().await?;
-            let decision = mover.decision().await?.ok_or(MoveError::NotBegun)?;
+            let decision = mover.decision().await?.ok_or(RelocationError::NotBegun)?;
             let attempt = decision.attempt;
             let include = |class: &ClassName, row: &Document| self.is_fenced(class, row, attempt);
             let mut summary = self.puller.round(classes, &include).await?;

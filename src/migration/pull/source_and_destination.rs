@@ -1,4 +1,4 @@
-//! The stores of a move, as the [`Mover`](crate::payment::relocation::Mover) sees them.
+//! The stores of a move, as the [`Relocator`](crate::payment::relocation::Relocator) sees them.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::payment::Rules;
 use crate::payment::protocol::log::LogState;
 use crate::payment::protocol::mark::PAY_EPOCH;
-use crate::payment::relocation::{NewHome, Over, Placed, Placement};
+use crate::payment::relocation::{IfExists, ImportDocument, ImportOutcome, ImportStore};
 use crate::store::load::{self, LoadBatch, LoadOutcome, LoadStep, Loader};
 use crate::store::{ReadError, Store, StoreWrapper, Write, WriteOutcome};
 
@@ -127,28 +127,28 @@ impl DestinationStore {
                 .is_some_and(|in_use| in_use.matches(document).unwrap_or(false))
     }
 
-    async fn load(&self, steps: Vec<LoadStep>) -> Vec<Placed> {
+    async fn load(&self, steps: Vec<LoadStep>) -> Vec<ImportOutcome> {
         let count = steps.len();
         match self.store.load(LoadBatch::new(steps)).await {
             Ok(loaded) => loaded.into_iter().map(placed).collect(),
-            Err(error) => vec![Placed::Unknown(error.to_string()); count],
+            Err(error) => vec![ImportOutcome::Unknown(error.to_string()); count],
         }
     }
 }
 
 /// The placement result of a loaded step.
-fn placed(loaded: LoadOutcome) -> Placed {
+fn placed(loaded: LoadOutcome) -> ImportOutcome {
     match loaded {
         LoadOutcome::Created | LoadOutcome::Replaced | LoadOutcome::Unchanged | LoadOutcome::Removed => {
-            Placed::Stands
+            ImportOutcome::Imported
         }
-        LoadOutcome::Kept { .. } => Placed::Held,
-        LoadOutcome::Refused(error) => Placed::Refused(error),
+        LoadOutcome::Kept { .. } => ImportOutcome::PreconditionFailed,
+        LoadOutcome::Refused(error) => ImportOutcome::Refused(error),
     }
 }
 
 /// The step that stores a placement.
-fn step(placement: &Placement, if_exists: load::IfExists) -> LoadStep {
+fn step(placement: &ImportDocument, if_exists: load::IfExists) -> LoadStep {
     let class = placement.class.clone();
     let fill_missing: &[&str] = if class == ClassName::user() {
         &SECRET_AND_LOGIN_COLUMNS
@@ -187,11 +187,11 @@ impl StoreWrapper for DestinationStore {
 }
 
 #[async_trait]
-impl NewHome for DestinationStore {
-    async fn place(&self, placements: Vec<Placement>) -> Vec<Placed> {
-        let over = |placement: &Placement| match &placement.over {
-            Over::Nothing => load::IfExists::Keep,
-            Over::Matching(filter) => load::IfExists::ReplaceMatching(filter.clone()),
+impl ImportStore for DestinationStore {
+    async fn import(&self, placements: Vec<ImportDocument>) -> Vec<ImportOutcome> {
+        let over = |placement: &ImportDocument| match &placement.if_exists {
+            IfExists::Keep => load::IfExists::Keep,
+            IfExists::ReplaceMatching(filter) => load::IfExists::ReplaceMatching(filter.clone()),
         };
         let steps = placements
             .iter()
@@ -205,7 +205,9 @@ impl NewHome for DestinationStore {
             .iter()
             .zip(&placed)
             .enumerate()
-            .filter(|(_, (placement, placed))| placement.over == Over::Nothing && **placed == Placed::Held)
+            .filter(|(_, (placement, placed))| {
+                placement.if_exists == IfExists::Keep && **placed == ImportOutcome::PreconditionFailed
+            })
             .map(|(place, _)| place)
             .collect();
         let steps = again.iter().filter_map(|place| {

@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn object_has_the_same_hash_on_both_sides() {
-        let names = PaymentConfig::new().rules();
+        let names = PaymentConfig::new().names();
         let rules = ComparisonRules {
             rules: &names,
             shows_logins: true,
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn differing_fields_are_named() {
-        let names = PaymentConfig::new().rules();
+        let names = PaymentConfig::new().names();
         let rules = ComparisonRules {
             rules: &names,
             shows_logins: true,

@@ -170,7 +170,7 @@ mod tests {
 
     #[test]
     fn postings_come_back() {
-        let rules = PaymentConfig::new().rules();
+        let rules = PaymentConfig::new().names();
         let classes = [&rules.user_class, &rules.order_class, &rules.log_class];
         let id = ObjectId::parse("5f000000aaaaaaaaaaaaaaaa").unwrap();
         let entries = [
@@ -230,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_broken_record_is_an_error() {
-        let rules = PaymentConfig::new().rules();
+        let rules = PaymentConfig::new().names();
         assert!(target(b"", &rules).is_err());
         assert!(target(b"\x09a\0", &rules).is_err());
         let target = target(b"\x01a\0", &rules).unwrap();

@@ -1,110 +1,120 @@
-//! What a mover does again and again: lists, writes until a document is as it should be, places copies.
+//! The steps of a relocation that are repeated until they succeed: list, write, import.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::environment::Environment;
-use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query, Value};
+use crate::environment::{Backoff, Environment};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query, Timestamp, Value};
 use crate::payment::ProtocolError;
 use crate::payment::driver::to_store;
 use crate::payment::protocol::effect::Write as ProtocolWrite;
 use crate::payment::protocol::ledger;
 use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::Log;
-use crate::payment::protocol::relocation::{self, Attempt, Copy, Placing, Todo};
-use crate::payment::relocation::destination::{Over, Placed, Placement};
-use crate::payment::relocation::relocator::{Home, MoveError, Mover, Progress, Report, Stage, malformed};
-use crate::store::{ReadError, Store, Write, WriteOutcome};
+use crate::payment::protocol::relocation::{self, Attempt, Copy, Decision, Placing, Todo};
+use crate::payment::relocation::context::Context;
+use crate::payment::relocation::error::{RelocationError, malformed};
+use crate::payment::relocation::import::{IfExists, ImportDocument, ImportOutcome};
+use crate::payment::relocation::report::{RelocationProgress, RelocationReport, RelocationStage, Side};
+use crate::store::{ReadError, Write, WriteOutcome};
 
-/// Documents that are read at once.
+/// Documents in a page.
 const PAGE: u32 = 200;
 /// Documents that are written in one round trip.
 const WRITES_AT_ONCE: usize = 50;
-/// The shortest pause before a step is repeated; doubled each time.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest.
-const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Pauses before a step is repeated.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
 
-/// Says what is to be written on a document.
-pub(super) type Ask<'a> = dyn Fn(&Target, &Document) -> Result<Todo, ProtocolError> + Send + Sync + 'a;
+/// Decides what to write to a document.
+pub(super) type Decide<'a> = dyn Fn(&Target, &Document) -> Result<Todo, ProtocolError> + Send + Sync + 'a;
 
-/// How long something is repeated that gets nowhere.
+/// The repetition of a step that gets nowhere, for a limited time.
 #[derive(Debug)]
-pub(super) struct Waits {
-    patience: Duration,
+pub(super) struct Retry {
+    timeout: Duration,
     since: Option<Duration>,
-    pause: Duration,
+    tries: u32,
 }
 
-impl Waits {
-    fn new(patience: Duration) -> Self {
+impl Retry {
+    fn new(timeout: Duration) -> Self {
         Self {
-            patience,
+            timeout,
             since: None,
-            pause: PAUSE_MIN,
+            tries: 0,
         }
     }
 
-    /// It gets somewhere.
+    /// Begins anew, after a step that succeeded.
     fn reset(&mut self) {
-        (self.since, self.pause) = (None, PAUSE_MIN);
+        (self.since, self.tries) = (None, 0);
     }
 
-    /// Pauses; false once patience has ended.
-    pub(super) async fn again(&mut self, environment: &Environment) -> bool {
+    /// Pauses before the next try; false once the time is over.
+    pub(super) async fn pause(&mut self, environment: &Environment) -> bool {
         let now = environment.elapsed();
         let since = *self.since.get_or_insert(now);
-        if now.saturating_sub(since) > self.patience {
+        if now.saturating_sub(since) > self.timeout {
             return false;
         }
-        environment.sleep(self.pause).await;
-        self.pause = self.pause.saturating_mul(2).min(PAUSE_MAX);
+        environment.sleep(BACKOFF.pause(self.tries)).await;
+        self.tries = self.tries.saturating_add(1);
         true
     }
 }
 
-/// One call of a mover, at work.
-pub(super) struct Hands<'a> {
-    mover: &'a Mover,
-    stage: Stage,
+/// The decision as it is stored at the source.
+pub(super) struct StoredDecision {
+    pub(super) target: Target,
+    pub(super) decision: Decision,
+    /// If everything has been copied that was in use when the attempt began: the time, by the clock of the source, at
+    /// which the first attempt began.
+    pub(super) prepared: Option<Timestamp>,
+}
+
+/// The state of one call of a relocator.
+pub(super) struct Transfer<'a> {
+    context: &'a Context,
+    stage: RelocationStage,
     done: u64,
-    waits: Waits,
-    pub(super) report: Report,
-    /// Whether the new home is in use: what is found there is no surprise, and what comes may be too late.
+    retry: Retry,
+    pub(super) report: RelocationReport,
+    /// True if the target is in use: a document found there is no error, and one that is copied may come too late.
     pub(super) is_final: bool,
-    /// Logs that came too late and have not been looked after yet, and all that came too late.
+    /// Logs that came too late and whose money is still to be credited.
     stranded: Vec<Log>,
+    /// All documents that came too late.
     late: BTreeSet<Target>,
 }
 
-impl<'a> Hands<'a> {
-    pub(super) fn new(mover: &'a Mover, stage: Stage) -> Self {
+impl<'a> Transfer<'a> {
+    pub(super) fn new(context: &'a Context, stage: RelocationStage) -> Self {
         Self {
-            mover,
+            context,
             stage,
             done: 0,
-            waits: Waits::new(mover.patience),
-            report: Report::default(),
+            retry: Retry::new(context.timeout),
+            report: RelocationReport::default(),
             is_final: false,
             stranded: Vec::new(),
             late: BTreeSet::new(),
         }
     }
 
-    pub(super) fn patience(&self) -> Waits {
-        Waits::new(self.mover.patience)
+    pub(super) fn retry(&self) -> Retry {
+        Retry::new(self.context.timeout)
     }
 
-    pub(super) fn begin(&mut self, stage: Stage) {
+    pub(super) fn begin(&mut self, stage: RelocationStage) {
         (self.stage, self.done) = (stage, 0);
     }
 
-    /// Tells how far the stage has come.
-    pub(super) fn tell(&mut self, class: &ClassName, documents: usize) {
+    /// Reports the progress of the stage.
+    pub(super) fn report_progress(&mut self, class: &ClassName, documents: usize) {
         let documents = u64::try_from(documents).unwrap_or(u64::MAX);
         self.done = self.done.saturating_add(documents);
-        if let Some(watch) = &self.mover.watch {
-            watch(&Progress {
+        if let Some(observer) = &self.context.observer {
+            observer(&RelocationProgress {
                 stage: self.stage,
                 class: class.clone(),
                 done: self.done,
@@ -116,83 +126,104 @@ impl<'a> Hands<'a> {
         std::mem::take(&mut self.stranded)
     }
 
-    fn store(&self, home: Home) -> &dyn Store {
-        match home {
-            Home::Old => &*self.mover.old,
-            Home::New => &*self.mover.new,
-        }
-    }
-
     fn timeout(&self) -> Duration {
-        self.mover.config.store_timeout
+        self.context.config.store_timeout
     }
 
-    /// A page of what matches, by id, after `last`. Empty after the end, and never before: a page that is older than
-    /// some documents may be shorter than there is room.
+    /// A page of the documents that match, by id, after `last`. Only an empty page is the end: a stale page may be short.
     pub(super) async fn find(
         &self,
-        home: Home,
+        side: Side,
         class: &ClassName,
         filter: &Filter,
         last: Option<&ObjectId>,
-    ) -> Result<Vec<Document>, MoveError> {
+    ) -> Result<Vec<Document>, RelocationError> {
         let query = Query::new(filter.clone().after_id(last))
             .order_by("objectId")
             .limit(PAGE);
-        let mut waits = self.patience();
+        let mut retry = self.retry();
         loop {
-            let found = self.store(home).find(class, &query);
+            let found = self.context.store(side).find(class, &query);
             let why = match tokio::time::timeout(self.timeout(), found).await {
                 Ok(Ok(found)) => return Ok(found),
                 Ok(Err(ReadError::Rejected(error))) => error.to_string(),
                 Ok(Err(ReadError::Unavailable(why))) => why,
                 Err(_) => no_answer(),
             };
-            if !waits.again(&self.mover.environment).await {
-                return Err(MoveError::Unavailable { home, why });
+            if !retry.pause(&self.context.environment).await {
+                return Err(RelocationError::Unavailable { side, why });
             }
         }
     }
 
-    /// One write; after one that has not taken effect a pause, or an error once patience has ended.
+    /// Reads the decision; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`RelocationError`].
+    pub(super) async fn stored_decision(&self) -> Result<Option<StoredDecision>, RelocationError> {
+        let class = &self.context.decision_class;
+        let found = self.find(Side::Source, class, &Decision::find(), None).await?;
+        let mut stored = None;
+        for document in found {
+            let id = document.object_id();
+            let id = id.ok_or_else(|| RelocationError::NotUnique(class.clone()))?;
+            let target = Target::new(class, &id);
+            let decision = Decision::of(&document).map_err(|error| malformed(&target, error))?;
+            let prepared = decision.is_prepared(&document);
+            let found = StoredDecision {
+                target,
+                decision,
+                prepared: document.created_at().filter(|_| prepared),
+            };
+            if stored.replace(found).is_some() {
+                return Err(RelocationError::NotUnique(class.clone()));
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Writes once; pauses if the write has not taken effect.
+    ///
+    /// # Errors
+    /// [`RelocationError::Unavailable`] once the time is over.
     pub(super) async fn attempt_write(
         &mut self,
-        home: Home,
+        side: Side,
         write: ProtocolWrite,
-    ) -> Result<WriteOutcome, MoveError> {
-        let written = self.store(home).write(to_store(write));
+    ) -> Result<WriteOutcome, RelocationError> {
+        let written = self.context.store(side).write(to_store(write));
         let outcome = match tokio::time::timeout(self.timeout(), written).await {
             Ok(outcome) => outcome,
             Err(_) => WriteOutcome::Unknown(no_answer()),
         };
         let why = match &outcome {
             WriteOutcome::Applied(_) => {
-                self.waits.reset();
+                self.retry.reset();
                 return Ok(outcome);
             }
             WriteOutcome::Rejected(error) => error.to_string(),
             WriteOutcome::Unknown(why) => why.clone(),
             WriteOutcome::NotMatched => "another write was faster, again and again".to_owned(),
         };
-        self.pause_or(home, why).await?;
+        self.pause_or(side, why).await?;
         Ok(outcome)
     }
 
-    async fn pause_or(&mut self, home: Home, why: String) -> Result<(), MoveError> {
-        if self.waits.again(&self.mover.environment).await {
+    async fn pause_or(&mut self, side: Side, why: String) -> Result<(), RelocationError> {
+        if self.retry.pause(&self.context.environment).await {
             return Ok(());
         }
-        Err(MoveError::Unavailable { home, why })
+        Err(RelocationError::Unavailable { side, why })
     }
 
-    /// The documents as they are now; those that a read does not show, as they were.
+    /// Reads the documents again; those that the read does not show stay as they were.
     async fn reread(
         &self,
-        home: Home,
+        side: Side,
         class: &ClassName,
         documents: Vec<Document>,
-    ) -> Result<Vec<Document>, MoveError> {
-        let mut fresh = self.find_by_id(home, class, documents.iter()).await?;
+    ) -> Result<Vec<Document>, RelocationError> {
+        let mut fresh = self.find_by_id(side, class, documents.iter()).await?;
         let read = documents.into_iter().map(|document| {
             let id = document.object_id();
             id.and_then(|id| fresh.remove(&id)).unwrap_or(document)
@@ -202,17 +233,17 @@ impl<'a> Hands<'a> {
 
     async fn find_by_id(
         &self,
-        home: Home,
+        side: Side,
         class: &ClassName,
         documents: impl Iterator<Item = &Document>,
-    ) -> Result<BTreeMap<ObjectId, Document>, MoveError> {
+    ) -> Result<BTreeMap<ObjectId, Document>, RelocationError> {
         let ids: Vec<Value> = documents
             .filter_map(|document| document.get("objectId").cloned())
             .collect();
         let mut found = BTreeMap::new();
         for some in ids.chunks(WRITES_AT_ONCE) {
             let filter = Filter::all().one_of("objectId", some.to_vec());
-            let page = self.find(home, class, &filter, None).await?;
+            let page = self.find(side, class, &filter, None).await?;
             found.extend(
                 page.into_iter()
                     .filter_map(|found| Some((found.object_id()?, found))),
@@ -221,28 +252,28 @@ impl<'a> Hands<'a> {
         Ok(found)
     }
 
-    /// Writes until every document is as `ask` wants it; answers those, and how many it has changed. What is not
-    /// allowed to be changed is left out.
-    async fn settle(
+    /// Writes until `decide` wants no more change; returns the documents, and the number changed. Documents that must not
+    /// be changed are left out.
+    async fn update_until_done(
         &mut self,
-        home: Home,
+        side: Side,
         class: &ClassName,
         mut documents: Vec<Document>,
-        ask: &Ask<'_>,
-    ) -> Result<Settled, MoveError> {
-        let mut settled = Settled::default();
+        decide: &Decide<'_>,
+    ) -> Result<UpdateResult, RelocationError> {
+        let mut result = UpdateResult::default();
         let mut begun = BTreeSet::new();
         loop {
             let (mut waiting, mut writes) = (Vec::new(), Vec::new());
             for document in documents {
                 let Some(id) = document.object_id() else { continue };
                 let target = Target::new(class, &id);
-                match ask(&target, &document).map_err(|error| malformed(&target, error))? {
+                match decide(&target, &document).map_err(|error| malformed(&target, error))? {
                     Todo::Nothing => {
-                        settled.changed += u64::from(begun.contains(&id));
-                        settled.documents.push(document);
+                        result.changed += u64::from(begun.contains(&id));
+                        result.documents.push(document);
                     }
-                    Todo::NotAllowed => settled.refused += 1,
+                    Todo::NotAllowed => result.refused += 1,
                     Todo::Write(write) => {
                         begun.insert(id);
                         waiting.push(document);
@@ -251,23 +282,23 @@ impl<'a> Hands<'a> {
                 }
             }
             if waiting.is_empty() {
-                return Ok(settled);
+                return Ok(result);
             }
-            let why = self.write_all(home, writes).await;
+            let why = self.write_all(side, writes).await;
             match why {
-                None => self.waits.reset(),
-                Some(why) => self.pause_or(home, why).await?,
+                None => self.retry.reset(),
+                Some(why) => self.pause_or(side, why).await?,
             }
-            documents = self.reread(home, class, waiting).await?;
+            documents = self.reread(side, class, waiting).await?;
         }
     }
 
-    /// Writes in batches; `None` where at least one took effect, otherwise what the store said.
-    async fn write_all(&self, home: Home, writes: Vec<Write>) -> Option<String> {
+    /// Writes in batches; `None` if at least one write took effect, else the last error.
+    async fn write_all(&self, side: Side, writes: Vec<Write>) -> Option<String> {
         let mut why = String::new();
         let mut applied = false;
         for some in writes.chunks(WRITES_AT_ONCE) {
-            let outcomes = self.store(home).batch(some.to_vec());
+            let outcomes = self.context.store(side).batch(some.to_vec());
             let Ok(outcomes) = tokio::time::timeout(self.timeout(), outcomes).await else {
                 why = no_answer();
                 continue;
@@ -284,86 +315,95 @@ impl<'a> Hands<'a> {
         (!applied).then_some(why)
     }
 
-    /// Fences and copies what matches at the old home; answers how many documents that were.
-    pub(super) async fn bring_all(
+    /// Fences and copies the documents that match at the source; returns their number.
+    pub(super) async fn copy_matching(
         &mut self,
         class: &ClassName,
         filter: &Filter,
         attempt: Attempt,
-    ) -> Result<u64, MoveError> {
-        let mut brought = 0_u64;
+    ) -> Result<u64, RelocationError> {
+        let mut copied = 0_u64;
         let mut last = None;
         loop {
-            let page = self.find(Home::Old, class, filter, last.as_ref()).await?;
+            let page = self.find(Side::Source, class, filter, last.as_ref()).await?;
             let Some(end) = page.last().and_then(Document::object_id) else {
-                return Ok(brought);
+                return Ok(copied);
             };
             last = Some(end);
             let count = page.len();
-            self.bring(class, page, attempt).await?;
-            brought = brought.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
-            self.tell(class, count);
+            self.copy(class, page, attempt).await?;
+            copied = copied.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+            self.report_progress(class, count);
         }
     }
 
-    async fn bring(
+    async fn copy(
         &mut self,
         class: &ClassName,
         documents: Vec<Document>,
         attempt: Attempt,
-    ) -> Result<(), MoveError> {
-        let rules = &self.mover.rules;
-        let ask = |target: &Target, document: &Document| relocation::fence(rules, target, document, attempt);
-        let fenced = self.settle(Home::Old, class, documents, &ask).await?;
+    ) -> Result<(), RelocationError> {
+        let names = &self.context.names;
+        let decide =
+            |target: &Target, document: &Document| relocation::fence(names, target, document, attempt);
+        let fenced = self
+            .update_until_done(Side::Source, class, documents, &decide)
+            .await?;
         self.report.fenced = self.report.fenced.saturating_add(fenced.changed);
         if fenced.refused > 0 {
-            return Err(self.superseded(attempt).await?.unwrap_or(MoveError::NotBegun));
+            return Err(self
+                .superseded(attempt)
+                .await?
+                .unwrap_or(RelocationError::NotBegun));
         }
         let mut copies = Vec::with_capacity(fenced.documents.len());
         for document in &fenced.documents {
             let Some(id) = document.object_id() else { continue };
             let target = Target::new(class, &id);
-            let copy = Copy::of(rules, &target, document, attempt);
+            let copy = Copy::of(names, &target, document, attempt);
             copies.extend(copy.map_err(|error| malformed(&target, error))?);
         }
-        self.place(class, copies, attempt).await
+        self.import(class, copies, attempt).await
     }
 
-    /// What has become of the attempt, where it is no longer on.
-    pub(super) async fn superseded(&self, attempt: Attempt) -> Result<Option<MoveError>, MoveError> {
-        let standing = self.mover.standing().await?;
-        Ok(standing
-            .map(|standing| standing.decision)
+    /// [`RelocationError::Superseded`] if the attempt is over.
+    pub(super) async fn superseded(
+        &self,
+        attempt: Attempt,
+    ) -> Result<Option<RelocationError>, RelocationError> {
+        let stored = self.stored_decision().await?;
+        Ok(stored
+            .map(|stored| stored.decision)
             .filter(|decision| {
                 decision.attempt != attempt || decision.resolution != relocation::Resolution::Open
             })
-            .map(MoveError::Superseded))
+            .map(RelocationError::Superseded))
     }
 
-    /// Places copies until each stands, or must not.
-    async fn place(
+    /// Imports copies until each is at the target, or must not be.
+    async fn import(
         &mut self,
         class: &ClassName,
         mut copies: Vec<Copy>,
         attempt: Attempt,
-    ) -> Result<(), MoveError> {
+    ) -> Result<(), RelocationError> {
         copies.retain(|copy| !self.late.contains(copy.target()));
         loop {
             let documents = copies.iter().map(Copy::document);
-            let there = self.find_by_id(Home::New, class, documents).await?;
-            let (mut waiting, mut placements) = (Vec::new(), Vec::new());
+            let there = self.find_by_id(Side::Target, class, documents).await?;
+            let (mut waiting, mut imports) = (Vec::new(), Vec::new());
             for copy in copies {
-                let placing = copy.place(&self.mover.rules, there.get(&copy.target().id));
+                let placing = copy.place(&self.context.names, there.get(&copy.target().id));
                 match placing.map_err(|error| malformed(copy.target(), error))? {
                     Placing::Stands => continue,
                     Placing::Keep if self.is_final => continue,
                     Placing::Keep => {
                         let why = self.superseded(attempt).await?;
-                        return Err(why.unwrap_or_else(|| MoveError::Occupied(copy.target().clone())));
+                        return Err(why.unwrap_or_else(|| RelocationError::Occupied(copy.target().clone())));
                     }
-                    Placing::Create(_) => placements.push(copy.placement(Over::Nothing)),
+                    Placing::Create(_) => imports.push(copy.import(IfExists::Keep)),
                     Placing::Replace(ProtocolWrite::Update { guard, .. }) => {
-                        placements.push(copy.placement(Over::Matching(guard)));
+                        imports.push(copy.import(IfExists::ReplaceMatching(guard)));
                     }
                     Placing::Replace(ProtocolWrite::Create { .. }) => continue,
                 }
@@ -372,48 +412,48 @@ impl<'a> Hands<'a> {
             if waiting.is_empty() {
                 return Ok(());
             }
-            copies = self.place_once(waiting, placements).await?;
+            copies = self.import_once(waiting, imports).await?;
         }
     }
 
-    /// Answers the copies of which it is not known that they stand.
-    async fn place_once(
+    /// Imports copies once; returns those that are not known to be at the target.
+    async fn import_once(
         &mut self,
         copies: Vec<Copy>,
-        placements: Vec<Placement>,
-    ) -> Result<Vec<Copy>, MoveError> {
-        let placed = self.mover.new.place(placements);
-        let mut placed = tokio::time::timeout(self.timeout(), placed)
+        imports: Vec<ImportDocument>,
+    ) -> Result<Vec<Copy>, RelocationError> {
+        let outcomes = self.context.target.import(imports);
+        let mut outcomes = tokio::time::timeout(self.timeout(), outcomes)
             .await
             .unwrap_or_default();
-        placed.resize_with(copies.len(), || Placed::Unknown(no_answer()));
+        outcomes.resize_with(copies.len(), || ImportOutcome::Unknown(no_answer()));
         let mut left = Vec::new();
-        let (mut stands, mut why) = (0_u64, String::new());
-        for (copy, placed) in copies.into_iter().zip(placed) {
-            match placed {
-                Placed::Stands => stands = stands.saturating_add(1),
-                Placed::Held => left.push(copy),
-                Placed::Unknown(unknown) => {
+        let (mut imported, mut why) = (0_u64, String::new());
+        for (copy, outcome) in copies.into_iter().zip(outcomes) {
+            match outcome {
+                ImportOutcome::Imported => imported = imported.saturating_add(1),
+                ImportOutcome::PreconditionFailed => left.push(copy),
+                ImportOutcome::Unknown(unknown) => {
                     why = unknown;
                     left.push(copy);
                 }
-                Placed::Refused(error) => self.refused(&copy, error)?,
+                ImportOutcome::Refused(error) => self.refused(&copy, error)?,
             }
         }
-        self.report.placed = self.report.placed.saturating_add(stands);
-        if left.is_empty() || stands > 0 {
-            self.waits.reset();
+        self.report.copied = self.report.copied.saturating_add(imported);
+        if left.is_empty() || imported > 0 {
+            self.retry.reset();
         } else {
-            self.pause_or(Home::New, why).await?;
+            self.pause_or(Side::Target, why).await?;
         }
         Ok(left)
     }
 
-    /// A copy that the new home does not take has come too late, where others work there already.
-    fn refused(&mut self, copy: &Copy, error: CloudError) -> Result<(), MoveError> {
+    /// Handles a copy that the target refused: once the target is in use, it came too late.
+    fn refused(&mut self, copy: &Copy, error: CloudError) -> Result<(), RelocationError> {
         let target = copy.target();
         if !self.is_final || error.code != ErrorCode::DUPLICATE_VALUE {
-            return Err(MoveError::Refused {
+            return Err(RelocationError::Refused {
                 target: target.clone(),
                 error,
             });
@@ -421,35 +461,35 @@ impl<'a> Hands<'a> {
         tracing::warn!("{target} came too late: {error}");
         self.late.insert(target.clone());
         self.report.stranded.push(target.clone());
-        if target.class == self.mover.rules.log_class
-            && let Ok(log) = ledger::read_log(copy.document(), &self.mover.rules)
+        if target.class == self.context.names.log_class
+            && let Ok(log) = ledger::read_log(copy.document(), &self.context.names)
         {
             self.stranded.push(log);
         }
         Ok(())
     }
 
-    /// Lets live what is fenced, as far as `ask` allows it, until a listing shows nothing more to be done.
+    /// Opens the fenced documents that match, as far as `decide` allows, until a listing shows nothing more to do.
     pub(super) async fn unfence_all(
         &mut self,
-        home: Home,
+        side: Side,
         class: &ClassName,
         filter: &Filter,
-        ask: &Ask<'_>,
-    ) -> Result<(), MoveError> {
+        decide: &Decide<'_>,
+    ) -> Result<(), RelocationError> {
         loop {
             let before = self.report.opened;
             let mut last = None;
             loop {
-                let page = self.find(home, class, filter, last.as_ref()).await?;
+                let page = self.find(side, class, filter, last.as_ref()).await?;
                 let Some(end) = page.last().and_then(Document::object_id) else {
                     break;
                 };
                 last = Some(end);
                 let count = page.len();
-                let settled = self.settle(home, class, page, ask).await?;
-                self.report.opened = self.report.opened.saturating_add(settled.changed);
-                self.tell(class, count);
+                let result = self.update_until_done(side, class, page, decide).await?;
+                self.report.opened = self.report.opened.saturating_add(result.changed);
+                self.report_progress(class, count);
             }
             if self.report.opened == before {
                 return Ok(());
@@ -458,21 +498,21 @@ impl<'a> Hands<'a> {
     }
 }
 
-/// Documents that are as they should be.
+/// Result of [`Transfer::update_until_done`].
 #[derive(Debug, Default)]
-struct Settled {
+struct UpdateResult {
     documents: Vec<Document>,
     changed: u64,
-    /// How many must not be changed.
+    /// Number of documents that must not be changed.
     refused: u64,
 }
 
 impl Copy {
-    fn placement(&self, over: Over) -> Placement {
-        Placement {
+    fn import(&self, if_exists: IfExists) -> ImportDocument {
+        ImportDocument {
             class: self.target().class.clone(),
             document: self.document().clone(),
-            over,
+            if_exists,
         }
     }
 }

@@ -6,12 +6,12 @@ use crate::model::value::as_integer;
 use crate::model::{CloudError, ErrorCode, ObjectId, Value};
 use crate::payment::protocol::leg::{Bound, Leg};
 use crate::payment::protocol::machine::Draft;
-use crate::payment::service::keyed::{Asked, By};
+use crate::payment::service::idempotency::{Initiator, KeyedPayment};
 use crate::payment::service::parameters::check_text;
-use crate::payment::service::{CallerKey, Payments, Receipt};
+use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
-impl Payments {
+impl PaymentService {
     /// Adds `amount` to the account of `user`, or takes it where it is negative; never 0. `reason` (1 to 256
     /// characters) is kept, and shown to the user.
     ///
@@ -29,10 +29,10 @@ impl Payments {
         self.adjust_account_down_to(user, amount, None, reason, key).await
     }
 
-    /// As [`Payments::adjust_account`], where the balance may fall to `floor` minor units; 0 where it is `None`.
+    /// As [`PaymentService::adjust_account`], where the balance may fall to `floor` minor units; 0 where it is `None`.
     ///
     /// # Errors
-    /// Those of [`Payments::adjust_account`]; 9001 too where `floor` is no integer within ±10^12, or `amount` takes
+    /// Those of [`PaymentService::adjust_account`]; 9001 too where `floor` is no integer within ±10^12, or `amount` takes
     /// nothing.
     pub async fn adjust_account_down_to(
         &self,
@@ -56,7 +56,7 @@ impl Payments {
         if floor != 0 {
             params.insert("floor".to_owned(), floor.into());
         }
-        let account = &self.0.rules.account;
+        let account = &self.0.names.account;
         let leg = Leg::new(self.user_target(user));
         let leg = if units > 0 {
             leg.adding(account, amount.credit())
@@ -65,7 +65,7 @@ impl Payments {
             leg.adding(account, amount.debit())
                 .requiring(account, Bound::at_least(least))
         };
-        let asked = Asked {
+        let payment = KeyedPayment {
             kind: Kind::Adjust,
             user,
             key,
@@ -73,7 +73,8 @@ impl Payments {
             params,
             legs: vec![leg],
         };
-        self.make(Draft::new(asked.into_intent()?), By::Operator).await
+        self.make_once_per_key(Draft::new(payment.into_intent()?), Initiator::Operator)
+            .await
     }
 }
 

@@ -5,9 +5,11 @@ use serde_json::Map;
 use crate::model::value::as_integer;
 use crate::model::{CloudError, ErrorCode, ObjectId, Value};
 use crate::payment::protocol::machine::Draft;
-use crate::payment::service::endings::{End, How};
-use crate::payment::service::keyed::{Asked, By};
-use crate::payment::service::{CallerKey, Payments, Receipt};
+use crate::payment::service::idempotency::{Initiator, KeyedPayment};
+use crate::payment::service::parameters::seconds_to_millis;
+use crate::payment::service::settlement_kind::SettlementKind;
+use crate::payment::service::settlements::Settlement;
+use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
 /// When a hold expires unless its caller says otherwise, in seconds: 7 days.
@@ -16,7 +18,7 @@ pub const HOLD_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// The longest time that money may be held, in seconds: 30 days. Beyond it a forgotten hold looks like lost money.
 pub const HOLD_SECONDS_MAX: i64 = 30 * 24 * 60 * 60;
 
-impl Payments {
+impl PaymentService {
     /// Sets money of `user` aside: it no longer counts as spendable. `expires_in` seconds later (7 days where it is
     /// `None`, at most 30 days) the sweeper gives it back, unless it was captured or released before.
     ///
@@ -37,7 +39,7 @@ impl Payments {
             ("amount".to_owned(), amount.into()),
             ("expiresIn".to_owned(), seconds.into()),
         ]);
-        let asked = Asked {
+        let payment = KeyedPayment {
             kind: Kind::Hold,
             user,
             key,
@@ -45,15 +47,15 @@ impl Payments {
             params,
             legs: vec![
                 self.debit(user, amount)
-                    .adding(&self.0.rules.frozen, amount.credit()),
+                    .adding(&self.0.names.frozen, amount.credit()),
             ],
         };
-        let expires_at = self.0.environment.now().plus_millis(millis(seconds));
+        let expires_at = self.0.environment.now().plus_millis(seconds_to_millis(seconds));
         let draft = Draft {
             expires_at: Some(expires_at),
-            ..Draft::new(asked.into_intent()?)
+            ..Draft::new(payment.into_intent()?)
         };
-        self.make(draft, By::User).await
+        self.make_once_per_key(draft, Initiator::User).await
     }
 
     /// Takes `amount` of a hold (all of it where it is `None`) and ends it: the rest is spendable again. What is taken
@@ -72,13 +74,13 @@ impl Payments {
         payee: Option<&ObjectId>,
         key: &CallerKey,
     ) -> Result<Receipt, CloudError> {
-        let end = End {
+        let settlement = Settlement {
             amount: amount.map(Amount::from_value).transpose()?,
             payee: payee.cloned(),
             key: Some(key.clone()),
-            ..End::new(How::Captured)
+            ..Settlement::new(SettlementKind::Captured)
         };
-        self.end(hold, end).await
+        self.settle(hold, settlement).await
     }
 
     /// Ends a hold: all of it is spendable again.
@@ -88,11 +90,11 @@ impl Payments {
     /// # Errors
     /// 9003, 9004 (no such hold), 9006 (it was refused, or has ended), 9010, 9011.
     pub async fn release_hold(&self, hold: &ObjectId, key: &CallerKey) -> Result<Receipt, CloudError> {
-        let end = End {
+        let settlement = Settlement {
             key: Some(key.clone()),
-            ..End::new(How::Released)
+            ..Settlement::new(SettlementKind::Released)
         };
-        self.end(hold, end).await
+        self.settle(hold, settlement).await
     }
 }
 
@@ -107,9 +109,4 @@ fn seconds(expires_in: Option<&Value>) -> Result<i64, CloudError> {
         );
         CloudError::new(ErrorCode::INVALID_JSON, text)
     })
-}
-
-/// Seconds as milliseconds.
-pub(super) fn millis(seconds: i64) -> i64 {
-    seconds.saturating_mul(1000)
 }

@@ -1,56 +1,56 @@
-//! What users may read of their money.
+//! Queries of users about their own money.
 
 use serde::Serialize;
 
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Test, Timestamp};
 use crate::payment::protocol::log::Log;
-use crate::payment::service::orders::no_such;
-use crate::payment::service::{CallerKey, Payments, Receipt, undecided};
+use crate::payment::service::errors::{no_such, undecided};
+use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Balance, Kind};
 
-/// What a user has.
+/// Balances of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Account {
+pub struct AccountBalances {
     /// Spendable, in minor units.
     pub account: Balance,
     /// Held, in minor units.
     pub frozen: Balance,
 }
 
-/// Payments, newest first.
+/// A page of payments, newest first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Page {
+pub struct PaymentPage {
     /// The payments.
     pub payments: Vec<Receipt>,
-    /// What to ask for as `before`; null at the end.
+    /// The `before` of the next page; null after the last one.
     pub next: Option<ObjectId>,
 }
 
-/// Which payment.
+/// Selects one payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// By its log.
+pub enum PaymentSelector {
+    /// By the id of its log.
     Log(ObjectId),
-    /// By what the caller called it.
+    /// By the caller's key.
     Key(Kind, CallerKey),
 }
 
-impl Payments {
-    /// What `user` has.
+impl PaymentService {
+    /// The balances of `user`.
     ///
     /// # Errors
     /// 9004, 9010.
-    pub async fn balance(&self, user: &ObjectId) -> Result<Account, CloudError> {
+    pub async fn balance(&self, user: &ObjectId) -> Result<AccountBalances, CloudError> {
         let document = self.read(&self.user_target(user), self.deadline()).await?;
         let document = document.ok_or_else(|| no_such("account"))?;
         let field = |key: &str| Balance::of(&document, key).map_err(|error| error.to_cloud_error());
-        Ok(Account {
-            account: field(&self.0.rules.account)?,
-            frozen: field(&self.0.rules.frozen)?,
+        Ok(AccountBalances {
+            account: field(&self.0.names.account)?,
+            frozen: field(&self.0.names.frozen)?,
         })
     }
 
-    /// The payments of `user`, newest first: `limit` of them (1 to 100), those before the log `before`.
+    /// A page of the payments of `user`, newest first: at most `limit` (1 to 100), older than the log `before`.
     ///
     /// # Errors
     /// 107 (limit), 9004 (no such log of this user), 9010.
@@ -59,13 +59,13 @@ impl Payments {
         user: &ObjectId,
         limit: u32,
         before: Option<&ObjectId>,
-    ) -> Result<Page, CloudError> {
+    ) -> Result<PaymentPage, CloudError> {
         if !(1..=100).contains(&limit) {
             let text = "'limit' is an integer from 1 to 100.";
             return Err(CloudError::new(ErrorCode::INVALID_JSON, text));
         }
         let deadline = self.deadline();
-        let mut filter = Filter::all().eq("user", self.0.rules.user_pointer(user));
+        let mut filter = Filter::all().eq("user", self.0.names.user_pointer(user));
         if let Some(before) = before {
             let time = self.time_of(user, before).await?.to_date();
             let same_time = Filter::all()
@@ -76,39 +76,26 @@ impl Payments {
         let query = Query::new(filter)
             .order_by("-createdAt,-objectId")
             .limit(limit.saturating_add(1));
-        let class = &self.0.rules.log_class;
-        let found = self
-            .0
-            .driver
-            .find(class, &query, deadline)
-            .await
-            .ok_or_else(undecided)?;
+        let found = self.find(&self.0.names.log_class, &query, deadline).await?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let shown = found.get(..limit).unwrap_or(&found);
-        let readable = |document: &Document| match Log::from_document(document, &self.0.rules) {
-            Ok(log) => Some(Receipt::stored(&log)),
-            Err(error) => {
-                let log = document.text("objectId").unwrap_or_default();
-                tracing::error!(payment.id = log, "a log that cannot be read: {error}");
-                None
-            }
-        };
+        let receipt = |document| self.readable_log(document).map(|log| Receipt::stored(&log));
         let last = shown.last().filter(|_| found.len() > shown.len());
-        Ok(Page {
+        Ok(PaymentPage {
             next: last.and_then(Document::object_id),
-            payments: shown.iter().filter_map(readable).collect(),
+            payments: shown.iter().filter_map(receipt).collect(),
         })
     }
 
-    /// When a log of `user` was made, whatever else is in it.
+    /// Time of creation of a log of `user`, even if the rest of the log cannot be read.
     async fn time_of(&self, user: &ObjectId, log: &ObjectId) -> Result<Timestamp, CloudError> {
         let filter = Filter::all()
             .eq("objectId", log.as_str())
-            .eq("user", self.0.rules.user_pointer(user));
-        let class = &self.0.rules.log_class;
+            .eq("user", self.0.names.user_pointer(user));
         let query = Query::new(filter).limit(1);
-        let found = self.0.driver.find(class, &query, self.deadline()).await;
-        let found = found.ok_or_else(undecided)?;
+        let found = self
+            .find(&self.0.names.log_class, &query, self.deadline())
+            .await?;
         let log = found.first().ok_or_else(|| no_such("payment"))?;
         log.created_at().ok_or_else(undecided)
     }
@@ -116,11 +103,11 @@ impl Payments {
     /// One payment of `user`.
     ///
     /// # Errors
-    /// 9004 (also where it is somebody else's), 9010.
-    pub async fn payment(&self, user: &ObjectId, which: &Which) -> Result<Receipt, CloudError> {
-        let filter = match which {
-            Which::Log(log) => Filter::all().eq("objectId", log.as_str()),
-            Which::Key(kind, key) => {
+    /// 9004 (also for a payment of another user), 9010.
+    pub async fn payment(&self, user: &ObjectId, selector: &PaymentSelector) -> Result<Receipt, CloudError> {
+        let filter = match selector {
+            PaymentSelector::Log(log) => Filter::all().eq("objectId", log.as_str()),
+            PaymentSelector::Key(kind, key) => {
                 let key = key.of_payment(user, *kind);
                 Filter::all().and_any(vec![
                     Filter::all().eq("key", key.as_str()),
@@ -132,7 +119,7 @@ impl Payments {
     }
 
     async fn own_log(&self, user: &ObjectId, filter: Filter) -> Result<Log, CloudError> {
-        let log = self.log_matching(filter, self.deadline()).await?;
+        let log = self.find_log(filter, self.deadline()).await?;
         log.filter(|log| log.intent.user == *user)
             .ok_or_else(|| no_such("payment"))
     }

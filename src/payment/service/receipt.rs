@@ -1,4 +1,4 @@
-//! What the money functions answer.
+//! Receipts: the results of the money functions.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,83 +6,84 @@ use crate::model::value::as_integer;
 use crate::model::{CloudError, ObjectId, Timestamp, Value};
 use crate::payment::protocol::log::{Log, LogState, Verdict};
 use crate::payment::protocol::order::{Order, OrderStatus};
-use crate::payment::service::endings::{ENDED, How};
-use crate::payment::service::holds::millis;
+use crate::payment::service::parameters::seconds_to_millis;
+use crate::payment::service::settlement_kind::SettlementKind;
 use crate::payment::{Amount, Kind, Refusal};
 
 /// A payment, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// The log's id.
+    /// Id of the log.
     pub log: ObjectId,
-    /// What for.
+    /// Kind of payment.
     pub kind: String,
-    /// What is certain, 0 to 5. A payment that succeeded is answered as 4 (settled): its closing, which changes
-    /// nothing for the caller, would make repeated answers differ.
+    /// Log state, 0 to 5. A payment that succeeded is shown as 4 (settled): its closing changes nothing for the
+    /// caller, and would make repeated results differ.
     pub state: u8,
     /// `succeeded`, `failed`, or null while undecided.
     pub outcome: Option<String>,
-    /// Minor units; of a cancelled order, what it would have cost; of a capture, what was captured, and of any other
-    /// end all that was held; of an adjustment, with its sign.
+    /// Amount in minor units. For a cancelled order, its price; for a capture, the captured amount; for any other
+    /// settlement, the whole held amount; for an adjustment, signed.
     pub amount: Option<i64>,
-    /// The order, where there is one.
+    /// Id of the order, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<ObjectId>,
-    /// Recharges: the number that the gateway knows it by.
+    /// Recharges: the number by which the gateway knows it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
-    /// Recharges that wait: what the client hands to the gateway's SDK.
+    /// Recharges that wait for their gateway: the value that the client passes to the gateway's SDK.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pay: Option<Value>,
-    /// Transfers: to whom.
+    /// Transfers: id of the receiver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<ObjectId>,
-    /// Transfers: what the payer wrote.
+    /// Transfers: the payer's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Withdrawals: through whom the money is to be paid out.
+    /// Withdrawals: name of the channel that pays out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// Withdrawals: to whom, as the channel knows them. Captures: whose account was credited; absent for the app's own.
+    /// Withdrawals: the receiver, as the channel knows them. Captures: id of the credited user; absent if the app
+    /// keeps the money.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payee: Option<String>,
-    /// Holds: when the money is given back, unless the hold has ended before.
+    /// Holds: time at which the money is given back, unless the hold is settled before.
     #[serde(rename = "expiresAt", default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// Settlements: the log of the hold or withdrawal that this ended.
+    /// Settlements: id of the settled hold or withdrawal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<ObjectId>,
     /// Settlements: `captured`, `released` or `expired`; `paidOut` or `notPaidOut`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub how: Option<String>,
-    /// Refunds and adjustments: what the operator gave as the reason.
+    /// Refunds and adjustments: the operator's reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     #[serde(rename = "createdAt")]
     pub created_at: Option<Timestamp>,
-    /// Whether this repeats an earlier answer.
+    /// True if this repeats an earlier result.
     pub replayed: bool,
 }
 
 /// An order, as its owner sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderReceipt {
-    /// The order's id.
+    /// Id of the order.
     pub order: ObjectId,
-    /// Its number.
+    /// Number of the order.
     pub number: String,
-    /// What it costs, in minor units.
+    /// Price in minor units.
     pub amount: i64,
-    /// What it shows.
+    /// Status of the order.
     pub status: String,
-    /// When it was made.
+    /// Time of creation.
     #[serde(rename = "createdAt")]
     pub created_at: Option<Timestamp>,
 }
 
 impl Receipt {
-    /// The payment as its caller and `afterPayment` are told of it: settled once it has succeeded, closed or not.
+    /// The payment as its caller and `afterPayment` see it: settled (4) once it has succeeded, closed or not.
     #[must_use]
     pub fn of(log: &Log) -> Self {
         let mut receipt = Self::stored(log);
@@ -92,7 +93,7 @@ impl Receipt {
         receipt
     }
 
-    /// The payment as it stands in its log.
+    /// The payment as its log has it.
     pub(super) fn stored(log: &Log) -> Self {
         let receipt = Self {
             log: log.id.clone(),
@@ -117,7 +118,7 @@ impl Receipt {
         receipt.detailed(log)
     }
 
-    /// What the parameters of its kind say besides.
+    /// Adds the parameters of its kind.
     fn detailed(self, log: &Log) -> Self {
         let param = |key: &str| log.intent.params.get(key);
         let text = |key: &str| param(key).and_then(Value::as_str).map(ToOwned::to_owned);
@@ -138,12 +139,12 @@ impl Receipt {
                 expires_at: param("expiresIn")
                     .and_then(as_integer)
                     .zip(log.created_at)
-                    .map(|(seconds, created)| created.plus_millis(millis(seconds))),
+                    .map(|(seconds, created)| created.plus_millis(seconds_to_millis(seconds))),
                 ..self
             },
             Kind::Settle => Self {
-                settles: id(ENDED),
-                how: text(How::PARAM),
+                settles: id(SettlementKind::SETTLED_LOG_PARAM),
+                how: text(SettlementKind::PARAM),
                 payee: text("payee"),
                 ..self
             },
@@ -159,8 +160,8 @@ impl Receipt {
         }
     }
 
-    /// The answer to the call that made the payment, or repeated it.
-    pub(super) fn answer(log: &Log, replayed: bool) -> Result<Self, CloudError> {
+    /// The result of the call that made the payment, or of one that repeats it: the receipt, or the refusal.
+    pub(super) fn result(log: &Log, replayed: bool) -> Result<Self, CloudError> {
         if log.failed() {
             let refusal = log.refusal.clone();
             return Err(refusal.unwrap_or_else(|| Refusal::from_reason("")).into());

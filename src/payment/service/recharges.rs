@@ -1,35 +1,34 @@
-//! Recharges: asked for by a user, confirmed by a gateway's verified word.
+//! Recharges: requested by a user, credited once a gateway has confirmed them.
 
 use futures_util::future;
 use serde_json::{Map, json};
 
 use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Query, Value};
-use crate::payment::driver::Known;
+use crate::payment::driver::Prefetched;
+use crate::payment::gateway::{Channel, Gateways};
 use crate::payment::protocol::leg::{Leg, Legs};
 use crate::payment::protocol::log::{Intent, Log, LogState};
 use crate::payment::protocol::machine::{Draft, Payment};
-use crate::payment::service::orders::no_such;
-use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
+use crate::payment::service::errors::{key_reused, no_such, undecided};
+use crate::payment::service::execution::RunOutcome;
+use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind, Refusal};
 
-pub use crate::payment::gateway::Channel;
-use crate::payment::gateway::Gateways;
-
-/// The verified word of a gateway: this much has been paid for this recharge.
+/// A verified notice of a gateway: so much was paid for this recharge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notice {
-    /// The number that the gateway knows the recharge by.
+    /// The number by which the gateway knows the recharge.
     pub number: String,
-    /// What was paid.
+    /// The amount paid.
     pub amount: Amount,
-    /// Through whom.
+    /// The channel of the payment.
     pub channel: Channel,
     /// The gateway's own number of the payment: 1 to 64 characters.
     pub trade_no: String,
 }
 
-impl Payments {
-    /// Asks for money to come in. Nothing is credited before the gateway confirms.
+impl PaymentService {
+    /// Requests a recharge. Nothing is credited before the gateway confirms it.
     ///
     /// **Idempotency**: one recharge per `key`.
     ///
@@ -44,11 +43,11 @@ impl Payments {
     ) -> Result<Receipt, CloudError> {
         let amount = Amount::from_value(amount)?;
         let key = key.of_payment(user, Kind::Recharge);
-        let asked = format!("{key}:{amount}:{}", channel.name());
+        let call = format!("{key}:{amount}:{}", channel.name());
         let deadline = self.deadline();
         self.0
             .flights
-            .join(&asked, || {
+            .join(&call, || {
                 self.recharge_once(user, amount, channel, &key, deadline)
             })
             .await
@@ -65,28 +64,31 @@ impl Payments {
         let number = self.recharge_number();
         let params = json!({"amount": amount, "channel": channel.name()});
         let intent = self.credit(user, key.to_owned(), Some(number), amount, params)?;
-        let standing = self.log_matching(Filter::all().eq("key", key), deadline).await?;
-        let (log, replayed) = match standing {
+        let existing = self.find_log(Filter::all().eq("key", key), deadline).await?;
+        let (log, replayed) = match existing {
             Some(log) if intent.repeats(&log.intent) => (log, true),
-            Some(_) => return Err(keys::reused()),
+            Some(_) => return Err(key_reused()),
             None => {
                 // A channel may be set up later: the refusal stands under the key before it is told.
                 let number = intent.number.as_deref().unwrap_or_default();
                 let draft = match self.pay(channel, number, amount) {
-                    Ok(_) => self.judged(intent).await?,
+                    Ok(_) => self.ask_policy(intent).await?,
                     Err(refusal) => Draft::refused(intent, refusal),
                 };
-                match self.carry_out(self.fresh(draft), Known::new(), deadline).await? {
-                    Done::Finished { log, replayed } => (log, replayed),
-                    Done::Taken(_) => return Err(keys::reused()),
-                    Done::Unconfirmable => return Err(undecided()),
+                match self
+                    .execute(self.fresh(draft), Prefetched::new(), deadline)
+                    .await?
+                {
+                    RunOutcome::Finished { log, replayed } => (log, replayed),
+                    RunOutcome::Taken(_) => return Err(key_reused()),
+                    RunOutcome::Unconfirmable => return Err(undecided()),
                 }
             }
         };
         let mut receipt = if replayed {
             self.replay(log.clone(), deadline).await?
         } else {
-            Receipt::answer(&log, false)?
+            Receipt::result(&log, false)?
         };
         if let (true, Some(number)) = (log.waits_for_gateway(), &log.intent.number) {
             // The recharge stands, whether or not its channel can still be paid through.
@@ -102,14 +104,14 @@ impl Payments {
         gateways.pay(channel, number, amount)
     }
 
-    /// Letters and digits only, 32 at most: what every gateway takes.
+    /// A new number: at most 32 letters and digits, which every gateway accepts.
     fn recharge_number(&self) -> String {
         let now = self.0.environment.now().to_string();
         let time: String = now.chars().filter(char::is_ascii_digit).collect();
         format!("{time}{}", self.0.environment.random_text(12))
     }
 
-    /// Money that comes in for `user`.
+    /// The intent that credits money to `user`.
     fn credit(
         &self,
         user: &ObjectId,
@@ -118,7 +120,7 @@ impl Payments {
         amount: Amount,
         params: Value,
     ) -> Result<Intent, CloudError> {
-        let leg = Leg::new(self.user_target(user)).adding(&self.0.rules.account, amount.credit());
+        let leg = Leg::new(self.user_target(user)).adding(&self.0.names.account, amount.credit());
         Ok(Intent {
             key,
             request_key: None,
@@ -137,20 +139,20 @@ impl Payments {
         })
     }
 
-    /// Credits what a gateway has confirmed. For the operator and the gateways' notices; never for clients.
+    /// Credits a recharge that a gateway has confirmed. For the operator and the gateways' notices; never for clients.
     ///
     /// **Idempotency**: one credit per recharge and `tradeNo`, however often and late the notice comes; money for a
     /// recharge that was given up, or paid before under another `tradeNo`, is credited by a payment of its own.
-    /// Whoever acknowledges a gateway may do so once this has answered without an error: state 2 in an answer says that
-    /// its word stands, by one write, and that recovery will credit it where this has not come to it in time. That one `tradeNo` of a
-    /// channel is not credited to two recharges is looked up first: it holds unless notices that name both arrive
-    /// at the same moment, or the store answers a stale read.
+    /// A gateway may be acknowledged once this returns without an error: state 2 in the receipt says that the notice is
+    /// recorded, by one write, and that recovery will credit it if this call could not in time. A read first checks
+    /// that no other recharge was credited under the same `tradeNo` of the channel: that check fails only if notices
+    /// for both arrive at the same moment, or if the store returns a stale read.
     ///
     /// # Errors
-    /// 9001 where another amount was asked for (the money is left to an operator, in a log of its own), 9003 where
-    /// this `tradeNo` has paid another recharge, 9004, 9010, 9011.
+    /// 9001 if another amount was requested (the money is left to an operator, in a log of its own), 9003 if this
+    /// `tradeNo` paid another recharge, 9004, 9010, 9011.
     pub async fn confirm_recharge(&self, notice: &Notice) -> Result<Receipt, CloudError> {
-        let asked = format!(
+        let call = format!(
             "confirm:{}:{}:{}:{}",
             notice.number,
             notice.channel.name(),
@@ -160,18 +162,18 @@ impl Payments {
         let deadline = self.deadline();
         self.0
             .flights
-            .join(&asked, || self.confirm_recharge_once(notice, deadline))
+            .join(&call, || self.confirm_recharge_once(notice, deadline))
             .await
     }
 
-    /// Credits what a gateway has confirmed for `log` of the old home of a [move](crate::payment::protocol::relocation), where its key is
-    /// another payment's here.
+    /// Credits a recharge whose `log` was confirmed at the source of a [relocation](crate::payment::relocation), if the
+    /// log's key belongs to another payment here.
     ///
-    /// **Idempotency**: one credit per `tradeNo`, shared with [`Payments::confirm_recharge`].
+    /// **Idempotency**: one credit per `tradeNo`, shared with [`PaymentService::confirm_recharge`].
     ///
     /// # Errors
-    /// 9001, 9003 where another log here says something else about this `tradeNo`; 9004 where the log is no recharge
-    /// that was confirmed; 9010, 9011.
+    /// 9001, 9003 if a log here contradicts it about this `tradeNo`; 9004 if the log is no confirmed recharge; 9010,
+    /// 9011.
     pub async fn credit_stranded(&self, log: &Log) -> Result<Receipt, CloudError> {
         let channel = log.intent.params.get("channel").map(Channel::from_value);
         let (Some(number), Some(amount), Some(trade_no), Some(Ok(channel))) =
@@ -187,7 +189,7 @@ impl Payments {
         };
         let deadline = self.deadline();
         match self.log_of_trade(&notice, deadline).await? {
-            Some(standing) => self.noticed_before(standing, &notice, deadline).await,
+            Some(existing) => self.repeated_notice(existing, &notice, deadline).await,
             None => self.credit_apart(log, &notice, log.stuck.clone(), deadline).await,
         }
     }
@@ -202,8 +204,8 @@ impl Payments {
             return Err(CloudError::new(ErrorCode::INVALID_JSON, text));
         }
         let filter = Filter::all().eq("number", notice.number.as_str());
-        let (log, standing) = future::join(
-            self.log_matching(filter, deadline),
+        let (log, existing) = future::join(
+            self.find_log(filter, deadline),
             self.log_of_trade(notice, deadline),
         )
         .await;
@@ -211,17 +213,17 @@ impl Payments {
         if log.intent.params.get("channel").and_then(Value::as_str) != Some(notice.channel.name()) {
             return Err(no_such("recharge on this channel"));
         }
-        let standing = if log.trade_no.as_ref() == Some(&notice.trade_no) {
+        let existing = if log.trade_no.as_ref() == Some(&notice.trade_no) {
             Some(log.clone())
         } else {
-            standing?
+            existing?
         };
-        if let Some(standing) = standing {
-            return self.noticed_before(standing, notice, deadline).await;
+        if let Some(existing) = existing {
+            return self.repeated_notice(existing, notice, deadline).await;
         }
         if log.intent.amount != Some(notice.amount) {
-            // Never credited silently and never dropped: it waits for an operator in a log of its own, and the
-            // recharge goes on waiting for what was asked.
+            // Never credited silently and never dropped: the money waits for an operator in a log of its own, and the
+            // recharge goes on waiting for the requested amount.
             let why = other_amount(&log, notice);
             let apart = self
                 .credit_apart(&log, notice, Some(why.message.clone()), deadline)
@@ -235,33 +237,28 @@ impl Payments {
             return Err(why);
         }
         let payment = Payment::confirmed(
-            &self.0.rules,
+            &self.0.names,
             self.worker(),
-            self.0.driver.manner(),
+            self.0.driver.commit_mode(),
             log.clone(),
             &notice.trade_no,
         );
-        match self.carry_out(payment, Known::new(), deadline).await? {
-            Done::Finished { log, replayed } => Receipt::answer(&log, replayed),
-            Done::Taken(_) => Err(undecided()),
-            Done::Unconfirmable => self.credit_apart(&log, notice, None, deadline).await,
+        match self.execute(payment, Prefetched::new(), deadline).await? {
+            RunOutcome::Unconfirmable => self.credit_apart(&log, notice, None, deadline).await,
+            outcome @ (RunOutcome::Finished { .. } | RunOutcome::Taken(_)) => {
+                outcome.into_receipt(|_| undecided())
+            }
         }
     }
 
-    /// The log that holds the gateway's number of this notice, if there is one.
+    /// The log that has the `tradeNo` of this notice, if there is one.
     async fn log_of_trade(
         &self,
         notice: &Notice,
         deadline: std::time::Duration,
     ) -> Result<Option<Log>, CloudError> {
         let query = Query::new(Filter::all().eq("tradeNo", notice.trade_no.as_str()));
-        let class = &self.0.rules.log_class;
-        let found = self.0.driver.find(class, &query, deadline).await;
-        let logs = found
-            .ok_or_else(undecided)?
-            .iter()
-            .map(|log| Log::from_document(log, &self.0.rules).map_err(|error| error.to_cloud_error()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let logs = self.find_logs(&query, deadline).await?;
         let channel = Some(notice.channel.name());
         Ok(logs
             .into_iter()
@@ -269,24 +266,24 @@ impl Payments {
             .max_by_key(|log| number_of(log) == Some(notice.number.as_str())))
     }
 
-    /// What a notice is answered whose number of the gateway's stands in a log.
-    async fn noticed_before(
+    /// The result for a notice whose `tradeNo` is in a log already.
+    async fn repeated_notice(
         &self,
-        standing: Log,
+        existing: Log,
         notice: &Notice,
         deadline: std::time::Duration,
     ) -> Result<Receipt, CloudError> {
-        if number_of(&standing) != Some(notice.number.as_str()) {
+        if number_of(&existing) != Some(notice.number.as_str()) {
             return Err(other_recharge(notice));
         }
-        // With a number of the gateway's and still in state 1, it waits for an operator.
-        if standing.intent.amount != Some(notice.amount) || standing.waits_for_gateway() {
-            return Err(other_amount(&standing, notice));
+        // A log with a `tradeNo` that is still in state 1 waits for an operator.
+        if existing.intent.amount != Some(notice.amount) || existing.waits_for_gateway() {
+            return Err(other_amount(&existing, notice));
         }
-        self.replay(standing, deadline).await
+        self.replay(existing, deadline).await
     }
 
-    /// Money that no recharge waits for gets a log of its own, which the gateway's number makes unique.
+    /// Credits money that no recharge waits for, in a log of its own with a key made of the `tradeNo`.
     async fn credit_apart(
         &self,
         asked: &Log,
@@ -313,21 +310,20 @@ impl Payments {
             stuck,
             ..Draft::new(intent)
         };
-        match self.carry_out(self.fresh(draft), Known::new(), deadline).await? {
-            Done::Finished { log, replayed } => Receipt::answer(&log, replayed),
-            Done::Taken(_) => Err(other_recharge(notice)),
-            Done::Unconfirmable => Err(undecided()),
-        }
+        let outcome = self
+            .execute(self.fresh(draft), Prefetched::new(), deadline)
+            .await?;
+        outcome.into_receipt(|_| other_recharge(notice))
     }
 }
 
-/// The number that the gateway knows the recharge by; a log made for money alone has it in its parameters.
+/// The number by which the gateway knows the recharge; a log made for the money alone has it in its parameters.
 fn number_of(log: &Log) -> Option<&str> {
     let asked = log.intent.number.as_deref();
     asked.or_else(|| log.intent.params.get("number")?.as_str())
 }
 
-/// 9003: one number of the gateway's pays one recharge, and says one thing about it.
+/// 9003: one `tradeNo` pays one recharge, with one amount.
 fn other_recharge(notice: &Notice) -> CloudError {
     let text = format!(
         "tradeNo {} was confirmed before, for another recharge or another amount. It is left to an operator.",
@@ -337,9 +333,9 @@ fn other_recharge(notice: &Notice) -> CloudError {
     CloudError::new(ErrorCode::KEY_REUSED, text)
 }
 
-/// 9001: another amount than asked for, or than was said before under this number of the gateway's.
-fn other_amount(standing: &Log, notice: &Notice) -> CloudError {
-    let asked = standing.intent.amount.map_or(0, Amount::units);
+/// 9001: not the requested amount, or not the one confirmed before under this `tradeNo`.
+fn other_amount(existing: &Log, notice: &Notice) -> CloudError {
+    let asked = existing.intent.amount.map_or(0, Amount::units);
     let text = format!(
         "The gateway confirms {} under tradeNo {}, and another amount ({asked}) was asked for or confirmed \
          before. It is left to an operator.",

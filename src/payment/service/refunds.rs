@@ -1,8 +1,8 @@
-//! Refunds: what a purchase took goes back, in part or in full, from those whom the sale credited.
+//! Refunds: a purchase is given back, in part or in full, by the payees that it credited.
 //!
-//! Refunds of one order are numbered, as its attempts are: `refund:<number>:<n>` is their key, and the caller's key
-//! stands beside it. One is made only when those before it are decided, so each knows exactly how much went back before it,
-//! and the parts of the payees sum up to what the sale gave them, to the last fen, however the refunds are cut.
+//! The refunds of an order are numbered, like its attempts: their key is `refund:<number>:<n>`, with the caller's key
+//! beside it. A refund begins only when those before it are decided. So each knows exactly how much went back before
+//! it, and the shares of a payee add up to what the sale gave it, to the last fen, however the refunds are cut.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,20 +11,22 @@ use futures_util::future;
 use serde_json::Map;
 
 use crate::model::{CloudError, ErrorCode, ObjectId, Query, Value};
-use crate::payment::driver::Known;
+use crate::payment::driver::Prefetched;
 use crate::payment::protocol::leg::{Bound, Leg, Legs, Target};
 use crate::payment::protocol::log::{Intent, Log};
 use crate::payment::protocol::machine::Draft;
 use crate::payment::protocol::order::Order;
-use crate::payment::service::orders::no_such;
+use crate::payment::service::errors::{key_reused, no_such, undecided};
+use crate::payment::service::execution::RunOutcome;
+use crate::payment::service::idempotency::{keys_with_prefix, refund_key};
 use crate::payment::service::parameters::check_text;
-use crate::payment::service::{CallerKey, Done, Payments, Receipt, keys, undecided};
+use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Delta, Kind, ProtocolError, Refusal};
 
-/// Refunds of one order that have begun. They are looked up together, in one page.
+/// The most refunds of one order that may begin, refused ones included. They are read together, in one page.
 const REFUNDS_MAX: u32 = 500;
 
-/// A refund that is asked for.
+/// A requested refund.
 #[derive(Clone, Debug)]
 struct Refund {
     order: Order,
@@ -34,10 +36,10 @@ struct Refund {
     request_key: String,
 }
 
-impl Payments {
-    /// Gives back `amount` of what was paid for an order; all that is left where it is `None`. Those whom the sale
-    /// credited give their part first; what they did not get is the app's to give. Each has given back its proportion
-    /// of what has gone back, in whole fen, and exactly what it got once all has.
+impl PaymentService {
+    /// Gives back `amount` of the price of an order, or all that is left if `amount` is `None`. The payees of the sale
+    /// give their shares first; the app gives the rest. After each refund every payee has given back its proportion in
+    /// whole fen, and after the last one exactly what it got.
     ///
     /// **Atomicity**: the buyer, the payees and the order, or none. **Idempotency**: one refund per `key`; a refusal
     /// is final for it.
@@ -54,13 +56,13 @@ impl Payments {
     ) -> Result<Receipt, CloudError> {
         let amount = amount.map(Amount::from_value).transpose()?;
         reason.map(|reason| check_text("reason", reason)).transpose()?;
-        let asked = format!("refund:{order}:{amount:?}:{reason:?}:{key:?}");
+        let call = format!("refund:{order}:{amount:?}:{reason:?}:{key:?}");
         let deadline = self.deadline();
         let once = async || {
             let document = self.read(&self.order_target(order), deadline).await?;
             let document = document.ok_or_else(|| no_such("order"))?;
             let order =
-                Order::from_document(&document, &self.0.rules).map_err(|error| error.to_cloud_error())?;
+                Order::from_document(&document, &self.0.names).map_err(|error| error.to_cloud_error())?;
             let refund = Refund {
                 request_key: key.of_payment(&order.user, Kind::Refund),
                 order,
@@ -69,7 +71,7 @@ impl Payments {
             };
             self.refund_once(&refund, deadline).await
         };
-        self.0.flights.join(&asked, once).await
+        self.0.flights.join(&call, once).await
     }
 
     async fn refund_once(&self, refund: &Refund, deadline: Duration) -> Result<Receipt, CloudError> {
@@ -82,19 +84,21 @@ impl Payments {
             if self.0.environment.elapsed() >= deadline {
                 return Err(undecided());
             }
-            let key = keys::of_refund(number, n);
+            let key = refund_key(number, n);
             let before = match begun.remove(&key) {
                 Some(before) => before,
                 None => {
                     let draft = self.refund(refund, sale.as_ref(), key, refunded)?;
-                    let made = self.carry_out(self.fresh(draft), Known::new(), deadline);
+                    let made = self.execute(self.fresh(draft), Prefetched::new(), deadline);
                     match made.await? {
-                        Done::Finished { log, replayed } => return Receipt::answer(&log, replayed),
-                        Done::Taken(log) if log.intent.request_key.as_ref() == Some(&refund.request_key) => {
-                            return Err(keys::reused());
+                        RunOutcome::Finished { log, replayed } => return Receipt::result(&log, replayed),
+                        RunOutcome::Taken(log)
+                            if log.intent.request_key.as_ref() == Some(&refund.request_key) =>
+                        {
+                            return Err(key_reused());
                         }
-                        Done::Taken(log) => log,
-                        Done::Unconfirmable => return Err(undecided()),
+                        RunOutcome::Taken(log) => log,
+                        RunOutcome::Unconfirmable => return Err(undecided()),
                     }
                 }
             };
@@ -108,44 +112,33 @@ impl Payments {
         Err(Refusal::new(ErrorCode::NOT_PAYABLE, text).into())
     }
 
-    /// The attempt that has paid the order. The log says so, not the order.
+    /// The attempt that paid the order. The log decides this, not the order.
     async fn sale(&self, number: &str, deadline: Duration) -> Result<Option<Log>, CloudError> {
-        let filter = keys::between(&format!("order:{number}"))
+        let filter = keys_with_prefix(&format!("order:{number}"))
             .eq("kind", Kind::Purchase.name())
             .ne("outcome", "failed");
-        let Some(log) = self.log_matching(filter, deadline).await? else {
+        let Some(log) = self.find_log(filter, deadline).await? else {
             return Ok(None);
         };
         let log = self.decided(log, deadline).await?;
         Ok((!log.failed()).then_some(log))
     }
 
-    /// The refunds of an order that have begun, by their keys.
+    /// The refunds of an order that have begun, by key.
     async fn refunds_of(
         &self,
         number: &str,
         deadline: Duration,
     ) -> Result<BTreeMap<String, Log>, CloudError> {
-        let query = Query::new(keys::between(&format!("refund:{number}"))).limit(Query::LIMIT_MAX);
-        let class = &self.0.rules.log_class;
-        let found = self.0.driver.find(class, &query, deadline).await;
-        let logs = found.ok_or_else(undecided)?;
-        let mut refunds = BTreeMap::new();
-        for document in &logs {
-            let log = Log::from_document(document, &self.0.rules).map_err(|error| error.to_cloud_error())?;
-            refunds.insert(log.intent.key.clone(), log);
-        }
-        Ok(refunds)
+        let query = Query::new(keys_with_prefix(&format!("refund:{number}"))).limit(Query::LIMIT_MAX);
+        let logs = self.find_logs(&query, deadline).await?;
+        Ok(logs
+            .into_iter()
+            .map(|log| (log.intent.key.clone(), log))
+            .collect())
     }
 
-    async fn decided(&self, log: Log, deadline: Duration) -> Result<Log, CloudError> {
-        if log.verdict.is_some() {
-            return Ok(log);
-        }
-        self.finish(log, deadline).await
-    }
-
-    /// The log of a refund, or of its refusal, where `refunded` went back before.
+    /// The log of a refund, or of its refusal, after `refunded` fen went back before.
     fn refund(
         &self,
         refund: &Refund,
@@ -189,33 +182,33 @@ impl Payments {
             return Ok(Draft::refused(intent, refusal));
         };
         intent.amount = Some(amount);
-        intent.legs = self.giving_back(sale, total, amount, refunded)?;
+        intent.legs = self.refund_legs(sale, total, amount, refunded)?;
         Ok(Draft::new(intent))
     }
 
-    /// The payees first, the order last of what may be refused, the buyer then.
-    fn giving_back(
+    /// The legs of a refund: the payees first, then the order as the last leg that may be refused, then the buyer.
+    fn refund_legs(
         &self,
         sale: &Log,
         total: Amount,
         amount: Amount,
         refunded: i64,
     ) -> Result<Legs, CloudError> {
-        let rules = &self.0.rules;
+        let names = &self.0.names;
         let buyer = self.user_target(&sale.intent.user);
         let after = refunded.checked_add(amount.units()).ok_or_else(too_much)?;
         let credited = self.credited(sale, &buyer, total);
         let parts: Vec<Amount> = credited.iter().map(|(_, part)| *part).collect();
-        let before = given_back(&parts, refunded, total).ok_or_else(too_much)?;
-        let after = given_back(&parts, after, total).ok_or_else(too_much)?;
+        let before = cumulative_shares(&parts, refunded, total).ok_or_else(too_much)?;
+        let after = cumulative_shares(&parts, after, total).ok_or_else(too_much)?;
         let mut legs = Vec::new();
         for ((payee, _), (after, before)) in credited.into_iter().zip(after.into_iter().zip(before)) {
             let share = after.checked_sub(before).ok_or_else(too_much)?;
             if let Some(share) = Amount::new(share) {
                 legs.push(
                     Leg::new(payee)
-                        .adding(&rules.account, share.debit())
-                        .requiring(&rules.account, Bound::at_least(share.units())),
+                        .adding(&names.account, share.debit())
+                        .requiring(&names.account, Bound::at_least(share.units())),
                 );
             }
         }
@@ -227,17 +220,18 @@ impl Payments {
                 .adding("refunded", amount.credit())
                 .requiring("refunded", Bound::at_most(most)),
         );
-        legs.push(Leg::new(buyer).adding(&rules.account, amount.credit()));
+        legs.push(Leg::new(buyer).adding(&names.account, amount.credit()));
         Legs::new(legs).map_err(|error| error.to_cloud_error())
     }
 
-    /// Whom the sale credited with how much. The buyer's own part, where there is one, is hidden in what was taken.
+    /// The users whom the sale credited, with the amounts. If the buyer is a payee too, its share is part of what the sale
+    /// took from it.
     fn credited(&self, sale: &Log, buyer: &Target, total: Amount) -> Vec<(Target, Amount)> {
-        let rules = &self.0.rules;
+        let names = &self.0.names;
         let legs = sale.intent.legs.as_slice().iter();
-        legs.filter(|leg| leg.target.class == rules.user_class)
+        legs.filter(|leg| leg.target.class == names.user_class)
             .filter_map(|leg| {
-                let added = leg.add.get(&rules.account).copied().map_or(0, Delta::units);
+                let added = leg.add.get(&names.account).copied().map_or(0, Delta::units);
                 let part = if leg.target == *buyer {
                     total.units().checked_add(added)?
                 } else {
@@ -249,10 +243,10 @@ impl Payments {
     }
 }
 
-/// What each payee has given back once `refunded` of `total` went back: one after the other its proportion of what is
-/// left to give, rounded down. So nobody ever gets back what they gave, all of them together never give more than what
-/// goes back, and everyone has given exactly what they got once all of it has.
-fn given_back(parts: &[Amount], refunded: i64, total: Amount) -> Option<Vec<i64>> {
+/// The sum that each payee has given back once `refunded` of `total` went back: one payee after the other gives its
+/// proportion of what is left, rounded down. So no share is ever negative, the payees together never give more than
+/// goes back, and each has given exactly what it got once everything went back.
+fn cumulative_shares(parts: &[Amount], refunded: i64, total: Amount) -> Option<Vec<i64>> {
     let (mut left, mut whole) = (refunded, total.units());
     let mut given = Vec::with_capacity(parts.len());
     for part in parts {
@@ -274,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_of_the_payees_sum_up_to_all() {
+    fn payee_shares_add_up_to_the_sale() {
         let amount = |units| Amount::new(units).unwrap();
         for (total, parts) in [
             (7, vec![3]),
@@ -290,11 +284,11 @@ mod tests {
                 .filter(|step| total / step <= 1000)
             {
                 let mut refunded = 0;
-                let mut before = given_back(&parts, 0, amount(total)).unwrap();
+                let mut before = cumulative_shares(&parts, 0, amount(total)).unwrap();
                 while refunded < total {
                     let back = step.min(total - refunded);
                     refunded += back;
-                    let after = given_back(&parts, refunded, amount(total)).unwrap();
+                    let after = cumulative_shares(&parts, refunded, amount(total)).unwrap();
                     let shares = after.iter().zip(&before).map(|(after, before)| after - before);
                     assert!(
                         shares.clone().all(|share| share >= 0),

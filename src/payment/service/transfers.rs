@@ -5,12 +5,12 @@ use serde_json::Map;
 use crate::model::{CloudError, ObjectId, Value};
 use crate::payment::protocol::leg::Leg;
 use crate::payment::protocol::machine::Draft;
-use crate::payment::service::keyed::{Asked, By};
+use crate::payment::service::idempotency::{Initiator, KeyedPayment};
 use crate::payment::service::parameters::check_text;
-use crate::payment::service::{CallerKey, Payments, Receipt};
+use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
-impl Payments {
+impl PaymentService {
     /// Moves money from the account of `user` to that of `to`. `note` (1 to 256 characters) is for people. Whoever
     /// transfers to themselves needs the balance and moves nothing.
     ///
@@ -35,8 +35,8 @@ impl Payments {
             check_text("note", note)?;
             params.insert("note".to_owned(), note.into());
         }
-        let credit = Leg::new(self.user_target(to)).adding(&self.0.rules.account, amount.credit());
-        let asked = Asked {
+        let credit = Leg::new(self.user_target(to)).adding(&self.0.names.account, amount.credit());
+        let payment = KeyedPayment {
             kind: Kind::Transfer,
             user,
             key,
@@ -44,6 +44,7 @@ impl Payments {
             params,
             legs: vec![self.debit(user, amount), credit],
         };
-        self.make(Draft::new(asked.into_intent()?), By::User).await
+        self.make_once_per_key(Draft::new(payment.into_intent()?), Initiator::User)
+            .await
     }
 }

@@ -5,15 +5,16 @@ use serde_json::Map;
 use crate::model::{CloudError, ObjectId, Value};
 use crate::payment::gateway::{Channel, Gateways};
 use crate::payment::protocol::machine::Draft;
-use crate::payment::service::endings::{End, How};
-use crate::payment::service::keyed::{Asked, By};
+use crate::payment::service::idempotency::{Initiator, KeyedPayment};
 use crate::payment::service::parameters::check_text;
-use crate::payment::service::{CallerKey, Payments, Receipt};
+use crate::payment::service::settlement_kind::SettlementKind;
+use crate::payment::service::settlements::Settlement;
+use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
-impl Payments {
+impl PaymentService {
     /// Sets money aside to be paid out to `payee` (1 to 256 characters: what the channel knows the receiver by). It no
-    /// longer counts as spendable, and stays held until [`Payments::settle_withdraw`] says what became of the payout:
+    /// longer counts as spendable, and stays held until [`PaymentService::settle_withdraw`] says what became of the payout:
     /// a withdrawal does not expire.
     ///
     /// **Idempotency**: one withdrawal per `key`; a refusal is final for it.
@@ -35,7 +36,7 @@ impl Payments {
             ("channel".to_owned(), channel.name().into()),
             ("payee".to_owned(), payee.into()),
         ]);
-        let asked = Asked {
+        let payment = KeyedPayment {
             kind: Kind::Withdraw,
             user,
             key,
@@ -43,19 +44,19 @@ impl Payments {
             params,
             legs: vec![
                 self.debit(user, amount)
-                    .adding(&self.0.rules.frozen, amount.credit()),
+                    .adding(&self.0.names.frozen, amount.credit()),
             ],
         };
         let gateways = Gateways {
             sandbox: self.0.config.sandbox,
         };
-        let intent = asked.into_intent()?;
+        let intent = payment.into_intent()?;
         // A channel may be set up later: the refusal stands under the key before it is told.
         let draft = match gateways.pays_out(channel) {
             Ok(()) => Draft::new(intent),
             Err(refusal) => Draft::refused(intent, refusal),
         };
-        self.make(draft, By::User).await
+        self.make_once_per_key(draft, Initiator::User).await
     }
 
     /// Ends a withdrawal: paid out, the money is gone; not paid out, it is spendable again. For operators and the word
@@ -66,7 +67,11 @@ impl Payments {
     /// # Errors
     /// 9004 (no such withdrawal), 9006 (it was refused, or ended otherwise), 9010, 9011.
     pub async fn settle_withdraw(&self, log: &ObjectId, succeeded: bool) -> Result<Receipt, CloudError> {
-        let how = if succeeded { How::PaidOut } else { How::NotPaidOut };
-        self.end(log, End::new(how)).await
+        let kind = if succeeded {
+            SettlementKind::PaidOut
+        } else {
+            SettlementKind::NotPaidOut
+        };
+        self.settle(log, Settlement::new(kind)).await
     }
 }

@@ -1,58 +1,84 @@
-//! Closing: the world is told of a settled payment, then its log is closed, in a batch shared with others.
+//! Closing: runs `afterPayment` for a settled payment, then closes its log, in a batch shared with others.
 
-use std::collections::BTreeSet;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, future};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::ObjectId;
-use crate::payment::Kind;
+use crate::environment::Environment;
+use crate::payment::driver::Driver;
 use crate::payment::protocol::machine::Payment;
-use crate::payment::service::{Payments, Receipt, lock};
+use crate::payment::worker::notifying::Notifier;
 
-/// Closings that share one batch, at most.
+/// The most closings in one batch.
 const CLOSINGS_MAX: usize = 256;
-/// Payments that the world is told of at once.
-const TELLINGS_AT_ONCE: usize = 64;
-/// How long `afterPayment` may take: LeanEngine's limit for a function. Later it is called again.
-const TELLING_TIMEOUT: Duration = Duration::from_secs(15);
+/// The most runs of `afterPayment` at the same time.
+const NOTIFICATIONS_AT_ONCE: usize = 64;
 
-impl Payments {
-    /// Tells the world of settled payments, and closes those that it has been told of: one that takes long holds up
-    /// no other.
-    pub(super) async fn run_closer(&self, settled: mpsc::Receiver<Payment>, stop: &CancellationToken) {
-        let (sender, told) = mpsc::channel(CLOSINGS_MAX);
+/// Closes settled payments.
+pub(in crate::payment) struct Closer {
+    driver: Driver,
+    environment: Environment,
+    /// The time that closings wait for others to share a batch with.
+    delay: Duration,
+    notifier: Notifier,
+    /// Notified when logs have been closed, whose marks can then be pruned.
+    closed: Notify,
+}
+
+impl Closer {
+    pub(in crate::payment) fn new(driver: Driver, environment: Environment, delay: Duration) -> Self {
+        Self {
+            driver,
+            environment,
+            delay,
+            notifier: Notifier::default(),
+            closed: Notify::new(),
+        }
+    }
+
+    pub(in crate::payment) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Notified when logs have been closed.
+    pub(in crate::payment) fn closed(&self) -> &Notify {
+        &self.closed
+    }
+
+    /// Runs `afterPayment` for the payments that are received, and closes those for which it succeeded. A slow
+    /// `afterPayment` delays no other payment.
+    pub(in crate::payment) async fn run(&self, settled: mpsc::Receiver<Payment>, stop: &CancellationToken) {
+        let (sender, notified) = mpsc::channel(CLOSINGS_MAX);
         future::join(
-            self.run_teller(settled, sender, stop),
-            self.run_concluder(told, stop),
+            self.run_notifications(settled, sender, stop),
+            self.run_closings(notified, stop),
         )
         .await;
     }
 
-    async fn run_teller(
+    async fn run_notifications(
         &self,
         mut settled: mpsc::Receiver<Payment>,
-        told: mpsc::Sender<Payment>,
+        notified: mpsc::Sender<Payment>,
         stop: &CancellationToken,
     ) {
-        let mut telling = FuturesUnordered::new();
+        let mut notifying = FuturesUnordered::new();
         let mut is_open = true;
         loop {
             tokio::select! {
                 biased;
-                Some(payment) = telling.next(), if !telling.is_empty() => {
+                Some(payment) = notifying.next(), if !notifying.is_empty() => {
                     if let Some(payment) = payment {
-                        // Nobody closes it only where the concluder is gone, and then recovery does.
-                        let _ = told.send(payment).await;
+                        // If the other half has ended, recovery closes it.
+                        let _ = notified.send(payment).await;
                     }
                 }
-                payment = settled.recv(), if is_open && telling.len() < TELLINGS_AT_ONCE => match payment {
-                    Some(payment) => telling.push(async move {
-                        self.tell(&payment).await.then_some(payment)
+                payment = settled.recv(), if is_open && notifying.len() < NOTIFICATIONS_AT_ONCE => match payment {
+                    Some(payment) => notifying.push(async move {
+                        self.notifier.notify(&payment).await.then_some(payment)
                     }),
                     None => is_open = false,
                 },
@@ -63,95 +89,39 @@ impl Payments {
     }
 
     /// Collects payments for a moment and closes them in one batch, until no more can come.
-    async fn run_concluder(&self, mut told: mpsc::Receiver<Payment>, stop: &CancellationToken) {
+    async fn run_closings(&self, mut notified: mpsc::Receiver<Payment>, stop: &CancellationToken) {
         let mut waiting = Vec::with_capacity(CLOSINGS_MAX);
         loop {
-            let received = told.recv_many(&mut waiting, CLOSINGS_MAX).await;
+            let received = notified.recv_many(&mut waiting, CLOSINGS_MAX).await;
             if received == 0 {
                 return;
             }
             if received < CLOSINGS_MAX && !stop.is_cancelled() {
-                self.0.environment.sleep(self.0.config.closing_delay).await;
+                self.environment.sleep(self.delay).await;
                 while waiting.len() < CLOSINGS_MAX
-                    && let Ok(payment) = told.try_recv()
+                    && let Ok(payment) = notified.try_recv()
                 {
                     waiting.push(payment);
                 }
             }
-            self.conclude(std::mem::take(&mut waiting)).await;
+            self.close_notified(std::mem::take(&mut waiting)).await;
         }
     }
 
-    /// Tells the world of a settled payment and closes it; answers whether it is closed now.
-    pub(super) async fn close(&self, settled: Payment) -> bool {
-        self.tell(&settled).await && self.conclude(vec![settled]).await == 1
+    /// Runs `afterPayment` for a settled payment and closes it. True if it is closed now.
+    pub(in crate::payment) async fn close(&self, settled: Payment) -> bool {
+        self.notifier.notify(&settled).await && self.close_notified(vec![settled]).await == 1
     }
 
-    /// Closes payments that the world has been told of, and answers how many. Their marks can be forgotten from here.
-    async fn conclude(&self, told: Vec<Payment>) -> usize {
-        let closed = self.0.driver.conclude(told).await.unwrap_or_else(|error| {
+    /// Closes payments whose `afterPayment` has run; returns how many. From here on their marks can be pruned.
+    async fn close_notified(&self, notified: Vec<Payment>) -> usize {
+        let closed = self.driver.close(notified).await.unwrap_or_else(|error| {
             tracing::error!("closing payments: {error}");
             0
         });
         if closed > 0 {
-            self.0.closed.notify_one();
+            self.closed.notify_one();
         }
         closed
-    }
-
-    /// Runs `afterPayment` for a payment that has succeeded; a cancelled order is none. Where it fails the log stays
-    /// open, and recovery comes back to it later and later.
-    async fn tell(&self, payment: &Payment) -> bool {
-        let (Some(hook), Some(log)) = (self.0.after_payment.get(), payment.log()) else {
-            return true;
-        };
-        if log.failed() || log.intent.kind == Kind::Cancel {
-            return true;
-        }
-        // Two at once of one payment would be two that see nothing granted yet.
-        let Some(_turn) = self.0.telling.begin(&log.id) else {
-            return false;
-        };
-        match tokio::time::timeout(TELLING_TIMEOUT, hook(Receipt::of(log))).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::warn!(payment.id = log.id.as_str(), "afterPayment: {error}");
-                false
-            }
-            Err(_) => {
-                tracing::warn!(
-                    payment.id = log.id.as_str(),
-                    "afterPayment: not done after {} s",
-                    TELLING_TIMEOUT.as_secs()
-                );
-                false
-            }
-        }
-    }
-}
-
-/// The logs that the world is being told of by this process.
-#[derive(Debug, Default)]
-pub(in crate::payment) struct Telling(Mutex<BTreeSet<ObjectId>>);
-
-impl Telling {
-    /// `None` where somebody is at it.
-    fn begin(&self, log: &ObjectId) -> Option<Turn<'_>> {
-        lock(&self.0).insert(log.clone()).then(|| Turn {
-            telling: self,
-            log: log.clone(),
-        })
-    }
-}
-
-/// Ends when dropped, also where its future is.
-struct Turn<'a> {
-    telling: &'a Telling,
-    log: ObjectId,
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        lock(&self.telling.0).remove(&self.log);
     }
 }

@@ -1,4 +1,4 @@
-//! Expiry: of orders that nobody has paid in time, of recharges, and of holds.
+//! Expiry of orders that were not paid in time, of recharges, and of holds.
 
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
@@ -10,14 +10,15 @@ use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::{EXPIRES_AT, Log, LogState};
 use crate::payment::protocol::order::Order;
 use crate::payment::protocol::recovery;
-use crate::payment::service::Payments;
-use crate::payment::service::endings::{End, How};
-use crate::payment::worker::next_page;
+use crate::payment::service::PaymentService;
+use crate::payment::service::settlement_kind::SettlementKind;
+use crate::payment::service::settlements::Settlement;
+use crate::payment::worker::paging::next_page;
 
-/// Orders and recharges that are expired at once.
+/// Documents that are expired at the same time.
 const EXPIRIES_AT_ONCE: usize = 16;
 
-impl Payments {
+impl PaymentService {
     pub(super) async fn run_expiry(&self, stop: &CancellationToken) {
         loop {
             let round = async {
@@ -34,12 +35,12 @@ impl Payments {
         }
     }
 
-    /// Expires the pending orders whose time has come, several at once.
+    /// Expires the pending orders whose `expiresAt` has passed.
     pub async fn expire_orders(&self) {
         let filter = recovery::unpaid_orders(self.0.environment.now());
         let mut last: Option<ObjectId> = None;
         loop {
-            let class = &self.0.rules.order_class;
+            let class = &self.0.names.order_class;
             let page = self.page(class, &filter, last.as_ref()).await;
             let page = page.unwrap_or_default();
             last = next_page(&page);
@@ -53,17 +54,17 @@ impl Payments {
     }
 
     async fn expire_document(&self, document: Document) {
-        let expired = match Order::from_document(&document, &self.0.rules) {
+        let expired = match Order::from_document(&document, &self.0.names) {
             Ok(order) => self.expire(&order, self.deadline()).await.map(|_| ()),
             Err(error) => Err(error.to_cloud_error()),
         };
         if let Err(error) = expired {
             let order = document.text("objectId").unwrap_or_default();
-            tracing::warn!(object.id = order, "an order that cannot be expired: {error}");
+            tracing::warn!(object.id = order, "the order cannot be expired: {error}");
         }
     }
 
-    /// Gives up recharges that nobody paid.
+    /// Closes the recharges that were not paid within `recharge_expires`.
     pub async fn expire_recharges(&self) {
         let millis = i64::try_from(self.0.config.recharge_expires.as_millis()).unwrap_or(i64::MAX);
         let before: Timestamp = self.0.environment.now().plus_millis(0_i64.saturating_sub(millis));
@@ -72,15 +73,15 @@ impl Payments {
         let reason = refusal.to_reason();
         let mut last: Option<ObjectId> = None;
         loop {
-            let class = &self.0.rules.log_class;
+            let class = &self.0.names.log_class;
             let page = self.page(class, &filter, last.as_ref()).await;
             let page = page.unwrap_or_default();
             last = next_page(&page);
-            let logs = page.iter().filter_map(|document| self.readable(document));
+            let logs = page.iter().filter_map(|document| self.readable_log(document));
             stream::iter(logs.collect::<Vec<_>>())
-                .map(|log| recovery::close_unpaid(&self.0.rules, &log, &reason))
+                .map(|log| recovery::close_unpaid(&self.0.names, &log, &reason))
                 .for_each_concurrent(EXPIRIES_AT_ONCE, |write| async {
-                    // No effect: it has been paid after all. No answer: the next round tries again.
+                    // Not matched: it was paid after all. No answer: the next round tries again.
                     let _ = self.0.driver.write(write).await;
                 })
                 .await;
@@ -90,17 +91,17 @@ impl Payments {
         }
     }
 
-    /// Gives back what is held and was neither captured nor released in time. The clock only decides when an expiry
-    /// is tried: the log that ends a hold is one, and a capture that comes first stays.
+    /// Gives back the holds that were neither captured nor released in time. The clock only decides when an expiry is
+    /// tried: a hold has one settlement, so a capture that comes first stays.
     pub async fn expire_holds(&self) {
         let filter = recovery::expired_holds(self.0.environment.now());
         let mut last: Option<ObjectId> = None;
         loop {
-            let class = &self.0.rules.log_class;
+            let class = &self.0.names.log_class;
             let page = self.page(class, &filter, last.as_ref()).await;
             let page = page.unwrap_or_default();
             last = next_page(&page);
-            let logs = page.iter().filter_map(|document| self.readable(document));
+            let logs = page.iter().filter_map(|document| self.readable_log(document));
             stream::iter(logs.collect::<Vec<_>>())
                 .for_each_concurrent(EXPIRIES_AT_ONCE, |log| self.expire_hold(log))
                 .await;
@@ -111,21 +112,24 @@ impl Payments {
     }
 
     async fn expire_hold(&self, log: Log) {
-        match self.end(&log.id, End::new(How::Expired)).await {
+        match self
+            .settle(&log.id, Settlement::new(SettlementKind::Expired))
+            .await
+        {
             Ok(_) => {}
-            // It was refused, or has ended before.
+            // It was refused, or is settled already.
             Err(error) if error.code == ErrorCode::NOT_PAYABLE => {}
             Err(error) => {
                 tracing::warn!(
                     payment.id = log.id.as_str(),
-                    "a hold that cannot be expired: {error}"
+                    "the hold cannot be expired: {error}"
                 );
                 return;
             }
         }
-        // Nothing is left to come back for. No effect: the hold itself is still open, and the next round comes by.
+        // Nothing is left to expire. Not matched: the log of the hold is still open, and the next round tries again.
         let write = Write::Update {
-            target: Target::new(&self.0.rules.log_class, &log.id),
+            target: Target::new(&self.0.names.log_class, &log.id),
             guard: Filter::all().eq("state", LogState::Closed.number()),
             update: Update::new().delete(EXPIRES_AT),
         };

@@ -1,6 +1,6 @@
-//! Pruning: the marks of closed logs are forgotten soon after the closing, as long as a document has too many. A new
-//! payment on a document that is known to have too many waits for it: however fast payments come, what is closed does
-//! not pile up.
+//! Pruning: removes the marks of closed logs soon after the closing, from documents that have too many. A new payment
+//! on a document that is known to have too many marks waits for it: however fast payments come, the marks of closed
+//! logs do not pile up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,84 +8,110 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::environment::Environment;
 use crate::model::{Filter, ObjectId, Query, Value};
+use crate::payment::PaymentConfig;
+use crate::payment::driver::Driver;
 use crate::payment::protocol::effect::Outcome;
 use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::LogState;
 use crate::payment::protocol::machine::Payment;
 use crate::payment::protocol::{mark, pruning};
-use crate::payment::service::{Payments, lock};
+use crate::payment::sync::lock;
 
-/// Documents that are pruned at once.
-const PRUNINGS_AT_ONCE: usize = 8;
-/// Logs that are looked up, and forgotten, at once: their ids travel in an address.
+/// Documents that are pruned at the same time.
+const DOCUMENTS_AT_ONCE: usize = 8;
+/// Logs that are looked up, and whose marks are removed, at once: their ids travel in a URL.
 const LOGS_AT_ONCE: usize = 200;
-/// Updates of one document in one go; enough for 20 000 logs.
+/// The most updates of one document in a row; enough for 20,000 logs.
 const UPDATES_MAX: u32 = 100;
 
 /// The documents that were seen with too many marks.
 #[derive(Default)]
-pub(in crate::payment) struct Crowded(Mutex<BTreeMap<Target, Arc<Queue>>>);
+struct PruneQueue(Mutex<BTreeMap<Target, Arc<Turn>>>);
 
-/// Whoever wants one document pruned.
+/// Serialises the pruning of one document.
 #[derive(Default)]
-struct Queue {
-    turn: tokio::sync::Mutex<()>,
-    /// How often it was tried.
+struct Turn {
+    lock: tokio::sync::Mutex<()>,
+    /// Number of tries so far.
     tries: AtomicU64,
 }
 
-impl Crowded {
-    /// Keeps it in mind until it is pruned.
-    pub(in crate::payment) fn note(&self, target: Target) {
+impl PruneQueue {
+    fn add(&self, target: Target) {
         lock(&self.0).entry(target).or_default();
     }
 
-    fn all(&self) -> Vec<(Target, Arc<Queue>)> {
-        let known = lock(&self.0);
-        known
+    fn all(&self) -> Vec<(Target, Arc<Turn>)> {
+        let queued = lock(&self.0);
+        queued
             .iter()
-            .map(|(target, queue)| (target.clone(), Arc::clone(queue)))
+            .map(|(target, turn)| (target.clone(), Arc::clone(turn)))
             .collect()
     }
 
-    fn of(&self, targets: &[Target]) -> Vec<(Target, Arc<Queue>)> {
-        let known = lock(&self.0);
-        if known.is_empty() {
+    /// Those of `targets` that are in the queue.
+    fn among(&self, targets: &[Target]) -> Vec<(Target, Arc<Turn>)> {
+        let queued = lock(&self.0);
+        if queued.is_empty() {
             return Vec::new();
         }
-        let queue_of = |target: &Target| Some((target.clone(), Arc::clone(known.get(target)?)));
-        targets.iter().filter_map(queue_of).collect()
+        let turn_of = |target: &Target| Some((target.clone(), Arc::clone(queued.get(target)?)));
+        targets.iter().filter_map(turn_of).collect()
     }
 
-    fn forget(&self, target: &Target) {
+    fn remove(&self, target: &Target) {
         lock(&self.0).remove(target);
     }
 }
 
-/// What became of one attempt to prune.
-enum Pruned {
-    /// There is nothing to forget, or nothing that can be.
-    Enough,
-    /// Some marks are gone, or somebody else was faster: look again.
-    Some,
-    /// The marks are those of open logs, or the store does not answer.
+/// Outcome of one update that prunes a document.
+enum PruneOutcome {
+    /// No mark needs to be removed, or none ever can be.
+    Done,
+    /// Marks were removed, or another worker was faster: look again.
+    Again,
+    /// All marks belong to open logs, or the store does not answer.
     Later,
 }
 
-impl Payments {
-    /// Prunes after closings, and now and then what could not be pruned after one.
-    pub(super) async fn run_pruning(&self, stop: &CancellationToken) {
+/// Prunes documents.
+pub(in crate::payment) struct Pruner {
+    driver: Driver,
+    environment: Environment,
+    config: PaymentConfig,
+    queue: PruneQueue,
+}
+
+impl Pruner {
+    pub(in crate::payment) fn new(driver: Driver, environment: Environment, config: PaymentConfig) -> Self {
+        Self {
+            driver,
+            environment,
+            config,
+            queue: PruneQueue::default(),
+        }
+    }
+
+    /// Queues a document that has too many marks, until it is pruned.
+    pub(in crate::payment) fn enqueue(&self, target: Target) {
+        self.queue.add(target);
+    }
+
+    /// Prunes each time that logs were `closed`, and every `sweep_every` what could not be pruned then.
+    pub(in crate::payment) async fn run(&self, closed: &Notify, stop: &CancellationToken) {
         loop {
             let round = async {
                 tokio::select! {
                     biased;
-                    () = self.0.closed.notified() => {}
-                    () = self.0.environment.sleep(self.0.config.sweep_every) => {}
+                    () = closed.notified() => {}
+                    () = self.environment.sleep(self.config.sweep_every) => {}
                 }
-                self.prune_crowded().await;
+                self.prune_queued().await;
             };
             tokio::select! {
                 biased;
@@ -95,71 +121,71 @@ impl Payments {
         }
     }
 
-    /// Prunes the documents that were seen with too many marks. Those that still have too many are kept in mind.
-    pub async fn prune_crowded(&self) {
-        stream::iter(self.0.crowded.all())
-            .for_each_concurrent(PRUNINGS_AT_ONCE, |(target, queue)| async move {
-                self.prune_in_turn(&target, &queue).await;
+    /// Prunes the queued documents. Those that still have too many marks stay queued.
+    pub(in crate::payment) async fn prune_queued(&self) {
+        stream::iter(self.queue.all())
+            .for_each_concurrent(DOCUMENTS_AT_ONCE, |(target, turn)| async move {
+                self.prune_in_turn(&target, &turn).await;
             })
             .await;
     }
 
-    /// Waits until the documents of a payment that are known to have too many marks were pruned once, as far as they
-    /// can be, or the store has had its time. Whether there was anything to wait for.
-    pub(in crate::payment) async fn make_room(&self, payment: &Payment) -> bool {
-        let crowded = self.0.crowded.of(&payment.targets().unwrap_or_default());
-        for (target, queue) in &crowded {
-            let pruned = self.prune_in_turn(target, queue);
-            // What is left then is pruned by somebody else, later.
-            let _ = tokio::time::timeout(self.0.config.store_timeout, pruned).await;
+    /// Prunes the queued documents of a payment once, as far as possible, for at most `store_timeout` each. True if there
+    /// were any.
+    pub(in crate::payment) async fn prune_before_write(&self, payment: &Payment) -> bool {
+        let queued = self.queue.among(&payment.targets().unwrap_or_default());
+        for (target, turn) in &queued {
+            let pruned = self.prune_in_turn(target, turn);
+            // The rest is pruned later, in the background.
+            let _ = tokio::time::timeout(self.config.store_timeout, pruned).await;
         }
-        !crowded.is_empty()
+        !queued.is_empty()
     }
 
-    /// Prunes a document, or waits for somebody who does.
-    async fn prune_in_turn(&self, target: &Target, queue: &Queue) {
-        let tries = queue.tries.load(Ordering::Acquire);
-        let _turn = queue.turn.lock().await;
-        if queue.tries.load(Ordering::Acquire) != tries {
+    /// Prunes a document, or waits for another task that does.
+    async fn prune_in_turn(&self, target: &Target, turn: &Turn) {
+        let tries = turn.tries.load(Ordering::Acquire);
+        let _locked = turn.lock.lock().await;
+        if turn.tries.load(Ordering::Acquire) != tries {
             return;
         }
-        let enough = self.prune(target).await;
-        queue.tries.fetch_add(1, Ordering::Release);
-        if enough {
-            self.0.crowded.forget(target);
+        let done = self.prune(target).await;
+        turn.tries.fetch_add(1, Ordering::Release);
+        if done {
+            self.queue.remove(target);
         } else {
-            tracing::debug!(object.id = target.id.as_str(), "pruned later");
+            tracing::debug!(object.id = target.id.as_str(), "pruning postponed");
         }
     }
 
-    /// Forgets the marks of closed logs on one document; false where it has too many even so.
+    /// Removes the marks of closed logs from one document; false if it still has too many.
     async fn prune(&self, target: &Target) -> bool {
-        let deadline = self.deadline();
+        let deadline = self.environment.elapsed().saturating_add(self.config.deadline);
         for _ in 0..UPDATES_MAX {
             match self.prune_once(target, deadline).await {
-                Pruned::Enough => return true,
-                Pruned::Some => {}
-                Pruned::Later => return false,
+                PruneOutcome::Done => return true,
+                PruneOutcome::Again => {}
+                PruneOutcome::Later => return false,
             }
         }
         false
     }
 
-    async fn prune_once(&self, target: &Target, deadline: Duration) -> Pruned {
-        let Some(threshold) = self.0.config.prune_threshold else {
-            return Pruned::Enough;
+    async fn prune_once(&self, target: &Target, deadline: Duration) -> PruneOutcome {
+        let Some(threshold) = self.config.prune_threshold else {
+            return PruneOutcome::Done;
         };
-        let document = match self.0.driver.read(target, deadline).await {
+        let document = match self.driver.read(target, deadline).await {
             Some(Some(document)) => document,
-            Some(None) => return Pruned::Enough,
-            None => return Pruned::Later,
+            Some(None) => return PruneOutcome::Done,
+            None => return PruneOutcome::Later,
         };
-        let crowd = mark::list(&document).is_ok_and(|marks| marks.len() > threshold);
+        let has_too_many = mark::list(&document).is_ok_and(|marks| marks.len() > threshold);
         let Ok(logs) = pruning::logs(&document) else {
-            return Pruned::Enough;
+            return PruneOutcome::Done;
         };
-        if !crowd {
-            return Pruned::Enough;
+        if !has_too_many {
+            return PruneOutcome::Done;
         }
         let logs: Vec<Value> = logs.iter().map(|log| log.as_str().into()).collect();
         for some in logs.chunks(LOGS_AT_ONCE) {
@@ -167,22 +193,22 @@ impl Payments {
                 .one_of("objectId", some.to_vec())
                 .eq("state", LogState::Closed.number());
             let query = Query::new(filter).limit(Query::LIMIT_MAX);
-            let class = &self.0.rules.log_class;
-            let Some(found) = self.0.driver.find(class, &query, deadline).await else {
-                return Pruned::Later;
+            let class = &self.config.log_class;
+            let Some(found) = self.driver.find(class, &query, deadline).await else {
+                return PruneOutcome::Later;
             };
             let closed: BTreeSet<ObjectId> = found.iter().filter_map(|log| log.object_id()).collect();
             match pruning::prune(target, &document, &closed) {
                 Ok(Some(write)) => {
-                    return match self.0.driver.write_before(write, deadline).await {
-                        Outcome::Applied(_) | Outcome::NotMatched => Pruned::Some,
-                        Outcome::Rejected(_) | Outcome::Unknown => Pruned::Later,
+                    return match self.driver.write_before(write, deadline).await {
+                        Outcome::Applied(_) | Outcome::NotMatched => PruneOutcome::Again,
+                        Outcome::Rejected(_) | Outcome::Unknown => PruneOutcome::Later,
                     };
                 }
                 Ok(None) => {}
-                Err(_) => return Pruned::Enough,
+                Err(_) => return PruneOutcome::Done,
             }
         }
-        Pruned::Later
+        PruneOutcome::Later
     }
 }

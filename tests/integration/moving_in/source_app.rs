@@ -9,7 +9,7 @@ use paylog::environment::Environment;
 use paylog::model::{ClassName, Filter, ObjectId, Query, Update};
 use paylog::payment::gateway::Channel;
 use paylog::payment::service::CallerKey;
-use paylog::payment::{PaymentConfig, Payments};
+use paylog::payment::{PaymentConfig, PaymentService};
 use paylog::store::{Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -57,8 +57,8 @@ impl SourceApp {
     }
 
     /// A payment worker over the API.
-    pub(super) fn worker(&self) -> Payments {
-        Payments::new(Arc::new(self.client.clone()), Environment::system(), config())
+    pub(super) fn worker(&self) -> PaymentService {
+        PaymentService::new(Arc::new(self.client.clone()), Environment::system(), config())
     }
 
     /// Creates the app over the API.
@@ -238,13 +238,13 @@ impl SourceApp {
         // Interrupted before each write.
         for calls in 1..=4 {
             let order = order(&format!("cut {calls}")).await;
-            self.run_until_write(calls, async |worker: &Payments| {
+            self.run_until_write(calls, async |worker: &PaymentService| {
                 worker.pay_order(anna, &order, None).await.map(drop)
             })
             .await;
             let name = key(&format!("cut {calls}"));
             let amount = json!(10 + calls);
-            self.run_until_write(calls, async |worker: &Payments| {
+            self.run_until_write(calls, async |worker: &PaymentService| {
                 worker.transfer(bert, cleo, &amount, None, &name).await.map(drop)
             })
             .await;
@@ -256,11 +256,11 @@ impl SourceApp {
     async fn run_until_write(
         &self,
         calls: i64,
-        work: impl AsyncFnOnce(&Payments) -> Result<(), paylog::model::CloudError>,
+        work: impl AsyncFnOnce(&PaymentService) -> Result<(), paylog::model::CloudError>,
     ) {
         let store = Arc::new(HangingStore::new(Arc::new(self.client.clone()), calls));
         let seen: Arc<dyn Store> = store.clone();
-        let worker = Payments::new(seen, Environment::system(), config());
+        let worker = PaymentService::new(seen, Environment::system(), config());
         tokio::select! {
             done = work(&worker) => done.unwrap(),
             () = store.reached() => {}

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Update, Value};
-use paylog::payment::Payments;
-use paylog::payment::audit::{Audit, Opened, Report, Unopened};
+use paylog::payment::PaymentService;
+use paylog::payment::audit::{Audit, AuditReport, Opened, Unopened};
 use paylog::store::{Action, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
@@ -75,7 +75,7 @@ impl Books {
         assert!(matches!(outcome, WriteOutcome::Applied(_)), "{outcome:?}");
     }
 
-    async fn report(&self) -> Report {
+    async fn report(&self) -> AuditReport {
         let audit = Audit::of(&*self.bank.store, &self.bank.config);
         let (moving, _) = audit.run().await.unwrap();
         let audit = Audit::of(&*self.bank.store, &self.bank.config).of_one_moment();
@@ -226,7 +226,7 @@ async fn a_document_that_is_gone() {
 #[derive(Debug)]
 struct Busy {
     inner: Arc<dyn Store>,
-    payments: Payments,
+    payments: PaymentService,
     user: ObjectId,
     paid: AtomicU64,
 }
@@ -343,13 +343,13 @@ async fn before(bank: &Bank) -> Vec<ObjectId> {
     users
 }
 
-async fn unopened(bank: &Bank) -> (Report, Unopened) {
+async fn unopened(bank: &Bank) -> (AuditReport, Unopened) {
     Audit::of(&*bank.store, &bank.config).run().await.unwrap()
 }
 
 async fn open(bank: &Bank, unopened: Unopened) -> Opened {
     unopened
-        .open(&*bank.store, &bank.config.rules(), &bank.environment)
+        .open(&*bank.store, &bank.config.names(), &bank.environment)
         .await
         .unwrap()
 }
@@ -469,7 +469,7 @@ async fn an_opening_without_an_answer_is_sent_again() {
     let (_, found) = unopened(&bank).await;
     let mute = Mute(Arc::clone(&bank.store), AtomicU64::new(0));
     let opened = found
-        .open(&mute, &bank.config.rules(), &bank.environment)
+        .open(&mute, &bank.config.names(), &bank.environment)
         .await
         .unwrap();
     assert_eq!((opened.accounts, opened.amount, opened.before), (4, 502, 0));

@@ -6,14 +6,14 @@ use std::time::Duration;
 use paylog::environment::{Clock, Entropy, Environment};
 use paylog::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Timestamp, Update, Value};
 use paylog::payment::service::{CallerKey, Channel, Notice, OrderReceipt, Receipt};
-use paylog::payment::{Amount, PaymentConfig, Payments, audit, schema};
+use paylog::payment::{Amount, PaymentConfig, PaymentService, audit, schema};
 use paylog::storage::{MemoryStore, SqliteStore};
 use paylog::store::{Action, Database, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 use tempfile::TempDir;
 
 pub(super) struct Bank {
-    pub(super) payments: Payments,
+    pub(super) payments: PaymentService,
     /// The documents themselves, past every decorator.
     pub(super) store: Arc<dyn Store>,
     pub(super) config: PaymentConfig,
@@ -102,7 +102,7 @@ impl Bank {
         environment: Environment,
     ) -> Self {
         Self {
-            payments: Payments::new(seen, environment.clone(), config.clone()),
+            payments: PaymentService::new(seen, environment.clone(), config.clone()),
             store,
             config,
             environment,

@@ -167,7 +167,7 @@ async fn die_at(batches: Batches, story: Story, writes: u32, death: Death) -> bo
     let died = !mortal.alive();
     bank.recover().await;
     bank.audit().await;
-    bank.payments.prune_crowded().await;
+    bank.payments.prune_queued().await;
     let (expected, balances) = Scene::end(story);
     let mut told: Option<Result<Receipt, CloudError>> = None;
     for answer in [first, scene.ask(bank, story).await, scene.ask(bank, story).await] {

@@ -119,7 +119,7 @@ async fn run_seed(batches: Batches, seed: u64) {
             );
             // Recovery and pruning go on beside the payments, so that late requests meet forgotten marks.
             first.payments.sweep(Duration::ZERO, 50).await;
-            first.payments.prune_crowded().await;
+            first.payments.prune_queued().await;
             (n, told)
         }
     });
@@ -127,9 +127,9 @@ async fn run_seed(batches: Batches, seed: u64) {
     // Everything is closed and pruned before the last late requests arrive.
     bank.recover().await;
     bank.audit().await;
-    bank.payments.prune_crowded().await;
+    bank.payments.prune_queued().await;
     for worker in &workers {
-        worker.payments.prune_crowded().await;
+        worker.payments.prune_queued().await;
     }
     for network in &networks {
         network.heal().await;

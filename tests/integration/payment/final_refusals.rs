@@ -198,8 +198,8 @@ async fn a_refusal_is_final_for_every_kind() {
             let before = scene.balances().await;
             repeating.deliver_again().await;
             scene.bank.recover().await;
-            network.payments.prune_crowded().await;
-            scene.bank.payments.prune_crowded().await;
+            network.payments.prune_queued().await;
+            scene.bank.payments.prune_queued().await;
             repeating.deliver_again().await;
             scene.bank.recover().await;
             assert_eq!(scene.balances().await, before, "{batches:?} {asked:?}");

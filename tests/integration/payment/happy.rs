@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use paylog::model::{Class, ClassName, CloudError, Filter, Schema};
-use paylog::payment::service::{Channel, Receipt, Which};
+use paylog::payment::service::{Channel, PaymentSelector, Receipt};
 use paylog::payment::{Kind, PaymentConfig, schema};
 use serde_json::json;
 
@@ -229,10 +229,10 @@ async fn users_see_their_own_payments() {
             .payments
             .is_empty()
     );
-    let by_key = Which::Key(Kind::Recharge, key("r3"));
+    let by_key = PaymentSelector::Key(Kind::Recharge, key("r3"));
     let found = bank.payments.payment(&user, &by_key).await.unwrap();
     assert!(seen.contains(&found.log));
-    let by_log = Which::Log(found.log.clone());
+    let by_log = PaymentSelector::Log(found.log.clone());
     assert_eq!(bank.payments.payment(&user, &by_log).await.unwrap(), found);
     assert_eq!(code(bank.payments.payment(&stranger, &by_log).await), 9004);
     assert_eq!(
@@ -279,7 +279,7 @@ async fn marks_are_pruned() {
         bank.payments.pay_order(&user, &order.order, None).await.unwrap();
     }
     bank.recover().await;
-    bank.payments.prune_crowded().await;
+    bank.payments.prune_queued().await;
     let document = bank.get(&bank.config.user_class, &user).await;
     assert_eq!(document["paylogs"], json!([]));
     assert_eq!(document.integer("payEpoch"), Some(1));

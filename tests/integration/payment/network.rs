@@ -16,7 +16,7 @@ use paylog::credentials::Credentials;
 use paylog::environment::Environment;
 use paylog::model::{ClassName, CloudError, Filter, ObjectId, Update};
 use paylog::payment::service::{Channel, Receipt};
-use paylog::payment::{PaymentConfig, Payments, schema};
+use paylog::payment::{PaymentConfig, PaymentService, schema};
 use paylog::server::{PasswordCost, Server, ServerConfig, set_up};
 use paylog::storage::SqliteStore;
 use paylog::store::{Action, Database, Store, Write, WriteOutcome};
@@ -313,7 +313,7 @@ enum Call {
 }
 
 impl Call {
-    async fn make(&self, payments: &Payments) -> Result<Receipt, CloudError> {
+    async fn make(&self, payments: &PaymentService) -> Result<Receipt, CloudError> {
         match self {
             Self::Recharge { user, amount, key } => {
                 let amount = json!(amount);
@@ -411,7 +411,7 @@ const TRIES: usize = 8;
 
 /// Everybody who takes part in one run.
 struct Market {
-    workers: Vec<Payments>,
+    workers: Vec<PaymentService>,
     /// Past every network.
     documents: SqliteStore,
     log_class: ClassName,
@@ -721,7 +721,7 @@ async fn bad_weather(seed: u64, customers: usize) -> BTreeMap<String, usize> {
     // Everything is closed and forgotten before the last late requests arrive.
     direct.recover().await;
     direct.audit().await;
-    direct.payments.prune_crowded().await;
+    direct.payments.prune_queued().await;
     let mut met = BTreeMap::new();
     for proxy in &proxies {
         proxy.heal().await;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use paylog::model::{CloudError, Document, Filter, ObjectId, Update};
-use paylog::payment::service::{Operated, StuckPayment};
+use paylog::payment::service::{AdminReport, StuckPayment};
 use paylog::store::{Write, WriteOutcome};
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn only_stuck(bank: &Bank) -> StuckPayment {
     stuck.remove(0)
 }
 
-fn outcome(operated: Result<Operated, CloudError>) -> (u8, Option<String>) {
+fn outcome(operated: Result<AdminReport, CloudError>) -> (u8, Option<String>) {
     let operated = operated.unwrap();
     (operated.state, operated.outcome)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use paylog::model::{Filter, ObjectId};
 use paylog::payment::policy::Proposal;
-use paylog::payment::service::{Receipt, Which};
+use paylog::payment::service::{PaymentSelector, Receipt};
 use paylog::payment::{Kind, PaymentPolicy};
 use serde_json::json;
 
@@ -207,7 +207,7 @@ async fn after_payment_is_told_of_every_kind_and_users_see_it() {
             assert_eq!(listed, *receipt);
         }
         let by_key = async |kind, name: &str| {
-            let which = Which::Key(kind, key(name));
+            let which = PaymentSelector::Key(kind, key(name));
             bank.payments.payment(&ming, &which).await.unwrap()
         };
         let capture = by_key(Kind::Settle, "c").await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paylog::environment::Environment;
 use paylog::model::{ClassName, Document, Filter, ObjectId, Timestamp, Update};
-use paylog::payment::service::Recovered;
+use paylog::payment::service::RecoveryReport;
 use paylog::store::{Action, Store, StoreWrapper, Write, WriteOutcome};
 
 use super::bank::{self, Bank, Batches, key};
@@ -184,7 +184,7 @@ async fn a_caller_who_asks_again_makes_recovery_try_again() {
     let left = Left::new().await;
     left.write(Update::new().set("stuck", "no answer")).await;
     let skipped = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
-    assert_eq!(skipped, Recovered::default());
+    assert_eq!(skipped, RecoveryReport::default());
     assert_eq!(left.pay().await, Err(9010));
     left.heal();
     left.paid().await;

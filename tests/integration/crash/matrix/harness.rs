@@ -8,7 +8,7 @@ use std::time::Duration;
 use paylog::client::Client;
 use paylog::environment::Environment;
 use paylog::model::{ClassName, Document, Filter, ObjectId, Query, Update};
-use paylog::payment::{PaymentConfig, Payments};
+use paylog::payment::{PaymentConfig, PaymentService};
 use paylog::store::{Action, Store, Write, WriteOutcome};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -102,9 +102,9 @@ impl Harness {
     }
 
     /// A worker in the test itself.
-    pub(super) fn worker(&self, config: PaymentConfig) -> Payments {
+    pub(super) fn worker(&self, config: PaymentConfig) -> PaymentService {
         let environment = Environment::system();
-        Payments::new(std::sync::Arc::new(self.store.clone()), environment, config)
+        PaymentService::new(std::sync::Arc::new(self.store.clone()), environment, config)
     }
 
     fn halt(&self, name: &str) -> PathBuf {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use paylog::model::{ObjectId, Update};
 use paylog::payment::service::{CallerKey, Channel};
-use paylog::payment::{PaymentConfig, Payments};
+use paylog::payment::{PaymentConfig, PaymentService};
 use serde_json::{Value, json};
 
 use super::harness::{CommitMode, Harness};
@@ -256,7 +256,7 @@ impl Participants {
     }
 
     /// Requests a recharge; returns its number.
-    async fn ask(&self, worker: &Payments, who: &Person, amount: u64, key: &str) -> String {
+    async fn ask(&self, worker: &PaymentService, who: &Person, amount: u64, key: &str) -> String {
         let key = CallerKey::from_value(&json!(key)).unwrap();
         let amount = json!(amount);
         let asked = worker.recharge(&who.id, &amount, Channel::Sandbox, &key).await;

@@ -1,4 +1,4 @@
-//! What an operator does with payments that do not come to their end by themselves.
+//! Operations of an operator on payments that do not come to their end by themselves: list, resume, cancel.
 
 use std::time::Duration;
 
@@ -9,82 +9,73 @@ use crate::payment::protocol::effect::Outcome;
 use crate::payment::protocol::log::{Log, LogState};
 use crate::payment::protocol::machine::Payment;
 use crate::payment::protocol::recovery;
-use crate::payment::service::orders::no_such;
+use crate::payment::service::PaymentService;
+use crate::payment::service::errors::{no_such, secured, undecided};
 use crate::payment::service::parameters::check_text;
-use crate::payment::service::{Payments, undecided};
-use crate::payment::worker::{Swept, next_page};
-use crate::payment::{Amount, Kind, Refusal, Rules};
+use crate::payment::worker::paging::next_page;
+use crate::payment::worker::recovery::RecoveryOutcome;
+use crate::payment::{Amount, Kind, ProtocolError, Refusal, Rules};
 
-/// How often the end of an unpaid recharge is tried: each time another worker has been faster.
-const TRIES: u32 = 5;
+/// Tries to cancel a payment: another try follows each time that another worker was faster.
+const CANCEL_TRIES: u32 = 5;
 
-/// A payment that waits for an operator. Read as it is stored, so that one that cannot be read is shown too.
+/// A payment that waits for an operator. Taken from the stored document, so that a log that cannot be read is shown too.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StuckPayment {
-    /// The log's id.
+    /// Id of the log.
     pub log: String,
-    /// What for.
+    /// Kind of payment.
     pub kind: Option<String>,
-    /// Minor units.
+    /// Amount in minor units.
     pub amount: Option<i64>,
-    /// Whose.
+    /// The user whose payment it is.
     pub user: Option<ObjectId>,
-    /// The order, where there is one.
+    /// The order, if there is one.
     pub order: Option<ObjectId>,
-    /// What is certain, 0 to 4.
+    /// Log state, 0 to 4.
     pub state: Option<i64>,
-    /// How often recovery has taken it up.
+    /// Number of times that recovery has taken it up.
     pub attempts: i64,
-    /// The gateway's number, where money has arrived.
+    /// The gateway's number, if money has arrived.
     pub trade_no: Option<String>,
-    /// What stood in the way, the last time.
+    /// The last error.
     pub error: String,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Option<Timestamp>,
 }
 
-/// How many payments are not at their end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unfinished {
-    /// A worker has still to bring them to their end. Neither those that are stuck, nor recharges that wait for their
-    /// gateway.
-    pub open: u64,
-    /// They wait for an operator.
-    pub stuck: u64,
-}
-
-/// A payment after an operator has dealt with it.
+/// A payment after an operator has resumed or cancelled it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Operated {
-    /// The log's id.
+pub struct AdminReport {
+    /// Id of the log.
     pub log: ObjectId,
-    /// What for.
+    /// Kind of payment.
     pub kind: String,
-    /// Minor units.
+    /// Amount in minor units.
     pub amount: Option<i64>,
-    /// Whose.
+    /// The user whose payment it is.
     pub user: ObjectId,
-    /// What is certain, 0 to 5.
+    /// Log state, 0 to 5.
     pub state: u8,
     /// `succeeded`, `failed`, or null while undecided.
     pub outcome: Option<String>,
-    /// Failed: why.
+    /// The refusal, if it failed.
     pub reason: Option<String>,
-    /// Not at its end: what stands in the way.
+    /// The last error, if it is not at its end.
     pub error: Option<String>,
 }
 
 impl StuckPayment {
-    fn of(document: &Document, rules: &Rules) -> Self {
+    fn of(document: &Document, names: &Rules) -> Self {
         let text = |key: &str| document.text(key).map(ToOwned::to_owned);
         Self {
             log: text("objectId").unwrap_or_default(),
             kind: text("kind"),
             amount: document.integer("amount"),
-            user: Rules::pointed(document.get("user"), &rules.user_class),
-            order: Rules::pointed(document.get("order"), &rules.order_class),
+            user: Rules::pointed(document.get("user"), &names.user_class),
+            order: Rules::pointed(document.get("order"), &names.order_class),
             state: document.integer("state"),
             attempts: document.integer("claims").unwrap_or(0),
             trade_no: text("tradeNo"),
@@ -94,8 +85,8 @@ impl StuckPayment {
     }
 }
 
-impl Operated {
-    fn of(log: &Log, trouble: Option<String>) -> Self {
+impl AdminReport {
+    fn of(log: &Log, store_error: Option<String>) -> Self {
         let is_open = log.state < LogState::Closed;
         Self {
             log: log.id.clone(),
@@ -109,32 +100,32 @@ impl Operated {
                 .as_ref()
                 .filter(|_| log.failed())
                 .map(Refusal::to_reason),
-            error: log.stuck.clone().or(trouble).filter(|_| is_open),
+            error: log.stuck.clone().or(store_error).filter(|_| is_open),
         }
     }
 
-    /// Whether nothing is left to do.
+    /// True if nothing is left to do.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.state == LogState::Closed.number()
     }
 }
 
-impl Payments {
-    /// The payments that wait for an operator, the oldest first. Reads only.
+impl PaymentService {
+    /// The payments that wait for an operator, oldest first. Reads only.
     ///
     /// # Errors
-    /// 9010 where the store does not answer.
+    /// 9010 if the store does not answer.
     pub async fn stuck_payments(&self) -> Result<Vec<StuckPayment>, CloudError> {
         let filter = recovery::left_stuck();
         let mut stuck = Vec::new();
         let mut last: Option<ObjectId> = None;
         loop {
-            let page = self.page(&self.0.rules.log_class, &filter, last.as_ref()).await;
+            let page = self.page(&self.0.names.log_class, &filter, last.as_ref()).await;
             let page = page.ok_or_else(undecided)?;
             stuck.extend(
                 page.iter()
-                    .map(|document| StuckPayment::of(document, &self.0.rules)),
+                    .map(|document| StuckPayment::of(document, &self.0.names)),
             );
             last = next_page(&page);
             if last.is_none() {
@@ -144,50 +135,19 @@ impl Payments {
         }
     }
 
-    /// How many payments are not at their end, of those that were made by `made`.
+    /// Resumes a payment now, stuck or not, and returns its state then. `credit` agrees to credit money that has arrived
+    /// with another amount than was requested, as much as has arrived.
+    ///
+    /// **Idempotency**: as that of every payment. A closed payment is returned as it is.
     ///
     /// # Errors
-    /// 9010 where the store does not answer by `deadline`.
-    pub(in crate::payment) async fn unfinished_by(
-        &self,
-        made: Timestamp,
-        deadline: Duration,
-    ) -> Result<Unfinished, CloudError> {
-        let class = &self.0.rules.log_class;
-        let (open, stuck) = (recovery::open(made), recovery::left_stuck());
-        let (open, stuck) = futures_util::future::join(
-            self.0.driver.count(class, &open, deadline),
-            self.0.driver.count(class, &stuck, deadline),
-        )
-        .await;
-        Ok(Unfinished {
-            open: open.ok_or_else(undecided)?,
-            stuck: stuck.ok_or_else(undecided)?,
-        })
-    }
-
-    /// How many payments are not at their end.
-    ///
-    /// # Errors
-    /// 9010 where the store does not answer.
-    pub async fn unfinished(&self) -> Result<Unfinished, CloudError> {
-        self.unfinished_by(self.0.environment.now(), self.deadline())
-            .await
-    }
-
-    /// Takes a payment up again, now, whether or not it is stuck, and says how it stands then. `credit` consents to
-    /// crediting money that has arrived with another amount than was asked for, as much as has arrived.
-    ///
-    /// **Idempotency**: as that of every payment. One that is closed is answered as it is.
-    ///
-    /// # Errors
-    /// 9003 (what is to be credited was credited before), 9004, 9006 (it waits for its gateway, or for `credit`; or
-    /// there is nothing that could be credited), 9010, 9011.
-    pub async fn resume_payment(&self, log: &ObjectId, credit: bool) -> Result<Operated, CloudError> {
+    /// 9003 (the money was credited before), 9004, 9006 (it waits for its gateway, or for `credit`; or there is nothing
+    /// to credit), 9010, 9011.
+    pub async fn resume_payment(&self, log: &ObjectId, credit: bool) -> Result<AdminReport, CloudError> {
         let deadline = self.deadline();
-        let log = self.operated(log, deadline).await?;
+        let log = self.log_by_id(log, deadline).await?;
         if log.state == LogState::Closed {
-            return Ok(Operated::of(&log, None));
+            return Ok(AdminReport::of(&log, None));
         }
         let worker = self.worker_for(0);
         let payment = match (&log.trade_no, log.waits_for_gateway()) {
@@ -196,17 +156,17 @@ impl Payments {
                 let trade_no = trade_no.clone();
                 tracing::warn!(
                     payment.id = log.id.as_str(),
-                    "an operator credits what has arrived"
+                    "an operator credits the money that has arrived"
                 );
                 Payment::confirmed(
-                    &self.0.rules,
+                    &self.0.names,
                     worker,
-                    self.0.driver.manner(),
+                    self.0.driver.commit_mode(),
                     log.clone(),
                     &trade_no,
                 )
             }
-            (Some(trade_no), true) => return Err(not_asked_for(&log, trade_no)),
+            (Some(trade_no), true) => return Err(not_requested(&log, trade_no)),
             (None, true) => {
                 let text = "The recharge waits for its gateway: nothing has arrived. Confirm it with \
                             'confirmRecharge' if it has been paid, or cancel it.";
@@ -217,22 +177,22 @@ impl Payments {
                             asked for waits for that. Resume the payment without it.";
                 return Err(CloudError::new(ErrorCode::NOT_PAYABLE, text));
             }
-            (_, false) => Payment::resumed(&self.0.rules, worker, log.clone()),
+            (_, false) => Payment::resumed(&self.0.names, worker, log.clone()),
         };
-        let taken = self.take_up(payment, deadline).await;
-        if taken.swept == Swept::Passed {
-            return Err(crate::payment::ProtocolError::Moved("the payment".into()).to_cloud_error());
+        let outcome = self.recover_now(payment, deadline).await;
+        if matches!(outcome, RecoveryOutcome::Skipped) {
+            return Err(moved());
         }
-        let log = self.operated(&log.id, self.deadline()).await?;
-        Ok(Operated::of(&log, taken.trouble))
+        let log = self.log_by_id(&log.id, self.deadline()).await?;
+        Ok(AdminReport::of(&log, outcome.into_store_error()))
     }
 
     /// Cancels a payment whose money is not secured: the first conditional leg that is not applied is refused, in the
-    /// document itself, and those before it are reversed; a recharge that nobody has paid is closed. `reason` (1 to
-    /// 256 characters) is told to whoever asks with the payment's key. `returned` says that money which has arrived
-    /// with another amount than was asked for has been given back outside.
+    /// document itself, and the legs before it are reversed; a recharge that nobody has paid is closed. `reason` (1 to
+    /// 256 characters) becomes part of the refusal. `returned` confirms that money which has arrived with another amount
+    /// than was requested has been given back at the gateway.
     ///
-    /// **Idempotency**: a payment that has failed before, for whatever reason, is answered as it is.
+    /// **Idempotency**: a payment that has failed before, for any reason, is returned as it is.
     ///
     /// # Errors
     /// 107 (reason), 9004, 9006 (the money is secured, nothing of it can be refused, or money has arrived and was not
@@ -242,7 +202,7 @@ impl Payments {
         log: &ObjectId,
         reason: Option<&str>,
         returned: bool,
-    ) -> Result<Operated, CloudError> {
+    ) -> Result<AdminReport, CloudError> {
         let mut text = "Cancelled by an operator.".to_owned();
         if let Some(reason) = reason {
             check_text("reason", reason)?;
@@ -250,10 +210,10 @@ impl Payments {
         }
         let refusal = Refusal::new(ErrorCode::NOT_PAYABLE, text);
         let deadline = self.deadline();
-        for _ in 0..TRIES {
-            let log = self.operated(log, deadline).await?;
+        for _ in 0..CANCEL_TRIES {
+            let log = self.log_by_id(log, deadline).await?;
             if log.failed() {
-                return Ok(Operated::of(&log, None));
+                return Ok(AdminReport::of(&log, None));
             }
             check_cancellable(&log, returned)?;
             tracing::warn!(
@@ -262,39 +222,43 @@ impl Payments {
                 refusal.text
             );
             if log.waits_for_gateway() {
-                let write = recovery::close_unpaid(&self.0.rules, &log, &refusal.to_reason());
+                let write = recovery::close_unpaid(&self.0.names, &log, &refusal.to_reason());
                 match self.0.driver.write_before(write, deadline).await {
-                    // It is closed; or another worker was faster, and the log says with what.
+                    // It is closed now; or another worker was faster, and the log shows its result.
                     Outcome::Applied(_) | Outcome::NotMatched => continue,
                     Outcome::Rejected(_) | Outcome::Unknown => return Err(undecided()),
                 }
             }
             let worker = self.worker_for(0);
-            let payment = Payment::cancelled(&self.0.rules, worker, log.clone(), refusal.clone());
-            let taken = self.take_up(payment, deadline).await;
-            match taken.swept {
-                Swept::Secured => return Err(secured()),
-                Swept::Passed => {
-                    return Err(crate::payment::ProtocolError::Moved("the payment".into()).to_cloud_error());
-                }
-                Swept::Succeeded | Swept::Failed | Swept::Undecided | Swept::Stuck => {}
+            let payment = Payment::cancelled(&self.0.names, worker, log.clone(), refusal.clone());
+            let outcome = self.recover_now(payment, deadline).await;
+            match outcome {
+                RecoveryOutcome::Secured => return Err(secured()),
+                RecoveryOutcome::Skipped => return Err(moved()),
+                RecoveryOutcome::Succeeded
+                | RecoveryOutcome::Failed
+                | RecoveryOutcome::Undecided { .. }
+                | RecoveryOutcome::Stuck => {}
             }
-            let log = self.operated(&log.id, self.deadline()).await?;
+            let log = self.log_by_id(&log.id, self.deadline()).await?;
             if log.failed() || log.state < LogState::Applied {
-                return Ok(Operated::of(&log, taken.trouble));
+                return Ok(AdminReport::of(&log, outcome.into_store_error()));
             }
         }
         Err(undecided())
     }
 
-    async fn operated(&self, log: &ObjectId, deadline: Duration) -> Result<Log, CloudError> {
+    async fn log_by_id(&self, log: &ObjectId, deadline: Duration) -> Result<Log, CloudError> {
         let filter = Filter::all().eq("objectId", log.as_str());
-        self.log_matching(filter, deadline)
+        self.find_log(filter, deadline)
             .await?
             .ok_or_else(|| no_such("payment"))
     }
 
-    /// One number of the gateway's is credited once, whatever it was said to pay.
+    /// Checks that no other log was credited under the `tradeNo`.
+    ///
+    /// # Errors
+    /// 9003.
     async fn check_not_credited(
         &self,
         log: &Log,
@@ -302,17 +266,11 @@ impl Payments {
         deadline: Duration,
     ) -> Result<(), CloudError> {
         let query = Query::new(Filter::all().eq("tradeNo", trade_no));
-        let class = &self.0.rules.log_class;
-        let found = self
-            .0
-            .driver
-            .find(class, &query, deadline)
-            .await
-            .ok_or_else(undecided)?;
+        let found = self.find(&self.0.names.log_class, &query, deadline).await?;
         let channel = |log: &Log| log.intent.params.get("channel").cloned();
         let other = found
             .iter()
-            .filter_map(|document| self.readable(document))
+            .filter_map(|document| self.readable_log(document))
             .find(|other| {
                 other.id != log.id
                     && channel(other) == channel(log)
@@ -332,7 +290,10 @@ impl Payments {
     }
 }
 
-/// Whether a payment that has not failed can be cancelled, as far as its log says.
+/// Checks that a payment that has not failed can be cancelled, as far as its log shows.
+///
+/// # Errors
+/// 9006.
 fn check_cancellable(log: &Log, returned: bool) -> Result<(), CloudError> {
     let refused = |text: String| Err(CloudError::new(ErrorCode::NOT_PAYABLE, text));
     let intent = &log.intent;
@@ -355,7 +316,7 @@ fn check_cancellable(log: &Log, returned: bool) -> Result<(), CloudError> {
     }
     if log.waits_for_gateway() {
         return match &log.trade_no {
-            Some(trade_no) if !returned => Err(not_asked_for(log, trade_no)),
+            Some(trade_no) if !returned => Err(not_requested(log, trade_no)),
             None if returned => {
                 refused("No money has arrived for this recharge: there is nothing to return.".into())
             }
@@ -379,15 +340,13 @@ fn check_cancellable(log: &Log, returned: bool) -> Result<(), CloudError> {
     Ok(())
 }
 
-/// 9006: too late.
-pub(super) fn secured() -> CloudError {
-    let text = "The money is secured: the payment cannot be cancelled any more, and is not stopped half-way. Resume \
-                it; what it has moved can be given back then.";
-    CloudError::new(ErrorCode::NOT_PAYABLE, text)
+/// 9011: the payment has moved to another store, or no time was left.
+fn moved() -> CloudError {
+    ProtocolError::Moved("the payment".into()).to_cloud_error()
 }
 
-/// 9006: an operator has to say what becomes of money that has arrived.
-fn not_asked_for(log: &Log, trade_no: &str) -> CloudError {
+/// 9006: an operator must decide about money that has arrived with another amount.
+fn not_requested(log: &Log, trade_no: &str) -> CloudError {
     let amount = log.intent.amount.map_or(0, Amount::units);
     let text = format!(
         "{amount} has arrived under tradeNo {trade_no}, another amount than was asked for. Resume with 'credit' \
