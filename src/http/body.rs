@@ -1,4 +1,4 @@
-//! Reading a request's body within bounds.
+//! Reading the body of a request within bounds.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use http_body_util::BodyExt;
 
 use crate::model::{CloudError, ErrorCode};
 
-/// How much more than the limit is read and thrown away, so that the client gets to read the refusal instead of a
-/// reset connection. A body beyond that is cut off.
+/// Bytes beyond the limit that are read and discarded, so that the client can read the refusal instead of a reset
+/// connection. A longer body is cut off.
 const DISCARDED_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How long a client may take to send a body, whatever its size.
+/// Time in which a client must send a body, whatever its size.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reads a body of at most `limit` bytes within `timeout`.
 ///
 /// # Errors
-/// 413 where it is larger; 408 (code 1) where the client stopped sending, or was too slow.
+/// 413 for a larger body; 408 (code 1) if the client stopped sending, or was too slow.
 pub async fn read_body(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, CloudError> {
     let late = || CloudError::other("The request's body did not arrive in time.").with_status(408);
     tokio::time::timeout(timeout, read(body, limit))
@@ -32,13 +32,13 @@ async fn read(mut body: Body, limit: usize) -> Result<Bytes, CloudError> {
     if declared > (limit + DISCARDED_BYTES_MAX) as u64 {
         return Err(too_large());
     }
-    // Most bodies come in one piece, which is handed on without a copy.
+    // Most bodies come in one piece, which is returned without a copy.
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut read = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
-            tracing::debug!(%error, "a request's body broke off");
+            tracing::debug!(%error, "request body broke off");
             CloudError::other("The request's body did not arrive.").with_status(408)
         })?;
         let Ok(data) = frame.into_data() else { continue };

@@ -1,4 +1,4 @@
-//! Cross-origin calls: browsers may call from everywhere, because the keys, not the origin, decide.
+//! Cross-origin calls: browsers may call from everywhere, since the keys decide, not the origin.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use tower::{Layer, Service};
 
-/// The names that browsers may send; the official SDKs' own list. `lean` (the command line tool) recognises a modern
-/// engine by finding `X-LC-Hook-Key` here, spelt like this.
+/// The headers that browsers may send: the list of the official SDKs. `lean` (the command line tool) recognises a modern
+/// engine by `X-LC-Hook-Key` in this spelling.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
     "Content-Type, X-AVOSCloud-Application-Id, X-AVOSCloud-Application-Key, \
      X-AVOSCloud-Application-Production, X-AVOSCloud-Client-Version, X-AVOSCloud-Request-Sign, \
@@ -22,9 +22,11 @@ const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static(
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("HEAD, GET, POST, PUT, DELETE, OPTIONS");
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");
 
-/// Answers every `OPTIONS` before authentication, and lets every other answer be read from any origin.
+/// The layer for cross-origin calls: it responds to every `OPTIONS` before authentication, and lets every response be read
+/// from any origin.
 ///
-/// A layer of our own, because that of tower-http writes the allowed headers in lower case.
+/// A layer of our own: that of tower-http writes the allowed headers in lower case, and `axum::middleware::from_fn` copies
+/// and boxes the inner service for each request (0.3 µs).
 #[must_use]
 pub fn cors_layer() -> CorsLayer {
     CorsLayer
@@ -67,16 +69,16 @@ where
             return Box::pin(std::future::ready(Ok(response)));
         }
         let origin = request.headers().get(header::ORIGIN).cloned();
-        let answer = self.inner.call(request);
+        let response = self.inner.call(request);
         Box::pin(async move {
-            let mut response = answer.await?.into_response();
+            let mut response = response.await?.into_response();
             allow_origin(origin, response.headers_mut());
             Ok(response)
         })
     }
 }
 
-/// The answer to `OPTIONS`.
+/// The response to `OPTIONS`.
 fn preflight(asked: &HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -88,11 +90,11 @@ fn preflight(asked: &HeaderMap) -> Response {
     response
 }
 
-/// Names the caller's origin, as the Node.js SDK does; `*` for callers that are no browsers.
-fn allow_origin(origin: Option<HeaderValue>, answer: &mut HeaderMap) {
+/// Allows the caller's origin, as the Node.js SDK does; `*` for a caller without one.
+fn allow_origin(origin: Option<HeaderValue>, headers: &mut HeaderMap) {
     if origin.is_some() {
-        answer.append(header::VARY, HeaderValue::from_static("Origin"));
+        headers.append(header::VARY, HeaderValue::from_static("Origin"));
     }
     let origin = origin.unwrap_or(HeaderValue::from_static("*"));
-    answer.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
 }

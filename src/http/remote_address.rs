@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The client's address, and the server's address as the client knows it.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -8,12 +8,12 @@ use axum::http::uri::Authority;
 use axum::http::{Extensions, HeaderMap, Uri};
 use serde::{Serialize, Serializer};
 
-/// A client's address. Shown as text only where somebody looks at it: most requests end without.
+/// A client's address. It becomes text only on use: most requests need none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RemoteAddress {
-    /// That of the socket, or of a trusted proxy's `Forwarded`.
+    /// The address of the socket, or of a trusted proxy's `Forwarded`.
     Ip(IpAddr),
-    /// What a trusted proxy or the storage service says otherwise, as it says it.
+    /// The text of another header of a trusted proxy, or of the storage service.
     Reported(String),
 }
 
@@ -32,11 +32,11 @@ impl Serialize for RemoteAddress {
     }
 }
 
-/// The client's address: what a trusted proxy says (`Forwarded`, `X-Real-IP`, `X-Forwarded-For`), else the socket's.
+/// Returns the client's address: from a trusted proxy (`Forwarded`, `X-Real-IP`, `X-Forwarded-For`), else from the socket.
 ///
-/// In `Forwarded` the last address that is neither private nor loopback counts, as in the Node.js engine SDK: what
-/// stands before it was written by the client itself. Without a trusted proxy the headers are ignored. `None` where
-/// the listener did not tell.
+/// In `Forwarded` the last address that is neither private nor loopback counts, as in the Node.js engine SDK: the client
+/// itself may have written those before. Without a trusted proxy the headers are ignored. `None` if the listener does not
+/// pass the address on.
 #[must_use]
 pub fn remote_address(
     headers: &HeaderMap,
@@ -60,8 +60,8 @@ pub fn remote_address(
     })
 }
 
-/// How the client addresses this server: scheme and host, without a slash at the end. The scheme is `https` where a
-/// trusted proxy says so (`Forwarded`, `X-Forwarded-Proto`). Empty where the request names no host that can be one.
+/// Returns the server's address as the client knows it: scheme and host, without a slash at the end. The scheme is `https`
+/// if a trusted proxy says so (`Forwarded`, `X-Forwarded-Proto`). Empty if the request names no legal host.
 #[must_use]
 pub fn base_url(uri: &Uri, headers: &HeaderMap, trust_proxy: bool) -> String {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -88,18 +88,18 @@ pub fn base_url(uri: &Uri, headers: &HeaderMap, trust_proxy: bool) -> String {
     format!("{}://{host}", if is_tls { "https" } else { "http" })
 }
 
-/// What a `Forwarded` header (RFC 7239) says of the client.
+/// The client, by a `Forwarded` header (RFC 7239).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forwarded {
     /// The client's address: the last one in the header that is public, else the first one.
     pub address: IpAddr,
-    /// Whether it is neither private nor loopback.
+    /// True if the address is neither private nor loopback.
     pub is_public: bool,
-    /// How the client came to that proxy: `http` or `https`, in lower case.
+    /// The client's protocol at that proxy: `http` or `https`, in lower case.
     pub protocol: Option<String>,
 }
 
-/// Reads a `Forwarded` header; `None` where no address is in it.
+/// Reads a `Forwarded` header; `None` without an address in it.
 #[must_use]
 pub fn forwarded(header: &str) -> Option<Forwarded> {
     let mut seen = None;
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_own_address_is_what_the_client_has_called() {
+    fn base_url_is_the_address_that_the_client_called() {
         let base = |uri: &str, headers: &[(&'static str, &'static str)], trust_proxy: bool| {
             let headers = headers
                 .iter()
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trusted_proxy_is_believed_and_nobody_else() {
+    fn headers_count_from_trusted_proxy_alone() {
         let forwarded = (
             "forwarded",
             "for=203.0.113.7, for=198.51.100.2;proto=https, for=10.1.1.1",

@@ -1,13 +1,13 @@
-//! The id by which a request is found in the log.
+//! The id of a request in the log.
 
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::environment::Environment;
 
-/// The header that a request's id is taken from, where a proxy gave one, and that every answer carries.
+/// The header with the request's id: a proxy may send one, and every response has it.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// The id that the caller gave the request, where it is 1 to 64 letters, digits, `-`, `_` or `.`; else a new one.
+/// Returns the caller's id of the request, if it is 1 to 64 letters, digits, `-`, `_` or `.`; else a new one.
 #[must_use]
 pub fn request_id(headers: &HeaderMap, environment: &Environment) -> String {
     let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
@@ -18,7 +18,7 @@ pub fn request_id(headers: &HeaderMap, environment: &Environment) -> String {
     }
 }
 
-/// A new id: 16 hexadecimal digits.
+/// Makes a new id: 16 hexadecimal digits.
 #[must_use]
 pub fn new_request_id(environment: &Environment) -> String {
     format!("{:016x}", u64::from_be_bytes(environment.random()))

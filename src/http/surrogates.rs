@@ -1,9 +1,9 @@
-//! Halves of characters in JSON.
+//! Lone surrogates in JSON.
 //!
-//! JavaScript cuts a string where it is told to, in the middle of an emoji too, and writes the half that is left as an
-//! escape: `"\ud83c"`. The grammar of JSON allows it (RFC 8259, section 8.2), and no text can hold it.
+//! JavaScript can cut a string inside of an emoji, and writes the remaining half as an escape: `"\ud83c"`. The grammar of
+//! JSON allows it (RFC 8259, section 8.2), but no UTF-8 text can hold it.
 
-/// The JSON text with U+FFFD for every half of a surrogate pair that stands alone; `None` where there is none.
+/// Returns the JSON text with U+FFFD for every lone surrogate; `None` if there is none.
 pub(super) fn replace_lone(json: &[u8]) -> Option<Vec<u8>> {
     let mut mended = Vec::with_capacity(json.len());
     let mut rest = json;
@@ -19,7 +19,7 @@ pub(super) fn replace_lone(json: &[u8]) -> Option<Vec<u8>> {
                 rest = escape.get(6..).unwrap_or_default();
                 continue;
             }
-            // What is escaped may be a backslash.
+            // The escaped character may be a backslash.
             _ => 2,
         };
         let (whole, behind) = escape.split_at(length.min(escape.len()));
@@ -30,7 +30,7 @@ pub(super) fn replace_lone(json: &[u8]) -> Option<Vec<u8>> {
     found.then_some(mended)
 }
 
-/// The UTF-16 unit that an escape at the beginning of the text stands for.
+/// The UTF-16 unit of an escape at the beginning of the text.
 fn unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"\\u")?.get(..4)?;
     let digits = str::from_utf8(digits).ok()?;
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_alone_are_replaced_and_pairs_are_kept() {
+    fn lone_surrogates_are_replaced_and_pairs_stay() {
         for (json, read) in [
             (r#""abc\ud83c""#, "abc\u{fffd}"),
             (

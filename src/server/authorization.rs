@@ -1,4 +1,4 @@
-//! Class permissions, and the columns that a reader may neither see nor search.
+//! Class permissions, and the columns that a caller may not search.
 
 use crate::model::user_secrets::is_secret;
 use crate::model::{
@@ -29,13 +29,15 @@ impl Right {
     }
 }
 
-/// Whether the class lets `principal` do this.
+/// True if the class permits this to `principal`.
 pub(super) fn allows(class: &Class, right: Right, principal: &Principal) -> bool {
     right.of(&class.permissions).1.allows(principal)
 }
 
+/// Requires a permission of the class.
+///
 /// # Errors
-/// 403 where the class does not let `principal` do this.
+/// 403.
 pub(super) fn require(class: &Class, right: Right, principal: &Principal) -> Result<(), CloudError> {
     let (name, permission) = right.of(&class.permissions);
     if permission.allows(principal) {
@@ -45,23 +47,23 @@ pub(super) fn require(class: &Class, right: Right, principal: &Principal) -> Res
     Err(CloudError::new(ErrorCode::FORBIDDEN, text))
 }
 
-/// New columns need a permission of their own, where not everybody has it.
+/// Requires the permission for new columns, if the write adds some.
 ///
 /// # Errors
-/// 403; 105 and 111 as [`Class::admit`].
+/// 403; 105 and 111 as [`Class::validate`].
 pub(super) fn require_columns(
     class: &Class,
     update: &Update,
     principal: &Principal,
 ) -> Result<(), CloudError> {
-    // The engine adds columns and checks their types; only who is restricted needs the list of them here.
+    // The engine adds columns and checks their types; only a restricted caller needs the list here.
     if allows(class, Right::AddFields, principal) || class.validate(update)?.is_empty() {
         return Ok(());
     }
     require(class, Right::AddFields, principal)
 }
 
-/// A query must not find out what it cannot show.
+/// Checks that a query does not search or order by columns that its caller may not see.
 ///
 /// # Errors
 /// 119.
@@ -73,7 +75,7 @@ pub(super) fn check_query(class: &Class, query: &Query, principal: &Principal) -
         .try_for_each(|order| check_key(class, &order.key, principal))
 }
 
-/// As [`check_query`], for the condition of a write. What subqueries ask is checked where they are run.
+/// As [`check_query`], for the condition of a write. Subqueries are checked when they run.
 ///
 /// # Errors
 /// 119.
@@ -87,8 +89,10 @@ pub(super) fn check_filter(class: &Class, filter: &Filter, principal: &Principal
     }
 }
 
+/// Checks that the caller may see a column.
+///
 /// # Errors
-/// 119 where the reader may not see the column.
+/// 119.
 pub(super) fn check_key(class: &Class, path: &KeyPath, principal: &Principal) -> Result<(), CloudError> {
     let key = path.column();
     let user = class.name.as_str() == "_User";

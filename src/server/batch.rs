@@ -1,51 +1,53 @@
-//! `POST /batch`: requests in order, each answered on its own.
+//! `POST /batch`: several requests in order, each with a response of its own.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::api_request::{ApiRequest, Method};
+use super::classes;
 use super::context::Context;
+use super::dispatch::{self, BatchedRequest};
 use super::parameters::parse_query;
 use super::response::ApiResponse;
-use super::router::{self, ApiRequest, Method};
 use super::write_path::{self, WriteRequest};
 use crate::model::{CloudError, Document, ErrorCode};
 
-/// Elements of one batch. LeanCloud names no bound and advises 100; the body's size would allow a million reads.
+/// Requests of one batch. LeanCloud names no bound and advises 100; the body's size would allow a million reads.
 const REQUESTS_MAX: usize = 10_000;
 
-/// Performs a batch. One element's failure does not stop the others.
+/// Performs a batch. One request's failure does not stop the others.
 ///
 /// # Errors
-/// 107 where there is no list of requests, or too long a one.
+/// 107 if the list of requests is missing or too long.
 pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<ApiResponse, CloudError> {
     let requests = take_requests(body)?;
-    let mut answers = Vec::with_capacity(requests.len());
+    let mut responses = Vec::with_capacity(requests.len());
     // Writes that wait for a common trip to the database.
     let mut waiting: Vec<WriteRequest> = Vec::new();
     for request in requests {
-        let element = match BatchRequest::parse(request).and_then(|element| element.prepare(context)) {
-            Ok(Prepared::Together(write)) => {
+        let trip = match BatchRequest::parse(request).and_then(|request| request.trip(context)) {
+            Ok(Trip::Shared(write)) => {
                 waiting.push(write);
                 continue;
             }
             other => other,
         };
-        send_waiting(context, &mut waiting, &mut answers).await;
-        answers.push(match element {
-            Ok(Prepared::Alone(write)) => write_path::perform(context, write).await,
-            Ok(Prepared::Other(path, call)) => Box::pin(router::dispatch(context, &path, call)).await,
-            Ok(Prepared::Together(_)) => Ok(ApiResponse::object(None)),
+        send_waiting(context, &mut waiting, &mut responses).await;
+        responses.push(match trip {
+            Ok(Trip::Own(write)) => classes::perform(context, write).await,
+            Ok(Trip::None(path, request)) => Box::pin(dispatch::dispatch(context, &path, request)).await,
+            Ok(Trip::Shared(_)) => Ok(ApiResponse::object(None)),
             Err(error) => Err(error),
         });
     }
-    send_waiting(context, &mut waiting, &mut answers).await;
+    send_waiting(context, &mut waiting, &mut responses).await;
     Ok(ApiResponse::ok(
-        answers.into_iter().map(into_element).collect::<Vec<_>>(),
+        responses.into_iter().map(to_element).collect::<Vec<_>>(),
     ))
 }
 
-/// The list of requests in the body of a batch.
+/// Takes the list of requests out of the body of a batch.
 ///
 /// # Errors
 /// 107.
@@ -64,33 +66,33 @@ pub(super) fn take_requests(mut body: Document) -> Result<Vec<Value>, CloudError
 async fn send_waiting(
     context: &Arc<Context>,
     waiting: &mut Vec<WriteRequest>,
-    answers: &mut Vec<Result<ApiResponse, CloudError>>,
+    responses: &mut Vec<Result<ApiResponse, CloudError>>,
 ) {
     if !waiting.is_empty() {
-        answers.extend(write_path::perform_batch(context, std::mem::take(waiting)).await);
+        responses.extend(write_path::perform_batch(context, std::mem::take(waiting)).await);
     }
 }
 
 /// One request of a batch.
 pub(super) struct BatchRequest {
     pub(super) path: String,
-    pub(super) call: ApiRequest,
-    /// `new`, beside the method: the object is to be created.
+    pub(super) request: ApiRequest,
+    /// True if `new` stands beside the method: the object is to be created.
     pub(super) is_new: bool,
 }
 
-/// What is to be done with an element.
-enum Prepared {
-    /// A write that may share a trip to the database with its neighbours.
-    Together(WriteRequest),
-    /// A write that calls hooks, or has rules of its own.
-    Alone(WriteRequest),
-    /// Everything else.
-    Other(String, ApiRequest),
+/// The way of a batch's request to the database.
+enum Trip {
+    /// A write that shares its trip with its neighbours.
+    Shared(WriteRequest),
+    /// A write that calls hooks, or whose class has rules of its own.
+    Own(WriteRequest),
+    /// No write of a class.
+    None(String, ApiRequest),
 }
 
 impl BatchRequest {
-    /// Reads one of the requests.
+    /// Reads one request.
     ///
     /// # Errors
     /// 107.
@@ -112,7 +114,7 @@ impl BatchRequest {
         let body = object(request.shift_remove("body"), "body")?;
         Ok(Self {
             path: path.to_owned(),
-            call: ApiRequest {
+            request: ApiRequest {
                 method,
                 parameters,
                 body: body.into(),
@@ -121,27 +123,31 @@ impl BatchRequest {
         })
     }
 
-    fn prepare(self, context: &Context) -> Result<Prepared, CloudError> {
-        match router::as_write(&self.path, self.call)? {
-            Ok(write) if write_path::needs_own_trip(context, &write) => Ok(Prepared::Alone(write)),
-            Ok(write) => Ok(Prepared::Together(write)),
-            Err(call) => Ok(Prepared::Other(self.path, call)),
+    fn trip(self, context: &Context) -> Result<Trip, CloudError> {
+        match dispatch::sort(&self.path, self.request)? {
+            BatchedRequest::Write(write) if write_path::needs_own_trip(context, &write) => {
+                Ok(Trip::Own(write))
+            }
+            BatchedRequest::Write(write) => Ok(Trip::Shared(write)),
+            BatchedRequest::Other(request) => Ok(Trip::None(self.path, request)),
         }
     }
 }
 
+/// Takes a parameter or body that is an object.
 fn object(value: Option<Value>, name: &str) -> Result<Map<String, Value>, CloudError> {
     match value {
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Object(fields)) => Ok(fields),
-        // As PHP writes what has no keys.
+        // PHP writes an object without keys so.
         Some(Value::Array(elements)) if elements.is_empty() => Ok(Map::new()),
         Some(_) => Err(malformed(&format!("'{name}' of a request is an object."))),
     }
 }
 
-fn into_element(answer: Result<ApiResponse, CloudError>) -> Value {
-    let (name, value) = match answer {
+/// The element of the response to a batch.
+fn to_element(response: Result<ApiResponse, CloudError>) -> Value {
+    let (name, value) = match response {
         Ok(response) => ("success", response.into_success()),
         Err(error) => (
             "error",

@@ -1,28 +1,31 @@
-//! `POST /batch/save`: how the Swift, Objective-C and Java SDKs save objects, those that point to each other included.
+//! `POST /batch/save`: several saves in order. The Swift, Objective-C and Java SDKs send objects so, among them objects
+//! that point to each other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::api_request::Method;
 use super::batch::{BatchRequest, take_requests};
+use super::classes;
 use super::context::Context;
+use super::dispatch::{self, BatchedRequest};
 use super::error::no_such_object;
 use super::response::ApiResponse;
-use super::router::{self, Method};
-use super::write_path::{self, Change, WriteRequest};
+use super::write_path::{Change, WriteRequest};
 use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Pointer};
 
-/// By what name the client knows an object: its id, or one of the client's own until it has an id.
+/// The key of the client's name for an object: its id, or a name of the client's own until it has an id.
 const NAME: &str = "__internalId";
 
-/// Which columns point to objects that the same request creates.
+/// The key of the columns that point to objects which the same request creates.
 const CHILDREN: &str = "__children";
 
-/// Saves objects in order, and answers what became of each under its `__internalId`.
+/// Saves objects in order; the response holds the outcome of each under its `__internalId`.
 ///
-/// Several requests may be about one object: what the first of them creates, the later ones change. The first failure
-/// ends the request, and is its answer; what was saved before it stays.
+/// Several requests may be about one object: the first creates it, the later ones change it. The first failure ends the
+/// request and is its response; what was saved before stays.
 ///
 /// # Errors
 /// 107; 1 for a child that no request has created; those of a write.
@@ -31,24 +34,24 @@ pub(super) async fn perform(context: &Arc<Context>, body: Document) -> Result<Ap
     for request in take_requests(body)? {
         let (name, request) = saved.prepare(BatchRequest::parse(request)?)?;
         let class = request.class.clone();
-        let answer = write_path::perform(context, request).await?.into_success();
-        saved.note(name, class, answer);
+        let response = classes::perform(context, request).await?.into_success();
+        saved.note(name, class, response);
     }
-    Ok(ApiResponse::ok(saved.answers))
+    Ok(ApiResponse::ok(saved.responses))
 }
 
-/// What the requests before have made.
+/// Results of the earlier requests.
 #[derive(Default)]
 struct Saved {
     /// Objects that this request has created, by the client's name for them.
     created: BTreeMap<String, Pointer>,
-    answers: Map<String, Value>,
+    responses: Map<String, Value>,
 }
 
 impl Saved {
-    /// A request as a write, and the client's name for its object.
+    /// Turns a request into a write, and returns the client's name for its object.
     fn prepare(&self, mut element: BatchRequest) -> Result<(Option<String>, WriteRequest), CloudError> {
-        let body = &mut element.call.body;
+        let body = &mut element.request.body;
         let name = match body.shift_remove(NAME) {
             Some(Value::String(name)) => Some(name),
             None => None,
@@ -58,17 +61,17 @@ impl Saved {
             body.insert(key, child.to_value());
         }
         let known = name.as_deref().and_then(|name| self.created.get(name));
-        // A name of the client's own is no id yet; a PUT on it is about what was created under it.
+        // A name of the client's own is no id yet: a PUT on it changes the object that was created under it.
         let path = match (&name, element.path.rsplit_once('/')) {
             (Some(name), Some((class, last))) if last == name && known.is_some() => class,
             _ => element.path.as_str(),
         };
-        let mut call = element.call;
-        if known.is_some() || (element.is_new && call.method == Method::Put) {
-            // As the class's path is a creation, and what was created is changed below.
-            call.method = Method::Post;
+        let mut request = element.request;
+        if known.is_some() || (element.is_new && request.method == Method::Put) {
+            // A POST on the class is a creation; an object that is there already is changed below.
+            request.method = Method::Post;
         }
-        let Ok(mut write) = router::as_write(path, call)? else {
+        let BatchedRequest::Write(mut write) = dispatch::sort(path, request)? else {
             return Err(malformed("/batch/save takes POST and PUT on objects of classes."));
         };
         if matches!(write.change, Change::Delete(_)) {
@@ -83,7 +86,7 @@ impl Saved {
         Ok((name, write))
     }
 
-    /// The columns of `__children`, with what they are to point to.
+    /// The columns of `__children` with the pointers to set.
     fn children(&self, children: Option<Value>) -> Result<Vec<(String, Pointer)>, CloudError> {
         let children = match children {
             None | Some(Value::Null) => return Ok(Vec::new()),
@@ -114,33 +117,35 @@ impl Saved {
         Ok(columns)
     }
 
-    /// Keeps what an object was answered with; of what is answered twice, the later counts.
-    fn note(&mut self, name: Option<String>, class_name: ClassName, answer: Value) {
-        let Value::Object(mut answer) = answer else { return };
-        let id = answer.get("objectId").and_then(Value::as_str);
+    /// Keeps the response for an object; of two, the later counts.
+    fn note(&mut self, name: Option<String>, class_name: ClassName, response: Value) {
+        let Value::Object(mut response) = response else {
+            return;
+        };
+        let id = response.get("objectId").and_then(Value::as_str);
         let Some(object_id) = id.and_then(|id| ObjectId::parse(id).ok()) else {
             return;
         };
         let name = name.unwrap_or_else(|| object_id.to_string());
-        if let Some(time) = answer.get("createdAt").cloned() {
+        if let Some(time) = response.get("createdAt").cloned() {
             // These SDKs do not copy it themselves.
-            answer.entry("updatedAt").or_insert(time);
+            response.entry("updatedAt").or_insert(time);
             let created = Pointer {
                 class_name,
                 object_id,
             };
             self.created.entry(name.clone()).or_insert(created);
         }
-        match self.answers.get_mut(&name) {
-            Some(Value::Object(before)) => before.extend(answer),
+        match self.responses.get_mut(&name) {
+            Some(Value::Object(before)) => before.extend(response),
             _ => {
-                self.answers.insert(name, Value::Object(answer));
+                self.responses.insert(name, Value::Object(response));
             }
         }
     }
 }
 
-/// The id of an object that was saved by an earlier request: then its name is its id, which the server has made.
+/// Returns the id of an object that was saved before this request: its name is then its id.
 fn saved_before(name: &str) -> Result<ObjectId, CloudError> {
     let is_id = name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_id {

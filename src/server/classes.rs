@@ -1,17 +1,17 @@
-//! The endpoints of classes: `/classes/<C>` and `/classes/<C>/<id>`, under their other names `/users` and `/roles` too.
+//! The endpoints of classes, `/classes/<C>` and `/classes/<C>/<id>`, also under their other names `/users` and `/roles`.
 
 use std::sync::Arc;
 
+use super::api_request::{ApiRequest, Method};
 use super::context::Context;
 use super::error::no_such_object;
 use super::response::ApiResponse;
-use super::router::{ApiRequest, Method};
 use super::write_path::{self, Change, WriteRequest};
-use super::{parameters, query};
+use super::{auth_login, parameters, query};
 use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, ErrorCode, ObjectId};
 
-/// Objects that one request may delete by listing their ids. They are deleted in one commit, which others wait for.
+/// Objects that one request may delete by listing their ids. One commit deletes them, and other writes wait for it.
 const DELETED_MAX: usize = 10_000;
 
 /// `GET` and `POST` on a class.
@@ -21,12 +21,12 @@ const DELETED_MAX: usize = 10_000;
 pub(super) async fn class(
     context: &Arc<Context>,
     name: ClassName,
-    call: ApiRequest,
+    request: ApiRequest,
 ) -> Result<ApiResponse, CloudError> {
-    match call.method {
-        Method::Get => query::find(context, &name, &call.parameters).await,
-        Method::Post => write_path::perform(context, create_request(name, call)).await,
-        Method::Put | Method::Delete => Err(super::router::wrong_method(call.method)),
+    match request.method {
+        Method::Get => query::find(context, &name, &request.parameters).await,
+        Method::Post => perform(context, create_request(name, request)).await,
+        Method::Put | Method::Delete => Err(request.method.not_allowed()),
     }
 }
 
@@ -38,41 +38,49 @@ pub(super) async fn object(
     context: &Arc<Context>,
     name: ClassName,
     ids: &str,
-    call: ApiRequest,
+    request: ApiRequest,
 ) -> Result<ApiResponse, CloudError> {
-    match call.method {
-        Method::Get => query::get(context, &name, ids, &call.parameters).await,
-        Method::Put | Method::Delete => {
-            let request = change_request(name, ids, call)?;
-            write_path::perform(context, request).await
-        }
-        Method::Post => Err(super::router::wrong_method(call.method)),
+    match request.method {
+        Method::Get => query::get(context, &name, ids, &request.parameters).await,
+        Method::Put | Method::Delete => perform(context, change_request(name, ids, request)?).await,
+        Method::Post => Err(request.method.not_allowed()),
     }
 }
 
-/// `POST` on a class, as a write.
-pub(super) fn create_request(class: ClassName, call: ApiRequest) -> WriteRequest {
-    let mut parameters = call.parameters;
-    // A new object has nothing that a condition could hold for; one SDK sends `where` all the same.
+/// Performs a write of a client. A new user with `authData` is a login.
+///
+/// # Errors
+/// Those of a write, or of a login.
+pub(super) async fn perform(context: &Arc<Context>, write: WriteRequest) -> Result<ApiResponse, CloudError> {
+    if auth_login::is_login(&write) {
+        return auth_login::log_in(context, write).await;
+    }
+    write_path::perform(context, write).await
+}
+
+/// The write of a `POST` on a class.
+pub(super) fn create_request(class: ClassName, request: ApiRequest) -> WriteRequest {
+    let mut parameters = request.parameters;
+    // One SDK sends `where` with a new object, which no condition can hold for.
     parameters.shift_remove("where");
     WriteRequest {
         class,
         change: Change::Create,
-        body: call.body,
+        body: request.body,
         parameters,
     }
 }
 
-/// `PUT` or `DELETE` on an object, as a write.
+/// The write of a `PUT` or `DELETE` on an object.
 ///
 /// # Errors
-/// For what is no id: 1 at `PUT`, 104 at `DELETE`.
+/// For an illegal id: 1 at `PUT`, 104 at `DELETE`; 104 for more than 10,000 ids.
 pub(super) fn change_request(
     class: ClassName,
     ids: &str,
-    call: ApiRequest,
+    request: ApiRequest,
 ) -> Result<WriteRequest, CloudError> {
-    let change = if call.method == Method::Delete {
+    let change = if request.method == Method::Delete {
         let ids: Vec<ObjectId> = ids
             .split(',')
             .map(str::trim)
@@ -92,8 +100,8 @@ pub(super) fn change_request(
     Ok(WriteRequest {
         class,
         change,
-        body: call.body,
-        parameters: call.parameters,
+        body: request.body,
+        parameters: request.parameters,
     })
 }
 
@@ -102,7 +110,7 @@ pub(super) fn date(environment: &Environment) -> ApiResponse {
     ApiResponse::ok(environment.now().to_date())
 }
 
-/// `?session_token=`, or the header.
-pub(super) fn session_token<'a>(context: &'a Context, call: &'a ApiRequest) -> Option<&'a str> {
-    parameters::text(&call.parameters, "session_token").or_else(|| context.session_token())
+/// Returns the session token of the parameter `session_token`, or else of the header.
+pub(super) fn session_token<'a>(context: &'a Context, request: &'a ApiRequest) -> Option<&'a str> {
+    parameters::text(&request.parameters, "session_token").or_else(|| context.session_token())
 }

@@ -9,10 +9,10 @@ use super::{parameters, query, validation};
 use crate::model::cql::SelectStatement;
 use crate::model::{CloudError, Document, ErrorCode, Value};
 
-/// The rows that a statement finds, the name of their class, and how many there are where that is asked for.
+/// Runs a statement. The response has the rows, the name of their class, and their number on request.
 ///
 /// # Errors
-/// 300 where the statement is malformed; 107 where `cql` is missing or `pvalues` is no array; those of a query.
+/// 300 for a malformed statement; 107 if `cql` is missing or `pvalues` is no array; those of a query.
 pub(super) async fn run(context: &Context, parameters: &Document) -> Result<ApiResponse, CloudError> {
     let malformed = |text: &str| CloudError::new(ErrorCode::INVALID_JSON, text);
     let text = parameters::text(parameters, "cql").ok_or_else(|| malformed("'cql' is missing."))?;
@@ -26,14 +26,14 @@ pub(super) async fn run(context: &Context, parameters: &Document) -> Result<ApiR
     let class = schema.classes.get(&class_name).ok_or_else(no_such_class)?;
     let found = query::rows(context, &schema, class, selection.query).await?;
     let results: Vec<Value> = found.results.into_iter().map(Document::into_value).collect();
-    let mut answer = json!({"results": results, "className": class_name.as_str()});
-    if let (Some(count), Some(answer)) = (found.count, answer.as_object_mut()) {
-        answer.insert("count".to_owned(), count.into());
+    let mut response = json!({"results": results, "className": class_name.as_str()});
+    if let (Some(count), Some(response)) = (found.count, response.as_object_mut()) {
+        response.insert("count".to_owned(), count.into());
     }
-    Ok(ApiResponse::ok(answer))
+    Ok(ApiResponse::ok(response))
 }
 
-/// The values, which may be JSON in a text; one of the SDKs writes them as JSON twice.
+/// Reads the values, which may be JSON in a text; one SDK encodes them as JSON twice.
 fn read_values(values: &Value, times: u32) -> Option<Vec<Value>> {
     match values {
         Value::Null => Some(Vec::new()),

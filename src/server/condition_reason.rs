@@ -1,19 +1,19 @@
-//! A 305 that explains itself, to the master key and on request: LeanCloud's says only that a condition was not met.
+//! The reason of a 305, for the master key and on request. LeanCloud's 305 has none.
 
 use super::context::Context;
 use crate::model::{ClassName, Filter, ObjectId};
 
-/// Finds out why a write under a condition had no effect, where the caller wants to know.
+/// Finds the reason why a conditional write had no effect, if the caller asks for it, and keeps it in the context.
 ///
-/// The object is read after the write. So the reason is that of the moment after, and there is none where the condition
-/// holds by then.
-pub(super) async fn note(context: &Context, class: &ClassName, id: &ObjectId, guard: Option<&Filter>) {
-    let Some(guard) = guard.filter(|_| context.wants_reason()) else {
+/// The object is read after the write. So the reason is that of the moment after; there is none if the condition holds by
+/// then.
+pub(super) async fn note(context: &Context, class: &ClassName, id: &ObjectId, condition: Option<&Filter>) {
+    let Some(condition) = condition.filter(|_| context.wants_reason()) else {
         return;
     };
     let reason = match context.database().get(class, id).await {
         Ok(None) => Some("absent".to_owned()),
-        Ok(Some(object)) => match guard.first_unmet(&object) {
+        Ok(Some(object)) => match condition.first_unmet(&object) {
             Ok(unmet) => unmet.map(|key| format!("condition:{key}")),
             Err(_) => None,
         },

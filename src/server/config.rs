@@ -1,4 +1,4 @@
-//! What a server is started with.
+//! The settings of a server.
 
 use std::sync::Arc;
 
@@ -10,45 +10,44 @@ use crate::store::files::FileStore;
 /// The settings of a [`Server`](super::Server).
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The app's id and keys, which every request must show.
+    /// The app's id and keys, which every request must have.
     pub credentials: Credentials,
-    /// Clock and chance.
+    /// The clock and the source of randomness.
     pub environment: Environment,
-    /// What one password hash costs.
+    /// The cost of one password hash.
     pub password_cost: PasswordCost,
-    /// How many passwords are hashed at the same time, each on a thread of its own. At least 1.
+    /// Passwords hashed at the same time, each on a thread of its own. At least 1.
     pub password_threads: usize,
-    /// Whether a client's first write to a new class makes it. The master key always may.
+    /// True if a client's first write to a new class creates it. The master key always may.
     pub clients_create_classes: bool,
-    /// Whether the client's address is taken from a proxy's headers, and whether it came by TLS.
+    /// True if a proxy's headers tell the client's address and if it came by TLS.
     pub trust_proxy: bool,
-    /// Where the bytes of files are kept; without it nothing can be uploaded.
+    /// The store of the bytes of files; `None` refuses uploads.
     pub files: Option<Arc<dyn FileStore>>,
-    /// How large an uploaded file may be, in bytes.
+    /// Size of an uploaded file, in bytes.
     pub file_bytes_max: u64,
-    /// The server's address as clients know it, such as `https://api.example.com`: the addresses of files begin with
-    /// it. `None` takes what each request was sent to.
+    /// The server's address as clients know it, such as `https://api.example.com`, for the addresses of files. `None` takes
+    /// the address of each request.
     pub public_url: Option<String>,
-    /// How many requests to the storage API may be under way at a time (429 beyond); `None` for any number.
+    /// Requests to the storage API at a time (429 beyond); `None` for any number.
     pub concurrent_requests_max: Option<usize>,
-    /// How many requests to the storage API there may be in a second, on average (429 beyond); `None` for any number.
+    /// Requests to the storage API per second, on average (429 beyond); `None` for any number.
     pub requests_per_second: Option<u32>,
-    /// The users whom nobody deletes, the master key neither: those who match. It is part of the delete's own condition.
-    /// `None` keeps nobody.
+    /// A filter for users that cannot be deleted, not even with the master key; part of the condition of each deletion.
+    /// `None` protects no user.
     pub protected_users: Option<Filter>,
-    /// Whether each request is logged at level `info`; at `debug` it always is.
+    /// True if each request is logged at level `info`; level `debug` always logs it.
     pub request_log: bool,
 }
 
 impl ServerConfig {
-    /// Bytes of an uploaded file, where nothing else is said: 100 MB, so that a few strangers do not fill the disk.
+    /// Default size of an uploaded file, in bytes: 100 MB, so that a few strangers do not fill the disk.
     pub const FILE_BYTES_MAX: u64 = 100 * 1024 * 1024;
 
-    /// Requests under way at a time, where nothing else is said: far more than an app makes, few enough that a flood of
-    /// them does not take the memory of all.
+    /// Default of requests at a time: far more than an app makes, few enough that a flood does not take all memory.
     pub const CONCURRENT_REQUESTS_MAX: usize = 4096;
 
-    /// The defaults: standard password cost on half the machine's cores, clients make classes, no proxy, no files.
+    /// The defaults: standard password cost on half the machine's cores, clients may create classes, no proxy, no files.
     #[must_use]
     pub fn new(credentials: Credentials, environment: Environment) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -56,7 +55,7 @@ impl ServerConfig {
             credentials,
             environment,
             password_cost: PasswordCost::STANDARD,
-            // The other half goes on serving requests while a wave of users logs in.
+            // The other half serves requests while many users log in.
             password_threads: cores.div_ceil(2),
             clients_create_classes: true,
             trust_proxy: false,
@@ -71,7 +70,7 @@ impl ServerConfig {
     }
 }
 
-/// What one Argon2id hash costs. A stored hash names its own cost, so it can be changed at any time.
+/// The cost of one Argon2id hash. A stored hash has its own cost, so that this one can change at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordCost {
     /// Memory in KiB; at least 8.
@@ -87,7 +86,7 @@ impl PasswordCost {
         iterations: 2,
     };
 
-    /// As cheap as Argon2 allows: for tests, never for passwords of people.
+    /// The lowest cost that Argon2 allows: for tests only.
     pub const CHEAPEST: Self = Self {
         memory_kib: 8,
         iterations: 1,

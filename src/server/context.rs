@@ -1,4 +1,4 @@
-//! Who asks, and on whose behalf documents are read and written.
+//! The context of a request: its caller, and the principal for whom documents are read and written.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,19 +17,19 @@ use crate::http::{RemoteAddress, base_url, remote_address};
 use crate::model::{Class, ClassName, CloudError, Document, ObjectId, Permission, Principal, Schema};
 use crate::store::Database;
 
-/// One HTTP request: all elements of a batch share it, and with it the session and the roles, read at most once.
+/// One HTTP request. All requests of a batch share it, and with it the session and the roles, which are read at most once.
 pub(super) struct Context {
     state: Arc<ServerState>,
     caller: Caller,
-    /// The head of the request. What few requests need of it is read when it is needed.
+    /// The head of the request; its headers are read on demand.
     head: Arc<Parts>,
-    /// Why the last write of the request had no effect.
+    /// Reason why the last write had no effect.
     reason: Mutex<Option<String>>,
     session: OnceCell<Option<Document>>,
     principal: OnceCell<Principal>,
 }
 
-/// Which SDK it is, where it cannot set `User-Agent`.
+/// Names the SDK if it cannot set `User-Agent`.
 const SDK: HeaderName = HeaderName::from_static("x-lc-ua");
 const HOOK_DEPTH: HeaderName = HeaderName::from_static(hook_depth::HEADER);
 
@@ -61,13 +61,13 @@ impl Context {
         self.head.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// The client's address, where it is known.
+    /// The client's address, if known.
     pub(super) fn remote_address(&self) -> Option<RemoteAddress> {
         let trust_proxy = self.state.config.trust_proxy;
         remote_address(&self.head.headers, &self.head.extensions, trust_proxy)
     }
 
-    /// How the client addresses the server, without a slash at the end.
+    /// The server's address as clients know it, without a slash at the end.
     pub(super) fn base_url(&self) -> String {
         let config = &self.state.config;
         match &config.public_url {
@@ -76,18 +76,18 @@ impl Context {
         }
     }
 
-    /// Whether the SDK says that it runs inside of WeChat: there a file can be sent as a form and in no other way.
+    /// True if the SDK runs inside of WeChat, where a file can only be sent as a form.
     pub(super) fn is_mini_program(&self) -> bool {
         self.header(&SDK).is_some_and(|sdk| sdk.contains("(Weapp"))
     }
 
-    /// Whether it is the C# SDK.
+    /// True for the C# SDK.
     pub(super) fn is_c_sharp(&self) -> bool {
         let agent = self.header(&header::USER_AGENT);
         agent.is_some_and(|agent| agent.starts_with("LeanCloud-CSharp-SDK/"))
     }
 
-    /// The version of the JavaScript SDK, major and minor, where it runs in Node.js.
+    /// The major and minor version of the JavaScript SDK, if it runs in Node.js.
     pub(super) fn node_js_sdk(&self) -> Option<(u32, u32)> {
         let agent = self.header(&header::USER_AGENT)?;
         let (version, platform) = agent.strip_prefix("LeanCloud-JS-SDK/")?.split_once(' ')?;
@@ -96,13 +96,13 @@ impl Context {
         platform.starts_with("(Node.js").then_some(version)
     }
 
-    /// How many hooks the caller is inside of, as far as it says so. What is no number is too many.
+    /// The number of hooks that the caller is inside of, from its header; a malformed number counts as too many.
     pub(super) fn hook_depth(&self) -> u32 {
         let depth = self.header(&HOOK_DEPTH);
         depth.map_or(0, |depth| depth.parse().unwrap_or(u32::MAX))
     }
 
-    /// Whether a 305 is to say why: the master key asks for it.
+    /// True if a 305 is to have a reason: on request of the master key.
     pub(super) fn wants_reason(&self) -> bool {
         self.caller.master
             && self
@@ -110,47 +110,47 @@ impl Context {
                 .is_some_and(|asked| asked != "0" && asked != "false")
     }
 
-    /// Takes note of why a write had no effect.
+    /// Keeps the reason why a write had no effect.
     pub(super) fn note_reason(&self, reason: String) {
         *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
-    /// Why the last write of the request had no effect.
+    /// Takes the reason why the last write had no effect.
     pub(super) fn take_reason(&self) -> Option<String> {
         self.reason.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The classes as they are now.
+    /// The current classes.
     pub(super) fn schema(&self) -> Arc<Schema> {
         self.state.database.schema()
     }
 
-    /// A class as it is now.
+    /// The current definition of a class.
     pub(super) fn class(&self, name: &ClassName) -> Option<Arc<Class>> {
         self.schema().classes.get(name).cloned()
     }
 
-    /// Whether the request carries the master key.
+    /// True if the request has the master key.
     pub(super) fn is_master(&self) -> bool {
         self.caller.master
     }
 
-    /// Whether the request may say which hooks are not to run.
+    /// True if the request may disable hooks.
     pub(super) fn may_ignore_hooks(&self) -> bool {
         self.caller.master || self.caller.hook
     }
 
-    /// Whether the caller may be inside of hooks without saying so: another app's engine.
+    /// True if the caller may be inside of hooks without sending its depth: another app's engine.
     pub(super) fn may_be_inside_a_hook(&self) -> bool {
         self.caller.hook && self.header(&HOOK_DEPTH).is_none()
     }
 
-    /// The token that the request shows, valid or not.
+    /// The session token of the request, valid or not.
     pub(super) fn session_token(&self) -> Option<&str> {
         self.caller.session_token.as_deref()
     }
 
-    /// The logged-in user as stored, with token and password hash. A token that is not valid is none.
+    /// Reads the logged-in user with all columns; `None` without a valid token.
     pub(super) async fn session(&self) -> Result<Option<&Document>, CloudError> {
         let Some(token) = self.session_token() else {
             return Ok(None);
@@ -170,7 +170,7 @@ impl Context {
         Ok(self.session().await?.and_then(Document::object_id))
     }
 
-    /// On whose behalf documents are read and written: the master key, or the session's user and roles.
+    /// The principal for whom documents are read and written: the master key, or the session's user and roles.
     pub(super) async fn principal(&self) -> Result<&Principal, CloudError> {
         self.principal
             .get_or_try_init(|| async {
@@ -190,8 +190,8 @@ impl Context {
             .await
     }
 
-    /// As [`Context::principal`], for a new object of this class: no object's ACL is asked, so the roles are not read
-    /// unless the class's permissions name some.
+    /// As [`Context::principal`], for a new object of this class. No object's ACL matters, so the roles are read only if the
+    /// class's permissions name roles.
     pub(super) async fn creator(&self, class: &Class) -> Result<Cow<'_, Principal>, CloudError> {
         let names_roles = [&class.permissions.create, &class.permissions.add_fields]
             .into_iter()

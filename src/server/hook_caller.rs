@@ -1,11 +1,7 @@
-//! Calling class hooks: before hooks in line, and failing closed; after hooks behind the answer.
+//! Calls of hooks. A before hook that fails stops the write; an after hook runs behind the response.
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
-
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio_util::task::TaskTracker;
 
 use super::context::Context;
 use super::visibility::for_hook;
@@ -17,76 +13,24 @@ use crate::model::{
     ClassName, CloudError, Document, ErrorCode, HookCall, HookKind, Hooks, UserHook, UserHookCall, Value,
 };
 
-/// After hooks that may run at the same time; a write whose hook finds no place waits for one, so that a flood of
-/// writes cannot pile up hooks without end.
-const AFTER_HOOKS_MAX: usize = 1024;
-
-/// Before hooks that may run at the same time for writes of another app's engine: whoever shows the hook key, and does not
-/// say how deep in hooks it is ([`hook_depth::HEADER`]). The official SDKs never say it. A write inside of a before hook
-/// waits for the one that it makes run, so a circle holds one place for each round, and ends where there are none.
-const UNTOLD_MAX: usize = 256;
-
-/// How long such a write waits for a place: a burst has some come free by then, a circle has not.
-const UNTOLD_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a write waits for a place. After hooks are cut off after three seconds, so one comes free by then, unless
-/// the hooks themselves wait for places: then this one is given up.
-const PLACE_TIMEOUT: Duration = Duration::from_secs(4);
-
-/// The hooks under way.
-pub(super) struct RunningHooks {
-    /// The after hooks.
-    tasks: TaskTracker,
-    places: Arc<Semaphore>,
-    /// Places of before hooks for writes of another app's engine.
-    untold: Semaphore,
-}
-
-impl Default for RunningHooks {
-    fn default() -> Self {
-        Self {
-            tasks: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(AFTER_HOOKS_MAX)),
-            untold: Semaphore::new(UNTOLD_MAX),
-        }
-    }
-}
-
-impl RunningHooks {
-    /// A place for the before hook of a write of another app's engine; `None` for every other write, which needs none.
-    ///
-    /// # Errors
-    /// Where there is none: hooks that call each other hold them all.
-    async fn place(&self, context: &Context) -> Result<Option<SemaphorePermit<'_>>, CloudError> {
-        if !context.may_be_inside_a_hook() {
-            return Ok(None);
-        }
-        match tokio::time::timeout(UNTOLD_TIMEOUT, self.untold.acquire()).await {
-            Ok(Ok(place)) => Ok(Some(place)),
-            Ok(Err(_)) | Err(_) => Err(CloudError::other(format!(
-                "{UNTOLD_MAX} before hooks wait for each other: a save inside of a hook ignores hooks with \
-                 __ignore_hooks."
-            ))),
-        }
-    }
-
-    /// Waits for the after hooks under way.
-    pub(super) async fn close(&self) {
-        self.tasks.close();
-        self.tasks.wait().await;
-    }
-}
-
 /// The hooks of one write.
 #[derive(Debug)]
 pub(super) struct WriteHooks {
     pub(super) class: ClassName,
-    /// Those that are not to run.
+    /// The kinds that are not to run.
     ignored: Vec<HookKind>,
 }
 
 impl WriteHooks {
-    /// Those of a write with this body.
+    /// No hooks at all.
+    pub(super) fn none(class: ClassName) -> Self {
+        Self {
+            class,
+            ignored: HookKind::ALL.to_vec(),
+        }
+    }
+
+    /// The hooks of a write with this body.
     pub(super) fn of(context: &Context, class: ClassName, body: &Document) -> Self {
         let mut ignored = Vec::new();
         let names = body.get("__ignore_hooks").and_then(Value::as_array);
@@ -94,36 +38,33 @@ impl WriteHooks {
             let names = names.iter().filter_map(Value::as_str);
             ignored.extend(names.filter_map(HookKind::from_name));
         }
-        for mark in HookSignature::ALL {
-            let Some(shown) = body.text(mark.key()) else {
+        for signature in HookSignature::ALL {
+            let Some(shown) = body.text(signature.key()) else {
                 continue;
             };
-            // Whoever has made it has the master key, or has the object from us.
+            // Its maker has the master key, or has the object from this server.
             let credentials = &context.state().config.credentials;
-            if credentials.verify_hook_signature(&mark.name(&class), shown, context.environment().now()) {
-                let marked = HookKind::ALL
+            if credentials.verify_hook_signature(&signature.name(&class), shown, context.environment().now())
+            {
+                let signed = HookKind::ALL
                     .into_iter()
-                    .filter(|kind| HookSignature::of(*kind) == mark);
-                ignored.extend(marked);
+                    .filter(|kind| HookSignature::of(*kind) == signature);
+                ignored.extend(signed);
             }
         }
         Self { class, ignored }
     }
 
-    /// Whoever runs this hook, where there is one and it is not ignored.
+    /// Returns the port of this hook, if it is defined and not ignored.
     fn find<'a>(&self, context: &'a Context, kind: HookKind) -> Option<&'a Arc<dyn Hooks>> {
         let hooks = context.state().hooks.as_ref()?;
-        // Devices report themselves too often for hooks; LeanCloud never calls any for them.
-        if self.class.as_str() == "_Installation" {
-            return None;
-        }
         (!self.ignored.contains(&kind) && hooks.defined(&self.class, kind)).then_some(hooks)
     }
 
-    /// Whether a write that runs one of these may go on: what hooks write runs hooks too, and must come to an end.
+    /// Checks the depth of a write that runs one of these hooks: hooks write, and their writes run hooks.
     ///
     /// # Errors
-    /// 142 where the request comes from too many hooks inside of each other.
+    /// 142 if the request comes from too many hooks inside of each other.
     pub(super) fn check_depth(&self, context: &Context, kinds: [HookKind; 2]) -> Result<(), CloudError> {
         if context.hook_depth() < HOOK_DEPTH_MAX || !kinds.iter().any(|kind| self.runs(context, *kind)) {
             return Ok(());
@@ -135,15 +76,15 @@ impl WriteHooks {
         Err(refusal(&self.class, "", &CloudError::other(text)))
     }
 
-    /// Whether this hook will run.
+    /// True if this hook will run.
     pub(super) fn runs(&self, context: &Context, kind: HookKind) -> bool {
         self.find(context, kind).is_some()
     }
 
-    /// Runs a before hook: its answer, or `None` where there is no such hook.
+    /// Runs a before hook, and returns its object; `None` without such a hook.
     ///
     /// # Errors
-    /// 142 where it refuses or cannot be reached; 141 where it takes too long. Then nothing must be written.
+    /// 142 if it refuses or cannot be reached; 141 if it takes too long. Then nothing must be written.
     pub(super) async fn before(
         &self,
         context: &Context,
@@ -155,17 +96,22 @@ impl WriteHooks {
             return Ok(None);
         };
         let call = self.call(context, kind, object, updated_keys).await?;
-        let answer = async {
-            let _place = context.state().running_hooks.place(context).await?;
+        let result = async {
+            let running = &context.state().running_hooks;
+            let _permit = if context.may_be_inside_a_hook() {
+                Some(running.unknown_depth_permit().await?)
+            } else {
+                None
+            };
             deeper(context, hooks.call(call)).await
         };
-        match answer.await {
-            Ok(answer) => Ok(Some(answer)),
+        match result.await {
+            Ok(object) => Ok(Some(object)),
             Err(error) => Err(refusal(&self.class, kind.name(), &error)),
         }
     }
 
-    /// Starts an after hook, and does not wait for it. Its failure changes nothing.
+    /// Starts an after hook, and does not wait for its end. Its failure changes nothing.
     pub(super) async fn after(
         &self,
         context: &Context,
@@ -179,22 +125,21 @@ impl WriteHooks {
         let call = match self.call(context, kind, object, updated_keys).await {
             Ok(call) => call,
             Err(error) => {
-                tracing::error!(%error, class.name = %self.class, hook = kind.name(), "an after hook was not called");
+                tracing::error!(%error, class.name = %self.class, hook = kind.name(), "calling an after hook failed");
                 return;
             }
         };
-        let under_way = &context.state().running_hooks;
-        let place = Arc::clone(&under_way.places).acquire_owned();
-        let Ok(Ok(place)) = tokio::time::timeout(PLACE_TIMEOUT, place).await else {
-            tracing::error!(class.name = %self.class, hook = kind.name(), "an after hook found no place");
+        let running = &context.state().running_hooks;
+        let Some(permit) = running.after_permit().await else {
+            tracing::error!(class.name = %self.class, hook = kind.name(), "too many after hooks run: one was not called");
             return;
         };
         let class = self.class.clone();
         let depth = context.hook_depth().saturating_add(1);
-        under_way.tasks.spawn(async move {
-            let _place = place;
+        running.tasks.spawn(async move {
+            let _permit = permit;
             if let Err(error) = hook_depth::at(depth, hooks.call(call)).await {
-                tracing::warn!(%error, class.name = %class, hook = kind.name(), "an after hook failed");
+                tracing::warn!(%error, class.name = %class, hook = kind.name(), "after hook failed");
             }
         });
     }
@@ -206,7 +151,7 @@ impl WriteHooks {
         object: Document,
         updated_keys: Vec<String>,
     ) -> Result<HookCall, CloudError> {
-        // The master key acts for nobody, even beside a session.
+        // The master key acts for no user, even beside a session.
         let session = if context.is_master() {
             None
         } else {
@@ -224,15 +169,15 @@ impl WriteHooks {
     }
 }
 
-/// Runs a hook as one level deeper than the request that calls it.
+/// Runs a hook one level deeper than the request that calls it.
 async fn deeper<F: Future>(context: &Context, hook: F) -> F::Output {
     hook_depth::at(context.hook_depth().saturating_add(1), hook).await
 }
 
-/// Asks a hook of users: its answer, or `None` where there is no such hook.
+/// Runs a hook of users, and returns its result; `None` without such a hook.
 ///
 /// # Errors
-/// 142 where it refuses or cannot be reached; 141 where it takes too long.
+/// 142 if it refuses or cannot be reached; 141 if it takes too long.
 pub(super) async fn ask_user_hook(
     context: &Context,
     hook: UserHook,
@@ -244,7 +189,7 @@ pub(super) async fn ask_user_hook(
     };
     let call = user_hook_call(context, hook, user, auth_data);
     match deeper(context, hooks.call_user_hook(call)).await {
-        Ok(answer) => Ok(Some(answer)),
+        Ok(result) => Ok(Some(result)),
         Err(error) => {
             let (class, name) = hook.path().split_once('/').unwrap_or(("", hook.path()));
             Err(refusal(class, name, &error))
@@ -252,8 +197,8 @@ pub(super) async fn ask_user_hook(
     }
 }
 
-/// Tells a hook of users what has happened to `user`, behind the answer.
-pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document) {
+/// Starts a hook of users behind the response: it is notified of what has happened to `user`.
+pub(super) fn notify_user_hook(context: &Context, hook: UserHook, user: &Document) {
     let Some(hooks) = find_user_hook(context, hook).map(Arc::clone) else {
         return;
     };
@@ -261,7 +206,7 @@ pub(super) fn tell_user_hook(context: &Context, hook: UserHook, user: &Document)
     let depth = context.hook_depth().saturating_add(1);
     context.state().running_hooks.tasks.spawn(async move {
         if let Err(error) = hook_depth::at(depth, hooks.call_user_hook(call)).await {
-            tracing::warn!(%error, hook = hook.path(), "a hook of users failed");
+            tracing::warn!(%error, hook = hook.path(), "user hook failed");
         }
     });
 }
@@ -285,7 +230,7 @@ fn user_hook_call(
     }
 }
 
-/// A user as hooks see the one whom they act for: with the session token.
+/// The user for whom a hook acts, as the hook sees them: with the session token.
 fn with_session(user: &Document) -> Document {
     let mut shown = for_hook(&ClassName::user(), user.clone());
     if let Some(token) = user.get(SESSION_TOKEN) {
@@ -294,7 +239,7 @@ fn with_session(user: &Document) -> Document {
     shown
 }
 
-/// What the client is told when a hook of a class does not let something pass.
+/// The error for the client when a hook refuses or fails.
 fn refusal(class: impl fmt::Display, hook: &str, error: &CloudError) -> CloudError {
     if error.is_timed_out() {
         let text = format!("LeanEngine request timeout. ({class} {hook})");

@@ -1,4 +1,4 @@
-//! `include`: pointers replaced by what they point to, one read per class and level.
+//! `include`: replaces pointers by their objects, with one read for each class and level.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -12,21 +12,21 @@ use crate::model::{
     ClassName, CloudError, Document, Filter, KeyPath, ObjectId, Pointer, Query, Schema, Value, limits,
 };
 
-/// How much the included objects may add to an answer, in bytes of their estimated JSON. What does not fit stays a
-/// pointer: objects that are pointed to many times would otherwise multiply at every level.
+/// Size that included objects may add to a response, in bytes of their estimated JSON. An object beyond it stays a pointer:
+/// objects with many pointers to them would multiply at every level.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// The paths as a tree: what to expand, and what to expand inside of it.
+/// The paths as a tree: the keys to expand, each with the keys to expand inside.
 #[derive(Debug, Default)]
 struct Tree(BTreeMap<String, Tree>);
 
-/// The objects of one level, by class and id, with their estimated size.
+/// The objects of one level by class and id, each with its estimated size in bytes.
 type Fetched = BTreeMap<ClassName, BTreeMap<String, (Document, usize)>>;
 
-/// Expands the pointers under `paths` in `documents`. Pointers to what is absent, or not readable, stay as they are.
+/// Expands the pointers under `paths` in `documents`. Pointers to absent or unreadable objects stay.
 ///
 /// # Errors
-/// What the database answers.
+/// Those of a read.
 pub(super) async fn expand(
     context: &Context,
     schema: &Schema,
@@ -157,7 +157,7 @@ impl Expansion<'_> {
     }
 }
 
-/// The pointer that a value is, or those that an array directly holds.
+/// The pointers of a value: itself, or the elements of an array.
 fn pointers(value: &Value) -> Vec<Pointer> {
     match value {
         Value::Array(elements) => elements
@@ -168,7 +168,7 @@ fn pointers(value: &Value) -> Vec<Pointer> {
     }
 }
 
-/// About how many bytes the value has as JSON.
+/// The estimated size of a value as JSON, in bytes.
 pub(super) fn size_of_value(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 8,

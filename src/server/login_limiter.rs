@@ -1,4 +1,4 @@
-//! Failed logins: who guesses a password gets only so many guesses.
+//! Locks out a user after too many wrong passwords.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,20 +7,21 @@ use std::time::Duration;
 use crate::environment::Environment;
 use crate::model::{CloudError, ErrorCode, ObjectId};
 
-/// Failures after which a user cannot log in for a while; LeanCloud's number.
+/// Wrong passwords after which a user is locked out; LeanCloud's number.
 const FAILURES_MAX: u32 = 6;
 
-/// How long failures count, from the first one on; LeanCloud's time.
+/// Time for which wrong passwords count, from the first one on; LeanCloud's time.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
 
-/// Users that are remembered. Beyond it those whose time is over are forgotten, then any.
+/// Users with counted failures. Beyond it, expired counts are dropped first, then any: a cache that evicts by age would
+/// release a locked user for certain after so many failures of others.
 const USERS_MAX: usize = 10_000;
 
-/// The failures of late, in this process. Cheap to clone.
+/// The counts of wrong passwords, in this process. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LoginLimiter(Arc<Mutex<HashMap<ObjectId, Failures>>>);
 
-/// One guess at a user's password.
+/// One attempt to log in as a user.
 pub(super) struct LoginAttempt {
     limiter: LoginLimiter,
     user: ObjectId,
@@ -28,8 +29,8 @@ pub(super) struct LoginAttempt {
 }
 
 impl LoginAttempt {
-    /// Whether the user may try now. Asked again when the guess has its turn: of many that come at once, those that
-    /// waited see the failures of those before.
+    /// Checks that the user is not locked out. It is called again when the attempt has its turn, so that of many attempts at
+    /// once the waiting ones see the failures before them.
     ///
     /// # Errors
     /// 219.
@@ -37,8 +38,8 @@ impl LoginAttempt {
         self.limiter.check(&self.user, self.environment.elapsed())
     }
 
-    /// Counts what it came to.
-    pub(super) fn end(&self, is_right: bool) {
+    /// Records the result.
+    pub(super) fn record(&self, is_right: bool) {
         if is_right {
             self.limiter.succeeded(&self.user);
         } else {
@@ -50,12 +51,12 @@ impl LoginAttempt {
 #[derive(Clone, Copy, Debug)]
 struct Failures {
     count: u32,
-    /// When the first one was, on the clock that only moves forwards.
+    /// The time of the first one, on the monotonic clock.
     since: Duration,
 }
 
 impl LoginLimiter {
-    /// A guess at this user's password.
+    /// Begins an attempt to log in as this user.
     pub(super) fn attempt(&self, user: ObjectId, environment: &Environment) -> LoginAttempt {
         LoginAttempt {
             limiter: self.clone(),
@@ -64,7 +65,7 @@ impl LoginLimiter {
         }
     }
 
-    /// Whether the user may try.
+    /// Checks that the user is not locked out.
     ///
     /// # Errors
     /// 219.
@@ -100,7 +101,7 @@ impl LoginLimiter {
         failures.count = failures.count.saturating_add(1);
     }
 
-    /// Forgets the failures of who has logged in.
+    /// Forgets the failures of a user who has logged in.
     fn succeeded(&self, user: &ObjectId) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(user);
     }
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn six_failures_lock_a_user_for_a_quarter_of_an_hour() {
+    fn user_is_locked_for_15_minutes_after_six_failures() {
         let (limiter, tom) = (LoginLimiter::default(), ObjectId::parse("tom").unwrap());
         let minute = |minutes: u64| Duration::from_secs(60 * minutes);
         for minutes in 0..6 {
@@ -132,7 +133,7 @@ mod tests {
                 .is_ok()
         );
         assert!(limiter.check(&tom, minute(15)).is_ok());
-        // Another window begins, and a success forgets it.
+        // A success ends the next window.
         for _ in 0..6 {
             limiter.failed(&tom, minute(16));
         }
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn counted_users_are_bounded() {
         let limiter = LoginLimiter::default();
         for user in 0..USERS_MAX + 10 {
             limiter.failed(&ObjectId::parse(&format!("u{user}")).unwrap(), Duration::ZERO);

@@ -1,9 +1,9 @@
-//! Paths and query strings.
+//! Parameters of a query string.
 
 use crate::http::percent_decode;
 use crate::model::{Document, Value};
 
-/// The parameters of a query string, each as text; of a name that is given twice the last counts.
+/// Reads the parameters of a query string as text; of two with one name the last counts.
 pub(super) fn parse_query(query: &str) -> Document {
     query
         .split('&')
@@ -24,7 +24,7 @@ fn form_decode(text: &str) -> String {
     }
 }
 
-/// Whether a parameter is set: `true` or `1`, as text or as a JSON value.
+/// True if a parameter is `true` or `1`, as text or as JSON.
 pub(super) fn flag(parameters: &Document, name: &str) -> bool {
     match parameters.get(name) {
         Some(Value::Bool(flag)) => *flag,
@@ -34,7 +34,7 @@ pub(super) fn flag(parameters: &Document, name: &str) -> bool {
     }
 }
 
-/// A parameter as text.
+/// A parameter as text; `None` for an empty one.
 pub(super) fn text<'a>(parameters: &'a Document, name: &str) -> Option<&'a str> {
     parameters.text(name).filter(|text| !text.is_empty())
 }

@@ -1,7 +1,7 @@
-//! Passwords: Argon2id on a few threads, behind a queue of bounded length.
+//! Hashing of passwords: Argon2id on a few threads, behind a queue of bounded length.
 //!
-//! Each thread works in one piece of memory that it keeps while there is something to do. The allocator would
-//! cut up the megabytes of a finished hash, and come back for others: ten times the memory that is needed.
+//! Each thread keeps one piece of memory while it has work. The allocator would cut up the megabytes of a finished hash
+//! and take others: ten times the memory.
 
 mod imported_hash;
 
@@ -22,7 +22,7 @@ use crate::environment::Environment;
 use crate::model::user_secrets::PASSWORD_COLUMNS;
 use crate::model::{CloudError, Document, ErrorCode};
 
-/// What a user's password is checked against.
+/// The stored hash of a user's password.
 #[derive(Debug, Default)]
 pub(super) struct StoredPassword {
     hash: String,
@@ -30,19 +30,19 @@ pub(super) struct StoredPassword {
     bcrypt: Option<String>,
 }
 
-/// What a check finds.
+/// The result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is another password.
+    /// Another password.
     Wrong,
-    /// It is the password.
+    /// The password.
     Right,
-    /// It is the password, and its hash is one that was imported: Argon2id is to take its place.
+    /// The password, by an imported hash, which is to be replaced by one of Argon2id.
     RightByImportedHash,
 }
 
 impl StoredPassword {
-    /// What is stored of a user.
+    /// The stored hash of this user.
     pub(super) fn of(user: &Document) -> Self {
         let [hash, salt, bcrypt] = PASSWORD_COLUMNS.map(|column| user.text(column).map(ToOwned::to_owned));
         Self {
@@ -75,17 +75,17 @@ impl StoredPassword {
     }
 }
 
-/// Requests that may wait for a hashing thread. At about 15 ms a hash on two threads the last one waits two seconds;
-/// more would outlast the patience of clients and let a flood of logins hold the memory of its requests.
+/// Requests that may wait for a hashing thread. At 15 ms a hash on two threads the last one waits two seconds. More would
+/// outlast the clients' time-outs, and let a flood of logins hold the memory of its requests.
 const WAITING_MAX: usize = 256;
 
-/// After so long without a password a thread gives its memory back.
+/// Time without work after which a thread gives its memory back.
 const KEEP_MEMORY: Duration = Duration::from_secs(10);
 
-/// What a thread does, in its memory.
+/// The work of a thread, in its memory.
 type Job = Box<dyn FnOnce(&mut Vec<Block>) + Send>;
 
-/// The hashing threads and their queue. The threads end with it.
+/// The hashing threads and their queue. Dropping it ends the threads.
 pub(super) struct Passwords {
     cost: PasswordCost,
     jobs: mpsc::Sender<Job>,
@@ -100,9 +100,9 @@ impl Passwords {
             let queue = Arc::clone(&queue);
             let started = std::thread::Builder::new()
                 .name("paylog-password".to_owned())
-                .spawn(move || work_off(&queue));
+                .spawn(move || run_jobs(&queue));
             if let Err(error) = started {
-                tracing::error!(%error, "a thread for passwords could not be started");
+                tracing::error!(%error, "starting a password thread failed");
             }
         }
         Self {
@@ -112,10 +112,10 @@ impl Passwords {
         }
     }
 
-    /// The hash of a new password, with a salt of its own, in PHC form.
+    /// Hashes a new password, with a salt of its own, into PHC form.
     ///
     /// # Errors
-    /// 429 where too many wait.
+    /// 429 if too many wait.
     pub(super) async fn hash(
         &self,
         environment: &Environment,
@@ -141,11 +141,11 @@ impl Passwords {
         .await
     }
 
-    /// Whether `password` is the one that is stored. Without a stored one, or with a text that is no hash, none fits.
-    /// Failures are counted before the next guess has its turn.
+    /// Checks a password. No password fits a missing or malformed hash. A failure is counted before the next attempt has its
+    /// turn.
     ///
     /// # Errors
-    /// 219; 429 where too many wait.
+    /// 219; 429 if too many wait.
     pub(super) async fn verify(
         &self,
         attempt: LoginAttempt,
@@ -156,7 +156,7 @@ impl Passwords {
         self.on_thread(move |memory| {
             attempt.check()?;
             let verdict = stored.fits(&password, memory);
-            attempt.end(verdict != Verdict::Wrong);
+            attempt.record(verdict != Verdict::Wrong);
             Ok(verdict)
         })
         .await
@@ -166,21 +166,21 @@ impl Passwords {
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T, CloudError> + Send + 'static,
     ) -> Result<T, CloudError> {
-        let place = QueueSlot::take(&self.waiting)?;
-        let (answer, answered) = oneshot::channel();
+        let slot = QueueSlot::take(&self.waiting)?;
+        let (result, receiver) = oneshot::channel();
         let job = move |memory: &mut Vec<Block>| {
-            // Held by the job, not by the request: a client that leaves does not make room before it is there.
-            let _place = place;
-            if !answer.is_closed() {
-                let _ = answer.send(work(memory));
+            // Held by the job, not by the request: a client that leaves frees no slot before the job has run.
+            let _slot = slot;
+            if !result.is_closed() {
+                let _ = result.send(work(memory));
             }
         };
         self.jobs.send(Box::new(job)).map_err(|error| internal(&error))?;
-        answered.await.map_err(|error| internal(&error))?
+        receiver.await.map_err(|error| internal(&error))?
     }
 }
 
-/// Whether `hash`, in PHC form, was made of `password`.
+/// True if `hash`, in PHC form, is of `password`.
 fn fits_argon2id(hash: &str, password: &SecretString, memory: &mut Vec<Block>) -> bool {
     let Ok(hash) = PasswordHash::new(hash) else {
         return false;
@@ -191,11 +191,11 @@ fn fits_argon2id(hash: &str, password: &SecretString, memory: &mut Vec<Block>) -
     if hash.algorithm != Algorithm::Argon2id.ident() || hash.version != Some(Version::V0x13.into()) {
         return false;
     }
-    // The parameters are those of the stored hash, not of this instance. `Output` compares in constant time.
+    // With the parameters of the stored hash, not of this server. `Output` compares in constant time.
     argon2id(password, salt, params, memory).is_ok_and(|computed| computed == stored)
 }
 
-/// Argon2id of a password, in `memory`, which grows where it has to.
+/// Computes Argon2id of a password, in `memory`, which grows if needed.
 fn argon2id(
     password: &SecretString,
     salt: Salt<'_>,
@@ -217,8 +217,8 @@ fn argon2id(
     })
 }
 
-/// One thread's life.
-fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
+/// Runs the jobs of the queue until it is closed.
+fn run_jobs(queue: &Mutex<mpsc::Receiver<Job>>) {
     let mut memory = Vec::new();
     loop {
         let next = queue
@@ -237,20 +237,20 @@ fn work_off(queue: &Mutex<mpsc::Receiver<Job>>) {
     }
 }
 
-/// A place in the queue, given back when dropped.
+/// A slot of the queue. Dropping it frees it.
 struct QueueSlot(Arc<AtomicUsize>);
 
 impl QueueSlot {
     fn take(waiting: &Arc<AtomicUsize>) -> Result<Self, CloudError> {
         let before = waiting.fetch_add(1, Ordering::Relaxed);
-        let place = Self(Arc::clone(waiting));
+        let slot = Self(Arc::clone(waiting));
         if before >= WAITING_MAX {
             return Err(CloudError::new(
                 ErrorCode::TOO_MANY_REQUESTS,
                 "Too many requests.",
             ));
         }
-        Ok(place)
+        Ok(slot)
     }
 }
 
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hash_fits_its_password_and_no_other() {
+    async fn hash_fits_its_password_alone() {
         let passwords = Passwords::new(PasswordCost::CHEAPEST, 1);
         let environment = Environment::system();
         let hash = passwords.hash(&environment, "blue sky".into()).await.unwrap();
@@ -292,9 +292,9 @@ mod tests {
         }
     }
 
-    /// What is stored is what every implementation of Argon2id makes and reads.
+    /// Every implementation of Argon2id reads our hashes, and we read theirs.
     #[tokio::test]
-    async fn hashes_are_those_of_the_crate_itself() {
+    async fn hash_is_the_argon2_crates_own() {
         use argon2::password_hash::{PasswordHasher, PasswordVerifier};
         let passwords = Passwords::new(PasswordCost::CHEAPEST, 1);
         let ours = passwords
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_has_an_end_and_gives_places_back() {
+    fn queue_is_bounded_and_dropped_slots_are_free() {
         let waiting = Arc::new(AtomicUsize::new(0));
         let places: Vec<_> = (0..WAITING_MAX)
             .map(|_| QueueSlot::take(&waiting).unwrap())

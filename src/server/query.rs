@@ -1,4 +1,4 @@
-//! Queries and single reads, from their parameters to the rows that are shown.
+//! Queries and single reads, from their parameters to the visible rows.
 
 use serde_json::Map;
 
@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::store::Found;
 
-/// `GET /classes/<C>`: the rows that match, and how many there are where that is asked for.
+/// `GET /classes/<C>`: the matching rows, and their number on request.
 ///
 /// # Errors
 /// 101 for an absent class; 107; 119; 403.
@@ -32,7 +32,7 @@ pub(super) async fn find(
         answer.insert("className".to_owned(), class.name.as_str().into());
     }
     let query = Query::parse(parameters)?;
-    // Asked first: a client that keeps the answer must not take it for newer than it is.
+    // The time comes first: a client that keeps the response must not take it for newer than it is.
     let modified = context
         .database()
         .last_modified(&class.name)
@@ -41,7 +41,7 @@ pub(super) async fn find(
     Ok(listed(answer, found).modified_at(modified))
 }
 
-/// As [`find`], for a caller who may search the class whatever its permissions say.
+/// As [`find`], whatever the permissions of the class say.
 ///
 /// # Errors
 /// 107; 119.
@@ -55,11 +55,11 @@ pub(super) async fn find_permitted(
     let found = QueryRunner::new(context, schema)
         .run_permitted(class, query)
         .await?;
-    let found = prepare(context, schema, class, wanted, found).await?;
+    let found = make_visible(context, schema, class, wanted, found).await?;
     Ok(listed(Map::new(), found))
 }
 
-/// `results`, and `count` where it was asked for.
+/// The response with `results`, and with `count` if the query asked for it.
 fn listed(mut answer: Map<String, Value>, found: Found) -> ApiResponse {
     let results = found.results.into_iter().map(Document::into_value).collect();
     answer.insert("results".to_owned(), Value::Array(results));
@@ -69,7 +69,7 @@ fn listed(mut answer: Map<String, Value>, found: Found) -> ApiResponse {
     ApiResponse::ok(answer)
 }
 
-/// Runs a query for the caller and prepares its rows.
+/// Runs a query for the caller, and makes its rows visible.
 ///
 /// # Errors
 /// As [`find`].
@@ -84,11 +84,11 @@ pub(super) async fn rows(
         ..query.clone()
     };
     let found = QueryRunner::new(context, schema).run(class, query).await?;
-    prepare(context, schema, class, wanted, found).await
+    make_visible(context, schema, class, wanted, found).await
 }
 
-/// What was found, as the caller gets to see it.
-async fn prepare(
+/// Makes the found rows visible: hidden columns, `include`, files, `keys`.
+async fn make_visible(
     context: &Context,
     schema: &Schema,
     class: &Class,
@@ -109,12 +109,12 @@ async fn prepare(
     if let Some(keys) = wanted.keys {
         rows = rows.into_iter().map(|row| keys.project(row)).collect();
     }
-    found.results = within_bounds(rows);
+    found.results = cut_to_size(rows);
     Ok(found)
 }
 
-/// As many of the rows as an answer may hold, and one at least.
-fn within_bounds(mut rows: Vec<Document>) -> Vec<Document> {
+/// Cuts the rows to the size of a response; at least one stays.
+fn cut_to_size(mut rows: Vec<Document>) -> Vec<Document> {
     let mut left = limits::LIST_BYTES_MAX;
     let fits = |row: &Document| {
         let bytes = row
@@ -131,7 +131,7 @@ fn within_bounds(mut rows: Vec<Document>) -> Vec<Document> {
 /// `GET /classes/<C>/<id>`: the object, or `{}`.
 ///
 /// # Errors
-/// 101 for an absent class; 211 for an absent user; 403 by the class's permissions and by the object's ACL.
+/// 101 for an absent class; 211 for an absent user; 403 by the class's permissions or the object's ACL.
 pub(super) async fn get(
     context: &Context,
     class_name: &ClassName,
@@ -143,7 +143,7 @@ pub(super) async fn get(
     let principal = context.principal().await?;
     authorization::require(class, Right::Get, principal)?;
     let query = Query::parse(parameters)?;
-    // What cannot be an id is the id of nothing.
+    // No object has an illegal id.
     let document = match ObjectId::parse(id) {
         Ok(id) => context
             .database()
@@ -166,22 +166,22 @@ pub(super) async fn get(
         principal,
         acl: query.return_acl,
     };
-    let mut shown = [reader.visible(class, document)];
-    include::expand(context, &schema, reader, &query.include, &mut shown).await?;
-    files::expand_files(context, &schema, class, query.keys.as_ref(), &mut shown).await?;
-    let [shown] = shown;
-    let shown = match query.keys {
-        Some(keys) => keys.project(shown),
-        None => shown,
+    let mut visible = [reader.visible(class, document)];
+    include::expand(context, &schema, reader, &query.include, &mut visible).await?;
+    files::expand_files(context, &schema, class, query.keys.as_ref(), &mut visible).await?;
+    let [visible] = visible;
+    let visible = match query.keys {
+        Some(keys) => keys.project(visible),
+        None => visible,
     };
-    Ok(ApiResponse::object(Some(shown)).modified_at(modified))
+    Ok(ApiResponse::object(Some(visible)).modified_at(modified))
 }
 
-/// The condition of a write, where there is one, ready to be evaluated.
+/// Reads the condition of a write, if there is one, and replaces its subqueries by their results.
 ///
 /// # Errors
-/// 107; 119; what its subqueries answer.
-pub(super) async fn guard(
+/// 107; 119; those of its subqueries.
+pub(super) async fn condition(
     context: &Context,
     schema: &Schema,
     class: &Class,
@@ -201,7 +201,7 @@ pub(super) async fn guard(
         .map(Some)
 }
 
-/// The class that a relation column leads to.
+/// The target class of a relation column.
 fn relation_target<'a>(schema: &'a Schema, class: &Class, key: &str) -> Result<&'a Class, CloudError> {
     let column = class.columns.get(key).map(|column| &column.column_type);
     let Some(ColumnType::Relation { class_name }) = column else {

@@ -1,5 +1,5 @@
-//! How many requests an app may make: at a time, and in a second. Beyond that they are refused at once (429), so that
-//! those who got in are served.
+//! Bounds of the requests of an app: at a time, and per second. Requests beyond are refused at once (429), so that the
+//! accepted ones are served.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,24 +9,24 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::config::ServerConfig;
 use crate::model::{CloudError, ErrorCode};
 
-/// How far requests may come ahead of the rate: what was not used of the last second.
+/// Time that requests may come ahead of the rate: the unused part of the last second.
 const BURST: Duration = Duration::from_secs(1);
 
-/// The bounds of one server.
+/// The limits of one server.
 #[derive(Debug)]
 pub(super) struct RateLimit {
     slots: Option<Arc<Semaphore>>,
     rate: Option<Rate>,
 }
 
-/// So many a second, evenly: each request moves the time up to which requests are paid for.
+/// An even rate: each request moves the time up to which requests are paid for.
 #[derive(Debug)]
 struct Rate {
     interval: Duration,
     paid_until: Mutex<Duration>,
 }
 
-/// A place among the requests under way, given back when dropped.
+/// The permit of a running request. Dropping it frees its slot.
 #[derive(Debug)]
 pub(super) struct Permit {
     _slot: Option<OwnedSemaphorePermit>,
@@ -46,7 +46,7 @@ impl RateLimit {
         }
     }
 
-    /// Lets a request in; `now` is a time of the clock that only moves forwards.
+    /// Acquires a permit; `now` is a time of the monotonic clock.
     ///
     /// # Errors
     /// 429.
@@ -69,6 +69,7 @@ impl RateLimit {
     }
 }
 
+/// 429.
 fn too_many() -> CloudError {
     CloudError::new(ErrorCode::TOO_MANY_REQUESTS, "Too many requests.")
 }
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn places_are_given_back() {
+    fn dropped_permit_frees_its_slot() {
         let limit = limit(Some(2), None);
         let first = limit.acquire(Duration::ZERO).unwrap();
         let _second = limit.acquire(Duration::ZERO).unwrap();
@@ -98,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_holds_after_a_burst() {
+    fn rate_holds_after_a_burst() {
         let limit = limit(None, Some(10));
         let admitted = |from: u64, to: u64| {
             (from..to)

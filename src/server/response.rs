@@ -1,4 +1,4 @@
-//! An answer, before it is written as HTTP or as an element of a batch.
+//! A response, before it is written as HTTP or as an element of a batch.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -7,13 +7,13 @@ use serde_json::Map;
 use crate::http::json_response;
 use crate::model::{Document, Timestamp, Value};
 
-/// An answer to one request.
+/// The response to one request.
 #[derive(Debug)]
 pub(super) struct ApiResponse {
     status: StatusCode,
-    /// `Location`: where a created object is.
+    /// `Location`: the path of a created object.
     location: Option<String>,
-    /// `Last-Modified`: when the one object shown, or the class that is listed, was last written.
+    /// `Last-Modified`: the time of the last write to the object, or to the listed class.
     last_modified: Option<Timestamp>,
     body: Value,
 }
@@ -29,9 +29,9 @@ impl ApiResponse {
         }
     }
 
-    /// 200 with an object, `{}` where there is none.
+    /// 200 with an object; `{}` for `None`.
     pub(super) fn object(object: Option<Document>) -> Self {
-        // `null` is told apart by batches, which show it.
+        // A batch shows it as `null`.
         let body = object.map_or(Value::Null, Document::into_value);
         Self::ok(body)
     }
@@ -45,7 +45,7 @@ impl ApiResponse {
         }
     }
 
-    /// This, with the time of the last write of what it shows.
+    /// Adds the time of the last write.
     pub(super) fn modified_at(self, last_modified: Option<Timestamp>) -> Self {
         Self {
             last_modified,
@@ -53,17 +53,17 @@ impl ApiResponse {
         }
     }
 
-    /// The object that is answered, where it is one.
+    /// The body, if it is an object.
     pub(super) fn fields_mut(&mut self) -> Option<&mut Map<String, Value>> {
         self.body.as_object_mut()
     }
 
-    /// The body as it stands under `success` in a batch.
+    /// The body, for `success` in a batch.
     pub(super) fn into_success(self) -> Value {
         self.body
     }
 
-    /// The answer as HTTP.
+    /// The response as HTTP.
     pub(super) fn into_response(self) -> Response {
         let body = match self.body {
             Value::Null => Value::Object(serde_json::Map::new()),
@@ -81,7 +81,7 @@ impl ApiResponse {
     }
 }
 
-/// LeanCloud's form of an HTTP date, which has milliseconds.
+/// An HTTP date in LeanCloud's form, with milliseconds.
 fn http_date(time: Timestamp) -> Option<HeaderValue> {
     let time = jiff::Timestamp::from_millisecond(time.as_millis()).ok()?;
     let text = time.strftime("%a, %d %b %Y %H:%M:%S%.3f GMT").to_string();
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_written_with_milliseconds() {
+    fn last_modified_has_milliseconds() {
         let time = Timestamp::parse("2019-09-19T04:45:57.890Z").unwrap();
         assert_eq!(http_date(time).unwrap(), "Thu, 19 Sep 2019 04:45:57.890 GMT");
     }

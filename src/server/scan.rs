@@ -1,4 +1,4 @@
-//! `GET /scan/classes/<C>`: every object of a class in the order of a key, page by page, for the master key.
+//! `GET /scan/classes/<C>`: all objects of a class in the order of a key, page by page, for the master key.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -12,11 +12,11 @@ use crate::model::{
     ClassName, CloudError, Direction, Document, ErrorCode, Filter, KeyPath, OrderKey, Query, Test, Value,
 };
 
-/// One page. The cursor is the last value of the key and the last id, so it never expires and survives a restart, and
-/// objects with equal values, or without one, are each shown once.
+/// Returns one page. The cursor holds the last value of the key and the last id: it never expires, survives a restart, and
+/// returns objects with equal values, or without a value, once each.
 ///
 /// # Errors
-/// 1 without the master key, or for a cursor of something else; 101; 107.
+/// 1 without the master key; 101; 107, also for the cursor of another scan.
 pub(super) async fn page(
     context: &Context,
     class_name: &ClassName,
@@ -39,7 +39,7 @@ pub(super) async fn page(
         key: key.clone(),
         direction,
     }];
-    // The cursor needs the key, whatever the caller wants to see.
+    // The cursor needs the key, whatever `keys` the caller asks for.
     let keys = query.keys.take();
     if let Some(cursor) = parameters::text(parameters, "cursor") {
         query.filter = Cursor::read(cursor, &key)?
@@ -59,10 +59,10 @@ pub(super) async fn page(
     ))
 }
 
-/// The object that a page ended with.
+/// The position of a scan: the last object of a page.
 #[derive(Debug, PartialEq)]
 struct Cursor {
-    /// Its value of the key; null where it has none.
+    /// The object's value of the key; null without one.
     value: Value,
     id: Value,
 }
@@ -96,8 +96,8 @@ impl Cursor {
         Ok(Self { value, id })
     }
 
-    /// What comes after it: those without a value are the first of an ascending order, and the last of a descending one;
-    /// among equal values the id decides.
+    /// The filter for the objects after the cursor. Objects without a value come first in ascending order, and last in
+    /// descending order; equal values are ordered by id.
     fn beyond(self, key: &KeyPath, direction: Direction) -> Filter {
         let test = |test| Filter::Key(key.clone(), test);
         let id = |test| Filter::Key(KeyPath::new("objectId"), test);
@@ -112,7 +112,7 @@ impl Cursor {
             (Direction::Ascending, Value::Null) => Filter::all(),
             (Direction::Descending, Value::Null) => test(Test::Eq(Value::Null)),
             (Direction::Ascending, value) => test(Test::Gte(value)),
-            // Every object has its times: then it is a range of the index.
+            // Every object has its times, so that this is a range of the index.
             (Direction::Descending, value) if matches!(key.as_str(), "createdAt" | "updatedAt") => {
                 test(Test::Lte(value))
             }
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_holds_the_last_value_of_its_key() {
+    fn cursor_holds_last_value_of_its_key() {
         let last: Document = serde_json::from_str(
             r#"{"objectId":"x","n":7,"o":{"n":8},"createdAt":"2026-01-01T00:00:00.000Z"}"#,
         )

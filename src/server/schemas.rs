@@ -1,8 +1,8 @@
-//! `/schemas`: which classes there are, and, for the master key, what they are to be.
+//! `/schemas`: reads and changes the definitions of classes, for the master key.
 //!
-//! `GET /schemas` and `GET /schemas/<C>` are LeanCloud's. What its console does has no path there; here `POST` and
-//! `PUT` on `/schemas/<C>` take a definition (`columns`, `permissions`, `indexes`, `acl`), and
-//! `GET /schemas/<C>/definition` answers it.
+//! `GET /schemas` and `GET /schemas/<C>` are LeanCloud's. Changes, which LeanCloud has in its console only, are ours:
+//! `POST` and `PUT` on `/schemas/<C>` take a definition (`columns`, `permissions`, `indexes`, `acl`), and
+//! `GET /schemas/<C>/definition` returns it.
 
 use serde_json::{Map, json};
 
@@ -12,7 +12,7 @@ use super::response::ApiResponse;
 use crate::model::schema::definition::{self, COMMON_COLUMNS, Definition};
 use crate::model::{Class, ClassName, CloudError, Document, SchemaChange, Value};
 
-/// `GET /schemas`: every class that requests can reach, with its columns.
+/// `GET /schemas`: the classes that requests can reach, with their columns.
 ///
 /// # Errors
 /// 1 without the master key.
@@ -37,7 +37,7 @@ pub(super) fn one(context: &Context, name: &ClassName) -> Result<ApiResponse, Cl
     Ok(ApiResponse::ok(columns(&class)))
 }
 
-/// `GET /schemas/<C>/definition`: all of a class, in the form in which it is defined.
+/// `GET /schemas/<C>/definition`: the whole definition of a class.
 ///
 /// # Errors
 /// 1 without the master key; 101.
@@ -47,10 +47,10 @@ pub(super) fn definition(context: &Context, name: &ClassName) -> Result<ApiRespo
     Ok(ApiResponse::ok(definition::show(&class)))
 }
 
-/// `POST /schemas/<C>`: makes a class. All of it is there, or nothing.
+/// `POST /schemas/<C>`: creates a class, completely or not at all.
 ///
 /// # Errors
-/// 1 without the master key, and for a class that is there already; 103, 105, 107, 111, 123.
+/// 1 without the master key, and for an existing class; 103, 105, 107, 111, 123.
 pub(super) async fn create(
     context: &Context,
     name: ClassName,
@@ -72,11 +72,11 @@ pub(super) async fn create(
     ))
 }
 
-/// `PUT /schemas/<C>`: changes what the body names, and nothing else. A column keeps its type.
+/// `PUT /schemas/<C>`: makes the changes of the body. A column keeps its type.
 ///
 /// # Errors
-/// As [`create`]; 101; 137 where stored objects break a new unique index. What is malformed changes nothing; of
-/// several changes some may be there when a later one fails.
+/// As [`create`]; 101; 137 if stored objects break a new unique index. A malformed body changes nothing; if one of several
+/// changes fails, the earlier ones stay.
 pub(super) async fn change(
     context: &Context,
     name: &ClassName,

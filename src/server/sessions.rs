@@ -1,17 +1,18 @@
-//! Session tokens: who is logged in.
+//! Session tokens, and the users that they belong to.
 
 use crate::environment::Environment;
 use crate::model::user_secrets::{SESSION_TOKEN, is_secret};
 use crate::model::{ClassName, Document, Filter, Query};
 use crate::store::{Database, ReadError};
 
-/// Characters of a session token: 36^25 values, as long as LeanCloud's.
+/// Characters of a session token: 36^25 values; LeanCloud's length.
 const LENGTH: usize = 25;
 
-/// The user whose session token this is, with `sessionToken` and without the password; one indexed read.
+/// Returns the user of a session token, with `sessionToken` and without the password; `None` for an invalid token. One
+/// indexed read.
 ///
 /// # Errors
-/// [`ReadError`]; never for a token that is not valid.
+/// [`ReadError`].
 pub async fn user_by_token(database: &dyn Database, token: &str) -> Result<Option<Document>, ReadError> {
     let user = stored_user_by_token(database, token).await?;
     Ok(user.map(|mut user| {
@@ -20,7 +21,7 @@ pub async fn user_by_token(database: &dyn Database, token: &str) -> Result<Optio
     }))
 }
 
-/// The user with the hash of the password.
+/// Returns the user of a session token with all columns.
 pub(super) async fn stored_user_by_token(
     database: &dyn Database,
     token: &str,
@@ -32,12 +33,12 @@ pub(super) async fn stored_user_by_token(
     Ok(database.find(&ClassName::user(), &query).await?.pop())
 }
 
-/// A new token.
+/// Makes a new token.
 pub(super) fn new_token(environment: &Environment) -> String {
     environment.random_text(LENGTH)
 }
 
-/// Whether the text can be a token at all. Tokens that were imported may have another length.
+/// True if the text can be a token. Imported tokens may have another length.
 fn is_well_formed(token: &str) -> bool {
     (8..=128).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -1,14 +1,14 @@
-//! The classes that a server needs before its first request.
+//! The set-up of a store: the classes that a server needs before its first request.
 
 use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{Class, ClassName, CloudError, Column, Index, SchemaChange};
 use crate::store::Database;
 
-/// Makes `_User`, `_Role` and `_File` with their columns, indexes and permissions, where they are not there yet. Does nothing
-/// the second time; classes that are already there keep their permissions.
+/// Creates `_User`, `_Role` and `_File` with their columns, indexes and permissions. Existing classes get missing columns and
+/// indexes, and keep their permissions. **Idempotency**: safe to repeat.
 ///
 /// # Errors
-/// 137 where stored users share a name, an address or a number; 303 where the store fails.
+/// 137 if stored users share a name, an address or a number; 303 if the store fails.
 pub async fn set_up(database: &dyn Database) -> Result<(), CloudError> {
     for wanted in [user_class(), Class::initial(ClassName::role()), file_class()] {
         let schema = database.schema();
@@ -34,8 +34,7 @@ pub async fn set_up(database: &dyn Database) -> Result<(), CloudError> {
     Ok(())
 }
 
-/// `_User`: whether an address or a number is verified is not for clients to say, and a session token leads to its
-/// user by an index.
+/// `_User`: clients may not set an address or a number verified; an index finds the user of a session token.
 fn user_class() -> Class {
     let mut class = Class::initial(ClassName::user());
     for name in ["emailVerified", "mobilePhoneVerified"] {
@@ -52,7 +51,7 @@ fn user_class() -> Class {
     class
 }
 
-/// `_File`: an address leads to its row by an index, and two rows do not share bytes.
+/// `_File`: an index finds the row of an address, and keeps two rows from sharing bytes.
 fn file_class() -> Class {
     let mut class = Class::initial(ClassName::file());
     class.indexes.push(Index {
@@ -63,7 +62,7 @@ fn file_class() -> Class {
     class
 }
 
-/// A column that is there keeps its attributes, and gets those that guard it.
+/// An existing column keeps its attributes, and gets those that protect it.
 fn guarded(there: &Column, wanted: &Column) -> Column {
     Column {
         read_only: there.read_only || wanted.read_only,

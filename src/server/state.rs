@@ -1,4 +1,4 @@
-//! The server as one value: its database, its settings, its hooks, and the work that outlives a request.
+//! The server as one value: its database, settings, hooks, and the work that outlives a request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,11 +8,11 @@ use tokio_util::task::TaskTracker;
 
 use super::config::ServerConfig;
 use super::files::PendingUploads;
-use super::hook_caller::RunningHooks;
 use super::login_limiter::LoginLimiter;
 use super::password::Passwords;
 use super::rate_limit::RateLimit;
-use super::roles::RoleCache;
+use super::role_cache::RoleCache;
+use super::running_hooks::RunningHooks;
 use crate::model::Hooks;
 use crate::store::Database;
 
@@ -22,7 +22,7 @@ pub struct Server {
     pub(super) state: Arc<ServerState>,
 }
 
-/// What every request works with.
+/// The state that all requests share.
 pub(super) struct ServerState {
     pub(super) database: Arc<dyn Database>,
     pub(super) config: ServerConfig,
@@ -33,14 +33,14 @@ pub(super) struct ServerState {
     pub(super) running_hooks: RunningHooks,
     pub(super) rate_limit: RateLimit,
     pub(super) pending_uploads: PendingUploads,
-    /// Held while a user takes an identity of another platform: of two who want the same one, one is second.
+    /// Held while a user takes an identity of another platform, so that two users cannot take the same one.
     pub(super) links: Mutex<()>,
-    /// Writes that must run to their end although their client has gone.
+    /// Writes that must run to their end even if their client leaves.
     pub(super) tasks: TaskTracker,
 }
 
 impl Server {
-    /// A server over `database`, in which [`set_up`](super::set_up) has been run. With `hooks`, writes call them.
+    /// Makes a server over `database`, in which [`set_up`](super::set_up) has run. Writes call `hooks`, if given.
     #[must_use]
     pub fn new(database: Arc<dyn Database>, config: ServerConfig, hooks: Option<Arc<dyn Hooks>>) -> Self {
         let passwords = Passwords::new(config.password_cost, config.password_threads);
@@ -63,8 +63,8 @@ impl Server {
         }
     }
 
-    /// Waits for the writes and the after hooks that are under way. To be called once the listener is closed, and
-    /// under a deadline: a hook may take its full time.
+    /// Waits for running writes and after hooks. The caller closes the listener first, and sets a deadline: a hook may take
+    /// its full time.
     pub async fn close(&self) {
         self.state.tasks.close();
         self.state.tasks.wait().await;

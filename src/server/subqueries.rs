@@ -1,4 +1,4 @@
-//! Subqueries and relations inside a filter: run first, and replaced by the ids or values that they find.
+//! Subqueries and relations inside a filter: they run first, and their ids or values take their places.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -16,11 +16,10 @@ use crate::model::{
 };
 use crate::store::Found;
 
-/// Reads that the subqueries and relations of one request may cost, so that a small body cannot keep the database
-/// busy for minutes.
+/// Reads for the subqueries and relations of one request, so that a small body cannot keep the database busy for minutes.
 const READS_MAX: usize = 100;
 
-/// Resolves the filters of one request.
+/// Runs the queries of one request.
 pub(super) struct QueryRunner<'a> {
     context: &'a Context,
     schema: &'a Schema,
@@ -36,16 +35,16 @@ impl<'a> QueryRunner<'a> {
         }
     }
 
-    /// Runs a query on behalf of the caller: permission, hidden columns, subqueries, ACLs.
+    /// Runs a query for the caller: checks the permission and hidden columns, runs the subqueries, applies ACLs.
     ///
     /// # Errors
-    /// 403, 119, and what the subqueries and the database answer.
+    /// 403, 119, and those of the subqueries and the database.
     pub(super) async fn run(&mut self, class: &Class, query: Query) -> Result<Found, CloudError> {
         authorization::require(class, Right::Find, self.context.principal().await?)?;
         self.run_permitted(class, query).await
     }
 
-    /// As [`QueryRunner::run`], past the permission of the class.
+    /// As [`QueryRunner::run`], whatever the permissions of the class say.
     ///
     /// # Errors
     /// As [`QueryRunner::run`].
@@ -65,7 +64,10 @@ impl<'a> QueryRunner<'a> {
         found.map_err(read_failed)
     }
 
-    /// The filter without anything that must be run first.
+    /// Returns the filter with the results of its subqueries and relations.
+    ///
+    /// # Errors
+    /// Those of [`QueryRunner::run`]; 1 for `$nearSphere` on another column than one of points, and beyond 100 reads.
     pub(super) async fn filter(&mut self, class: &Class, filter: Filter) -> Result<Filter, CloudError> {
         check_near(class, &filter)?;
         if is_plain(class, &filter) {
@@ -101,7 +103,7 @@ impl<'a> QueryRunner<'a> {
         Ok(rewritten)
     }
 
-    /// A test of an ordinary column.
+    /// Rewrites a test of an ordinary column.
     async fn test(&mut self, class: &Class, path: KeyPath, test: Test) -> Result<Filter, CloudError> {
         let test = match test {
             Test::InQuery(subquery) => Test::In(self.pointers(*subquery).await?),
@@ -117,7 +119,7 @@ impl<'a> QueryRunner<'a> {
         Ok(Filter::Key(path, test))
     }
 
-    /// A test of a relation column: the objects whose relation holds what is asked for.
+    /// Rewrites a test of a relation column, to the ids of the objects whose relation holds the targets.
     async fn owners(&mut self, class: &Class, path: KeyPath, test: Test) -> Result<Filter, CloudError> {
         let (targets, wanted) = match test {
             Test::All(targets) if !targets.is_empty() => {
@@ -133,7 +135,7 @@ impl<'a> QueryRunner<'a> {
                 let inner = self.rewrite(class, Filter::Key(path, *inner)).await?;
                 return Ok(Filter::Nor(vec![inner]));
             }
-            // Every object has the column, whatever the relation holds.
+            // Every object has the column, even with an empty relation.
             Test::Exists(there) if there => return Ok(Filter::all()),
             _ => return Ok(Filter::Nor(vec![Filter::all()])),
         };
@@ -143,7 +145,7 @@ impl<'a> QueryRunner<'a> {
         Ok(Filter::Key(KeyPath::new("objectId"), test))
     }
 
-    /// The objects whose relation holds every one of the targets.
+    /// Rewrites `$all` on a relation column.
     async fn owners_of_all(
         &mut self,
         class: &Class,
@@ -163,14 +165,14 @@ impl<'a> QueryRunner<'a> {
         Ok(Filter::Key(KeyPath::new("objectId"), Test::In(ids)))
     }
 
-    /// The objects whose relation holds one of the targets: one read, however many they are.
+    /// Returns the objects whose relation holds one of the targets, with one read.
     async fn owners_of_any(
         &mut self,
         class: &Class,
         path: &KeyPath,
         targets: &[Value],
     ) -> Result<Vec<ObjectId>, CloudError> {
-        // What is no pointer is in no relation.
+        // A relation holds pointers only.
         let targets: Vec<Pointer> = targets.iter().filter_map(target_of).collect();
         if targets.is_empty() {
             return Ok(Vec::new());
@@ -184,7 +186,7 @@ impl<'a> QueryRunner<'a> {
         owners.map_err(read_failed)
     }
 
-    /// `$relatedTo`: the objects of `class` in a relation of an object that the caller may read.
+    /// Rewrites `$relatedTo`: the objects of `class` in a relation of an object that the caller may read.
     async fn related(&mut self, class: &Class, owner: &Pointer, key: &str) -> Result<Filter, CloudError> {
         let database = self.context.database();
         let principal = self.context.principal().await?;
@@ -215,7 +217,7 @@ impl<'a> QueryRunner<'a> {
         Ok(Filter::Key(KeyPath::new("objectId"), Test::In(ids)))
     }
 
-    /// The objects that a subquery finds, as pointers.
+    /// Returns the results of a subquery as pointers.
     async fn pointers(&mut self, subquery: Subquery) -> Result<Vec<Value>, CloudError> {
         let class = subquery.class.clone();
         let rows = self.subquery(subquery).await?;
@@ -223,7 +225,7 @@ impl<'a> QueryRunner<'a> {
         Ok(ids.map(|object_id| pointer_to(&class, object_id)).collect())
     }
 
-    /// The values of the field that `$select` names.
+    /// Returns the values of the field that `$select` names.
     async fn values(&mut self, subquery: Subquery) -> Result<Vec<Value>, CloudError> {
         let Some(path) = subquery.key.as_deref().map(KeyPath::new) else {
             return Ok(Vec::new());
@@ -256,10 +258,10 @@ impl<'a> QueryRunner<'a> {
     }
 }
 
-/// `$nearSphere` needs the index that a column of points has, and no other.
+/// Checks `$nearSphere`: only a column of points has its index.
 ///
 /// # Errors
-/// Code 1 where the column has another type.
+/// Code 1 for a column of another type.
 fn check_near(class: &Class, filter: &Filter) -> Result<(), CloudError> {
     fn is_near(test: &Test) -> bool {
         match test {
@@ -282,7 +284,7 @@ fn check_near(class: &Class, filter: &Filter) -> Result<(), CloudError> {
     }
 }
 
-/// Whether a filter can be evaluated as it is.
+/// True if a filter needs no read before it can be evaluated.
 pub(super) fn is_plain(class: &Class, filter: &Filter) -> bool {
     match filter {
         Filter::And(parts) | Filter::Or(parts) | Filter::Nor(parts) => {
@@ -319,7 +321,7 @@ fn pointer_to(class: &ClassName, object_id: ObjectId) -> Value {
     .to_value()
 }
 
-/// What a relation may hold. A pointer to `_File` has become a file where the filter was read.
+/// The pointer of a value, as relations hold it. Reading the filter has made a pointer to `_File` a file.
 fn target_of(value: &Value) -> Option<Pointer> {
     match Kind::of(value) {
         Kind::File(id) => Some(Pointer {
@@ -330,7 +332,7 @@ fn target_of(value: &Value) -> Option<Pointer> {
     }
 }
 
-/// What is there at the path, without looking into arrays.
+/// The value at the path; arrays are not searched.
 pub(super) fn value_at(document: &Document, path: &KeyPath) -> Option<Value> {
     let mut parts = path.parts();
     let mut value = document.get(parts.next()?)?;

@@ -1,22 +1,22 @@
-//! The endpoints of users beside those of every class: logging in, who am I, changing password and token.
+//! The endpoints of users beside those of every class: login, the own user, change of password and token.
 
 use secrecy::SecretString;
 
+use super::class_rules::user;
 use super::context::Context;
-use super::error::{no_such_class, no_such_user, not_built_yet, outcome_unknown, read_failed};
+use super::error::{no_such_class, no_such_user, not_built_yet, read_failed};
 use super::password::{StoredPassword, Verdict};
 use super::response::ApiResponse;
 use super::visibility::Reader;
-use super::{files, hook_caller, query, sessions, user_rules};
+use super::{files, hook_caller, query, sessions, user_records};
 use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{
     Class, ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Principal, Query, Test, Update,
     UserHook, Value,
 };
-use crate::store::{Action, Write, WriteOutcome, Written};
 
-/// `POST /login`: by user name, e-mail address or phone number, in this order of preference, and password. Other keys
-/// are ignored: one SDK sends all that it knows of the user.
+/// `POST /login`: by password and user name, e-mail address or phone number, of which the first counts. Other keys are
+/// ignored: one SDK sends all that it knows of the user.
 ///
 /// # Errors
 /// 200, 201 for missing keys; 210; 211; 219; 429; 141, 142 from the app's hook.
@@ -39,7 +39,7 @@ pub(super) async fn log_in(context: &Context, body: &Document) -> Result<ApiResp
             "Password is missing or empty.",
         ));
     };
-    let user = user_rules::by_key(context, key, name.into()).await?;
+    let user = user_records::by_key(context, key, name.into()).await?;
     let user = user.ok_or_else(no_such_user)?;
     require_password(context, &user, password.into()).await?;
     ask_login_hook(context, &user).await?;
@@ -47,17 +47,17 @@ pub(super) async fn log_in(context: &Context, body: &Document) -> Result<ApiResp
     whole_user(context, user).await
 }
 
-/// The app's own hook may keep a user out.
+/// Asks the app's hook `onLogin`, which may refuse a user.
 ///
 /// # Errors
-/// 142, and 141 where the hook takes too long, both with HTTP 401.
+/// 142; 141 if the hook takes too long; both with HTTP 401.
 pub(super) async fn ask_login_hook(context: &Context, user: &Document) -> Result<(), CloudError> {
-    let answer = hook_caller::ask_user_hook(context, UserHook::Login, Some(user), None).await;
-    answer.map(drop).map_err(|refusal| refusal.with_status(401))
+    let result = hook_caller::ask_user_hook(context, UserHook::Login, Some(user), None).await;
+    result.map(drop).map_err(|refusal| refusal.with_status(401))
 }
 
-/// `GET /users/<id>`: as any object. The master key is shown the session token, which one SDK demands there and then acts
-/// for the user with; `/classes/_User/<id>` and lists show it to nobody.
+/// `GET /users/<id>`: as any object, and with the session token for the master key: one SDK demands it there, and then
+/// acts for the user. `/classes/_User/<id>` and lists never show it.
 ///
 /// # Errors
 /// Those of a read.
@@ -68,7 +68,7 @@ pub(super) async fn get(
 ) -> Result<ApiResponse, CloudError> {
     let mut response = query::get(context, &ClassName::user(), id, parameters).await?;
     if let (true, Ok(id)) = (context.is_master(), ObjectId::parse(id)) {
-        let user = stored(context, &id).await?;
+        let user = user_records::by_id(context, &id).await?;
         if let (Some(shown), Some(token)) = (response.fields_mut(), user.get(SESSION_TOKEN)) {
             shown.insert(SESSION_TOKEN.to_owned(), token.clone());
         }
@@ -79,10 +79,10 @@ pub(super) async fn get(
 /// `GET /users/me`: the user whose session token this is.
 ///
 /// # Errors
-/// 211 for a token that is missing or not valid.
+/// 211 for a missing or invalid token.
 pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<ApiResponse, CloudError> {
     let user = match token {
-        // The header's token may have been looked up already.
+        // The user of the header's token may have been read already.
         Some(token) if Some(token) == context.session_token() => context.session().await?.cloned(),
         Some(token) => sessions::stored_user_by_token(context.database(), token)
             .await
@@ -92,12 +92,12 @@ pub(super) async fn me(context: &Context, token: Option<&str>) -> Result<ApiResp
     whole_user(context, user.ok_or_else(no_such_user)?).await
 }
 
-/// `GET /users/strictlyQuery`: users by what is known of them, whatever the class permission says. An indexed key must be
-/// asked for by its value (a name, an address, a number, an id, or what the app has made an index for), or else every
-/// condition must ask for the value of a column. Nobody skips. So nobody pages through the users who cannot search them.
+/// `GET /users/strictlyQuery`: finds users by known values, whatever the class permissions say. The query names the value
+/// of an indexed key (a name, an address, a number, an id, or a key that the app has indexed), or else every condition
+/// names the value of a column; `skip` is not allowed. So clients that may not search users cannot list them either.
 ///
 /// # Errors
-/// 119 for a query that would list users, or asks for what is secret; 107.
+/// 119 for a query that would list users, or that asks for a secret column; 107.
 pub(super) async fn strictly_query(
     context: &Context,
     parameters: &Document,
@@ -115,7 +115,7 @@ pub(super) async fn strictly_query(
     query::find_permitted(context, &schema, class, query).await
 }
 
-/// Whether what matches has one value in an indexed key.
+/// True if all matches have one value in an indexed key.
 fn asks_for_one(class: &Class, filter: &Filter) -> bool {
     let is_indexed = |key: &str| {
         let mut first = class.indexes.iter().filter_map(|index| index.keys.first());
@@ -128,11 +128,10 @@ fn asks_for_one(class: &Class, filter: &Filter) -> bool {
     }
 }
 
-/// Whether every condition asks for values that are known. What is secret may not be asked for at all, which is checked
-/// where the query is run.
+/// True if every condition asks for known values. Running the query refuses secret columns.
 fn asks_for_known(filter: &Filter) -> bool {
     let tells = |value: &Value| match value {
-        // One of two would be half of all users, and `null` those without.
+        // A boolean matches half of all users, `null` all without the column.
         Value::Null | Value::Bool(_) => false,
         Value::Number(_) => true,
         Value::String(text) => !text.is_empty(),
@@ -148,55 +147,46 @@ fn asks_for_known(filter: &Filter) -> bool {
     }
 }
 
-/// `PUT /users/<id>/updatePassword`: a new password for who knows the old one; every session ends, the answer holds
-/// the new token.
+/// `PUT /users/<id>/updatePassword`: changes the password of a user who knows the old one. Every session ends; the response
+/// holds the new token.
 ///
 /// # Errors
-/// 201; 206; 211; 218; 219; 429; 210 for a password that is not, or no longer, right.
+/// 201; 206; 211; 218; 219; 429; 210 if the old password is not, or no longer, right.
 pub(super) async fn update_password(
     context: &Context,
     id: &ObjectId,
     body: &Document,
 ) -> Result<ApiResponse, CloudError> {
-    user_rules::require_self(context, id).await?;
-    let user = stored(context, id).await?;
-    let new = user_rules::password_of(body.get("new_password").unwrap_or(&Value::Null))?;
-    let old = user_rules::password_of(body.get("old_password").unwrap_or(&Value::Null))?;
+    user::require_self(context, id).await?;
+    let user = user_records::by_id(context, id).await?;
+    let new = user::password_of(body.get("new_password").unwrap_or(&Value::Null))?;
+    let old = user::password_of(body.get("old_password").unwrap_or(&Value::Null))?;
     require_password(context, &user, old).await?;
     let hash = context.state().passwords.hash(context.environment(), new).await?;
-    // Of two who change the password at the same time, one is told that the old one is no longer right.
+    // Of two changes at the same time, one fails: its old password is no longer right.
     let old_hash = user.get("password").cloned().unwrap_or(Value::Null);
-    let guard = Filter::all().eq("password", old_hash);
+    let condition = Filter::all().eq("password", old_hash);
     let update = Update::new()
         .set("password", hash)
         .delete("salt")
         .delete("bcryptPassword");
-    new_token(context, id, guard, update).await
+    new_token(context, id, condition, update).await
 }
 
-/// `PUT /users/<id>/refreshSessionToken`: ends every session; the answer holds the new token.
+/// `PUT /users/<id>/refreshSessionToken`: ends every session; the response holds the new token.
 ///
 /// # Errors
 /// 206; 211.
 pub(super) async fn refresh_token(context: &Context, id: &ObjectId) -> Result<ApiResponse, CloudError> {
-    user_rules::require_self(context, id).await?;
-    stored(context, id).await?;
+    user::require_self(context, id).await?;
+    user_records::by_id(context, id).await?;
     new_token(context, id, Filter::all(), Update::new()).await
 }
 
-/// The user as stored.
+/// Requires the right password, and counts a wrong one.
 ///
 /// # Errors
-/// 211.
-pub(super) async fn stored(context: &Context, id: &ObjectId) -> Result<Document, CloudError> {
-    let user = context
-        .database()
-        .get(&ClassName::user(), id)
-        .await
-        .map_err(read_failed)?;
-    user.ok_or_else(no_such_user)
-}
-
+/// 210; 219 after too many wrong ones; 429.
 async fn require_password(
     context: &Context,
     user: &Document,
@@ -214,7 +204,7 @@ async fn require_password(
     Ok(())
 }
 
-/// Puts a hash of Argon2id in the place of one that was imported. The login does not depend on it.
+/// Replaces an imported hash by one of Argon2id. A failure does not fail the login.
 async fn replace_imported(context: &Context, user: &Document, id: &ObjectId, password: SecretString) {
     let replaced = async {
         let hash = context
@@ -227,10 +217,10 @@ async fn replace_imported(context: &Context, user: &Document, id: &ObjectId, pas
             .delete("salt")
             .delete("bcryptPassword");
         let before = user.get("password").cloned().unwrap_or(Value::Null);
-        write(context, id, Filter::all().eq("password", before), update).await
+        user_records::write(context, id, Filter::all().eq("password", before), update).await
     };
     if let Err(error) = replaced.await {
-        tracing::warn!(%error, "an imported password keeps its old hash until the next login");
+        tracing::warn!(%error, "replacing an imported password hash failed");
     }
 }
 
@@ -241,7 +231,7 @@ fn mismatch() -> CloudError {
     )
 }
 
-/// The user with a session token: the one that all their sessions share, or a first one.
+/// Returns the user with a session token: the one that all sessions share, or a first one.
 ///
 /// # Errors
 /// 211; those of a write.
@@ -251,22 +241,25 @@ pub(super) async fn with_token(context: &Context, user: Document) -> Result<Docu
     }
     let id = user.object_id().ok_or_else(no_such_user)?;
     let token = sessions::new_token(context.environment());
-    let guard = Filter::all().exists(SESSION_TOKEN, false);
+    let condition = Filter::all().exists(SESSION_TOKEN, false);
     let update = Update::new().set(SESSION_TOKEN, token);
-    write(context, &id, guard, update).await?;
-    // Somebody else may have been faster: then theirs is the token of both.
-    stored(context, &id).await
+    user_records::write(context, &id, condition, update).await?;
+    // Of two logins at the same time, both get the token of the faster one.
+    user_records::by_id(context, &id).await
 }
 
+/// Changes a user and gives them a new session token.
 async fn new_token(
     context: &Context,
     id: &ObjectId,
-    guard: Filter,
+    condition: Filter,
     update: Update,
 ) -> Result<ApiResponse, CloudError> {
     let token = sessions::new_token(context.environment());
     let update = update.set(SESSION_TOKEN, token.as_str());
-    let written = write(context, id, guard, update).await?.ok_or_else(mismatch)?;
+    let written = user_records::write(context, id, condition, update)
+        .await?
+        .ok_or_else(mismatch)?;
     let updated_at = written.updated_at.map(|time| time.to_string());
     Ok(ApiResponse::ok(serde_json::json!({
         "updatedAt": updated_at,
@@ -275,37 +268,10 @@ async fn new_token(
     })))
 }
 
-/// A write of the server's own, past permissions and hooks; `None` where the condition does not hold.
+/// The response with a whole user: as the user sees it, with the token.
 ///
 /// # Errors
-/// Those of a write.
-pub(super) async fn write(
-    context: &Context,
-    id: &ObjectId,
-    guard: Filter,
-    update: Update,
-) -> Result<Option<Written>, CloudError> {
-    let write = Write {
-        class: ClassName::user(),
-        action: Action::Update {
-            id: id.clone(),
-            guard,
-            update,
-            fetch: false,
-        },
-    };
-    match context.database().write(write).await {
-        WriteOutcome::Applied(written) => Ok(Some(written)),
-        WriteOutcome::NotMatched => Ok(None),
-        WriteOutcome::Rejected(error) => Err(error),
-        WriteOutcome::Unknown(reason) => Err(outcome_unknown(&reason)),
-    }
-}
-
-/// The user as they see themselves, with the token.
-///
-/// # Errors
-/// 101 where there are no users at all.
+/// 101 if the class `_User` is absent.
 pub(super) async fn whole_user(context: &Context, user: Document) -> Result<ApiResponse, CloudError> {
     let class = context.class(&ClassName::user()).ok_or_else(no_such_class)?;
     let token = user.get(SESSION_TOKEN).cloned();

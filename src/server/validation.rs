@@ -1,10 +1,10 @@
-//! What a body must be before it is written.
+//! Checks of a write that are the same for all classes.
 
 use crate::model::{
     Class, ClassName, CloudError, Document, ErrorCode, KeyPath, ObjectId, Op, Principal, Update, Value,
 };
 
-/// Keys of a body that say something about the write instead of being written, or that only the server sets.
+/// Keys of a body that are never written: options of the write, and keys that only the server sets.
 const RESERVED: [&str; 10] = [
     "objectId",
     "createdAt",
@@ -18,7 +18,7 @@ const RESERVED: [&str; 10] = [
     "_updatedKeys",
 ];
 
-/// Reads the name of a class that a request writes to or reads from.
+/// Reads the class name of a request.
 ///
 /// # Errors
 /// 103.
@@ -43,10 +43,10 @@ pub(super) fn without_reserved(mut body: Document) -> Document {
     body
 }
 
-/// Clients cannot write read-only columns.
+/// Checks that a client does not write read-only columns.
 ///
 /// # Errors
-/// 117.
+/// 117: a read-only column.
 pub(super) fn check_writable(
     class: &Class,
     update: &Update,
@@ -67,7 +67,7 @@ pub(super) fn check_writable(
     Ok(())
 }
 
-/// What a column requires is neither `null` nor taken away. That it is given at all is for the database to see.
+/// Checks that no required column becomes `null` or is deleted. The database checks that it is there.
 ///
 /// # Errors
 /// 113.
@@ -86,12 +86,12 @@ pub(super) fn check_required(class: &Class, update: &Update) -> Result<(), Cloud
     }
 }
 
-/// 117.
+/// 117: a read-only column.
 pub(super) fn read_only() -> CloudError {
     CloudError::new(ErrorCode::KEY_READ_ONLY, "The key is read only.")
 }
 
-/// Gives a new object the class's ACL, where it has none of its own.
+/// Gives a new object the default ACL of its class, unless it has an ACL.
 pub(super) fn default_acl(class: &Class, update: &mut Update, user: Option<&ObjectId>) {
     if let Some(acl) = &class.default_acl
         && !update.ops.iter().any(|(path, _)| path.as_str() == "ACL")
@@ -102,7 +102,7 @@ pub(super) fn default_acl(class: &Class, update: &mut Update, user: Option<&Obje
     }
 }
 
-/// A class's default ACL; `_owner` stands for the user who creates the object.
+/// The default ACL of a class for this user, who takes the place of `_owner`.
 fn acl_for(acl: &Value, user: Option<&ObjectId>) -> Value {
     let Some(entries) = acl.as_object() else {
         return acl.clone();

@@ -1,4 +1,4 @@
-//! What a write is answered with, once the database has done it.
+//! The responses to writes, once the database has done them.
 
 use super::context::Context;
 use super::error::{no_effect, no_such_class, no_such_object, outcome_unknown};
@@ -9,7 +9,10 @@ use crate::model::user_secrets::SESSION_TOKEN;
 use crate::model::{Class, ClassName, CloudError, ColumnType, Document, ObjectId, Principal};
 use crate::store::{WriteOutcome, Written};
 
-/// What the database did: `None` where the write did not match.
+/// The database's result of a write; `None` if its condition did not hold.
+///
+/// # Errors
+/// The database's refusal; 500 if the outcome is unknown.
 pub(super) fn applied(outcome: Option<WriteOutcome>) -> Result<Option<Written>, CloudError> {
     match outcome {
         Some(WriteOutcome::Applied(written)) => Ok(Some(written)),
@@ -17,12 +20,12 @@ pub(super) fn applied(outcome: Option<WriteOutcome>) -> Result<Option<Written>, 
         Some(WriteOutcome::Rejected(error)) => Err(error),
         Some(WriteOutcome::Unknown(reason)) => Err(outcome_unknown(&reason)),
         None => Err(outcome_unknown(
-            "the database answered fewer outcomes than writes",
+            "the database returned fewer outcomes than writes",
         )),
     }
 }
 
-/// Why an update or delete had no effect.
+/// The error of an update or delete without effect.
 pub(super) fn not_matched(class: &ClassName, id: &ObjectId, conditional: bool) -> CloudError {
     if conditional {
         no_effect()
@@ -31,8 +34,11 @@ pub(super) fn not_matched(class: &ClassName, id: &ObjectId, conditional: bool) -
     }
 }
 
-/// 201: id and time; the whole object where that is asked for, the whole user with a token after a sign-up.
-pub(super) async fn answer_create(
+/// 201: id and time; the whole object on request; the whole user with a token after a sign-up.
+///
+/// # Errors
+/// 500 if the outcome is unknown; those of a read.
+pub(super) async fn created(
     context: &Context,
     class: &Class,
     fetch: bool,
@@ -51,7 +57,7 @@ pub(super) async fn answer_create(
         }
         return Ok(ApiResponse::created(location, body));
     }
-    // The columns may be those that this very write has added.
+    // The write itself may have added columns.
     let class = context.class(&class.name).ok_or_else(no_such_class)?;
     let own = Principal::Client {
         user: Some(id),
@@ -66,17 +72,20 @@ pub(super) async fn answer_create(
         principal,
         acl: false,
     };
-    let mut shown = [reader.visible(&class, written.fields)];
-    files::expand_files(context, &context.schema(), &class, None, &mut shown).await?;
-    let [mut body] = shown;
+    let mut visible = [reader.visible(&class, written.fields)];
+    files::expand_files(context, &context.schema(), &class, None, &mut visible).await?;
+    let [mut body] = visible;
     if let Some(token) = token {
         body.insert(SESSION_TOKEN.to_owned(), token.into());
     }
     Ok(ApiResponse::created(location, body))
 }
 
-/// 200: id and time, and the fields that were asked for.
-pub(super) async fn answer_update(
+/// 200: id and time; the fields on request.
+///
+/// # Errors
+/// Those of a read.
+pub(super) async fn updated(
     context: &Context,
     class: &Class,
     id: &ObjectId,
@@ -89,18 +98,18 @@ pub(super) async fn answer_update(
         let class = context.class(&class.name).ok_or_else(no_such_class)?;
         let reader = Reader {
             principal: context.principal().await?,
-            // An ACL that was written is shown like any other field.
+            // An ACL is visible if the request has set it.
             acl: columns.iter().any(|column| column == "ACL"),
         };
-        let mut shown = [reader.visible(&class, written.fields)];
-        files::expand_files(context, &context.schema(), &class, None, &mut shown).await?;
-        let [shown] = shown;
+        let mut visible = [reader.visible(&class, written.fields)];
+        files::expand_files(context, &context.schema(), &class, None, &mut visible).await?;
+        let [visible] = visible;
         let is_relation = |name: &str| {
             let column = class.columns.get(name).map(|column| &column.column_type);
             matches!(column, Some(ColumnType::Relation { .. }))
         };
         let wanted = |name: &String| columns.contains(name) || is_relation(name);
-        body = shown.0.into_iter().filter(|(name, _)| wanted(name)).collect();
+        body = visible.0.into_iter().filter(|(name, _)| wanted(name)).collect();
     }
     if let Some(time) = written.updated_at {
         body.insert("updatedAt".to_owned(), time.to_string().into());

@@ -1,22 +1,22 @@
-//! What a file is said to be, and what a browser may do with it.
+//! The content type of a file, and its handling by browsers.
 
-/// The type of what is unknown.
+/// The type of a file without a known type.
 pub(super) const UNKNOWN: &str = "application/octet-stream";
 
-/// The longest type, in bytes.
+/// Length of a type, in bytes.
 const LENGTH_MAX: usize = 100;
 
-/// The type of a file: what the client says, where that is a type, or else by the name's ending.
-pub(super) fn of(said: Option<&str>, name: &str) -> String {
-    let said = said.map(str::trim).filter(|said| is_type(said));
-    if let Some(said) = said {
-        return said.to_ascii_lowercase();
+/// Returns the type of a file: the client's, if it is legal, or else by the extension of the name.
+pub(in crate::server) fn of(client: Option<&str>, name: &str) -> String {
+    let client = client.map(str::trim).filter(|client| is_type(client));
+    if let Some(client) = client {
+        return client.to_ascii_lowercase();
     }
     let by_name = extension(name).and_then(|extension| mime_guess::from_ext(&extension).first_raw());
     by_name.unwrap_or(UNKNOWN).to_owned()
 }
 
-/// The ending of a name, in lower case: letters and digits, at most ten.
+/// The extension of a name, in lower case: at most ten letters and digits.
 pub(super) fn extension(name: &str) -> Option<String> {
     let (_, extension) = name.rsplit_once('.')?;
     let legal =
@@ -24,8 +24,8 @@ pub(super) fn extension(name: &str) -> Option<String> {
     legal.then(|| extension.to_ascii_lowercase())
 }
 
-/// Whether a browser may show a file of this type in its page. Of everything else, of what holds script above all, it
-/// may only keep a copy.
+/// True if a browser may display a file of this type. Every other file, above all one that may hold script, is only
+/// downloaded.
 pub(super) fn is_harmless(content_type: &str) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     match essence.split_once('/') {
@@ -35,7 +35,7 @@ pub(super) fn is_harmless(content_type: &str) -> bool {
     }
 }
 
-/// `type/subtype`, with or without parameters.
+/// True for `type/subtype`, with or without parameters.
 fn is_type(text: &str) -> bool {
     let is_token = |text: &str| {
         !text.is_empty()
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_is_what_the_client_says_or_the_name() {
+    fn type_is_the_clients_or_by_extension() {
         assert_eq!(of(Some("Image/PNG"), "a.txt"), "image/png");
         assert_eq!(
             of(Some("text/plain; charset=utf-8"), "a"),
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_hold_script_is_not_shown() {
+    fn type_that_can_hold_script_is_not_displayed() {
         for shown in [
             "image/png",
             "video/mp4",

@@ -1,4 +1,4 @@
-//! `POST /files/<name>`: how older SDKs make the row of a file that lies elsewhere, and upload a small one in the body.
+//! `POST /files/<name>`: older SDKs make the row of an external file so, or upload a small file in the body.
 
 use std::sync::Arc;
 
@@ -7,28 +7,31 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::{future, stream};
 
-use super::rows::{self, NewRow, Provider};
-use super::upload;
-use crate::model::{CloudError, Document, ErrorCode, ObjectId, Value};
+use super::keys::random_key;
+use super::provider::Provider;
+use super::rows;
+use super::upload_body::put;
+use super::upload_session::{NewRow, create_row};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
+use crate::server::api_request::ApiRequest;
 use crate::server::classes;
 use crate::server::context::Context;
 use crate::server::error::outcome_unknown;
 use crate::server::response::ApiResponse;
-use crate::server::router::ApiRequest;
 use crate::server::write_path;
 
-/// Makes the row of a file. The name in the body counts before that in the path; `base64` holds the bytes of a file that
-/// is to be kept here. These SDKs read name, address and size from the answer.
+/// Makes the row of a file. A name in the body counts before the one in the path; `base64` holds the bytes of a file to keep
+/// here. These SDKs read name, address and size from the response.
 ///
 /// # Errors
-/// As `POST /files`; with `base64` 107 for what is none, and as an upload.
+/// As `POST /files`; with `base64` 107 for malformed Base64, and as an upload.
 pub(crate) async fn create_by_name(
     context: &Arc<Context>,
     name: &str,
-    call: ApiRequest,
+    request: ApiRequest,
 ) -> Result<ApiResponse, CloudError> {
-    let mut body = call.body;
-    let mut parameters = call.parameters;
+    let mut body = request.body;
+    let mut parameters = request.parameters;
     parameters.insert("fetchWhenSave".to_owned(), true.into());
     let said = body.shift_remove("_ContentType");
     for (key, other) in [("name", Some(name.into())), ("mime_type", said)] {
@@ -42,16 +45,16 @@ pub(crate) async fn create_by_name(
             let bytes = BASE64_STANDARD
                 .decode(text)
                 .map_err(|_| CloudError::new(ErrorCode::INVALID_JSON, "'base64' is no Base64 text."))?;
-            keep(context, body, parameters, bytes.into()).await
+            store_bytes(context, body, parameters, bytes.into()).await
         }
         _ => {
-            let call = ApiRequest {
+            let request = ApiRequest {
                 body,
                 parameters,
-                ..call
+                ..request
             };
-            let request = classes::create_request(rows::class(), call);
-            let mut created = Box::pin(write_path::perform(context, request)).await?;
+            let write = classes::create_request(ClassName::file(), request);
+            let mut created = Box::pin(write_path::perform(context, write)).await?;
             if let Some(fields) = created.fields_mut() {
                 let known = fields.get("metaData").and_then(|data| data.get("size"));
                 // One SDK fails without a size, and takes any.
@@ -63,8 +66,8 @@ pub(crate) async fn create_by_name(
     }
 }
 
-/// Makes the row of a file that is to be kept here, and keeps its bytes.
-async fn keep(
+/// Makes the row of a file to keep here, and stores its bytes.
+async fn store_bytes(
     context: &Arc<Context>,
     mut body: Document,
     parameters: Document,
@@ -72,13 +75,13 @@ async fn keep(
 ) -> Result<ApiResponse, CloudError> {
     let files = rows::store(context)?;
     let name = body.text("name").unwrap_or_default().to_owned();
-    let key = rows::random_key(context, &name, &mut body)?;
+    let key = random_key(context, &name, &mut body)?;
     let row = NewRow {
         key: &key,
         name: &name,
         provider: Provider::S3,
     };
-    let (mut created, _) = rows::create_row(context, row, body, parameters).await?;
+    let (mut created, _) = create_row(context, row, body, parameters).await?;
     let fields = created.fields_mut();
     let id = fields
         .as_ref()
@@ -87,7 +90,7 @@ async fn keep(
         .ok_or_else(|| outcome_unknown("a created file has no id"))?;
     let bytes_max = context.state().config.file_bytes_max;
     let content = Box::pin(stream::once(future::ready(Ok(bytes))));
-    match upload::put(files, &key, content, bytes_max).await {
+    match put(files, &key, content, bytes_max).await {
         Ok(size) => {
             if let Some(fields) = fields {
                 fields.insert("size".to_owned(), size.into());

@@ -1,4 +1,4 @@
-//! `GET /files/<key>`: the bytes of a file, whole or a part of them.
+//! `GET /files/<key>`: the bytes of a file, or a range of them. [`RequestedRange`] decides what of a `Range` header counts.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::content_type;
 use crate::http::percent_decode;
-use crate::model::{CloudError, Document, ErrorCode, Filter, Query};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, Query};
 use crate::server::error::{internal, read_failed};
 use crate::server::state::{Server, ServerState};
 use crate::store::files::FileKey;
 
-/// What a page that is made of a file may do: nothing. Whoever uploads HTML must not act for who opens it.
+/// The policy of a file that a browser opens as a page: nothing is allowed. An uploaded page must not act for its reader.
 const NOTHING_ALLOWED: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
 
-/// A day: bytes never change under a key, but a file may be deleted.
+/// A day: the bytes of a key never change, but a file may be deleted.
 const CACHED: HeaderValue = HeaderValue::from_static("public, max-age=86400");
 
-/// Answers with a file.
+/// Responds with a file.
 pub(crate) async fn download(State(server): State<Server>, request: Request) -> Response {
     let mut response = match request.method() {
-        &Method::GET | &Method::HEAD => answer(
+        &Method::GET | &Method::HEAD => read(
             &server.state,
             request.method(),
             request.uri().path(),
@@ -39,7 +39,7 @@ pub(crate) async fn download(State(server): State<Server>, request: Request) -> 
             .into_response(),
     };
     let headers = response.headers_mut();
-    // Everybody who knows the address may read; no answer depends on who asks.
+    // Everybody who knows the address may read it; no response depends on the caller.
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -48,6 +48,7 @@ pub(crate) async fn download(State(server): State<Server>, request: Request) -> 
     response
 }
 
+/// The response to a preflight.
 fn preflight() -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -64,7 +65,11 @@ fn preflight() -> Response {
     response
 }
 
-async fn answer(
+/// Reads the row and the bytes of a file.
+///
+/// # Errors
+/// 101 for an absent file; those of a read.
+async fn read(
     state: &Arc<ServerState>,
     method: &Method,
     path: &str,
@@ -75,7 +80,7 @@ async fn answer(
     let key = percent_decode(path.strip_prefix("/files/").unwrap_or_default());
     let key = FileKey::parse(&key).map_err(|_| absent())?;
     let query = Query::new(Filter::all().eq("key", key.as_str())).limit(1);
-    let rows = state.database.find(&super::rows::class(), &query).await;
+    let rows = state.database.find(&ClassName::file(), &query).await;
     let row = rows.map_err(read_failed)?.pop().ok_or_else(absent)?;
     let size = files.size(&key).await.map_err(|error| internal(&error))?;
     let size = size.ok_or_else(absent)?;
@@ -83,19 +88,21 @@ async fn answer(
     let mut response = Response::new(Body::empty());
     let tag = describe(&row, size, response.headers_mut())?;
     let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok());
-    if text(header::IF_NONE_MATCH).is_some_and(|tags| names(tags, &tag)) {
+    if text(header::IF_NONE_MATCH).is_some_and(|tags| has_tag(tags, &tag)) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
     let wanted = text(header::RANGE).filter(|_| text(header::IF_RANGE).is_none_or(|known| known == tag));
-    let (range, status) = match wanted.map_or(Part::Whole, |wanted| Part::parse(wanted, size)) {
-        Part::Whole => (0..size, StatusCode::OK),
-        Part::Range(range) => {
+    let (range, status) = match wanted.map_or(RequestedRange::Whole, |wanted| {
+        RequestedRange::parse(wanted, size)
+    }) {
+        RequestedRange::Whole => (0..size, StatusCode::OK),
+        RequestedRange::Range(range) => {
             let content = format!("bytes {}-{}/{size}", range.start, range.end.saturating_sub(1));
             insert(response.headers_mut(), header::CONTENT_RANGE, &content)?;
             (range, StatusCode::PARTIAL_CONTENT)
         }
-        Part::None => {
+        RequestedRange::Unsatisfiable => {
             let refused = CloudError::other("The file has no such range.").with_status(416);
             let mut response = refused.into_response();
             insert(
@@ -117,13 +124,13 @@ async fn answer(
     Ok(response)
 }
 
-/// The headers that say what a file is, and its tag.
+/// Adds the headers that describe a file, and returns its ETag.
 fn describe(row: &Document, size: u64, headers: &mut HeaderMap) -> Result<String, CloudError> {
     let content_type = row.text("mime_type").unwrap_or(content_type::UNKNOWN);
     let content_type =
         HeaderValue::try_from(content_type).unwrap_or(HeaderValue::from_static(content_type::UNKNOWN));
     let shown = content_type.to_str().is_ok_and(content_type::is_harmless);
-    // A reader of PDF does not work in a sandbox, and holds no script of the page that it is in.
+    // A PDF viewer does not work in a sandbox, and runs no script of the page around it.
     if !content_type
         .to_str()
         .is_ok_and(|kind| kind.starts_with("application/pdf"))
@@ -157,24 +164,25 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) -> Result<(), 
     Ok(())
 }
 
-/// Whether a list of tags has this one.
-fn names(tags: &str, tag: &str) -> bool {
+/// True if a list of ETags has this one; weak comparison.
+fn has_tag(tags: &str, tag: &str) -> bool {
     tags.split(',')
         .map(|known| known.trim().trim_start_matches("W/"))
         .any(|known| known == "*" || known == tag)
 }
 
-/// What of a file is asked for.
+/// The part of a file that a `Range` header asks for.
 #[derive(Debug, PartialEq, Eq)]
-enum Part {
+enum RequestedRange {
     Whole,
     Range(Range<u64>),
-    /// A range that the file does not have.
-    None,
+    /// A range beyond the end of the file (416).
+    Unsatisfiable,
 }
 
-impl Part {
-    /// Reads `Range`. What is not understood, and several ranges at once, are answered with the whole file.
+impl RequestedRange {
+    /// Reads a `Range` header. A malformed one, one of another unit, and several ranges at once count as none: the response
+    /// is the whole file, as RFC 9110 allows.
     fn parse(text: &str, size: u64) -> Self {
         let Some((first, last)) = text
             .strip_prefix("bytes=")
@@ -197,7 +205,7 @@ impl Part {
         match range {
             None => Self::Whole,
             Some(range) if range.start < range.end => Self::Range(range),
-            Some(_) => Self::None,
+            Some(_) => Self::Unsatisfiable,
         }
     }
 }
@@ -207,30 +215,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges() {
+    fn malformed_range_is_ignored_and_unsatisfiable_is_refused() {
         for (text, size, part) in [
-            ("bytes=0-3", 10, Part::Range(0..4)),
-            ("bytes=4-", 10, Part::Range(4..10)),
-            ("bytes=-3", 10, Part::Range(7..10)),
-            ("bytes=-30", 10, Part::Range(0..10)),
-            ("bytes=8-100", 10, Part::Range(8..10)),
-            ("bytes=10-", 10, Part::None),
-            ("bytes=-0", 10, Part::None),
-            ("bytes=0-", 0, Part::None),
-            ("bytes=5-4", 10, Part::Whole),
-            ("bytes=0-1,3-4", 10, Part::Whole),
-            ("lines=0-1", 10, Part::Whole),
-            ("bytes=x-y", 10, Part::Whole),
-            ("bytes=0-18446744073709551615", 10, Part::Range(0..10)),
-            ("bytes=99999999999999999999-", 10, Part::Whole),
+            ("bytes=0-3", 10, RequestedRange::Range(0..4)),
+            ("bytes=4-", 10, RequestedRange::Range(4..10)),
+            ("bytes=-3", 10, RequestedRange::Range(7..10)),
+            ("bytes=-30", 10, RequestedRange::Range(0..10)),
+            ("bytes=8-100", 10, RequestedRange::Range(8..10)),
+            ("bytes=10-", 10, RequestedRange::Unsatisfiable),
+            ("bytes=-0", 10, RequestedRange::Unsatisfiable),
+            ("bytes=0-", 0, RequestedRange::Unsatisfiable),
+            ("bytes=5-4", 10, RequestedRange::Whole),
+            ("bytes=0-1,3-4", 10, RequestedRange::Whole),
+            ("lines=0-1", 10, RequestedRange::Whole),
+            ("bytes=x-y", 10, RequestedRange::Whole),
+            ("bytes=0-18446744073709551615", 10, RequestedRange::Range(0..10)),
+            ("bytes=99999999999999999999-", 10, RequestedRange::Whole),
         ] {
-            assert_eq!(Part::parse(text, size), part, "{text} of {size}");
+            assert_eq!(RequestedRange::parse(text, size), part, "{text} of {size}");
         }
     }
 
     #[test]
-    fn tags() {
-        assert!(names("\"a\", W/\"b\"", "\"b\"") && names("*", "\"b\""));
-        assert!(!names("\"a\"", "\"b\"") && !names("", "\"b\""));
+    fn etag_list_matches_weakly() {
+        assert!(has_tag("\"a\", W/\"b\"", "\"b\"") && has_tag("*", "\"b\""));
+        assert!(!has_tag("\"a\"", "\"b\"") && !has_tag("", "\"b\""));
     }
 }

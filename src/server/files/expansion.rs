@@ -1,18 +1,19 @@
-//! Files inside of what is shown: their rows take the place of their ids, and every row says where its bytes are.
+//! Files inside of visible objects: rows take the places of ids, and every row gets the address of its bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rows::{self, Provider};
+use super::provider::Provider;
+use super::rows;
 use crate::model::value::Kind;
-use crate::model::{Class, CloudError, Document, Filter, Keys, ObjectId, Query, Schema, Value};
+use crate::model::{Class, ClassName, CloudError, Document, Filter, Keys, ObjectId, Query, Schema, Value};
 use crate::server::authorization::{self, Right};
 use crate::server::context::Context;
 use crate::server::error::read_failed;
 use crate::server::include::size_of_value;
 use crate::server::visibility::Reader;
 
-/// What a file inside of an object is shown with, beside `__type` and what is on every object.
-const SHOWN: [&str; 7] = [
+/// The columns of a file inside of an object, beside `__type` and those of every object.
+const COLUMNS: [&str; 7] = [
     "name",
     "url",
     "key",
@@ -22,18 +23,18 @@ const SHOWN: [&str; 7] = [
     "metaData",
 ];
 
-/// Distinct files of one answer that are looked for.
+/// Distinct files that are read for one response.
 const FILES_MAX: usize = 20 * Query::LIMIT_MAX as usize;
 
-/// How much the files may add to an answer, in bytes of their estimated JSON: one file can stand in many places.
+/// Size that files may add to a response, in bytes of their estimated JSON: one file can stand in many places.
 const BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Completes the files of objects that are about to be shown: those in columns, in arrays and maps, and in included
-/// objects. What is absent, not readable or too much stays as it is stored, with its id under the name that is read; what
-/// `keys` leave out stays altogether.
+/// Expands the files of visible objects: in columns, arrays and maps, and in included objects. A file that is absent, not
+/// readable or beyond the size stays as stored, with its id also under `objectId`. Columns that `keys` leave out stay
+/// unchanged.
 ///
 /// # Errors
-/// What the database answers.
+/// Those of a read.
 pub(crate) async fn expand_files(
     context: &Context,
     schema: &Schema,
@@ -41,9 +42,9 @@ pub(crate) async fn expand_files(
     keys: Option<&Keys>,
     documents: &mut [Document],
 ) -> Result<(), CloudError> {
-    if class.name == rows::class() {
+    if class.name == ClassName::file() {
         for document in &mut *documents {
-            add_place(context, document);
+            add_address(context, document);
         }
     }
     let mut places: Vec<&mut Value> = Vec::new();
@@ -76,7 +77,7 @@ pub(crate) async fn expand_files(
     Ok(())
 }
 
-/// The files that a value holds, however deep.
+/// Collects the files of a value, at any depth.
 fn collect<'v>(value: &'v mut Value, places: &mut Vec<&'v mut Value>) {
     if id_of(value).is_some() {
         places.push(value);
@@ -89,7 +90,7 @@ fn collect<'v>(value: &'v mut Value, places: &mut Vec<&'v mut Value>) {
     }
 }
 
-/// The id of the file that a value is. Cheap for what is none: times are not read.
+/// The id of the file that a value is. Cheap for other values: dates are not parsed.
 fn id_of(value: &Value) -> Option<&str> {
     match value.get("__type")?.as_str()? {
         "File" | "Pointer" => match Kind::of(value) {
@@ -100,7 +101,7 @@ fn id_of(value: &Value) -> Option<&str> {
     }
 }
 
-/// A file of which nothing is known beside what stands in the object. SDKs write its id as `id`, and read `objectId`.
+/// A file without its row. SDKs write the id as `id`, and read it as `objectId`.
 fn by_id(stored: &Value, id: &str) -> Value {
     let mut fields = match stored {
         Value::Object(fields) => fields.clone(),
@@ -112,7 +113,7 @@ fn by_id(stored: &Value, id: &str) -> Value {
     Value::Object(fields)
 }
 
-/// The rows of these ids, as they are shown inside of other objects, with their estimated size.
+/// Reads the rows of these ids in the form for other objects, each with its estimated size in bytes.
 async fn read(
     context: &Context,
     schema: &Schema,
@@ -120,7 +121,7 @@ async fn read(
 ) -> Result<BTreeMap<String, (Value, usize)>, CloudError> {
     let mut shown = BTreeMap::new();
     let principal = context.principal().await?;
-    let class = schema.classes.get(&rows::class());
+    let class = schema.classes.get(&ClassName::file());
     let Some(class) = class.filter(|class| authorization::allows(class, Right::Get, principal)) else {
         return Ok(shown);
     };
@@ -139,12 +140,12 @@ async fn read(
         let found = context.database().find_as(&class.name, &query, principal).await;
         for row in found.map_err(read_failed)?.results {
             let mut row = reader.visible(class, row);
-            add_place(context, &mut row);
+            add_address(context, &mut row);
             let Some(id) = row.text("objectId").map(ToOwned::to_owned) else {
                 continue;
             };
             row.retain(|key, _| {
-                SHOWN.contains(&key.as_str())
+                COLUMNS.contains(&key.as_str())
                     || ["objectId", "createdAt", "updatedAt"].contains(&key.as_str())
             });
             row.insert("__type".to_owned(), "File".into());
@@ -160,9 +161,9 @@ async fn read(
     Ok(shown)
 }
 
-/// Where the bytes are, for a row whose bytes are here. The address is not stored, as the server's name may change; what
-/// an earlier version has made has no provider.
-fn add_place(context: &Context, row: &mut Document) {
+/// Adds the address and the provider to a row whose bytes are here. The address is not stored, since the server's name may
+/// change; rows of earlier versions have no provider.
+fn add_address(context: &Context, row: &mut Document) {
     let has = |row: &Document, key: &str| row.text(key).is_some_and(|text| !text.is_empty());
     if let (false, Some(key)) = (has(row, "url"), row.text("key")) {
         let url = rows::url(context, key);

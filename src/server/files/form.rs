@@ -1,4 +1,7 @@
-//! The file inside of a `multipart/form-data` body, without ever holding more than a piece of it.
+//! The file inside of a `multipart/form-data` body, with one piece of it in memory at a time.
+//!
+//! Not the crate `multer`: it reads ahead as fast as the client sends, without a bound, and holds the whole of a head or of
+//! a preamble.
 
 use std::io;
 
@@ -7,17 +10,19 @@ use futures_util::{StreamExt, stream};
 
 use crate::store::files::FileContent;
 
-/// The field that is the file.
+/// The field with the file.
 const FIELD: &str = "file";
 
-/// Bytes at most of the head of a part, and of everything before and behind the file.
+/// Size of the head of a part, in bytes.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
+
+/// Size of all before the file, and of all behind it, in bytes.
 pub(super) const OTHER_BYTES_MAX: usize = 64 * 1024;
 
-/// The longest boundary, in bytes; RFC 2046 has 70.
+/// Length of a boundary, in bytes; RFC 2046 allows 70.
 const BOUNDARY_BYTES_MAX: usize = 200;
 
-/// What stands between the parts, from the body's content type; `None` where it is no form.
+/// The boundary between the parts, from the body's content type; `None` for another type.
 pub(super) fn boundary(content_type: &str) -> Option<&str> {
     let (kind, parameters) = content_type.split_once(';')?;
     if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
@@ -34,10 +39,10 @@ pub(super) fn boundary(content_type: &str) -> Option<&str> {
         .then_some(boundary)
 }
 
-/// The bytes of the form's file. They end with an error where the form ends before the file does.
+/// Returns the bytes of the form's file. The stream ends with an error if the form ends inside of the file.
 ///
 /// # Errors
-/// `InvalidData` where it is no form, or one without a file; those of `body`.
+/// `InvalidData` for a malformed form, or a form without a file; those of `body`.
 pub(super) async fn file(body: FileContent, boundary: &str) -> io::Result<FileContent> {
     let mut form = Form::new(body, boundary);
     let mut skipped = 0;
@@ -64,12 +69,12 @@ pub(super) async fn file(body: FileContent, boundary: &str) -> io::Result<FileCo
     })))
 }
 
-/// A form that is being read.
+/// A reader of a form.
 struct Form {
     body: FileContent,
-    /// What has been read and not been used.
+    /// Bytes that are read and not used yet.
     buffer: BytesMut,
-    /// A line's end and the boundary.
+    /// CRLF and the boundary.
     delimiter: Vec<u8>,
 }
 
@@ -91,7 +96,7 @@ impl Form {
         Ok(())
     }
 
-    /// The next bytes of the part, or of what stands before the first one; `None` at its end, behind the delimiter.
+    /// Returns the next bytes of the part, or of the preamble; `None` at its end, behind the delimiter.
     async fn data(&mut self) -> io::Result<Option<Bytes>> {
         loop {
             if let Some(end) = find(&self.buffer, &self.delimiter) {
@@ -101,7 +106,7 @@ impl Form {
                 self.buffer.advance(self.delimiter.len());
                 return Ok(None);
             }
-            // The last bytes may be the beginning of a delimiter.
+            // The last bytes may begin a delimiter.
             let certain = (self.buffer.len() + 1).saturating_sub(self.delimiter.len());
             if certain > 0 {
                 return Ok(Some(self.buffer.split_to(certain).freeze()));
@@ -110,7 +115,7 @@ impl Form {
         }
     }
 
-    /// The head of the next part; `None` behind the last one.
+    /// Returns the head of the next part; `None` behind the last part.
     async fn head(&mut self) -> io::Result<Option<Bytes>> {
         const END: &[u8] = b"\r\n\r\n";
         loop {
@@ -129,7 +134,7 @@ impl Form {
         }
     }
 
-    /// Reads what stands behind the file, so that the client gets to read the answer.
+    /// Reads the rest behind the file, so that the client can read the response.
     async fn drain(&mut self) {
         let mut left = OTHER_BYTES_MAX;
         while let Some(Ok(piece)) = self.body.next().await {
@@ -141,7 +146,7 @@ impl Form {
     }
 }
 
-/// Whether a part's head says that it is the file.
+/// True if the head is that of the file.
 fn is_file(head: &[u8]) -> bool {
     let head = String::from_utf8_lossy(head);
     let mut lines = head.lines().filter_map(|line| line.split_once(':'));
@@ -154,6 +159,7 @@ fn is_file(head: &[u8]) -> bool {
     })
 }
 
+/// The position of `wanted` in `text`.
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|window| window == wanted)
 }
@@ -170,7 +176,7 @@ mod tests {
          --xyz \r\nContent-Type: image/png\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a;b\"\r\n\r\n\
          one\r\n--xy two\r\n\r\n--xyz\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\nt\r\n--xyz--\r\n";
 
-    /// What is read of `form`, which comes `size` bytes at a time.
+    /// Reads the file of `form`, which comes `size` bytes at a time.
     async fn read(form: &str, size: usize) -> io::Result<String> {
         let pieces: Vec<_> = form
             .as_bytes()
@@ -186,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_file_is_found_however_the_body_is_cut() {
+    async fn file_is_found_however_body_is_cut() {
         for size in 1..=FORM.len() {
             assert_eq!(read(FORM, size).await.unwrap(), "one\r\n--xy two\r\n", "{size}");
         }
@@ -196,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_form_or_no_whole_one_is_an_error() {
+    async fn malformed_or_incomplete_form_is_an_error() {
         let whole = FORM.find("\r\n--xyz\r\nContent-Disposition: form-data; name=\"token\"");
         for end in 0..whole.unwrap() {
             assert!(read(&FORM[..end], 5).await.is_err(), "{end}");
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn boundaries() {
+    fn boundary_is_read_from_content_type() {
         for (content_type, expected) in [
             ("multipart/form-data; boundary=abc", Some("abc")),
             ("Multipart/Form-Data;charset=utf-8; Boundary=\"a b\"", Some("a b")),

@@ -1,7 +1,7 @@
-//! Uploads in parts, below `/uploads/<token>`, as SDKs send them to Qiniu: begun, brought part by part, ended. What is
-//! not ended is forgotten.
+//! Uploads in parts, below `/uploads/<token>`, as SDKs send them to Qiniu: a begin, the parts, an end. An upload without an
+//! end expires.
 //!
-//! The token in the path says which file it is. Neither `Authorization` nor `Host` is read: one SDK leaves the port out.
+//! The token in the path names the file. Neither `Authorization` nor `Host` is read: one SDK leaves the port out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,7 +18,7 @@ use md5::{Digest, Md5};
 use serde_json::{Value, json};
 
 use super::rows;
-use super::upload::{pieces, put, refused, too_large};
+use super::upload_body::{pieces, put, refused, too_large};
 use super::upload_token::UploadToken;
 use crate::http::body::BODY_TIMEOUT;
 use crate::http::{json_response, parse_object, percent_decode, read_body};
@@ -26,13 +26,13 @@ use crate::model::{CloudError, hex};
 use crate::server::state::ServerState;
 use crate::store::files::FileStore;
 
-/// Parts of one file, as at Qiniu.
+/// Parts of one file; Qiniu's number.
 const PARTS_MAX: u32 = 10_000;
 
-/// The list of all parts, with what else may stand beside it, in bytes.
+/// Size of the body that lists all parts, in bytes.
 const LIST_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// How Qiniu wants keys in its paths.
+/// The encoding of keys in Qiniu's paths.
 const OBJECT_NAME: GeneralPurpose = GeneralPurpose::new(
     &alphabet::URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -44,13 +44,13 @@ const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
     Begin,
-    /// The part of this number brings its bytes.
+    /// The bytes of the part of this number.
     Part(u32),
     End,
 }
 
 impl Step {
-    /// Reads what follows the token in the path: `buckets/<bucket>/objects/<key>/uploads[/<id>[/<number>]]`.
+    /// Reads the path behind the token: `buckets/<bucket>/objects/<key>/uploads[/<id>[/<number>]]`.
     fn parse(method: &Method, below: &str, token: &UploadToken) -> Result<Self, CloudError> {
         let names: Vec<&str> = below.split('/').collect();
         let unknown = || CloudError::other("no such uploadId").with_status(404);
@@ -75,11 +75,11 @@ impl Step {
     }
 }
 
-/// Answers one request of the upload that `token` allows; the file's row is there.
+/// Receives one request of the upload of a token. The caller has checked that the file's row exists.
 ///
 /// # Errors
-/// 403 for another file than the token's, 404 for what has not begun, 406 for a part with another MD5, 400 for a list that
-/// is not that of all parts; those of [`put`].
+/// 403 for another file than the token's; 404 for an upload that has not begun; 406 for a part with another MD5; 400 for a
+/// list that does not name all parts; those of [`put`].
 pub(super) async fn receive(
     state: &ServerState,
     files: &Arc<dyn FileStore>,
@@ -87,20 +87,20 @@ pub(super) async fn receive(
     below: &str,
     request: Request,
 ) -> Result<Response, CloudError> {
-    let answer = match Step::parse(request.method(), below, token)? {
+    let body = match Step::parse(request.method(), below, token)? {
         Step::Begin => {
             let now = state.config.environment.now();
             let expires = state.pending_uploads.begin(&token.id, now);
-            // An upload has the id of its row: who begins anew has but the one.
+            // An upload has the id of its row, so that a second begin replaces the first.
             json!({"uploadId": token.id.as_str(), "expireAt": expires.as_millis() / 1000})
         }
         Step::Part(number) => keep_part(state, files, token, number, request).await?,
         Step::End => end(state, files, token, request).await?,
     };
-    Ok(json_response(StatusCode::OK, &answer))
+    Ok(json_response(StatusCode::OK, &body))
 }
 
-/// Keeps a part, in the place of an earlier one of its number.
+/// Stores a part, which replaces an earlier one of its number.
 async fn keep_part(
     state: &ServerState,
     files: &Arc<dyn FileStore>,
@@ -133,13 +133,13 @@ async fn keep_part(
     Ok(json!({"etag": etag, "md5": etag}))
 }
 
-/// Whether a part has the MD5 that its header says, in base64 as RFC 1864 has it, or in hexadecimal digits as Qiniu has.
+/// True if a part has the MD5 of its header: in base64 (RFC 1864), or in hexadecimal digits (Qiniu); or has no header.
 fn is_as_sent(headers: &HeaderMap, md5: &[u8]) -> bool {
     let said = headers.get(CONTENT_MD5).and_then(|said| said.to_str().ok());
     said.is_none_or(|said| said.trim() == STANDARD.encode(md5) || said.trim().eq_ignore_ascii_case(&hex(md5)))
 }
 
-/// Makes the file of its parts.
+/// Joins the parts to the file.
 async fn end(
     state: &ServerState,
     files: &Arc<dyn FileStore>,
@@ -156,7 +156,7 @@ async fn end(
     Ok(json!({"hash": format!("{}-{size:x}", token.id), "key": token.key.as_str()}))
 }
 
-/// The parts that the client lists: their numbers, and what they were answered with.
+/// Reads the client's list of parts: their numbers and ETags.
 fn listed(parts: Option<&Value>) -> Result<Vec<(u64, &str)>, CloudError> {
     let malformed =
         || CloudError::other(r#"an upload ends with {"parts": [{"partNumber": 1, "etag": "…"}, …]}"#);
@@ -177,7 +177,7 @@ mod tests {
     use crate::store::files::FileKey;
 
     #[test]
-    fn a_step_is_for_the_tokens_file() {
+    fn path_names_step_of_tokens_file() {
         let token = UploadToken {
             id: ObjectId::parse("row").unwrap(),
             key: FileKey::parse("照片/a+b.png").unwrap(),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_parts() {
+    fn malformed_list_of_parts_is_refused() {
         let good = json!([{"partNumber": 1, "etag": "a"}, {"partNumber": 2, "etag": "b", "more": 1}]);
         assert_eq!(listed(Some(&good)).unwrap(), [(1, "a"), (2, "b")]);
         assert_eq!(listed(Some(&json!([]))).unwrap(), []);

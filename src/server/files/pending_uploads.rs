@@ -1,26 +1,26 @@
-//! The uploads in parts that are under way.
+//! The uploads in parts that have begun and not ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::upload::too_large;
+use super::upload_body::too_large;
 use super::upload_token::LIFETIME_MILLIS;
 use crate::model::{CloudError, ObjectId, Timestamp};
 use crate::store::files::StagedContent;
 
-/// Uploads by the ids of their rows. The parts are in the file store, which forgets them with what is kept here.
+/// Uploads by the ids of their rows. The parts are in the file store, and go when their entry here is dropped.
 #[derive(Debug, Default)]
 pub(in crate::server) struct PendingUploads(Mutex<BTreeMap<ObjectId, PartUpload>>);
 
 #[derive(Debug)]
 struct PartUpload {
     expires: Timestamp,
-    /// By number, with what the client was told.
+    /// The parts by number, each with its ETag.
     parts: BTreeMap<u32, (String, Arc<dyn StagedContent>)>,
 }
 
 impl PartUpload {
-    /// How much more the part of this number may have.
+    /// The bytes that the part of this number may have.
     fn room(&self, number: u32, bytes_max: u64) -> u64 {
         let others = self.parts.iter().filter(|(known, _)| **known != number);
         let bytes = others.map(|(_, (_, part))| part.size()).sum::<u64>();
@@ -29,7 +29,7 @@ impl PartUpload {
 }
 
 impl PendingUploads {
-    /// Begins an upload, or begins it anew.
+    /// Begins an upload, without its earlier parts, and returns the time at which it expires.
     pub(super) fn begin(&self, id: &ObjectId, now: Timestamp) -> Timestamp {
         let expires = Timestamp::from_millis(now.as_millis().saturating_add(LIFETIME_MILLIS));
         let upload = PartUpload {
@@ -37,26 +37,26 @@ impl PendingUploads {
             parts: BTreeMap::new(),
         };
         self.forget_expired(now);
-        // What is dropped is removed from the disk, which nobody else need wait for: not under the lock.
+        // Dropping removes parts from the disk: not under the lock.
         let replaced = self.lock().insert(id.clone(), upload);
         drop(replaced);
         expires
     }
 
-    /// How many bytes the part of this number may have.
+    /// Returns the bytes that the part of this number may have.
     ///
     /// # Errors
-    /// 404 where there is no such upload.
+    /// 404 for an unknown upload.
     pub(super) fn room(&self, id: &ObjectId, number: u32, bytes_max: u64) -> Result<u64, CloudError> {
         let uploads = self.lock();
         let upload = uploads.get(id).ok_or_else(not_begun)?;
         Ok(upload.room(number, bytes_max))
     }
 
-    /// Takes a part, in the place of an earlier one of its number.
+    /// Adds a part, which replaces an earlier one of its number.
     ///
     /// # Errors
-    /// 404 where there is no such upload; 413 where all parts together are too large.
+    /// 404 for an unknown upload; 413 if all parts together are too large.
     pub(super) fn add(
         &self,
         id: &ObjectId,
@@ -67,7 +67,7 @@ impl PendingUploads {
     ) -> Result<(), CloudError> {
         let mut uploads = self.lock();
         let upload = uploads.get_mut(id).ok_or_else(not_begun)?;
-        // Others may have come since it was let in.
+        // Other parts may have come since `room` was asked.
         if part.size() > upload.room(number, bytes_max) {
             return Err(too_large(bytes_max));
         }
@@ -77,10 +77,10 @@ impl PendingUploads {
         Ok(())
     }
 
-    /// The parts in order, where `listed` names all of them, by number and by what the client was told.
+    /// Returns the parts in order, if `listed` names all of them by number and ETag.
     ///
     /// # Errors
-    /// 404 where there is no such upload; 400 where the list is another.
+    /// 404 for an unknown upload; 400 for another list.
     pub(super) fn parts(
         &self,
         id: &ObjectId,
@@ -103,13 +103,13 @@ impl PendingUploads {
         Ok(upload.parts.values().map(|(_, part)| Arc::clone(part)).collect())
     }
 
-    /// Forgets an upload and its parts.
+    /// Removes an upload and its parts.
     pub(super) fn forget(&self, id: &ObjectId) {
         let forgotten = self.lock().remove(id);
         drop(forgotten);
     }
 
-    /// Forgets the uploads that have not ended in time.
+    /// Removes the expired uploads and their parts.
     pub(super) fn forget_expired(&self, now: Timestamp) {
         let forgotten: Vec<_> = self
             .lock()
@@ -123,6 +123,7 @@ impl PendingUploads {
     }
 }
 
+/// 404: an unknown upload.
 fn not_begun() -> CloudError {
     CloudError::other("no such uploadId").with_status(404)
 }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_is_bounded_and_ends_with_all_of_its_parts() {
+    fn upload_is_bounded_and_ends_with_all_its_parts() {
         let uploads = PendingUploads::default();
         let id = ObjectId::parse("a").unwrap();
         let part = |size: u64| Arc::new(Bytes(size));
@@ -160,7 +161,7 @@ mod tests {
         assert_eq!(status(uploads.add(&id, 1, "x", part(4), 10)), Ok(()));
         assert_eq!(status(uploads.add(&id, 2, "y", part(6), 10)), Ok(()));
         assert_eq!(status(uploads.add(&id, 3, "z", part(1), 10)), Err(413));
-        // In the place of itself.
+        // A part replaces itself.
         assert_eq!(uploads.room(&id, 2, 10).unwrap(), 6);
         assert_eq!(status(uploads.add(&id, 2, "w", part(5), 10)), Ok(()));
         assert_eq!(uploads.room(&id, 3, 10).unwrap(), 1);
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ended_is_forgotten() {
+    fn upload_without_end_expires() {
         let uploads = PendingUploads::default();
         let [first, second, third] = ["a", "b", "c"].map(|id| ObjectId::parse(id).unwrap());
         let part = Arc::new(Bytes(1));
@@ -199,7 +200,7 @@ mod tests {
         assert_eq!(Arc::strong_count(&part), 1);
         uploads.forget_expired(Timestamp::from_millis(2 * LIFETIME_MILLIS));
         assert!(uploads.room(&second, 1, 10).is_ok());
-        // Begun anew, it has nothing.
+        // A second begin drops the parts.
         uploads.add(&second, 1, "x", part, 10).unwrap();
         uploads.begin(&second, Timestamp::from_millis(LIFETIME_MILLIS + 1));
         assert!(uploads.parts(&second, &[]).unwrap().is_empty());

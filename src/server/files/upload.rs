@@ -1,34 +1,29 @@
-//! `PUT /uploads/<token>`: the bytes of a file, as the SDKs send them to S3; `POST` of a form that holds them, as
-//! mini-programs send it to Qiniu; below it their parts.
+//! `PUT /uploads/<token>`: the bytes of a file, as SDKs send them to S3; `POST`: a form with the bytes, as mini-programs
+//! send it to Qiniu; the paths below: parts.
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
 
+use super::upload_body::{broken_off, pieces, put, too_large};
 use super::upload_token::UploadToken;
 use super::{form, part_upload};
 use crate::http::json_response;
-use crate::model::{CloudError, ErrorCode};
-use crate::server::error::{internal, read_failed};
+use crate::model::{ClassName, CloudError, ErrorCode};
+use crate::server::error::read_failed;
 use crate::server::state::{Server, ServerState};
-use crate::store::files::{FileContent, FileError, FileKey, FileStore};
 
-/// How long the next piece of a file may take.
-const PIECE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// Answers an upload, and what browsers ask before one.
+/// Responds to an upload, and to the preflight of a browser.
 pub(crate) async fn upload(State(server): State<Server>, request: Request) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = if request.method() == Method::OPTIONS {
         preflight(request.headers())
     } else {
-        let refuse = match (request.method(), place(request.uri().path())) {
+        let refuse = match (request.method(), split_path(request.uri().path())) {
             (_, (_, Some(_))) => qiniu_error,
             (&Method::PUT, _) => s3_error,
             _ => |error: &CloudError| error.clone().into_response(),
@@ -44,7 +39,7 @@ pub(crate) async fn upload(State(server): State<Server>, request: Request) -> Re
     response
 }
 
-/// SDKs let apps add headers of their own to an upload: all are allowed, and none is read.
+/// The response to a preflight. Apps may add headers of their own to an upload: all are allowed, and none is read.
 fn preflight(asked: &HeaderMap) -> Response {
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -59,8 +54,8 @@ fn preflight(asked: &HeaderMap) -> Response {
     response
 }
 
-/// The token in the path of an upload, and what stands behind it where the file comes in parts.
-fn place(path: &str) -> (&str, Option<&str>) {
+/// Splits the path of an upload into the token, and the rest for an upload in parts.
+fn split_path(path: &str) -> (&str, Option<&str>) {
     let path = path.strip_prefix("/uploads/").unwrap_or(path);
     match path.split_once('/') {
         Some((token, below)) => (token, Some(below)),
@@ -68,6 +63,10 @@ fn place(path: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// Receives the bytes of one request.
+///
+/// # Errors
+/// 403 for a forged or expired token; 404; 405; code 1 for a form without a file; those of [`put`].
 async fn receive(state: &Arc<ServerState>, request: Request) -> Result<Response, CloudError> {
     let config = &state.config;
     let (Some(files), Some(secret)) = (&config.files, &config.credentials.master_key) else {
@@ -76,9 +75,9 @@ async fn receive(state: &Arc<ServerState>, request: Request) -> Result<Response,
     if !matches!(*request.method(), Method::PUT | Method::POST) {
         return Err(CloudError::other("A file is uploaded by PUT, or as a form by POST.").with_status(405));
     }
-    let (token, below) = place(request.uri().path());
+    let (token, below) = split_path(request.uri().path());
     let token = UploadToken::verify(token, secret, config.environment.now())?;
-    let row = state.database.get(&super::rows::class(), &token.id).await;
+    let row = state.database.get(&ClassName::file(), &token.id).await;
     if row.map_err(read_failed)?.is_none() {
         return Err(CloudError::new(
             ErrorCode::NOT_FOUND,
@@ -100,7 +99,7 @@ async fn receive(state: &Arc<ServerState>, request: Request) -> Result<Response,
     }
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let boundary = content_type
-        .and_then(|said| form::boundary(said.to_str().ok()?))
+        .and_then(|value| form::boundary(value.to_str().ok()?))
         .ok_or_else(|| CloudError::other("A POST brings a file as multipart/form-data, with a boundary."))?;
     if length > bytes_max.saturating_add(2 * form::OTHER_BYTES_MAX as u64) {
         return Err(too_large(bytes_max));
@@ -114,17 +113,17 @@ async fn receive(state: &Arc<ServerState>, request: Request) -> Result<Response,
             _ => broken_off(&error),
         })?;
     let size = put(files, &token.key, content, bytes_max).await?;
-    let answer = serde_json::json!({"hash": format!("{}-{size:x}", token.id), "key": token.key.as_str()});
-    Ok(json_response(StatusCode::OK, &answer))
+    let body = serde_json::json!({"hash": format!("{}-{size:x}", token.id), "key": token.key.as_str()});
+    Ok(json_response(StatusCode::OK, &body))
 }
 
-/// An error in the words of Qiniu.
+/// An error in Qiniu's form.
 fn qiniu_error(error: &CloudError) -> Response {
     let status = StatusCode::from_u16(error.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json_response(status, &serde_json::json!({"error": error.message}))
 }
 
-/// An error in the words of S3: SDKs that PUT a file read no others.
+/// An error in S3's form: SDKs that PUT a file read no other.
 fn s3_error(error: &CloudError) -> Response {
     let code = match error.status {
         403 => "AccessDenied",
@@ -150,61 +149,4 @@ fn s3_error(error: &CloudError) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     response
-}
-
-fn broken_off(error: &io::Error) -> CloudError {
-    tracing::debug!(%error, "an upload broke off");
-    CloudError::other("The file did not arrive.").with_status(408)
-}
-
-/// Keeps the bytes of a file, and answers how many they are.
-///
-/// # Errors
-/// 413; code 1, HTTP 409, where the key has other bytes, and HTTP 408 for bytes that do not arrive; 503.
-pub(super) async fn put(
-    files: &Arc<dyn FileStore>,
-    key: &FileKey,
-    content: FileContent,
-    bytes_max: u64,
-) -> Result<u64, CloudError> {
-    let kept = files.put(key, content, bytes_max).await;
-    kept.map_err(|error| refused(error, bytes_max))
-}
-
-/// What a client hears of bytes that are not kept.
-pub(super) fn refused(error: FileError, bytes_max: u64) -> CloudError {
-    match error {
-        FileError::TooLarge(_) => too_large(bytes_max),
-        FileError::KeyTaken => {
-            CloudError::other("The file has been uploaded already, with another content.").with_status(409)
-        }
-        FileError::Interrupted(error) => broken_off(&error),
-        FileError::Failed(error) if is_full(&error) => {
-            CloudError::new(ErrorCode::UNAVAILABLE, "There is no room left for files.")
-        }
-        error @ FileError::Failed(_) => internal(&error),
-    }
-}
-
-/// The body, piece by piece, none of which may keep us waiting too long.
-pub(super) fn pieces(body: Body) -> FileContent {
-    let pieces = body.into_data_stream();
-    Box::pin(stream::unfold(pieces, |mut pieces| async move {
-        match tokio::time::timeout(PIECE_TIMEOUT, pieces.next()).await {
-            Ok(piece) => Some((piece?.map_err(io::Error::other), pieces)),
-            Err(_) => Some((Err(io::ErrorKind::TimedOut.into()), pieces)),
-        }
-    }))
-}
-
-pub(super) fn too_large(bytes_max: u64) -> CloudError {
-    let text = format!("Payload Too Large. A file has at most {bytes_max} bytes here.");
-    CloudError::new(ErrorCode::PAYLOAD_TOO_LARGE, text)
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
 }

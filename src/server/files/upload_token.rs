@@ -1,4 +1,4 @@
-//! What lets a client upload one file: signed, so that nothing has to be remembered.
+//! The token that permits the upload of one file. It is signed, so that the server stores nothing.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -9,19 +9,19 @@ use sha2::Sha256;
 use crate::model::{CloudError, ObjectId, Timestamp};
 use crate::store::files::FileKey;
 
-/// How long a token lasts, in milliseconds: an hour, for a large file over a slow line.
+/// Lifetime of a token, in milliseconds: an hour, for a large file over a slow connection.
 pub(super) const LIFETIME_MILLIS: i64 = 60 * 60 * 1000;
 
-/// The file that may be uploaded.
+/// The permission to upload one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct UploadToken {
-    /// Its row.
+    /// The id of the file's row.
     pub(super) id: ObjectId,
     pub(super) key: FileKey,
 }
 
 impl UploadToken {
-    /// The token's text.
+    /// Returns the token as text.
     pub(super) fn sign(&self, secret: &SecretString, now: Timestamp) -> String {
         let expires = now.as_millis().saturating_add(LIFETIME_MILLIS);
         let content = serde_json::json!([self.id.as_str(), self.key.as_str(), expires]).to_string();
@@ -33,7 +33,7 @@ impl UploadToken {
     /// Reads a token.
     ///
     /// # Errors
-    /// Code 1, HTTP 403, for one that is not ours or too old.
+    /// Code 1, HTTP 403, for a forged or expired token.
     pub(super) fn verify(text: &str, secret: &SecretString, now: Timestamp) -> Result<Self, CloudError> {
         let refused = |why: &str| CloudError::other(why).with_status(403);
         let invalid = || refused("The upload token is not valid.");
@@ -54,7 +54,7 @@ impl UploadToken {
     }
 }
 
-/// The seal of a token. The words before the content keep it apart from whatever else the key may seal.
+/// The signature of a token. The words before the content keep it apart from other uses of the key.
 fn mac(secret: &SecretString, content: &str) -> Hmac<Sha256> {
     let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(secret.expose_secret().as_bytes())
         .unwrap_or_else(|_| <Hmac<Sha256> as KeyInit>::new(&Default::default()));
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_for_one_file_and_one_hour() {
+    fn token_is_for_one_file_and_one_hour() {
         let secret = SecretString::from("key");
         let token = UploadToken {
             id: ObjectId::parse("5d8307fd17b54d0068f1aa87").unwrap(),

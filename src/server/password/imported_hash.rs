@@ -1,19 +1,18 @@
-//! Passwords of users who came from LeanCloud: the hashes that its export holds, and bcrypt's. They are only checked;
-//! at the first login Argon2id takes their place.
+//! Hashes of imported users: LeanCloud's own, and bcrypt's. They are only checked; the first login replaces them by Argon2id.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
 
-/// How often LeanCloud's hash is hashed again.
+/// Rounds of LeanCloud's hash after the first.
 const LEANCLOUD_ROUNDS: usize = 512;
 
-/// The highest cost of bcrypt that is worked off: about four seconds. A hash that costs more fits no password, since
-/// it would hold a thread for minutes.
+/// The highest accepted cost of bcrypt: about four seconds. A hash of a higher cost fits no password, since it would hold a
+/// thread for minutes.
 const BCRYPT_COST_MAX: u32 = 16;
 
-/// LeanCloud's own: SHA-512 of salt and password, hashed 512 times more, in base64.
+/// Checks LeanCloud's hash: SHA-512 of salt and password, hashed 512 times more, in base64.
 pub(super) fn fits_leancloud(hash: &str, salt: &str, password: &str) -> bool {
     let Ok(stored) = BASE64_STANDARD.decode(hash) else {
         return false;
@@ -25,21 +24,18 @@ pub(super) fn fits_leancloud(hash: &str, salt: &str, password: &str) -> bool {
     computed.as_slice().ct_eq(&stored).into()
 }
 
-/// Whether the text is a hash of bcrypt.
+/// True for a hash of bcrypt.
 pub(super) fn is_bcrypt(hash: &str) -> bool {
     ["$2a$", "$2b$", "$2x$", "$2y$"]
         .iter()
         .any(|version| hash.starts_with(version))
 }
 
-/// bcrypt, which reads the first 72 bytes of a password and no more.
+/// Checks a hash of bcrypt, which reads only the first 72 bytes of a password.
 pub(super) fn fits_bcrypt(hash: &str, password: &str) -> bool {
     let cost = hash.get(4..6).and_then(|cost| cost.parse::<u32>().ok());
     if cost.is_none_or(|cost| cost > BCRYPT_COST_MAX) {
-        tracing::warn!(
-            cost,
-            "a stored bcrypt hash costs too much to be checked: its user must reset the password"
-        );
+        tracing::warn!(cost, "bcrypt cost too high: the user must reset the password");
         return false;
     }
     bcrypt::verify(password, hash).unwrap_or(false)
@@ -49,9 +45,9 @@ pub(super) fn fits_bcrypt(hash: &str, password: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The example of LeanCloud's own guide.
+    /// The example of LeanCloud's guide.
     #[test]
-    fn leanclouds_hash_is_checked() {
+    fn leancloud_hash_fits_its_password_alone() {
         let salt = "h60d8x797d3oa0naxybxxv9bn7xpt2yiowz68mpiwou7gwr2";
         let hash = "tA7BLW+NK0UeARng0693gCaVnljkglCB9snqlpCSUKjx2RgYp8VZZOQt0S5iUtlDrkJXfT3gknS4rRqjYsd/Ug==";
         assert!(fits_leancloud(hash, salt, "password"));
@@ -62,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn bcrypts_hash_is_checked_within_bounds() {
+    fn bcrypt_hash_fits_its_password_up_to_a_cost() {
         // The published example of OpenBSD's own tests.
         let hash = "$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW";
         assert!(is_bcrypt(hash) && fits_bcrypt(hash, "U*U"));

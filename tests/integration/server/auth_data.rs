@@ -1,4 +1,4 @@
-//! Users of other platforms: logging in, linking, unlinking, anonymous users, unions.
+//! Users of other platforms: login, linking, unlinking, anonymous users, unions.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn token(answer: &Answer) -> &str {
 
 // compat: auth_data.log_in
 #[tokio::test]
-async fn whoever_a_platform_knows_is_one_user() {
+async fn login_by_platform_finds_the_same_user() {
     let server = start().await;
     let weibo = json!({"weibo": {"uid": "u1", "access_token": "first"}});
     let created = log_in(&server, weibo.clone()).await;
@@ -84,7 +84,7 @@ async fn whoever_a_platform_knows_is_one_user() {
 
 // compat: auth_data.errors
 #[tokio::test]
-async fn what_a_platform_must_say() {
+async fn malformed_auth_data_is_refused() {
     let server = start().await;
     for (data, code) in [
         (json!({"weixin": {"access_token": "x"}}), 250),
@@ -106,7 +106,7 @@ async fn what_a_platform_must_say() {
 
 // compat: auth_data.link auth_data.unlink
 #[tokio::test]
-async fn a_user_links_and_unlinks_platforms() {
+async fn user_links_and_unlinks_platforms() {
     let server = start().await;
     let (id, toms) = server.sign_up("tom").await;
     let own = As::user(&toms);
@@ -199,7 +199,7 @@ async fn a_user_links_and_unlinks_platforms() {
 
 // compat: auth_data.anonymous
 #[tokio::test]
-async fn an_anonymous_user_becomes_somebody() {
+async fn anonymous_user_with_link_or_password_is_no_longer_anonymous() {
     let server = start().await;
     let start_anonymously = async |id: &str| {
         let user = log_in(&server, json!({"anonymous": {"id": id}})).await;
@@ -236,7 +236,7 @@ async fn an_anonymous_user_becomes_somebody() {
 
 // compat: auth_data.union_id
 #[tokio::test]
-async fn accounts_of_one_union_are_one_user() {
+async fn accounts_with_one_unionid_are_one_user() {
     let server = start().await;
     let account = |name: &str, id: &str, main: bool| json!({name: {"uid": id, "platform": "weixin", "unionid": "union", "main_account": main}});
     let main = log_in(&server, account("weixin_1", "1", true)).await;
@@ -274,14 +274,14 @@ async fn accounts_of_one_union_are_one_user() {
     assert!(echoed.body["authData"].get("_weixin_unionid").is_none());
 }
 
-/// What LeanCloud keeps of a user of a mini-program.
+/// The `authData` that LeanCloud stores for a user of a mini-program.
 fn mini_program(openid: &str) -> Value {
     json!({"session_key": "k", "expires_in": 7200, "openid": openid})
 }
 
 // compat: auth_data.mini_program
 #[tokio::test]
-async fn users_of_mini_programs_are_known_by_their_openid() {
+async fn mini_program_user_is_found_by_openid() {
     let server = start().await;
     // A user that was imported.
     let imported = json!({"username": "old", "password": "p"});
@@ -326,7 +326,7 @@ async fn users_of_mini_programs_are_known_by_their_openid() {
     }
 }
 
-/// An app's own hook that asks the platform who has got this code.
+/// An app's own hook that exchanges a code for a user at the platform.
 struct Exchange;
 
 #[async_trait]
@@ -358,7 +358,7 @@ impl Hooks for Exchange {
 
 // compat: auth_data.mini_program
 #[tokio::test]
-async fn a_hook_exchanges_a_code_for_an_openid() {
+async fn on_auth_data_hook_exchanges_code_for_openid() {
     let server = start_with(Some(Arc::new(Exchange)), |_| {}).await;
     let code = |code: &str| json!({"lc_weapp": {"code": code}});
     let created = log_in(&server, code("a")).await;
@@ -380,7 +380,7 @@ async fn a_hook_exchanges_a_code_for_an_openid() {
 }
 
 #[tokio::test]
-async fn many_first_logins_at_once_make_one_user() {
+async fn concurrent_first_logins_make_one_user() {
     let server = Arc::new(start().await);
     // The first platform of an app; each has its own first login.
     for platform in ["weibo", "qq"] {
@@ -406,9 +406,9 @@ async fn many_first_logins_at_once_make_one_user() {
     }
 }
 
-/// Users that were imported may hold `null`, into which MongoDB puts nothing.
+/// Imported users may hold `null`, into which MongoDB puts no nested key.
 #[tokio::test]
-async fn users_of_old_can_be_linked_too() {
+async fn user_with_null_auth_data_can_be_linked() {
     use paylog::model::Update;
     use paylog::store::{Write, WriteOutcome};
     let server = start().await;
@@ -436,7 +436,7 @@ async fn users_of_old_can_be_linked_too() {
 }
 
 #[tokio::test]
-async fn clients_do_not_search_what_platforms_say() {
+async fn clients_search_by_auth_data_is_refused() {
     let server = start().await;
     log_in(&server, json!({"weibo": {"uid": "1"}})).await;
     let condition = json!({"authData.weibo.uid": "1"}).to_string();

@@ -9,10 +9,10 @@ fn request(method: &str, path: &str, body: Value) -> Value {
     json!({"method": method, "path": format!("/1.1{path}"), "body": body})
 }
 
-/// What Swift sends for a parent with a child that is new too: the child first, and the parent says which column.
+/// Swift sends a new parent and a new child so: the child first, and the parent names the column.
 // compat: batch_save batch_save.children
 #[tokio::test]
-async fn new_objects_that_point_to_each_other_are_saved_in_one_request() {
+async fn batch_save_of_new_parent_and_child_links_them() {
     let server = start().await;
     let client = As::client();
     let mut child = request(
@@ -49,7 +49,7 @@ async fn new_objects_that_point_to_each_other_are_saved_in_one_request() {
 /// Two operations on one field are two requests: Java and Objective-C name the object by its id or by their own name.
 // compat: batch_save.same_object
 #[tokio::test]
-async fn later_requests_change_what_earlier_ones_have_created() {
+async fn batch_save_of_one_object_twice_creates_then_updates() {
     let server = start().await;
     let client = As::client();
     let list = |op: &str, value: i64| json!({"__internalId": "x", "list": {"__op": op, "objects": [value]}});
@@ -80,7 +80,7 @@ async fn later_requests_change_what_earlier_ones_have_created() {
 
 // compat: batch_save.failure
 #[tokio::test]
-async fn a_failure_is_the_answer_of_the_whole_request() {
+async fn batch_save_failure_is_the_response() {
     let server = start().await;
     let client = As::client();
     let first = request("POST", "/classes/A", json!({"__internalId": "a", "n": 1}));

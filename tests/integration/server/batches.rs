@@ -11,7 +11,7 @@ async fn batch(server: &TestServer, caller: &As, requests: Value) -> Vec<Value> 
 }
 
 #[tokio::test]
-async fn what_is_made_within_a_second_is_listed_as_it_was_made() {
+async fn objects_created_within_a_second_are_listed_in_creation_order() {
     let server = start().await;
     let client = As::client();
     let made = |n: i64| json!({"method": "POST", "path": "/1.1/classes/Post", "body": {"n": n}});
@@ -36,7 +36,7 @@ async fn what_is_made_within_a_second_is_listed_as_it_was_made() {
 
 // compat: batch.order batch.partial batch.errors batch.get batch.query
 #[tokio::test]
-async fn every_request_is_answered_in_order() {
+async fn batch_requests_are_answered_in_order() {
     let server = start().await;
     let client = As::client();
     let id = server.create(&client, "Post", json!({"n": 1})).await;
@@ -91,7 +91,7 @@ async fn every_request_is_answered_in_order() {
 
 // compat: batch.conditional
 #[tokio::test]
-async fn neighbouring_writes_see_each_other() {
+async fn conditional_write_in_batch_sees_writes_before() {
     let server = start().await;
     let client = As::client();
     // One class, made by the first write, with columns that the later ones must respect.
@@ -115,7 +115,7 @@ async fn neighbouring_writes_see_each_other() {
 }
 
 #[tokio::test]
-async fn users_and_permissions_hold_in_batches_too() {
+async fn batch_requests_obey_user_rules_and_permissions() {
     let server = start().await;
     let (tom, token) = server.sign_up("tom").await;
     let note = server.create(&As::master(), "Note", json!({"ACL": {}})).await;

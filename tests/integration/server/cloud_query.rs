@@ -13,7 +13,7 @@ async fn ask(server: &TestServer, caller: &As, cql: &str, values: Option<Value>)
 
 // compat: cql
 #[tokio::test]
-async fn a_statement_finds_counts_orders_and_includes() {
+async fn statement_finds_counts_orders_and_includes() {
     let server = start().await;
     let client = As::client();
     let author = server.create(&client, "Author", json!({"name": "tom"})).await;
@@ -106,7 +106,7 @@ async fn a_statement_finds_counts_orders_and_includes() {
 
 // compat: cql cql.values
 #[tokio::test]
-async fn a_statement_has_values_of_every_kind() {
+async fn statement_takes_values_of_every_kind() {
     let server = start().await;
     let client = As::client();
     let author = server.create(&client, "Author", json!({})).await;
@@ -150,7 +150,7 @@ async fn a_statement_has_values_of_every_kind() {
 
 // compat: cql.permissions
 #[tokio::test]
-async fn a_statement_goes_round_no_permission() {
+async fn statement_obeys_permissions() {
     let server = start().await;
     let (client, master) = (As::client(), As::master());
     server.sign_up("tom").await;
@@ -190,7 +190,7 @@ async fn a_statement_goes_round_no_permission() {
 
 // compat: cql.errors
 #[tokio::test]
-async fn what_is_malformed_says_where() {
+async fn malformed_statement_names_position() {
     let server = start().await;
     let client = As::client();
     server.create(&client, "GameScore", json!({})).await;

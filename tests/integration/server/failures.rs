@@ -1,4 +1,4 @@
-//! What callers are told when the database fails.
+//! Responses when the database fails.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -124,7 +124,7 @@ impl Database for Failing {
 }
 
 #[tokio::test]
-async fn failures_of_the_database_are_told_without_their_details() {
+async fn database_failure_is_answered_without_details() {
     let mode = Arc::new(AtomicU8::new(WORKS));
     let wrapped = Arc::clone(&mode);
     let wrap = move |inner| Arc::new(Failing { inner, mode: wrapped }) as Arc<dyn Database>;

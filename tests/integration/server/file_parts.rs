@@ -17,11 +17,11 @@ async fn ask(server: &TestServer, agent: &str, body: Value) -> Answer {
     token
 }
 
-/// An upload of a file for which there is a token.
+/// The upload of a file in parts, with its token.
 struct Upload<'a> {
     server: &'a TestServer,
     token: &'a Answer,
-    /// Where its parts go.
+    /// The address of the parts.
     address: String,
 }
 
@@ -87,7 +87,7 @@ impl<'a> Upload<'a> {
     }
 }
 
-/// Status of a refusal in the words of Qiniu.
+/// The status of an error in Qiniu's form.
 fn refused(answer: &Answer) -> u16 {
     assert!(
         answer.body["error"].is_string() && answer.keys().len() == 1,
@@ -96,17 +96,17 @@ fn refused(answer: &Answer) -> u16 {
     answer.status
 }
 
-/// Files that are on the disk and not finished.
+/// The number of unfinished files on the disk.
 fn unfinished(server: &TestServer) -> usize {
     let folder = server.folder().join("files/.unfinished");
     std::fs::read_dir(folder).unwrap().count()
 }
 
-/// The C# SDK sends parts where it knows no type; the JavaScript SDK sends streams from Node.js. The Python SDK, which
-/// names no type either, and older ones for JavaScript would send to Qiniu itself.
+/// The C# SDK sends parts if it knows no type; the JavaScript SDK sends streams from Node.js. The Python SDK, which sends no
+/// type either, and older JavaScript SDKs would send to Qiniu's own servers.
 // compat: file.parts file.stream
 #[tokio::test]
-async fn qiniu_is_for_those_who_send_nothing_else() {
+async fn provider_is_qiniu_only_for_clients_without_put() {
     let server = start().await;
     for (agent, body, provider) in [
         (C_SHARP, json!({"name": "a.txt", "mime_type": null}), "qiniu"),
@@ -149,7 +149,7 @@ async fn qiniu_is_for_those_who_send_nothing_else() {
 
 // compat: file.parts
 #[tokio::test]
-async fn a_file_is_made_of_its_parts() {
+async fn upload_in_parts_makes_whole_file() {
     let server = start().await;
     let first = vec![7; 4 * 1024 * 1024];
     for (parts, whole) in [
@@ -181,7 +181,7 @@ async fn a_file_is_made_of_its_parts() {
 
 // compat: file.parts
 #[tokio::test]
-async fn parts_that_are_not_all_make_no_file() {
+async fn upload_with_missing_parts_is_refused() {
     let server = start().await;
     let token = ask(&server, C_SHARP, json!({"name": "a.txt"})).await;
     let upload = Upload::new(&server, &token);
@@ -246,7 +246,7 @@ async fn parts_that_are_not_all_make_no_file() {
 
 // compat: file.parts
 #[tokio::test]
-async fn parts_are_bounded_together_and_do_not_stay() {
+async fn upload_in_parts_is_bounded_and_expires() {
     let server = start_with(None, |config| config.file_bytes_max = 10).await;
     let token = ask(&server, C_SHARP, json!({"name": "a.txt"})).await;
     let upload = Upload::new(&server, &token);

@@ -1,4 +1,4 @@
-//! Files as values of objects: written in the forms of all SDKs, found by each, and shown with all that is known of them.
+//! Files as values of objects: written and searched in the forms of all SDKs, and returned whole.
 
 use paylog::model::{ClassName, Update};
 use paylog::store::{Write, WriteOutcome};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::files::upload;
 use super::support::{Answer, As, TestServer, pointer, sorted_keys, start};
 
-/// Whether a value is all of a file that was uploaded as `a.png`.
+/// True if a value is the whole of a file that was uploaded as `a.png`.
 fn is_whole(shown: &Value, file: &Answer) -> bool {
     const KEYS: [&str; 10] = [
         "__type",
@@ -27,11 +27,10 @@ fn is_whole(shown: &Value, file: &Answer) -> bool {
         && (&shown["url"], &shown["provider"]) == (&file.body["url"], &json!("s3"))
 }
 
-/// An object holds a file's id, and shows the whole file wherever it is: in columns, arrays and maps, and in objects that
-/// are included.
+/// An object stores a file's id, and a response has the whole file: in columns, arrays and maps, and in included objects.
 // compat: file.in_objects
 #[tokio::test]
-async fn objects_show_their_files() {
+async fn file_in_object_is_shown_whole() {
     let server = start().await;
     let client = As::client();
     let file = upload(&server, &client, json!({"name": "a.png"}), b"png").await;
@@ -90,10 +89,10 @@ async fn objects_show_their_files() {
     }
 }
 
-/// What is not there any more, or is not for everybody to see, keeps its id, under the name by which SDKs read it.
+/// A deleted or unreadable file keeps its id, under the key that SDKs read.
 // compat: file.in_objects
 #[tokio::test]
-async fn a_file_of_which_nothing_is_known_has_its_id() {
+async fn unreadable_file_in_object_keeps_its_id() {
     let server = start().await;
     let client = As::client();
     let gone = upload(&server, &client, json!({"name": "a.png"}), b"a")
@@ -122,9 +121,9 @@ async fn a_file_of_which_nothing_is_known_has_its_id() {
     }
 }
 
-/// A file with much about it, in many places of one object, is not shown in all of them.
+/// A file with a large row, in many places of one object, is not expanded in all of them.
 #[tokio::test]
-async fn the_files_of_an_answer_are_bounded() {
+async fn files_of_a_response_are_bounded() {
     let server = start().await;
     let client = As::client();
     let request = json!({"name": "a.png", "metaData": {"text": "x".repeat(1_000_000)}});
@@ -142,9 +141,9 @@ async fn the_files_of_an_answer_are_bounded() {
     assert!(all.iter().all(|shown| shown["objectId"] == json!(file)));
 }
 
-/// Rows of an earlier version say nothing of a provider, and the Go SDK reads no file without one.
+/// Rows of an earlier version have no provider, and the Go SDK reads no file without one.
 #[tokio::test]
-async fn a_file_that_is_kept_here_has_a_provider() {
+async fn file_without_stored_provider_gets_one() {
     let server = start().await;
     let client = As::client();
     let earlier = json!({"name": "a.png", "key": "k.png", "bucket": "paylog"});
@@ -176,7 +175,7 @@ async fn a_file_that_is_kept_here_has_a_provider() {
     assert_eq!((stored.len(), &stored[0]["objectId"]), (1, &json!(said.id())));
 }
 
-/// Stores a row of `_File` as it is; answers its id.
+/// Stores a row of `_File` unchanged, and returns its id.
 async fn load(server: &TestServer, row: Value) -> String {
     let row = Update::parse_create(&serde_json::from_value(row).unwrap()).unwrap();
     let row = Write::create(&ClassName::file(), row);
@@ -203,10 +202,10 @@ fn ids(value: &Value) -> Vec<&str> {
     ids
 }
 
-/// C# and Flutter write a file as a pointer to `_File`, all others as a File.
+/// C# and Flutter write a file as a pointer to `_File`, all other SDKs as a File.
 // compat: file.as_pointer
 #[tokio::test]
-async fn a_pointer_to_a_file_is_the_file() {
+async fn pointer_to_file_is_stored_as_file() {
     let server = start().await;
     let client = As::client();
     let first = upload(&server, &client, json!({"name": "a.png"}), b"a")
@@ -297,9 +296,9 @@ async fn a_pointer_to_a_file_is_the_file() {
     }
 }
 
-/// Relations know pointers alone, to `_File` too.
+/// Relations hold pointers only, also to `_File`.
 #[tokio::test]
-async fn a_relation_to_files_stays_one_of_pointers() {
+async fn relation_to_files_holds_pointers() {
     let server = start().await;
     let client = As::client();
     let file = upload(&server, &client, json!({"name": "a.png"}), b"a")

@@ -1,11 +1,11 @@
-//! Files: uploaded as the SDKs do it, served in parts, safe to open, and gone when they are deleted.
+//! Files: upload in the SDKs' ways, download with ranges, safety in browsers, deletion.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::support::{Answer, As, TestServer, answer, start, start_with};
 
-/// What the JavaScript, Python, Java and Swift SDKs do: ask for a token, PUT the bytes, say how it went.
+/// Uploads as the JavaScript, Python, Java and Swift SDKs: get a token, PUT the bytes, report the result.
 pub(super) async fn upload(server: &TestServer, caller: &As, request: Value, content: &[u8]) -> Answer {
     let token = server.post(caller, "/fileTokens", request).await;
     assert_eq!(token.status, 200, "{token:?}");
@@ -21,7 +21,7 @@ pub(super) async fn upload(server: &TestServer, caller: &As, request: Value, con
     token
 }
 
-/// Status and code of a refusal in the words of S3.
+/// The status and code of an error in S3's form.
 fn s3_error(refused: &Answer) -> (u16, &str) {
     assert_eq!(refused.header("content-type"), "application/xml", "{refused:?}");
     let text = refused.body.as_str().unwrap();
@@ -41,7 +41,7 @@ async fn download(server: &TestServer, file: &Answer, headers: &[(&str, &str)]) 
 
 // compat: file.upload file.read file.download file.delete
 #[tokio::test]
-async fn a_file_is_uploaded_read_and_deleted() {
+async fn file_upload_read_delete() {
     let server = start().await;
     let client = As::client();
     let request = json!({"name": "hello.txt", "mime_type": "text/plain", "ACL": null,
@@ -119,7 +119,7 @@ async fn a_file_is_uploaded_read_and_deleted() {
 
 // compat: file.range
 #[tokio::test]
-async fn a_part_of_a_file() {
+async fn range_of_file_is_returned() {
     let server = start().await;
     let file = upload(&server, &As::client(), json!({"name": "n.txt"}), b"0123456789").await;
     for (range, part, content_range) in [
@@ -168,9 +168,9 @@ async fn a_part_of_a_file() {
     assert_eq!(answer(posted).await.error(), (405, 1));
 }
 
-/// Whoever uploads a page must not act for those who open it.
+/// An uploaded page must not act for its readers.
 #[tokio::test]
-async fn no_file_runs_in_a_browser() {
+async fn uploaded_page_does_not_run_in_browser() {
     let server = start().await;
     for (name, said, kind, shown) in [
         ("x.html", json!("text/html"), "text/html", "attachment"),
@@ -204,7 +204,7 @@ async fn no_file_runs_in_a_browser() {
 }
 
 #[tokio::test]
-async fn no_path_leads_out_of_the_folder() {
+async fn path_out_of_the_folder_is_refused() {
     let server = start().await;
     let client = As::client();
     std::fs::write(server.folder().join("secret"), b"secret").unwrap();
@@ -275,7 +275,7 @@ async fn no_path_leads_out_of_the_folder() {
 
 // compat: file.limits
 #[tokio::test]
-async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
+async fn oversized_forged_or_second_upload_is_refused() {
     let server = start_with(None, |config| config.file_bytes_max = 10).await;
     let client = As::client();
     let token = server.post(&client, "/fileTokens", json!({"name": "a"})).await;
@@ -338,10 +338,10 @@ async fn uploads_are_bounded_and_cannot_be_forged_or_replaced() {
     }
 }
 
-/// SDKs of older versions choose a random key themselves, and read it nowhere from the answer.
+/// Older SDKs choose a random key themselves, and do not read it from the response.
 // compat: file.chosen_key
 #[tokio::test]
-async fn random_keys_of_older_sdks_are_taken_where_nothing_is_kept_under_them() {
+async fn clients_random_key_is_accepted_if_unused() {
     let server = start().await;
     let client = As::client();
     let ask = async |key: &str| {
@@ -419,9 +419,9 @@ async fn random_keys_of_older_sdks_are_taken_where_nothing_is_kept_under_them() 
     assert_eq!(granted, 1, "{both:?}");
 }
 
-/// Who was given a key once, and gave it back, does not take away what somebody else has put there since.
+/// A client whose upload of a key was taken back must not remove a later file of another client under that key.
 #[tokio::test]
-async fn a_token_of_a_row_that_is_gone_is_worthless() {
+async fn upload_token_of_deleted_row_is_refused() {
     let server = start().await;
     let client = As::client();
     let request = json!({"name": "a", "key": "0123456789abcdef0123456789abcdef"});
@@ -439,10 +439,10 @@ async fn a_token_of_a_row_that_is_gone_is_worthless() {
     assert_eq!(download(&server, &second, &[]).await.body, json!("hello"));
 }
 
-/// JavaScript up to 4.0 and Python up to 2.5 name the file in the path too, and read what was made of it.
+/// JavaScript up to 4.0 and Python up to 2.5 name the file in the path, and read the row from the response.
 // compat: file.by_name
 #[tokio::test]
-async fn a_file_is_made_by_its_name_in_the_path() {
+async fn file_is_created_by_name_in_path() {
     let server = start().await;
     let client = As::client();
     let mut external = json!({"name": "logo.png", "url": "https://example.com/logo.png", "ACL": null,
@@ -513,10 +513,10 @@ async fn a_file_is_made_by_its_name_in_the_path() {
     assert_eq!(download(&server, &kept, &[]).await.status, 404);
 }
 
-/// `wx.uploadFile` sends a form, and the SDK uses it where the provider is Qiniu.
+/// `wx.uploadFile` sends a form, and the SDK uses it if the provider is Qiniu.
 // compat: file.mini_program
 #[tokio::test]
-async fn a_mini_program_uploads_a_form() {
+async fn mini_program_uploads_form() {
     const BOUNDARY: &str = "----WechatBoundary7";
     let form = |content: &[u8]| {
         let field = |name: &str| format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"");
@@ -586,7 +586,7 @@ async fn a_mini_program_uploads_a_form() {
 
 // compat: file.external
 #[tokio::test]
-async fn files_elsewhere_are_rows_with_an_address() {
+async fn external_file_is_a_row_with_url() {
     let server = start().await;
     let client = As::client();
     let external = json!({"name": "logo.png", "url": "https://example.com/logo.png", "mime_type": null,
@@ -649,7 +649,7 @@ async fn files_elsewhere_are_rows_with_an_address() {
 }
 
 #[tokio::test]
-async fn addresses_are_the_clients_or_the_public_one() {
+async fn file_url_begins_with_called_or_public_url() {
     let server = start_with(None, |config| {
         config.public_url = Some("https://api.example.com/".into());
     })

@@ -1,4 +1,4 @@
-//! Hooks: what they see, what they change, what they stop.
+//! Hooks: their arguments, their changes, their refusals.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::support::{As, start_with};
 
-/// Hooks on the class `Hooked` and on `_User`, which write down every call.
+/// Hooks on the class `Hooked` and on `_User`, which record every call.
 #[derive(Default)]
 struct TestHooks {
     calls: Mutex<Vec<HookCall>>,
@@ -71,7 +71,7 @@ fn kinds(calls: &[HookCall]) -> Vec<&'static str> {
 
 // compat: hook.before_save hook.before_update hook.before_delete hook.after
 #[tokio::test]
-async fn hooks_run_around_every_write() {
+async fn hooks_run_before_and_after_every_write() {
     let hooks = Arc::new(TestHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     let (user, token) = server.sign_up("tom").await;
@@ -138,7 +138,7 @@ async fn hooks_run_around_every_write() {
 
 // compat: hook.error
 #[tokio::test]
-async fn a_before_hook_that_fails_stops_the_write() {
+async fn failing_before_hook_stops_the_write() {
     let hooks = Arc::new(TestHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     let client = As::client();
@@ -186,7 +186,7 @@ async fn a_before_hook_that_fails_stops_the_write() {
 }
 
 #[tokio::test]
-async fn what_cannot_succeed_does_not_reach_the_hooks() {
+async fn invalid_write_calls_no_hook() {
     let hooks = Arc::new(TestHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     let closed = json!({"title": "a", "ACL": {}, "__ignore_hooks": HookKind::ALL.map(HookKind::name)});
@@ -228,7 +228,7 @@ async fn what_cannot_succeed_does_not_reach_the_hooks() {
 
 // compat: hook.ignore
 #[tokio::test]
-async fn hooks_are_ignored_for_who_may_ask() {
+async fn hooks_are_ignored_on_request_of_master_or_hook_key() {
     let hooks = Arc::new(TestHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     let before = json!(["beforeSave", "beforeUpdate", "beforeDelete"]);
@@ -259,7 +259,7 @@ async fn hooks_are_ignored_for_who_may_ask() {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_waits_for_its_after_hooks() {
+async fn closing_server_waits_for_after_hooks() {
     let release = Arc::new(Notify::new());
     let hooks = Arc::new(TestHooks {
         release_after: Some(Arc::clone(&release)),
@@ -281,7 +281,7 @@ async fn a_server_that_stops_waits_for_its_after_hooks() {
 }
 
 #[tokio::test]
-async fn a_hooked_class_keeps_its_relations() {
+async fn before_save_hook_keeps_relations() {
     let hooks = Arc::new(TestHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     let post = server.create(&As::client(), "Post", json!({"n": 1})).await;
@@ -294,7 +294,7 @@ async fn a_hooked_class_keeps_its_relations() {
     assert_eq!(server.find(&As::client(), "Post", related).await.len(), 1);
 }
 
-/// Hooks of users: they keep out who is called `banned`, and let a platform's data pass only where its token is valid.
+/// Hooks of users: they refuse the user `banned`, and accept a platform's data only with a valid token.
 #[derive(Default)]
 struct UserHooks {
     calls: Mutex<Vec<UserHookCall>>,
@@ -356,7 +356,7 @@ impl UserHooks {
 
 // compat: hook.on_login
 #[tokio::test]
-async fn a_login_is_granted_by_its_hook() {
+async fn on_login_hook_refuses_login() {
     let hooks = Arc::new(UserHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     for name in ["tom", "banned"] {
@@ -384,7 +384,7 @@ async fn a_login_is_granted_by_its_hook() {
 
 // compat: hook.on_auth_data
 #[tokio::test]
-async fn what_a_platform_says_is_checked_by_its_hook() {
+async fn on_auth_data_hook_checks_platform_data() {
     let hooks = Arc::new(UserHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     let log_in = async |access_token: &str| {
@@ -417,7 +417,7 @@ async fn what_a_platform_says_is_checked_by_its_hook() {
 
 // compat: hook.on_verified
 #[tokio::test]
-async fn what_has_been_verified_is_told() {
+async fn on_verified_hook_is_called_after_verification() {
     let hooks = Arc::new(UserHooks::default());
     let server = start_with(Some(Arc::clone(&hooks) as Arc<dyn Hooks>), |_| {}).await;
     let (id, _) = server.sign_up("tom").await;

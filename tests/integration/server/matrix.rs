@@ -1,7 +1,7 @@
-//! Who may do what, on every path: all combinations, generated, against rules that are written down here once more.
+//! Permissions on every path: all combinations, generated, against rules that are written here a second time.
 //!
-//! The rules are stated without any code of the server: a right is held by a key of an ACL or of a class permission
-//! that is the caller's; the master key holds all.
+//! The rules use no code of the server: a caller has a right if a key of an ACL or of a class permission is the caller's;
+//! the master key has all rights.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::support::{Answer, As, TestServer, pointer, start};
 
-/// Everybody who can ask.
+/// The callers.
 const CALLERS: [Caller; 6] = [
     Caller::Anonymous,
     Caller::Owner,
@@ -34,7 +34,7 @@ enum Caller {
     Master,
 }
 
-/// Whom an ACL or a class permission can name.
+/// The subjects that an ACL or a class permission can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Named {
     Everyone,
@@ -123,10 +123,10 @@ impl World {
     }
 }
 
-/// What an ACL grants to whom; `None` for an object without an ACL.
+/// The grants of an ACL; `None` for an object without an ACL.
 type Grants = Option<Vec<(Named, [Option<bool>; 2])>>;
 
-/// An object and what its ACL grants.
+/// An object and the grants of its ACL.
 struct Guarded {
     id: String,
     n: usize,
@@ -146,7 +146,7 @@ impl Guarded {
 const READ: usize = 0;
 const WRITE: usize = 1;
 
-/// Every combination of rights for everyone, one user and one role; and none at all.
+/// All combinations of rights for everyone, one user and one role; and no ACL.
 fn all_grants() -> Vec<Grants> {
     let rights = [
         [None, None],
@@ -186,8 +186,8 @@ fn acl_of(world: &World, grants: &Grants) -> Option<Value> {
     Some(Value::Object(entries.collect()))
 }
 
-/// An object for every combination of grants, one that is open to all beside each, which points to it, and one that has
-/// all of them in a relation.
+/// An object for each combination of grants; for each a public object that points to it; and one object with all of them in
+/// a relation.
 async fn guarded_objects(world: &World) -> (Vec<Guarded>, String) {
     let mut objects = Vec::new();
     for (n, grants) in all_grants().into_iter().enumerate() {
@@ -216,7 +216,7 @@ fn numbers(rows: &[Value]) -> BTreeSet<usize> {
     rows.iter().map(number).collect()
 }
 
-/// The ways to see many objects at once, and what each shows: the numbers of the objects that are seen.
+/// The ways to read many objects at once, each with the numbers of the objects that it returns.
 async fn seen_by_path(
     world: &World,
     caller: Caller,
@@ -299,7 +299,7 @@ async fn seen_by_path(
 
 // compat: acl.read acl.write acl.absent acl.false acl.empty acl.paths role.inheritance wire.master
 #[tokio::test]
-async fn an_acl_holds_on_every_path() {
+async fn acl_holds_on_every_path() {
     let world = World::new().await;
     let (objects, list) = guarded_objects(&world).await;
     for caller in CALLERS {
@@ -408,10 +408,10 @@ async fn one_object(world: &World, caller: Caller, object: &Guarded) {
     }
 }
 
-/// The rights of a class, and a request that needs each.
+/// The rights of a class, each with a request that needs it.
 const RIGHTS: [&str; 6] = ["add_fields", "create", "delete", "find", "get", "update"];
 
-/// Who a class permission can be given to.
+/// The holders of a class permission.
 const HOLDERS: [&str; 5] = ["public", "logged in", "a user", "a role", "nobody"];
 
 fn holds(caller: Caller, holder: &str) -> bool {
@@ -491,7 +491,7 @@ async fn alone(world: &World, caller: Caller, request: &Value) -> Answer {
 
 // compat: class_permissions class_permissions.paths
 #[tokio::test]
-async fn a_class_permission_holds_on_every_path() {
+async fn class_permission_holds_on_every_path() {
     let world = World::new().await;
     let mut made = 0;
     for right in RIGHTS {
@@ -558,7 +558,7 @@ async fn a_class_permission_holds_on_every_path() {
 
 // compat: column.read_only column.hidden column.paths
 #[tokio::test]
-async fn a_column_is_guarded_on_every_path() {
+async fn read_only_and_hidden_columns_are_protected_on_every_path() {
     let world = World::new().await;
     let class = ClassName::parse("Account").unwrap();
     let guarded = |read_only, hidden| Column {
@@ -646,7 +646,7 @@ async fn a_column_is_guarded_on_every_path() {
 
 // compat: user.owner_rules user.owner_rules.paths
 #[tokio::test]
-async fn a_user_is_their_own_on_every_path() {
+async fn user_is_written_by_owner_alone_on_every_path() {
     let world = World::new().await;
     // Neither an ACL that lets everybody write nor one that lets nobody says anything about users.
     for acl in [

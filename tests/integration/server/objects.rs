@@ -1,4 +1,4 @@
-//! Objects: their life, their operations, conditions on them.
+//! Objects: create, read, update, delete; operations; conditional writes.
 
 use paylog::model::{Class, ClassName, SchemaChange};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use super::support::{As, answer, pointer, start};
 
 // compat: object.create object.get object.update object.delete
 #[tokio::test]
-async fn an_object_lives_and_dies() {
+async fn object_create_read_update_delete() {
     let server = start().await;
     let client = As::client();
     let body = json!({"title": "first", "score": 7, "ratio": 0.5, "tags": ["a", "b"], "none": null});
@@ -53,7 +53,7 @@ async fn an_object_lives_and_dies() {
 
 // compat: object.unknown_id object.last_modified
 #[tokio::test]
-async fn what_is_absent_is_answered_as_the_service_does() {
+async fn absent_object_is_answered_as_by_leancloud() {
     let server = start().await;
     let client = As::client();
     let missing = server
@@ -94,7 +94,7 @@ async fn what_is_absent_is_answered_as_the_service_does() {
 
 // compat: object.fetch_when_save
 #[tokio::test]
-async fn answers_hold_the_fields_when_asked() {
+async fn response_to_save_has_fields_on_request() {
     let server = start().await;
     let client = As::client();
     let friend = server.create(&client, "Person", json!({})).await;
@@ -131,7 +131,7 @@ async fn answers_hold_the_fields_when_asked() {
 
 // compat: object.conditional
 #[tokio::test]
-async fn conditions_decide_atomically() {
+async fn conditional_write_is_atomic() {
     let server = start().await;
     let client = As::client();
     let id = server.create(&client, "Account", json!({"balance": 100})).await;
@@ -172,7 +172,7 @@ async fn conditions_decide_atomically() {
 
 // compat: op.increment op.add op.add_unique op.remove op.delete op.bits op.dotted op.on_create
 #[tokio::test]
-async fn every_operation_does_what_it_says() {
+async fn operations_change_their_fields() {
     let server = start().await;
     let client = As::client();
     // Operation on the field `a`, its value before (absent where null), its value after.
@@ -233,7 +233,7 @@ async fn every_operation_does_what_it_says() {
 
 // compat: relation.add relation.remove relation.query relation.reverse relation.batch_op query.redirect
 #[tokio::test]
-async fn relations_hold_objects_and_are_searched_from_both_ends() {
+async fn relation_is_searched_from_both_ends() {
     let server = start().await;
     let client = As::client();
     let posts = [
@@ -310,7 +310,7 @@ async fn relations_hold_objects_and_are_searched_from_both_ends() {
 
 // compat: key.names class.names type.fixed type.mismatch op.unknown op.batch op.dotted relation.limits acl.invalid values.geo_points
 #[tokio::test]
-async fn bodies_that_are_wrong_change_nothing() {
+async fn malformed_body_changes_nothing() {
     let server = start().await;
     let client = As::client();
     let id = server
@@ -372,7 +372,7 @@ async fn bodies_that_are_wrong_change_nothing() {
 
 // compat: key.reserved index.key_length
 #[tokio::test]
-async fn a_column_has_a_name_and_an_indexed_value_a_length() {
+async fn illegal_key_and_long_indexed_value_are_refused() {
     let server = start().await;
     let client = As::client();
     let id = server.create(&client, "Shop", json!({"name": "a"})).await;
@@ -406,7 +406,7 @@ async fn a_column_has_a_name_and_an_indexed_value_a_length() {
 
 // compat: relation.many where.arrays
 #[tokio::test]
-async fn a_relation_is_asked_for_many_objects_at_once() {
+async fn relation_query_takes_many_objects() {
     let server = start().await;
     let client = As::client();
     let mut tags = Vec::new();
@@ -463,7 +463,7 @@ async fn a_relation_is_asked_for_many_objects_at_once() {
 
 // compat: object.delete_many
 #[tokio::test]
-async fn several_objects_are_deleted_at_once() {
+async fn delete_of_many_ids_deletes_all() {
     let server = start().await;
     let client = As::client();
     let mut ids = Vec::new();
@@ -483,7 +483,7 @@ async fn several_objects_are_deleted_at_once() {
 
 // compat: limits
 #[tokio::test]
-async fn objects_classes_and_columns_are_bounded() {
+async fn size_of_object_and_number_of_classes_and_columns_are_bounded() {
     let server = start().await;
     let client = As::client();
     // Two halves that are within the bounds of a request, and an object that is not within its own.

@@ -19,7 +19,7 @@ async fn define(server: &TestServer, change: SchemaChange) {
 
 // compat: acl.read acl.write acl.returned
 #[tokio::test]
-async fn an_acl_hides_and_guards_its_object() {
+async fn acl_hides_and_protects_its_object() {
     let server = start().await;
     let (tom, toms) = server.sign_up("tom").await;
     let (_, jerrys) = server.sign_up("jerry").await;
@@ -80,7 +80,7 @@ async fn an_acl_hides_and_guards_its_object() {
 
 // compat: role.create role.name role.acl_required role.members role.inheritance role.of_user
 #[tokio::test]
-async fn roles_give_rights_to_their_users_and_to_those_of_their_children() {
+async fn role_gives_rights_to_members_and_members_of_children() {
     let server = start().await;
     let (tom, toms) = server.sign_up("tom").await;
     let (jerry, jerrys) = server.sign_up("jerry").await;
@@ -197,7 +197,7 @@ async fn roles_give_rights_to_their_users_and_to_those_of_their_children() {
 
 // compat: class_permissions
 #[tokio::test]
-async fn class_permissions_say_what_clients_may_do() {
+async fn class_permissions_bind_clients() {
     let server = start().await;
     let (tom, toms) = server.sign_up("tom").await;
     let (_, jerrys) = server.sign_up("jerry").await;
@@ -259,7 +259,7 @@ async fn class_permissions_say_what_clients_may_do() {
 
 // compat: column.read_only column.hidden
 #[tokio::test]
-async fn read_only_and_hidden_columns_are_the_master_keys() {
+async fn read_only_and_hidden_columns_are_for_master_key_alone() {
     let server = start().await;
     let guarded = |read_only, hidden| Column {
         read_only,
@@ -324,7 +324,7 @@ async fn read_only_and_hidden_columns_are_the_master_keys() {
 
 // compat: acl.default
 #[tokio::test]
-async fn a_class_gives_new_objects_its_acl() {
+async fn new_object_gets_default_acl() {
     let server = start().await;
     let (tom, toms) = server.sign_up("tom").await;
     server.create(&As::master(), "Diary", json!({})).await;
@@ -351,7 +351,7 @@ async fn a_class_gives_new_objects_its_acl() {
 }
 
 #[tokio::test]
-async fn clients_make_classes_only_where_they_may() {
+async fn client_creates_class_only_if_allowed() {
     let server = start_with(None, |config| config.clients_create_classes = false).await;
     let refused = server
         .post(&As::client(), "/classes/Fresh", json!({"a": 1}))
@@ -366,7 +366,7 @@ async fn clients_make_classes_only_where_they_may() {
 }
 
 #[tokio::test]
-async fn a_relation_of_an_object_that_is_not_readable_is_empty() {
+async fn relation_of_unreadable_object_is_empty() {
     let server = start().await;
     let post = server.create(&As::client(), "Post", json!({})).await;
     let likes = json!({"__op": "AddRelation", "objects": [pointer("Post", &post)]});

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::support::{As, TestServer, pointer, sorted_keys, start};
 
-/// Seven scores, some of them without a player.
+/// Seven scores, some without a player.
 async fn scores() -> TestServer {
     let server = start().await;
     for n in 0..7 {
@@ -24,7 +24,7 @@ fn numbers(rows: &[Value]) -> Vec<i64> {
 
 // compat: where.equality where.comparison where.in where.exists where.arrays where.regex where.or_and where.missing
 #[tokio::test]
-async fn conditions_find_what_they_say() {
+async fn conditions_find_matching_rows() {
     let server = scores().await;
     let date = |day: u8| json!({"__type": "Date", "iso": format!("2026-01-0{day}T00:00:00.000Z")});
     let cases = [
@@ -58,10 +58,10 @@ async fn conditions_find_what_they_say() {
     }
 }
 
-/// The engine behind reads some of these otherwise.
+/// The regex engine below reads some of these patterns differently.
 // compat: where.regex where.malformed
 #[tokio::test]
-async fn patterns_are_those_of_pcre() {
+async fn regex_is_pcre() {
     let server = start().await;
     let texts = ["<b>", "a b", "cafe\u{301}", "x\n", "9٣", "[1]"];
     for (n, text) in texts.iter().enumerate() {
@@ -96,7 +96,7 @@ async fn patterns_are_those_of_pcre() {
 
 // compat: geo.box geo.not_points
 #[tokio::test]
-async fn boxes_have_corners_of_numbers_too_and_nearness_needs_points() {
+async fn geo_box_takes_numbers_and_near_needs_points() {
     let server = start().await;
     for n in 0..3 {
         let at = json!({"__type": "GeoPoint", "latitude": n, "longitude": n * 10});
@@ -133,7 +133,7 @@ async fn boxes_have_corners_of_numbers_too_and_nearness_needs_points() {
 
 // compat: query.order query.limit query.skip query.count where.malformed
 #[tokio::test]
-async fn rows_are_ordered_paged_and_counted() {
+async fn query_orders_pages_and_counts() {
     let server = scores().await;
     let ask = async |query: &[(&str, &str)]| server.get(&As::client(), "/classes/Score", query).await.body;
     let rows = |body: &Value| numbers(body["results"].as_array().unwrap());
@@ -163,7 +163,7 @@ async fn rows_are_ordered_paged_and_counted() {
 
 // compat: query.keys object.keys
 #[tokio::test]
-async fn keys_choose_fields() {
+async fn query_keys_select_fields() {
     let server = start().await;
     let body = json!({"a": 1, "b": 2, "c": {"d": 3, "e": 4}});
     let id = server.create(&As::client(), "Post", body).await;
@@ -282,7 +282,7 @@ async fn include_expands_pointers() {
 
 // compat: where.in_query where.select
 #[tokio::test]
-async fn subqueries_are_run_first() {
+async fn subquery_results_replace_subqueries() {
     let server = start().await;
     let client = As::client();
     let mut people = Vec::new();
@@ -357,7 +357,7 @@ async fn subqueries_are_run_first() {
     assert_eq!(refused[0]["error"]["code"], 1, "{refused}");
 }
 
-/// All pages of a scan, two rows each.
+/// Reads all pages of a scan, two rows each.
 async fn scanned(server: &TestServer, query: &[(&str, &str)]) -> Vec<Value> {
     let mut rows = Vec::new();
     let mut cursor: Option<String> = None;
@@ -377,7 +377,7 @@ async fn scanned(server: &TestServer, query: &[(&str, &str)]) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_scan_by_a_key_that_many_share_or_lack_shows_every_object_once() {
+async fn scan_by_shared_or_missing_key_returns_each_object_once() {
     let server = start().await;
     for body in [
         json!({"i": 0, "n": 1, "o": {"n": 1}}),
@@ -417,7 +417,7 @@ async fn a_scan_by_a_key_that_many_share_or_lack_shows_every_object_once() {
 
 // compat: scan scan.cursor
 #[tokio::test]
-async fn a_scan_shows_every_object_once() {
+async fn scan_returns_each_object_once() {
     let server = scores().await;
     let master = As::master();
     assert_eq!(

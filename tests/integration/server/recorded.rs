@@ -1,8 +1,8 @@
-//! What LeanCloud was recorded to answer, asked of this server: the same requests, in words of our own, with the status
-//! and the shape of the body that came back.
+//! Recorded answers of LeanCloud, against this server: the same requests, in our own words, with the status and the shape of
+//! the body.
 //!
-//! A shape is a body in which `<id>`, `<time>` and the like stand for what changes; `<id:a>` also gives it a name, and
-//! `{a}` stands for it from then on. Keys must be the same, no more and no fewer.
+//! A shape is a body in which `<id>`, `<time>` and the like stand for variable parts; `<id:a>` also names the part, and
+//! `{a}` is its value from then on. The keys must be the same.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::support::{Answer, As, HOOK_KEY, TestServer, answer, start, start_with};
 
-/// Requests one after another, and the names of what they brought up.
+/// Requests in order, with the named parts of their responses.
 struct Script {
     server: TestServer,
     caller: As,
@@ -656,7 +656,7 @@ async fn recorded_users() {
         .await;
 }
 
-/// Marks what it has seen, by writing to the object as an app's hook would.
+/// Hooks that mark the object which they see, as an app's hook would.
 #[derive(Default)]
 struct Marks(OnceLock<Arc<dyn Database>>);
 
@@ -776,7 +776,7 @@ async fn recorded_hooks() {
         .await;
 }
 
-/// After hooks run behind the answer.
+/// Waits for an after hook, which runs behind the response.
 async fn wait_for(script: &Script, mark: &str) {
     let id = &script.names["h"];
     crate::support::program::poll("an after hook", async || {
@@ -788,7 +788,7 @@ async fn wait_for(script: &Script, mark: &str) {
 
 // compat: recorded.user auth_data.log_in auth_data.link auth_data.unlink auth_data.anonymous auth_data.errors
 #[tokio::test]
-async fn recorded_platforms() {
+async fn recorded_auth_data() {
     let mut script = Script::over(start().await);
     let user = |data: Value| {
         json!({"objectId": "<id:u>", "createdAt": "<time>", "updatedAt": "<time>", "username": "<token>",
@@ -852,7 +852,7 @@ async fn recorded_platforms() {
 
 // compat: recorded.query recorded.errors cql cql.errors
 #[tokio::test]
-async fn recorded_statements() {
+async fn recorded_cql_statements() {
     let mut script = Script::over(start().await);
     script
         .ask("POST /classes/Score", json!({}), 201, created("s"))

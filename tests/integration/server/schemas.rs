@@ -1,4 +1,4 @@
-//! What the master key says about classes: columns, permissions, indexes, ACLs.
+//! Definitions of classes by the master key: columns, permissions, indexes, ACLs.
 
 use paylog::model::{Class, ClassName, SchemaChange};
 use reqwest::Method;
@@ -8,7 +8,7 @@ use super::support::{As, answer, start};
 
 // compat: schemas
 #[tokio::test]
-async fn schemas_are_read_by_the_master_key() {
+async fn schemas_are_readable_by_master_key_alone() {
     let server = start().await;
     server
         .create(
@@ -55,7 +55,7 @@ async fn schemas_are_read_by_the_master_key() {
 
 // compat: administration
 #[tokio::test]
-async fn a_class_is_made_with_all_that_belongs_to_it() {
+async fn class_is_created_with_whole_definition() {
     let server = start().await;
     let (tom, toms) = server.sign_up("tom").await;
     let definition = json!({
@@ -154,7 +154,7 @@ async fn a_class_is_made_with_all_that_belongs_to_it() {
 
 // compat: administration
 #[tokio::test]
-async fn a_definition_changes_what_it_names() {
+async fn definition_changes_only_named_parts() {
     let server = start().await;
     let (client, master) = (As::client(), As::master());
     let id = server
@@ -194,7 +194,7 @@ async fn a_definition_changes_what_it_names() {
 }
 
 #[tokio::test]
-async fn a_malformed_definition_changes_nothing() {
+async fn malformed_definition_changes_nothing() {
     let server = start().await;
     let master = As::master();
     server.create(&master, "Post", json!({"n": 1})).await;

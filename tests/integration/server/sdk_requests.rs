@@ -1,5 +1,5 @@
-//! The requests of the official SDKs in languages that do not run here, as these SDKs send them: paths, parameters,
-//! headers, and what each reads from the answer.
+//! The requests of official SDKs in languages that do not run here: their paths, parameters and headers, and the fields that
+//! each reads from the response.
 
 use md5::{Digest, Md5};
 use reqwest::Method;
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::support::{APP_ID, APP_KEY, Answer, As, MASTER_KEY, TestServer, answer, pointer, start};
 
-/// A request with the headers of an SDK, and those that say who asks.
+/// A client with the headers of an SDK.
 struct Sdk<'s> {
     server: &'s TestServer,
     agent: &'static str,
-    /// Whether the key is sent as a signature.
+    /// True if the key is sent as a signature.
     signs: bool,
     session: Option<String>,
     master: bool,
@@ -86,7 +86,7 @@ fn id(body: &Value) -> String {
     body["objectId"].as_str().unwrap().to_owned()
 }
 
-/// Java sends booleans for `fetchWhenSave`, `where` on a POST too, and every query with its class's own path.
+/// Java sends booleans for `fetchWhenSave`, `where` with a POST too, and every query to the path of its class.
 // compat: sdk.java sdk.flutter
 #[tokio::test]
 async fn requests_of_the_java_sdk() {
@@ -423,7 +423,7 @@ async fn requests_of_the_go_sdk() {
     .await;
 }
 
-/// PHP gives the session token as a parameter, and creates with operations.
+/// PHP sends the session token as a parameter, and creates with operations.
 // compat: sdk.php
 #[tokio::test]
 async fn requests_of_the_php_sdk() {
@@ -464,7 +464,7 @@ async fn requests_of_the_php_sdk() {
     assert_eq!(server.get(&As::client(), &path, &[]).await.body, json!({}));
 }
 
-/// The JavaScript SDK of 2015 sends everything as plain text, and logs in by a GET in the clothes of a POST.
+/// The JavaScript SDK of 2015 sends everything as plain text, and logs in by a GET that is sent as a POST.
 // compat: user.log_in.get file.by_name
 #[tokio::test]
 async fn requests_of_the_javascript_sdk_of_2015() {
@@ -512,7 +512,7 @@ async fn requests_of_the_javascript_sdk_of_2015() {
     assert_eq!(answer(read).await.body, "hello");
 }
 
-/// Python 2.5 chooses the key of a file, and fails where what it makes of an address elsewhere has no size.
+/// Python 2.5 chooses the key of a file, and fails if an external file has no size in the response.
 // compat: file.chosen_key file.by_name
 #[tokio::test]
 async fn requests_of_the_python_sdk_2_5() {
@@ -531,11 +531,11 @@ async fn requests_of_the_python_sdk_2_5() {
     }
 }
 
-/// Statistics of leaderboards are posted as a list: that these are not built is what the app must learn, and not that
-/// a list is no object.
+/// Statistics of leaderboards are posted as a list. The error says that the feature is missing, not that a list is no
+/// object.
 // compat: wire.paths
 #[tokio::test]
-async fn a_list_for_what_is_not_built_is_told_so() {
+async fn list_body_for_missing_feature_names_the_feature() {
     let server = start().await;
     for path in [
         "/leaderboard/users/self/statistics",

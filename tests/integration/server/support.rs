@@ -1,4 +1,4 @@
-//! A server on a port of its own, and a caller that reads like the wire.
+//! A test server on a port of its own, and callers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Drop for TestServer {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -78,7 +78,7 @@ pub(crate) fn sorted_keys(value: &Value) -> Vec<&str> {
     keys
 }
 
-/// Who calls.
+/// The credentials of a caller.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct As {
     master: bool,
@@ -122,7 +122,7 @@ pub(crate) async fn start_with(
     start_over(|store| store, hooks, configure).await
 }
 
-/// A server over what `wrap` makes of a database.
+/// Starts a server over a database that `wrap` has wrapped.
 pub(crate) async fn start_over(
     wrap: impl FnOnce(Arc<dyn Database>) -> Arc<dyn Database>,
     hooks: Option<Arc<dyn Hooks>>,
@@ -174,12 +174,12 @@ impl TestServer {
         self.folder.path()
     }
 
-    /// A request to an address that the server has named.
+    /// A request to an address from a response.
     pub(crate) fn absolute(&self, method: Method, url: &str) -> reqwest::RequestBuilder {
         self.http.request(method, url)
     }
 
-    /// A request without any header of ours.
+    /// A request without credentials.
     pub(crate) fn bare(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.http.request(method, self.url(path))
     }
@@ -227,7 +227,7 @@ impl TestServer {
         answer(self.request(caller, Method::DELETE, path).json(&json!({}))).await
     }
 
-    /// What a query finds.
+    /// Runs a query, and returns its rows.
     pub(crate) async fn find(&self, caller: &As, class: &str, condition: Value) -> Vec<Value> {
         let condition = condition.to_string();
         let path = format!("/classes/{class}");
@@ -237,14 +237,14 @@ impl TestServer {
         found.body["results"].as_array().unwrap().clone()
     }
 
-    /// A new object's id.
+    /// Creates an object, and returns its id.
     pub(crate) async fn create(&self, caller: &As, class: &str, body: Value) -> String {
         let created = self.post(caller, &format!("/classes/{class}"), body).await;
         assert_eq!(created.status, 201, "{created:?}");
         created.id()
     }
 
-    /// An object as the master key sees it.
+    /// Reads an object with the master key.
     pub(crate) async fn read(&self, class: &str, id: &str) -> Value {
         let read = self
             .get(&As::master(), &format!("/classes/{class}/{id}"), &[])
@@ -253,7 +253,7 @@ impl TestServer {
         read.body
     }
 
-    /// A new user: id and session token.
+    /// Signs a user up, and returns id and session token.
     pub(crate) async fn sign_up(&self, name: &str) -> (String, String) {
         let body = json!({"username": name, "password": format!("{name}'s password")});
         let user = self.post(&As::client(), "/users", body).await;

@@ -1,4 +1,4 @@
-//! How answers travel: compressed, in bounds, dated, over HTTP/2, and refused where there are too many requests.
+//! Transport of responses: compression, size, `Last-Modified`, HTTP/2, rate limits.
 
 use std::io::Read;
 
@@ -10,7 +10,7 @@ use super::support::{APP_ID, APP_KEY, As, start, start_with};
 
 // compat: wire.compression
 #[tokio::test]
-async fn answers_are_compressed_for_who_accepts_it() {
+async fn response_is_compressed_if_accepted() {
     let server = start().await;
     let client = As::client();
     server
@@ -53,7 +53,7 @@ async fn answers_are_compressed_for_who_accepts_it() {
 
 // compat: wire.answer_limit
 #[tokio::test]
-async fn a_list_has_an_end() {
+async fn list_response_is_cut_at_its_size() {
     let server = start().await;
     let client = As::client();
     for n in 0..8 {
@@ -92,7 +92,7 @@ async fn a_list_has_an_end() {
 
 // compat: object.last_modified query.last_modified
 #[tokio::test]
-async fn answers_say_when_what_they_show_was_written() {
+async fn response_has_last_modified() {
     let server = start().await;
     let client = As::client();
     let list = async || {
@@ -129,7 +129,7 @@ async fn answers_say_when_what_they_show_was_written() {
 
 // compat: wire.http_2
 #[tokio::test]
-async fn http_2_is_spoken_too() {
+async fn http_2_is_supported() {
     let server = start().await;
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -149,7 +149,7 @@ async fn http_2_is_spoken_too() {
 
 // compat: wire.rate_limits
 #[tokio::test]
-async fn too_many_requests_are_refused() {
+async fn requests_beyond_the_limits_are_refused() {
     let server = start_with(None, |config| config.requests_per_second = Some(1)).await;
     let mut refused = None;
     for _ in 0..5 {
@@ -187,7 +187,7 @@ async fn too_many_requests_are_refused() {
 
 // compat: object.conditional.reason
 #[tokio::test]
-async fn a_305_explains_itself_to_the_master_key() {
+async fn reason_of_305_is_given_to_master_key_on_request() {
     let server = start().await;
     let (master, client) = (As::master(), As::client());
     let id = server

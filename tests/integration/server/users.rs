@@ -1,4 +1,4 @@
-//! Users: signing up, logging in, sessions, and what nobody gets to see.
+//! Users: sign-up, login, sessions, secret columns.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use paylog::store::{Write, WriteOutcome};
 
 // compat: user.sign_up user.sign_up.class_path
 #[tokio::test]
-async fn signing_up_answers_the_whole_user() {
+async fn sign_up_returns_whole_user() {
     let server = start().await;
     for (number, path) in ["/users", "/classes/_User", "/users?fetchWhenSave=false"]
         .into_iter()
@@ -52,7 +52,7 @@ async fn signing_up_answers_the_whole_user() {
 }
 
 #[tokio::test]
-async fn a_password_is_stored_as_a_hash_and_never_shown() {
+async fn password_is_stored_as_hash_and_never_returned() {
     let server = start().await;
     let (id, token) = server.sign_up("tom").await;
     let id = ObjectId::parse(&id).unwrap();
@@ -110,7 +110,7 @@ async fn a_password_is_stored_as_a_hash_and_never_shown() {
 
 // compat: user.secrets
 #[tokio::test]
-async fn secrets_cannot_be_searched_sorted_by_or_written() {
+async fn secret_columns_cannot_be_searched_sorted_by_or_written() {
     let server = start().await;
     let (id, token) = server.sign_up("tom").await;
     let master = As::master();
@@ -153,7 +153,7 @@ async fn secrets_cannot_be_searched_sorted_by_or_written() {
 
 // compat: user.log_in session.stable user.me user.wrong_password
 #[tokio::test]
-async fn logging_in_gives_the_one_session_token() {
+async fn logins_share_one_session_token() {
     let server = start().await;
     let client = As::client();
     let body = json!({"username": "tom", "password": "cat", "email": "tom@example.com", "mobilePhoneNumber": "13800000000"});
@@ -219,7 +219,7 @@ async fn logging_in_gives_the_one_session_token() {
 
 // compat: user.locked
 #[tokio::test]
-async fn guessing_a_password_has_an_end() {
+async fn user_is_locked_after_six_wrong_passwords() {
     let server = start().await;
     server.sign_up("tom").await;
     server.sign_up("jerry").await;
@@ -255,7 +255,7 @@ async fn guessing_a_password_has_an_end() {
 
 // compat: user.sign_up.errors index.unique index.sparse
 #[tokio::test]
-async fn names_addresses_and_numbers_are_unique() {
+async fn user_name_email_and_phone_are_unique() {
     let server = start().await;
     let client = As::client();
     let body = json!({"username": "tom", "password": "cat", "email": "tom@example.com", "mobilePhoneNumber": "13800000000"});
@@ -289,7 +289,7 @@ async fn names_addresses_and_numbers_are_unique() {
 
 // compat: user.sign_up.errors
 #[tokio::test]
-async fn a_sign_up_needs_a_name_and_a_password() {
+async fn sign_up_without_name_or_password_is_refused() {
     let server = start().await;
     let cases = [
         (json!({"password": "p"}), 200),
@@ -320,7 +320,7 @@ async fn a_sign_up_needs_a_name_and_a_password() {
 
 // compat: user.update user.owner_rules
 #[tokio::test]
-async fn a_user_is_changed_by_themselves_and_the_master_key_alone() {
+async fn user_is_changed_by_owner_or_master_key_alone() {
     let server = start().await;
     let (tom, toms) = server.sign_up("tom").await;
     let (_, jerrys) = server.sign_up("jerry").await;
@@ -393,7 +393,7 @@ async fn a_user_is_changed_by_themselves_and_the_master_key_alone() {
 
 // compat: user.update_password user.refresh_token
 #[tokio::test]
-async fn a_new_password_or_token_ends_the_old_session() {
+async fn new_password_or_token_ends_old_session() {
     let server = start().await;
     let (id, token) = server.sign_up("tom").await;
     let path = format!("/users/{id}");
@@ -476,10 +476,10 @@ async fn a_new_password_or_token_ends_the_old_session() {
     );
 }
 
-/// What LeanCloud's export holds of a password, and bcrypt's hashes in either column.
+/// The hashes of LeanCloud's export, and bcrypt's in either column.
 // compat: user.imported
 #[tokio::test]
-async fn imported_passwords_are_right_and_get_a_better_hash() {
+async fn imported_password_is_accepted_and_rehashed() {
     let server = start().await;
     let leancloud = [
         (
@@ -528,7 +528,7 @@ async fn imported_passwords_are_right_and_get_a_better_hash() {
 }
 
 #[tokio::test]
-async fn an_imported_password_can_be_changed_at_once() {
+async fn imported_password_can_be_changed_before_login() {
     let server = start().await;
     let fields = Update::new()
         .set("username", "old")
@@ -571,7 +571,7 @@ async fn an_imported_password_can_be_changed_at_once() {
 
 // compat: user.strictly_query
 #[tokio::test]
-async fn users_are_found_by_what_is_known_of_them_and_not_listed() {
+async fn strictly_query_finds_users_by_known_values_alone() {
     let server = start().await;
     let (id, _) = server.sign_up("tom").await;
     let ask = async |condition: Value| {
@@ -649,7 +649,7 @@ async fn users_are_found_by_what_is_known_of_them_and_not_listed() {
 }
 
 #[tokio::test]
-async fn the_command_line_finds_users_by_their_token() {
+async fn user_by_token_finds_user() {
     let server = start().await;
     let (id, token) = server.sign_up("tom").await;
     let user = paylog::server::sessions::user_by_token(&*server.database, &token)

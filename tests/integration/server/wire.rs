@@ -1,4 +1,4 @@
-//! What is on the wire around the API: keys, headers, limits, and input that makes no sense.
+//! The wire format around the API: keys, headers, limits, malformed input.
 
 use md5::{Digest, Md5};
 use reqwest::Method;
@@ -15,7 +15,7 @@ fn sign(key: &str) -> String {
 
 // compat: wire.keys wire.sign date
 #[tokio::test]
-async fn a_request_needs_the_keys_of_the_app() {
+async fn request_without_app_keys_is_refused() {
     let server = start().await;
     let with = async |headers: &[(&str, &str)]| {
         let mut request = server.bare(Method::GET, "/classes/_Role");
@@ -65,7 +65,7 @@ async fn a_request_needs_the_keys_of_the_app() {
 /// The JavaScript SDK sends the JSON text `null` with a GET, the Python SDK with some PUTs.
 // compat: wire.null_body
 #[tokio::test]
-async fn a_body_of_null_is_none() {
+async fn null_body_counts_as_empty() {
     let server = start().await;
     let id = server.create(&As::client(), "Thing", json!({"n": 1})).await;
     for method in [Method::GET, Method::PUT, Method::DELETE] {
@@ -77,7 +77,7 @@ async fn a_body_of_null_is_none() {
 
 // compat: wire.empty_list wire.half_character
 #[tokio::test]
-async fn an_empty_list_is_no_keys_and_half_a_character_is_replaced() {
+async fn empty_list_counts_as_empty_object_and_lone_surrogate_is_replaced() {
     let server = start().await;
     let send = async |method: Method, path: &str, body: &'static str| {
         let request = server.request(&As::client(), method, path);
@@ -109,7 +109,7 @@ async fn an_empty_list_is_no_keys_and_half_a_character_is_replaced() {
 
 // compat: wire.text_plain
 #[tokio::test]
-async fn a_browser_may_send_everything_as_plain_text() {
+async fn browser_request_as_plain_text_is_accepted() {
     let server = start().await;
     let send = async |body: serde_json::Value, path: &str| {
         // In any letter case, as types are.
@@ -152,7 +152,7 @@ async fn a_browser_may_send_everything_as_plain_text() {
 
 // compat: wire.headers
 #[tokio::test]
-async fn every_answer_has_the_services_headers() {
+async fn every_response_has_leancloud_headers() {
     let server = start().await;
     let client = As::client();
     let ok = server.get(&client, "/date", &[]).await;
@@ -197,7 +197,7 @@ async fn every_answer_has_the_services_headers() {
 
 // compat: wire.paths
 #[tokio::test]
-async fn paths_and_methods_that_are_not_there() {
+async fn unknown_path_or_method_is_refused() {
     let server = start().await;
     let client = As::client();
     for path in ["/nothing", "/classes", "/users/1/2/3", "/classes/A/b/c"] {
@@ -236,7 +236,7 @@ async fn paths_and_methods_that_are_not_there() {
 }
 
 #[tokio::test]
-async fn the_engines_routes_stand_beside_the_servers() {
+async fn engine_routes_stand_beside_server_routes() {
     let server = start().await;
     let function = || async { "function" };
     let both = server.server.router().merge(
@@ -261,7 +261,7 @@ async fn the_engines_routes_stand_beside_the_servers() {
 
 // compat: wire.body_limit
 #[tokio::test]
-async fn bodies_have_a_limit() {
+async fn body_beyond_the_limit_is_refused() {
     let server = start().await;
     let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(21 * 1024 * 1024));
     let request = server
@@ -278,7 +278,7 @@ async fn bodies_have_a_limit() {
 
 // compat: wire.no_500
 #[tokio::test]
-async fn nonsense_is_refused_and_never_an_internal_error() {
+async fn malformed_input_is_never_an_internal_error() {
     let server = start().await;
     let client = As::client();
     let (id, token) = server.sign_up("tom").await;

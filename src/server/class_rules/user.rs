@@ -1,20 +1,18 @@
-//! What is special about writing to `_User`: who may, what a user must have, and the secrets, which never pass
-//! through hooks.
+//! Rules of writes to `_User`: the owner alone, required columns, and the secrets, which never pass through hooks.
 
 use secrecy::SecretString;
 
-use super::auth_login;
-use super::context::Context;
-use super::error::read_failed;
-use super::validation::read_only;
-use super::{sessions, users};
 use crate::model::auth_data::{ANONYMOUS, Unlink};
 use crate::model::user_secrets::{PASSWORD_COLUMNS, SESSION_TOKEN, is_secret};
 use crate::model::{
-    AuthData, ClassName, CloudError, ErrorCode, Filter, Identity, KeyPath, ObjectId, Op, Query, Update, Value,
+    AuthData, ClassName, CloudError, ErrorCode, Identity, KeyPath, ObjectId, Op, Update, UserHook, Value,
 };
+use crate::server::context::Context;
+use crate::server::error::read_failed;
+use crate::server::validation::read_only;
+use crate::server::{identities, sessions, user_records};
 
-/// Columns that no two users share, with what is said when they would.
+/// Columns whose values no two users share, with the error of a value that is taken.
 const UNIQUE: [(&str, ErrorCode, &str); 3] = [
     (
         "username",
@@ -33,21 +31,46 @@ const UNIQUE: [(&str, ErrorCode, &str); 3] = [
     ),
 ];
 
-/// What a write adds to a user once its before hook has let it pass.
+/// Secrets that a write adds to a user after its before hook.
 #[derive(Debug, Default)]
-pub(super) struct Secrets {
+pub(in crate::server) struct Secrets {
     /// The new password, not hashed yet.
     password: Option<SecretString>,
-    /// Whether there must be a new session token: for a new user, and after every change of the password, so that
-    /// whoever knew the old one is logged out.
+    /// True if the user gets a new session token: a new user, and every user whose password changes, so that whoever knew
+    /// the old password is logged out.
     new_token: bool,
 }
 
-/// Only the user and the master key change a user, whatever the ACL says.
+impl Secrets {
+    /// Adds the secrets to `update`, after the before hook, and returns the new session token if there is one.
+    ///
+    /// # Errors
+    /// 429 if too many passwords wait to be hashed.
+    pub(in crate::server) async fn seal(
+        self,
+        context: &Context,
+        update: &mut Update,
+    ) -> Result<Option<String>, CloudError> {
+        if let Some(password) = self.password {
+            let passwords = &context.state().passwords;
+            let hash = passwords.hash(context.environment(), password).await?;
+            update.ops.push((KeyPath::new("password"), Op::Set(hash.into())));
+        }
+        if !self.new_token {
+            return Ok(None);
+        }
+        let token = sessions::new_token(context.environment());
+        let set = Op::Set(token.as_str().into());
+        update.ops.push((KeyPath::new(SESSION_TOKEN), set));
+        Ok(Some(token))
+    }
+}
+
+/// Requires the user's own session, or the master key.
 ///
 /// # Errors
 /// 206.
-pub(super) async fn require_self(context: &Context, id: &ObjectId) -> Result<(), CloudError> {
+pub(in crate::server) async fn require_self(context: &Context, id: &ObjectId) -> Result<(), CloudError> {
     if context.is_master() || context.session_user().await?.as_ref() == Some(id) {
         return Ok(());
     }
@@ -57,35 +80,29 @@ pub(super) async fn require_self(context: &Context, id: &ObjectId) -> Result<(),
     ))
 }
 
-/// Whether this is a user whom nobody deletes.
+/// True if the user must not be deleted ([`ServerConfig::protected_users`](crate::server::ServerConfig)).
 ///
 /// # Errors
-/// What the database answers.
-pub(super) async fn is_protected(
-    context: &Context,
-    class: &ClassName,
-    id: &ObjectId,
-) -> Result<bool, CloudError> {
-    let Some(kept) = &context.state().config.protected_users else {
+/// Those of a read.
+pub(super) async fn is_protected(context: &Context, id: &ObjectId) -> Result<bool, CloudError> {
+    let Some(protected) = &context.state().config.protected_users else {
         return Ok(false);
     };
-    if *class != ClassName::user() {
-        return Ok(false);
-    }
-    let user = context.database().get(class, id).await.map_err(read_failed)?;
-    user.map_or(Ok(false), |user| kept.matches(&user))
+    let user = context.database().get(&ClassName::user(), id).await;
+    user.map_err(read_failed)?
+        .map_or(Ok(false), |user| protected.matches(&user))
 }
 
-/// 119: a user whom nobody deletes.
-pub(super) fn protected_user() -> CloudError {
+/// 119: a protected user.
+pub(super) fn protected() -> CloudError {
     CloudError::new(
         ErrorCode::OPERATION_FORBIDDEN,
         "This user is kept: others rely on what the object holds.",
     )
 }
 
-/// Checks a sign-up, and takes the password out of it. With `authData` it needs neither name nor password, and is given
-/// a name where it has none.
+/// Checks a sign-up, and takes the password out of it. With `authData` it needs neither name nor password; without a name
+/// it gets a random one.
 ///
 /// # Errors
 /// 117; 125; 127; 200; 201; 217; 218.
@@ -98,7 +115,7 @@ pub(super) fn check_new(
     let is_named = update.ops.iter().any(|(path, _)| path.as_str() == "username");
     match data {
         Some(_) if !is_named => {
-            let name = auth_login::random_name(context);
+            let name = Value::String(sessions::new_token(context.environment()));
             update.ops.push((KeyPath::new("username"), Op::Set(name)));
         }
         None if !is_named => {
@@ -132,7 +149,7 @@ pub(super) fn check_new(
 /// Checks a change of a user, takes a new password out of it, and marks a new address or number as not verified.
 ///
 /// # Errors
-/// As [`check_new`], but nothing is required.
+/// As [`check_new`], except those of missing columns.
 pub(super) fn check_update(update: &mut Update) -> Result<Secrets, CloudError> {
     check_fields(update)?;
     let password = take_password(update)?;
@@ -151,8 +168,17 @@ pub(super) fn check_update(update: &mut Update) -> Result<Secrets, CloudError> {
     })
 }
 
-/// What a change of a user does to how they log in: links to platforms are put into `update`, and what they claim is
-/// answered. A first password ends no session: nobody can have known another.
+/// Changes to the logins of a user that a write makes.
+#[derive(Debug, Default)]
+pub(in crate::server) struct LoginChanges {
+    /// Identities on other platforms that the user gets.
+    pub(in crate::server) claims: Vec<Identity>,
+    /// Hooks to notify of what becomes verified.
+    pub(in crate::server) verified: Vec<UserHook>,
+}
+
+/// Puts changes of platforms into `update`, and returns the identities that they claim. A first password ends no session:
+/// nobody can have known another.
 ///
 /// # Errors
 /// 107, 111, 119, 250 for malformed `authData`; 141, 142 from the app's hook; 211 for an absent user.
@@ -166,18 +192,18 @@ pub(super) async fn change_logins(
     if taken.is_none() && secrets.password.is_none() {
         return Ok(Vec::new());
     }
-    let user = users::stored(context, id).await?;
+    let user = user_records::by_id(context, id).await?;
     let (links, mut unlinks) = taken.unwrap_or_default();
-    let links = auth_login::verified(context, Some(&user), links).await?;
+    let links = identities::verified(context, Some(&user), links).await?;
     let claims = links.claims();
     for identity in &claims {
-        auth_login::ensure_index(context, identity).await;
+        identities::ensure_index(context, identity).await;
     }
     if secrets.password.is_some() {
         secrets.new_token &= PASSWORD_COLUMNS
             .iter()
             .any(|column| user.get(*column).is_some_and(|value| !value.is_null()));
-        // What an imported hash came with is of no use to another.
+        // The columns of an imported hash are of no use to a new one.
         let imported = PASSWORD_COLUMNS.iter().skip(1);
         let imported = imported.filter(|column| user.contains_key(**column));
         let deleted = imported.map(|column| (KeyPath::new(column), Op::Delete));
@@ -186,39 +212,38 @@ pub(super) async fn change_logins(
             unlinks.push(Unlink::Platform(ANONYMOUS.to_owned()));
         }
     }
-    auth_login::link(&user, &links, &unlinks, update);
+    identities::link(&user, &links, &unlinks, update);
     Ok(claims)
 }
 
-/// The secrets as operations, to be added behind the before hook, and the new session token where there is one.
+/// Returns the hooks to notify of what an update verifies for the first time.
 ///
 /// # Errors
-/// 429 where too many passwords wait to be hashed.
-pub(super) async fn seal(
+/// 211 for an absent user.
+pub(super) async fn newly_verified(
     context: &Context,
-    secrets: Secrets,
-    update: &mut Update,
-) -> Result<Option<String>, CloudError> {
-    if let Some(password) = secrets.password {
-        let hash = context
-            .state()
-            .passwords
-            .hash(context.environment(), password)
-            .await?;
-        update.ops.push((KeyPath::new("password"), Op::Set(hash.into())));
+    id: &ObjectId,
+    update: &Update,
+) -> Result<Vec<UserHook>, CloudError> {
+    let sets = |key: &str| {
+        let set = |(path, op): &(KeyPath, Op)| path.as_str() == key && *op == Op::Set(true.into());
+        update.ops.iter().any(set)
+    };
+    let columns = [
+        ("mobilePhoneVerified", UserHook::VerifiedSms),
+        ("emailVerified", UserHook::VerifiedEmail),
+    ];
+    let mut hooks: Vec<_> = columns.into_iter().filter(|(key, _)| sets(key)).collect();
+    if hooks.is_empty() || context.state().hooks.is_none() {
+        return Ok(Vec::new());
     }
-    if !secrets.new_token {
-        return Ok(None);
-    }
-    let token = sessions::new_token(context.environment());
-    update
-        .ops
-        .push((KeyPath::new(SESSION_TOKEN), Op::Set(token.as_str().into())));
-    Ok(Some(token))
+    let user = user_records::by_id(context, id).await?;
+    hooks.retain(|(key, _)| user.get(*key) != Some(&Value::Bool(true)));
+    Ok(hooks.into_iter().map(|(_, hook)| hook).collect())
 }
 
-/// Turns a refusal by a unique index (137) into the one for the value that is taken.
-pub(super) async fn explain_duplicate(
+/// Replaces the refusal of a unique index (137) by the error of the value that is taken.
+pub(super) async fn name_duplicate(
     context: &Context,
     update: &Update,
     id: Option<&ObjectId>,
@@ -232,7 +257,7 @@ pub(super) async fn explain_duplicate(
         let Some((_, Op::Set(value))) = given else {
             continue;
         };
-        match by_key(context, key, value.clone()).await {
+        match user_records::by_key(context, key, value.clone()).await {
             Ok(Some(other)) if other.object_id().as_ref() != id => return CloudError::new(code, text),
             Ok(_) => {}
             Err(error) => return error,
@@ -241,22 +266,11 @@ pub(super) async fn explain_duplicate(
     refusal
 }
 
-/// The user with this value, as stored.
-pub(super) async fn by_key(
-    context: &Context,
-    key: &str,
-    value: Value,
-) -> Result<Option<crate::model::Document>, CloudError> {
-    let query = Query::new(Filter::all().eq(key, value)).limit(1);
-    let found = context.database().find(&ClassName::user(), &query).await;
-    Ok(found.map_err(read_failed)?.pop())
-}
-
-/// A new password as text.
+/// Reads a new password.
 ///
 /// # Errors
-/// 201 for anything but text; 218 for a blank one.
-pub(super) fn password_of(value: &Value) -> Result<SecretString, CloudError> {
+/// 201 for anything but text; 218 for a blank text.
+pub(in crate::server) fn password_of(value: &Value) -> Result<SecretString, CloudError> {
     let Value::String(text) = value else {
         return Err(CloudError::new(
             ErrorCode::PASSWORD_MISSING,
@@ -316,7 +330,7 @@ fn check_fields(update: &Update) -> Result<(), CloudError> {
     Ok(())
 }
 
-/// Something, an `@`, something with neither `@` nor blanks. More is for the mail that verifies it.
+/// True for text, an `@`, and text without `@` or blanks. The verifying mail tells the rest.
 fn is_email(text: &str) -> bool {
     let blank = |text: &str| text.chars().any(|c| c.is_whitespace() || c.is_control());
     text.len() <= 254
@@ -326,7 +340,7 @@ fn is_email(text: &str) -> bool {
             .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'))
 }
 
-/// Digits, with an optional `+` and country code.
+/// True for 5 to 20 digits, after an optional `+`.
 fn is_phone(text: &str) -> bool {
     let digits = text.strip_prefix('+').unwrap_or(text);
     (5..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
@@ -337,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_and_numbers() {
+    fn malformed_addresses_and_numbers_are_refused() {
         for good in ["a@b", "tom@example.com", "first.last+tag@example.co.uk"] {
             assert!(is_email(good), "{good}");
         }
