@@ -1,7 +1,6 @@
-//! Many payments from one account: whether they get slower, how many marks its document ever holds, and how long an
-//! audit of them takes.
+//! Many payments from one account: their speed over time, the most marks on its document, and the time of an audit.
 //!
-//!     cargo bench --bench one_account                  # 100 000 payments, in both manners
+//!     cargo bench --bench one_account                  # 100 000 payments, in both commit modes
 //!     cargo bench --bench one_account -- 1000000 single-documents
 //!
 //! The payments are transfers to a thousand other accounts, 64 under way at a time, on the embedded store. With
@@ -42,14 +41,14 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const PAYEES: usize = 1000;
 const IN_FLIGHT: usize = 64;
 
-/// The store, and what can be seen in its answers.
+/// A store that observes the written documents.
 #[derive(Debug)]
 struct Watched {
     inner: SqliteStore,
     single_documents: bool,
     payer: ObjectId,
     log_class: ClassName,
-    /// Logs that are not closed.
+    /// Number of open logs.
     open: AtomicI64,
     open_max: AtomicI64,
     marks_max: AtomicI64,

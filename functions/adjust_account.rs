@@ -1,4 +1,4 @@
-//! `adjustAccount`, internal: an operator's correction of an account, with a reason.
+//! `adjustAccount`, internal: adjusts an account by an operator's correction, with a reason.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
@@ -9,10 +9,10 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 pub(crate) struct AdjustAccount {
     user: ObjectId,
-    /// Below 0 to take as much.
+    /// Amount in minor units; negative to take it.
     #[serde(default)]
     amount: Value,
-    /// How low the balance may fall; 0 without it.
+    /// The lowest balance after it, in minor units; 0 if absent.
     #[serde(default, deserialize_with = "present_or_null")]
     floor: Option<Value>,
     reason: String,

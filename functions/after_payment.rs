@@ -1,5 +1,5 @@
-//! `afterPayment`, internal: runs after a payment has succeeded, at least once for each. The place to grant what was
-//! paid for: do it so that a second time changes nothing.
+//! `afterPayment`, internal: runs after a payment has succeeded, at least once for each payment. Grant here
+//! what was paid for, so that a second run changes nothing.
 
 use paylog::engine::Params;
 use paylog::model::CloudError;

@@ -1,4 +1,4 @@
-//! `auditAccounts`, internal: recomputes every balance from the payments, and lists what differs.
+//! `auditAccounts`, internal: recomputes every balance from the payments, and lists the differences.
 
 use paylog::engine::State;
 use paylog::model::CloudError;

@@ -1,4 +1,4 @@
-//! `cancelOrder`: gives up an order that was not paid.
+//! `cancelOrder`: cancels an order that was not paid.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId};

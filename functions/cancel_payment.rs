@@ -1,5 +1,5 @@
-//! `cancelPayment`, internal: refuses a payment whose money is not secured. With `returned`, money that has arrived with
-//! another amount than was asked for, and was given back outside, is written off.
+//! `cancelPayment`, internal: cancels a payment whose money is not secured. `returned` writes off money that arrived with
+//! another amount than was requested and was given back at the gateway.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};

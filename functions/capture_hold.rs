@@ -1,4 +1,4 @@
-//! `captureHold`, internal: takes what was held, in part or in full. The rest is released.
+//! `captureHold`, internal: captures a hold, in part or in full. The rest is released.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(crate) struct CaptureHold {
-    /// The log of the hold.
+    /// Id of the hold's log.
     hold: ObjectId,
-    /// Without it, all that is held.
+    /// Amount in minor units; all that is held if absent.
     #[serde(default, deserialize_with = "present_or_null")]
     amount: Option<Value>,
-    /// Whose account is credited. Without it, the money is the app's.
+    /// The user to be credited; the app keeps the money if absent.
     #[serde(default, deserialize_with = "present_or_null")]
     payee: Option<ObjectId>,
     key: CallerKey,

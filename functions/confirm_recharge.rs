@@ -1,4 +1,4 @@
-//! `confirmRecharge`, internal: the operator's word that a recharge has been paid. In the sandbox, the gateway's.
+//! `confirmRecharge`, internal: confirms that a recharge has been paid. In the sandbox the operator plays the gateway.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, Value};

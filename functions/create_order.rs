@@ -1,4 +1,4 @@
-//! `createOrder`: an order of a product, at the server's price.
+//! `createOrder`: creates an order for a product, at the server's price.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId, Value};

@@ -1,4 +1,4 @@
-//! `getBalance`: what the user has.
+//! `getBalance`: returns the user's balances.
 
 use paylog::engine::{CurrentUser, State};
 use paylog::model::CloudError;

@@ -1,4 +1,4 @@
-//! `getPayment`: one of the user's own payments, by its log or by its kind and key.
+//! `getPayment`: returns one of the user's own payments, by its log or by its kind and key.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ErrorCode, ObjectId};

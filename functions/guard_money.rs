@@ -1,10 +1,10 @@
-//! Hooks that keep everybody's hands off money: nobody changes it but the payment flow, whose writes skip hooks.
+//! Hooks that refuse client writes to money columns, logs and orders. The payment flow's own writes skip hooks.
 
 use paylog::engine::{HookObject, State};
 use paylog::model::CloudError;
 use paylog::payment::PaymentService;
 
-/// A new user starts without money.
+/// Refuses a new user with money columns.
 pub(crate) async fn before_user_save(
     user: HookObject,
     State(payments): State<PaymentService>,
@@ -12,7 +12,7 @@ pub(crate) async fn before_user_save(
     payments.config().check_new_user(&user)
 }
 
-/// A user's money is not for changing.
+/// Refuses changes of a user's money columns.
 pub(crate) async fn before_user_update(
     user: HookObject,
     State(payments): State<PaymentService>,
@@ -20,7 +20,7 @@ pub(crate) async fn before_user_update(
     payments.config().check_user_update(user.updated_keys())
 }
 
-/// A user who has payments is not for deleting.
+/// Refuses to delete a user with payments.
 pub(crate) async fn before_user_delete(
     user: HookObject,
     State(payments): State<PaymentService>,
@@ -28,7 +28,7 @@ pub(crate) async fn before_user_delete(
     payments.check_user_delete(&user).await
 }
 
-/// Logs and orders are not for creating, changing or deleting.
+/// Refuses to create, change or delete logs and orders.
 pub(crate) async fn before_record_write(
     record: HookObject,
     State(payments): State<PaymentService>,

@@ -1,4 +1,4 @@
-//! `holdFunds`, internal: sets money of a user aside, to be captured or released.
+//! `holdFunds`, internal: holds money of a user, to be captured or released.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
@@ -11,7 +11,7 @@ pub(crate) struct HoldFunds {
     user: ObjectId,
     #[serde(default)]
     amount: Value,
-    /// Seconds; 7 days without it.
+    /// Seconds; 7 days if absent.
     #[serde(rename = "expiresIn", default, deserialize_with = "present_or_null")]
     expires_in: Option<Value>,
     key: CallerKey,

@@ -1,4 +1,4 @@
-//! `listPayments`: the user's own payments, newest first.
+//! `listPayments`: lists the user's own payments, newest first.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId};

@@ -1,4 +1,4 @@
-//! The app: its cloud functions and hooks, one file each, handed over to paylog's command line.
+//! The app: registers its cloud functions and hooks, one file each, with paylog's command line.
 
 mod adjust_account;
 mod after_payment;

@@ -1,4 +1,4 @@
-//! `payOrder`: pays an order from the balance of its owner.
+//! `payOrder`: pays an order from its owner's balance.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 pub(crate) struct PayOrder {
     order: ObjectId,
-    /// Needed for a further attempt after a declined one.
+    /// Required for another attempt after a declined one.
     key: Option<CallerKey>,
 }
 

@@ -1,4 +1,4 @@
-//! `recharge`: asks for money to come in through a channel. Nothing is credited before the channel confirms.
+//! `recharge`: requests a recharge through a channel. Nothing is credited before the channel confirms it.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, Value};

@@ -1,4 +1,4 @@
-//! `recoverPayments`, internal: takes up payments that were left open. The sweeper does the same every few seconds.
+//! `recoverPayments`, internal: recovers open payments. The sweeper does the same every few seconds.
 
 use paylog::engine::{Params, State};
 use paylog::model::CloudError;

@@ -1,4 +1,4 @@
-//! `refundOrder`, internal: gives back what was paid for an order, in part or in full.
+//! `refundOrder`, internal: refunds an order, in part or in full.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId, Value};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 pub(crate) struct RefundOrder {
     order: ObjectId,
-    /// Without it, all that is left.
+    /// Amount in minor units; all that is left if absent.
     #[serde(default, deserialize_with = "present_or_null")]
     amount: Option<Value>,
     reason: Option<String>,

@@ -1,4 +1,4 @@
-//! `releaseHold`, internal: gives back what was held.
+//! `releaseHold`, internal: releases a hold.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 #[derive(Deserialize)]
 pub(crate) struct ReleaseHold {
-    /// The log of the hold.
+    /// Id of the hold's log.
     hold: ObjectId,
     key: CallerKey,
 }

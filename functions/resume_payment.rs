@@ -1,5 +1,5 @@
-//! `resumePayment`, internal: takes one payment up again, and says how it stands then. With `credit`, money that has
-//! arrived with another amount than was asked for is credited.
+//! `resumePayment`, internal: resumes one payment, and returns its state then. `credit` credits money that has arrived with
+//! another amount than was requested.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};

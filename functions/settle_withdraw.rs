@@ -1,5 +1,5 @@
-//! `settleWithdraw`, internal: the word that a withdrawal was paid out, or that it was not. In the sandbox, the
-//! gateway's.
+//! `settleWithdraw`, internal: settles a withdrawal as paid out or not paid out. In the sandbox the operator plays the
+//! gateway.
 
 use paylog::engine::{Params, State};
 use paylog::model::{CloudError, ObjectId};

@@ -1,4 +1,4 @@
-//! `transfer`: moves money from the user's account to somebody else's.
+//! `transfer`: moves money from the user's account to another user's.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, ObjectId, Value};

@@ -1,4 +1,4 @@
-//! `withdraw`: sets money aside to be paid out. `settleWithdraw` says what became of it.
+//! `withdraw`: holds money until it is paid out. `settleWithdraw` records the result.
 
 use paylog::engine::{CurrentUser, Params, State};
 use paylog::model::{CloudError, Value};
@@ -11,7 +11,7 @@ pub(crate) struct Withdraw {
     #[serde(default)]
     amount: Value,
     channel: Channel,
-    /// Who receives it, as the channel knows them.
+    /// The receiver, as the channel knows them.
     payee: String,
     key: CallerKey,
 }

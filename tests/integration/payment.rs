@@ -1,23 +1,22 @@
-//! The payment flow on real stores: what callers are told, what the documents show, what it costs in store calls, and
-//! what is left after faults.
+//! The payment flow on real stores: results, documents, cost in store calls, and behaviour under faults.
 
-mod adjusting;
-mod arrived;
-mod auditing;
-mod background;
-mod bank;
-mod counting;
-mod declined;
-mod dying;
-mod faults;
+mod adjustments;
+mod admin;
+mod arrived_money;
+mod audits;
+mod background_work;
+mod basic_flow;
 mod final_refusals;
-mod happy;
-mod holding;
-mod network;
-mod operating;
-mod over_http;
-mod racing;
-mod refunding;
-mod transferring;
-mod trouble;
-mod withdrawing;
+mod fixture;
+mod functions_over_http;
+mod holds;
+mod network_faults;
+mod purchase_refusals;
+mod races;
+mod refunds;
+mod store_calls;
+mod store_errors;
+mod store_faults;
+mod transfers;
+mod withdrawals;
+mod worker_crash;

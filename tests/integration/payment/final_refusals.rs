@@ -1,5 +1,5 @@
-//! Declined means declined, for every kind: once a refusal was answered, no late or repeated request of it succeeds, and
-//! its key answers the same refusal for ever, whatever the circumstances are by then.
+//! Refusals are final, for every kind: once a refusal is returned, no late or repeated request of it succeeds, and its key
+//! returns the same refusal for ever, even if its cause is gone.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,9 +9,9 @@ use paylog::payment::service::{Channel, Receipt};
 use paylog::store::{CommitOutcome, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
-use super::bank::{self, Bank, Batches, code, key};
+use super::fixture::{self, Bank, Batches, code, key};
 
-/// Keeps every request that was sent, to deliver it again.
+/// A store that keeps every request, to deliver it again.
 #[derive(Debug)]
 struct Repeating {
     inner: Arc<dyn Store>,
@@ -23,7 +23,7 @@ impl Repeating {
         self.sent.lock().unwrap().push((is_commit, writes.to_vec()));
     }
 
-    /// Delivers everything a second time, as a bad network does.
+    /// Delivers every request a second time, as a bad network does.
     async fn deliver_again(&self) {
         let sent = self.sent.lock().unwrap().clone();
         for (is_commit, writes) in sent {
@@ -156,7 +156,7 @@ impl Scene {
         }
     }
 
-    /// Everything that stood in the way is gone, as far as it can go.
+    /// Removes every cause of a refusal that can be removed.
     async fn relieve(&self) {
         self.bank.recharge(&self.user, 1000, "relief").await;
         self.bank.recharge(&self.merchant, 1000, "relief").await;
@@ -171,8 +171,8 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn a_refusal_is_final_for_every_kind() {
-    for batches in bank::ALL {
+async fn refusal_is_final_for_every_kind() {
+    for batches in fixture::ALL {
         for (asked, refusal) in REFUSALS {
             let scene = Scene::new(batches).await;
             let repeating = Arc::new(Repeating {
@@ -214,10 +214,10 @@ async fn a_refusal_is_final_for_every_kind() {
     }
 }
 
-/// The key of a refusal is taken for its user and kind, whatever else is asked under it.
+/// The key of a refusal is taken for its user and kind, whatever is requested under it.
 #[tokio::test]
-async fn a_refused_key_is_used() {
-    for batches in bank::ALL {
+async fn refused_key_stays_taken() {
+    for batches in fixture::ALL {
         let scene = Scene::new(batches).await;
         let (bank, user) = (&scene.bank, &scene.user);
         for (asked, _) in REFUSALS {

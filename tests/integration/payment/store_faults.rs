@@ -1,5 +1,5 @@
-//! What is left after faults: requests lost, answers lost, late and repeated deliveries, and a worker that dies before
-//! or after each of its writes. Time is paused, so waiting costs nothing.
+//! Faults of the store: lost requests, lost answers, late and repeated deliveries, and a worker that crashes before or
+//! after each of its writes. Time is paused, so waiting costs nothing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use paylog::store::fault::{FaultRates, FaultStore};
 use paylog::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
-use super::bank::{self, BOTH, Bank, Batches, key};
+use super::fixture::{self, BOTH, Bank, Batches, key};
 
 /// Tokio's clock, which these tests pause.
 struct PausedClock(tokio::time::Instant);
@@ -52,9 +52,9 @@ async fn bare(batches: Batches, seed: u64) -> Bank {
     let environment = environment(seed);
     let config = PaymentConfig {
         prune_threshold: Some(0),
-        ..bank::config()
+        ..fixture::config()
     };
-    let store = bank::store(batches, &config, &environment).await;
+    let store = fixture::store(batches, &config, &environment).await;
     Bank::on(Arc::clone(&store), store, config, environment)
 }
 
@@ -63,8 +63,8 @@ fn through(bank: &Bank, seen: Arc<dyn Store>) -> Bank {
     Bank::on(seen, store, bank.config.clone(), bank.environment.clone())
 }
 
-/// Two workers behind bad networks, with one customer, a merchant, and money for a part of the orders only. Whatever
-/// was lost, recovery closes every log, the audit is clean, and what the customer was told is true.
+/// Two workers behind bad networks, one customer, a merchant, and money for a part of the orders only. Whatever is lost,
+/// recovery closes every log, the audit is clean, and the results that the customer got are true.
 async fn run_seed(batches: Batches, seed: u64) {
     let bank = bare(batches, seed).await;
     let (user, merchant, product) = (bank.user().await, bank.user().await, {
@@ -176,7 +176,7 @@ async fn paid_by(bank: &Bank, order: &ObjectId) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bad_network_loses_no_money() {
+async fn bad_network_loses_no_money() {
     let seeds = match std::env::var_os("PAYLOG_SEED") {
         Some(seed) => vec![seed.to_str().unwrap().parse().unwrap()],
         None => (0..200).collect(),
@@ -189,7 +189,7 @@ async fn a_bad_network_loses_no_money() {
     }
 }
 
-/// What of the fatal request still takes effect.
+/// The part of the fatal request that still takes effect.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Death {
     Before,
@@ -200,7 +200,7 @@ pub(super) enum Death {
     After,
 }
 
-/// A worker's view of the store that ends at its `n`-th write.
+/// A store that fails for good at the worker's `n`-th write.
 #[derive(Debug)]
 pub(super) struct Mortal {
     inner: Arc<dyn Store>,
@@ -221,7 +221,7 @@ impl Mortal {
         self.left.load(Ordering::Relaxed) > 0
     }
 
-    /// True while alive after this write; `None` where this is the fatal one.
+    /// True while alive after this write; `None` for the fatal one.
     fn spend(&self) -> Option<bool> {
         if !self.alive() {
             return Some(false);
@@ -296,12 +296,12 @@ enum Story {
     Declined,
     Cancel,
     Confirm,
-    /// Another worker recovers, and dies too.
+    /// Another worker recovers, and crashes too.
     Recovery,
 }
 
-/// A worker dies before, during or after each of its writes; another takes up what is left. The same call, repeated,
-/// then gets an answer that stays.
+/// A worker crashes before, during or after each of its writes; another recovers. The same call, repeated, then gets a
+/// final result.
 async fn die_at(batches: Batches, story: Story, writes: u32, death: Death) -> bool {
     let bank = bare(batches, u64::from(writes)).await;
     let (user, merchant) = (bank.user().await, bank.user().await);
@@ -354,7 +354,7 @@ async fn die_at(batches: Batches, story: Story, writes: u32, death: Death) -> bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_may_die_at_any_write() {
+async fn crash_at_any_write_is_recovered() {
     let stories = [
         Story::Purchase,
         Story::Declined,

@@ -1,4 +1,4 @@
-//! A small bank: a store with the classes set up, and shorthands for what users do.
+//! The fixture: a store with the classes set up, and shorthands for the operations of users.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,18 +14,18 @@ use tempfile::TempDir;
 
 pub(super) struct Bank {
     pub(super) payments: PaymentService,
-    /// The documents themselves, past every decorator.
+    /// The documents themselves, below every wrapper.
     pub(super) store: Arc<dyn Store>,
     pub(super) config: PaymentConfig,
     pub(super) environment: Environment,
 }
 
-/// Whether the store offers all-or-nothing commits.
+/// Support of the store for all-or-nothing commits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Batches {
     AllOrNothing,
     Separate,
-    /// The embedded database: all-or-nothing too, and durable.
+    /// The embedded database: all-or-nothing, and durable.
     Sqlite,
 }
 
@@ -62,7 +62,7 @@ pub(super) async fn store(
     }
 }
 
-/// A database and its folder, which goes when the database does.
+/// A database, and its folder, which is deleted with it.
 #[derive(Debug)]
 struct Embedded {
     store: SqliteStore,
@@ -94,7 +94,7 @@ impl Bank {
         Self::on(Arc::clone(&store), store, config, environment)
     }
 
-    /// `seen` is what the payment flow works on; `store` the documents themselves.
+    /// `seen` is the store that the payment flow uses; `store` has the documents themselves.
     pub(super) fn on(
         seen: Arc<dyn Store>,
         store: Arc<dyn Store>,
@@ -255,7 +255,7 @@ impl Bank {
             .await
     }
 
-    /// An order that is paid, of which each payee got what stands beside it.
+    /// A paid order, with its payees and their shares.
     pub(super) async fn sold(&self, price: i64, payees: &[(&ObjectId, i64)]) -> (ObjectId, ObjectId) {
         let user = self.rich(price).await;
         let payees: Vec<Value> = payees
@@ -269,7 +269,7 @@ impl Bank {
         (user, order)
     }
 
-    /// Another process, on the same documents: nothing of one's memory reaches the other.
+    /// Another process on the same documents: the two share no memory.
     pub(super) fn again(&self) -> Self {
         self.with(self.environment.clone())
     }
@@ -303,7 +303,7 @@ impl Bank {
         self.store.find(&self.config.log_class, &query).await.unwrap()
     }
 
-    /// Takes up every open log until none is left; fails where recovery gets nowhere.
+    /// Recovers every open log until none is left; fails if recovery makes no progress.
     pub(super) async fn recover(&self) {
         for _ in 0..50 {
             self.payments.sweep(Duration::ZERO, 500).await.unwrap();
@@ -322,7 +322,7 @@ impl Bank {
         );
     }
 
-    /// Leases only save work: taking them away changes nothing but how soon the next worker comes.
+    /// Removes all leases. They only save work: without them the next worker comes sooner.
     async fn unclaim(&self) {
         for log in self
             .logs(Filter::all().lt("state", 5).exists("claimedUntil", true))
@@ -370,7 +370,7 @@ impl Entropy for Ahead {
     }
 }
 
-/// The answer as every repetition of it must be.
+/// The receipt that every repetition must return.
 pub(super) fn plain(answer: &Receipt) -> Receipt {
     Receipt {
         replayed: false,

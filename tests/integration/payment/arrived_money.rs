@@ -1,4 +1,4 @@
-//! Money that has arrived is credited, or stands in a log that waits for an operator. It is never gone.
+//! Money that has arrived is credited, or recorded in a log that waits for an operator. It is never lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use futures_util::future::join_all;
 use paylog::model::{Document, Filter, ObjectId};
 use paylog::store::{Action, Write, WriteOutcome};
 
-use super::bank::{ALL, Bank, Batches, code};
+use super::fixture::{ALL, Bank, Batches, code};
 
-/// Takes the document of a user away and answers what was in it.
+/// Deletes the document of a user and returns it.
 async fn take_away(bank: &Bank, user: &ObjectId) -> Document {
     let class = &bank.config.user_class;
     let document = bank.get(class, user).await;
@@ -23,7 +23,7 @@ async fn take_away(bank: &Bank, user: &ObjectId) -> Document {
     document
 }
 
-/// The same store, where recharges are given up at once.
+/// A service on the same store that expires recharges at once.
 fn impatient(bank: &Bank) -> Bank {
     let mut config = bank.config.clone();
     config.recharge_expires = Duration::ZERO;
@@ -32,7 +32,7 @@ fn impatient(bank: &Bank) -> Bank {
 }
 
 #[tokio::test]
-async fn money_for_a_missing_account_is_kept() {
+async fn confirmed_recharge_of_missing_account_is_kept() {
     // At once: an account is looked for again and again before it is believed to be missing.
     let cases = ALL
         .iter()
@@ -61,7 +61,7 @@ async fn money_is_kept(batches: Batches, given_up: bool) {
 }
 
 #[tokio::test]
-async fn another_amount_waits_for_an_operator_beside_the_recharge() {
+async fn confirmation_of_other_amount_waits_for_operator() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.user().await;
@@ -95,7 +95,7 @@ async fn another_amount_waits_for_an_operator_beside_the_recharge() {
 }
 
 #[tokio::test]
-async fn one_trade_number_is_credited_once_whatever_it_is_said_to_pay() {
+async fn trade_number_is_credited_once() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, other) = (bank.user().await, bank.user().await);
@@ -124,7 +124,7 @@ async fn one_trade_number_is_credited_once_whatever_it_is_said_to_pay() {
 }
 
 #[tokio::test]
-async fn a_recharge_without_its_channel_is_answered_from_its_log() {
+async fn recharge_of_disabled_channel_is_answered_from_its_log() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.user().await;

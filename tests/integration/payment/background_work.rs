@@ -1,4 +1,4 @@
-//! What goes on behind the answers: announcing, closing, recovery, expiry, pruning; and what callers wait for.
+//! Background work (notification, closing, recovery, expiry, pruning), and the waiting times of callers.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -15,9 +15,9 @@ use paylog::store::{Database, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::bank::{self, ALL, Bank, Batches, code, key};
+use super::fixture::{self, ALL, Bank, Batches, code, key};
 
-/// Waits for what goes on behind the answers.
+/// Waits for a result of the background work.
 async fn until(what: &str, mut there: impl AsyncFnMut() -> bool) {
     let environment = Environment::system();
     while !there().await {
@@ -29,7 +29,7 @@ async fn until(what: &str, mut there: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Another process, on the same documents.
+/// Another process on the same documents.
 fn again(bank: &Bank) -> Bank {
     let store = Arc::clone(&bank.store);
     Bank::on(
@@ -40,7 +40,7 @@ fn again(bank: &Bank) -> Bank {
     )
 }
 
-/// Writes the kind of every announced payment down.
+/// Records the kind of every payment for which `afterPayment` runs.
 fn announcing(bank: Bank) -> (Bank, Arc<Mutex<Vec<String>>>) {
     let announced = Arc::new(Mutex::new(Vec::new()));
     let payments = bank.payments.clone().with_after_payment({
@@ -58,7 +58,7 @@ async fn is_closed(bank: &Bank, log: &ObjectId) -> bool {
 }
 
 #[tokio::test]
-async fn orders_that_are_given_up_are_not_announced() {
+async fn cancelled_and_expired_orders_run_no_after_payment() {
     for batches in ALL {
         let mut bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(10).await);
@@ -76,7 +76,7 @@ async fn orders_that_are_given_up_are_not_announced() {
 }
 
 #[tokio::test]
-async fn a_payment_that_cannot_be_announced_stays_open_and_is_counted_so() {
+async fn failed_after_payment_keeps_the_log_open() {
     let bank = Bank::new(Batches::Separate).await;
     let payments = bank
         .payments
@@ -99,7 +99,7 @@ async fn a_payment_that_cannot_be_announced_stays_open_and_is_counted_so() {
 }
 
 #[tokio::test]
-async fn a_slow_announcement_holds_up_no_other_payment() {
+async fn slow_after_payment_delays_no_other_payment() {
     let bank = Bank::new(Batches::Separate).await;
     let slow = Arc::new(Mutex::new(None::<ObjectId>));
     let payments = bank.payments.clone().with_after_payment({
@@ -134,7 +134,7 @@ async fn a_slow_announcement_holds_up_no_other_payment() {
 }
 
 #[tokio::test]
-async fn logs_that_cannot_be_read_hide_no_others() {
+async fn unreadable_logs_hide_no_others_from_recovery() {
     let bank = Bank::new(Batches::Separate).await;
     for n in 0..600 {
         let strange = json!({"key": format!("strange:{n}"), "kind": "strange", "state": 1});
@@ -152,9 +152,9 @@ async fn logs_that_cannot_be_read_hide_no_others() {
     );
 }
 
-/// Closing is what makes marks forgettable: nothing else has to come by.
+/// Closing alone makes marks prunable, without a further payment.
 #[tokio::test]
-async fn marks_are_pruned_behind_closings() {
+async fn marks_are_pruned_after_closing() {
     let mut bank = Bank::new(Batches::Separate).await;
     bank.config.sweep_every = Duration::from_secs(3600);
     bank.config.prune_threshold = Some(5);
@@ -181,7 +181,7 @@ async fn marks_are_pruned_behind_closings() {
 }
 
 #[tokio::test]
-async fn an_order_takes_so_many_attempts_and_can_be_cancelled_then() {
+async fn order_with_too_many_attempts_can_be_cancelled() {
     let bank = Bank::new(Batches::AllOrNothing).await;
     let (user, product) = (bank.user().await, bank.product(10).await);
     let order = bank.order(&user, &product, "o").await.order;
@@ -209,7 +209,7 @@ async fn an_order_takes_so_many_attempts_and_can_be_cancelled_then() {
 }
 
 #[tokio::test]
-async fn two_attempts_that_succeeded_do_not_pass_the_audit() {
+async fn two_successful_attempts_fail_the_audit() {
     let bank = Bank::new(Batches::Separate).await;
     let (user, product) = (bank.user().await, bank.product(10).await);
     bank.recharge(&user, 100, "r").await;
@@ -234,7 +234,7 @@ async fn two_attempts_that_succeeded_do_not_pass_the_audit() {
     );
 }
 
-/// Answers reads at once, and writes never.
+/// A store that answers reads at once and writes never.
 #[derive(Debug)]
 struct Silent(Arc<dyn Store>);
 
@@ -256,9 +256,9 @@ impl StoreWrapper for Silent {
     }
 }
 
-/// The engine would answer a time-out of its own; whoever waits must read that the same key can be asked again.
+/// The caller must be answered before the engine's own time-out, and learn that the same key can be asked again.
 #[tokio::test]
-async fn a_caller_is_answered_by_the_deadline() {
+async fn caller_is_answered_by_the_deadline() {
     let mut bank = Bank::new(Batches::Separate).await;
     let (user, product) = (bank.user().await, bank.product(10).await);
     let order = bank.order(&user, &product, "o").await.order;
@@ -270,9 +270,9 @@ async fn a_caller_is_answered_by_the_deadline() {
     assert!(bank.environment.elapsed() - began < bank.config.store_timeout / 2);
 }
 
-/// A worker whose clock is far ahead claims a log for years; the others wait for the longest lease at most.
+/// A worker whose clock is far ahead claims a log for years. The others wait for the longest lease at most.
 #[tokio::test]
-async fn a_claim_from_the_future_keeps_nobody_away() {
+async fn claim_from_the_future_expires_after_the_longest_lease() {
     let bank = Bank::new(Batches::Separate).await;
     let user = bank.user().await;
     bank.recharge(&user, 100, "r").await;
@@ -285,17 +285,17 @@ async fn a_claim_from_the_future_keeps_nobody_away() {
         Update::new().set("claimedUntil", future),
     );
     assert!(matches!(bank.store.write(claim).await, WriteOutcome::Applied(_)));
-    bank.payments.sweep(bank::config().lease, 10).await.unwrap();
+    bank.payments.sweep(fixture::config().lease, 10).await.unwrap();
     assert!(is_closed(&bank, &log).await);
 }
 
-/// Every few seconds, and nearly all logs are closed: none of these questions may read them all.
+/// The sweeper asks every few seconds, and nearly all logs are closed: none of its queries may read them all.
 #[tokio::test]
-async fn what_the_sweeper_looks_for_is_found_by_indexes() {
+async fn sweeper_queries_use_indexes() {
     let folder = tempfile::tempdir().unwrap();
     let environment = Environment::system();
     let store = SqliteStore::open(folder.path(), environment.clone()).unwrap();
-    let config = bank::config();
+    let config = fixture::config();
     for change in schema::changes(&store.schema(), &config).unwrap() {
         store.define(change).await.unwrap();
     }

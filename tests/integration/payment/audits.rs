@@ -1,5 +1,5 @@
-//! The audit on real stores: what it finds where somebody has been at the books, what it does not where payments are
-//! being made, and how it accounts for what was there before.
+//! Audits of real stores: differences that are found, payments in progress that are none, and the opening of earlier
+//! balances.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +10,9 @@ use paylog::payment::audit::{Audit, AuditReport, Opened, Unopened};
 use paylog::store::{Action, ReadError, Store, StoreWrapper, Write, WriteOutcome};
 use serde_json::json;
 
-use super::bank::{ALL, Bank, Batches, key};
+use super::fixture::{ALL, Bank, Batches, key};
 
-/// Books with payments of several kinds, all closed.
+/// A store with payments of several kinds, all closed.
 struct Books {
     bank: Bank,
     user: ObjectId,
@@ -84,7 +84,7 @@ impl Books {
         report
     }
 
-    /// What differs: `class field: found, not expected`, and whether the purchase is among the logs.
+    /// The differences, as `class field: found, not expected`.
     async fn found(&self) -> Vec<String> {
         let report = self.report().await;
         let short = report.differences.iter().map(|difference| {
@@ -111,7 +111,7 @@ impl Books {
 }
 
 #[tokio::test]
-async fn a_balance_edited_by_hand() {
+async fn edited_balance_is_found() {
     for batches in ALL {
         let books = Books::new(batches).await;
         books
@@ -130,7 +130,7 @@ async fn a_balance_edited_by_hand() {
 }
 
 #[tokio::test]
-async fn a_mark_without_a_log() {
+async fn mark_without_log_is_found() {
     let books = Books::new(Batches::Separate).await;
     let marks = vec![json!("5f0000000000000000000000")];
     books
@@ -142,7 +142,7 @@ async fn a_mark_without_a_log() {
 }
 
 #[tokio::test]
-async fn a_closed_log_without_its_effect_and_one_that_is_gone() {
+async fn missing_effect_and_missing_log_are_found() {
     for batches in ALL {
         let books = Books::new(batches).await;
         // The payer got the money back, and nobody wrote it down.
@@ -164,7 +164,7 @@ async fn a_closed_log_without_its_effect_and_one_that_is_gone() {
 }
 
 #[tokio::test]
-async fn a_log_whose_legs_do_not_add_up() {
+async fn unbalanced_legs_are_found() {
     let books = Books::new(Batches::Separate).await;
     let log = books.bank.get(&books.class("log"), &books.purchase).await;
     let mut legs = log.get("legs").unwrap().clone();
@@ -187,7 +187,7 @@ async fn a_log_whose_legs_do_not_add_up() {
 }
 
 #[tokio::test]
-async fn an_amount_that_is_none() {
+async fn invalid_amount_is_found() {
     for amount in [json!(-100), json!(99.5)] {
         let books = Books::new(Batches::Separate).await;
         books
@@ -204,7 +204,7 @@ async fn an_amount_that_is_none() {
 }
 
 #[tokio::test]
-async fn a_document_that_is_gone() {
+async fn missing_document_is_found() {
     for batches in ALL {
         let books = Books::new(batches).await;
         books.delete("user", &books.user).await;
@@ -222,7 +222,7 @@ async fn a_document_that_is_gone() {
     }
 }
 
-/// Whoever reads the users of this store finds that somebody was quicker: a payment has just been made and closed.
+/// A store on which a payment is made and closed before each read of users.
 #[derive(Debug)]
 struct Busy {
     inner: Arc<dyn Store>,
@@ -265,7 +265,7 @@ impl StoreWrapper for Busy {
 }
 
 #[tokio::test]
-async fn payments_made_meanwhile_are_no_difference_and_hide_none() {
+async fn concurrent_payments_are_no_difference_and_hide_none() {
     let books = Books::new(Batches::Separate).await;
     let busy = Busy {
         inner: Arc::clone(&books.bank.store),
@@ -299,7 +299,7 @@ async fn payments_made_meanwhile_are_no_difference_and_hide_none() {
 }
 
 #[tokio::test]
-async fn a_log_under_way_on_an_account_keeps_it_from_being_judged_and_a_stuck_one_does_not() {
+async fn open_log_defers_judgement_and_stuck_log_does_not() {
     let books = Books::new(Batches::Separate).await;
     let reopen = Update::new().set("state", 1).delete("outcome");
     books.write("log", &books.purchase, reopen).await;
@@ -326,7 +326,7 @@ async fn a_log_under_way_on_an_account_keeps_it_from_being_judged_and_a_stuck_on
     assert_eq!(books.found().await, ["user account: 849, not 850; purchase"]);
 }
 
-/// Users as an app has them before it takes paylog.
+/// Users of an app that had balances before it took up paylog.
 async fn before(bank: &Bank) -> Vec<ObjectId> {
     let mut users = Vec::new();
     for fields in [
@@ -355,7 +355,7 @@ async fn open(bank: &Bank, unopened: Unopened) -> Opened {
 }
 
 #[tokio::test]
-async fn what_was_there_before_is_accounted_for_once() {
+async fn opening_accounts_for_earlier_balances_once() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let users = before(&bank).await;
@@ -394,7 +394,7 @@ async fn what_was_there_before_is_accounted_for_once() {
 }
 
 #[tokio::test]
-async fn a_payment_that_races_the_opening_makes_it_not_wrong() {
+async fn payment_racing_the_opening_keeps_it_right() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let users = before(&bank).await;
@@ -414,7 +414,7 @@ async fn a_payment_that_races_the_opening_makes_it_not_wrong() {
 }
 
 #[tokio::test]
-async fn an_account_that_was_paid_from_before_is_never_opened() {
+async fn account_with_payments_is_never_opened() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let users = before(&bank).await;
@@ -437,7 +437,7 @@ async fn an_account_that_was_paid_from_before_is_never_opened() {
     }
 }
 
-/// Loses the answers to the first batches, which take effect all the same.
+/// A store that applies the first batches and loses their answers.
 #[derive(Debug)]
 struct Mute(Arc<dyn Store>, AtomicU64);
 
@@ -463,7 +463,7 @@ impl StoreWrapper for Mute {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opening_without_an_answer_is_sent_again() {
+async fn unanswered_opening_is_sent_again() {
     let bank = Bank::new(Batches::Separate).await;
     before(&bank).await;
     let (_, found) = unopened(&bank).await;

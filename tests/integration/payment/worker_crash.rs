@@ -1,5 +1,6 @@
-//! A worker dies before, during or after each of its writes, in the middle of every kind of payment. Another takes up what is left; the same call,
-//! repeated, gets an answer that stays, and the money is where that answer says. Time is paused, so waiting costs nothing.
+//! A worker crashes before, during or after each of its writes, for every kind of payment. Another worker recovers; the
+//! same call, repeated, gets a final result, and the money is where that result says. Time is paused, so waiting costs
+//! nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use paylog::payment::service::Receipt;
 use paylog::store::Store;
 use serde_json::json;
 
-use super::bank::{self, BOTH, Bank, Batches, key, plain};
-use super::faults::{Death, Mortal, environment};
+use super::fixture::{self, BOTH, Bank, Batches, key, plain};
+use super::store_faults::{Death, Mortal, environment};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Story {
@@ -67,9 +68,9 @@ impl Scene {
         let environment = environment(seed);
         let config = PaymentConfig {
             prune_threshold: Some(0),
-            ..bank::config()
+            ..fixture::config()
         };
-        let store = bank::store(batches, &config, &environment).await;
+        let store = fixture::store(batches, &config, &environment).await;
         let bank = Bank::on(Arc::clone(&store), store, config, environment);
         let user = bank.rich(100).await;
         let held = bank.hold(&user, 20, "held").await.unwrap().log;
@@ -113,7 +114,7 @@ impl Scene {
         }
     }
 
-    /// What the story ends with: the code it is told, and what user, merchant, platform and buyer have.
+    /// The expected end: the code of the result, and the balances of user, merchant, platform and buyer.
     fn end(story: Story) -> (i32, [(i64, i64); 4]) {
         let users = |user, merchant, platform, buyer| [user, (merchant, 0), (platform, 0), (buyer, 0)];
         match story {
@@ -144,7 +145,7 @@ impl Scene {
     }
 }
 
-/// Whether the worker has died.
+/// True if the worker has crashed.
 async fn die_at(batches: Batches, story: Story, writes: u32, death: Death) -> bool {
     let scene = Scene::new(batches, u64::from(writes)).await;
     if story == Story::RefundOfSpent {
@@ -194,7 +195,7 @@ async fn die_at(batches: Batches, story: Story, writes: u32, death: Death) -> bo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_worker_may_die_at_any_write_of_any_kind() {
+async fn crash_at_any_write_of_any_kind_is_recovered() {
     for batches in BOTH {
         for story in STORIES {
             for death in [Death::Before, Death::First, Death::Last, Death::After] {
@@ -208,9 +209,9 @@ async fn a_worker_may_die_at_any_write_of_any_kind() {
     }
 }
 
-/// The word of two workers about one withdrawal, at the same moment, on a store that loses what it can.
+/// Two workers settle one withdrawal at the same moment, on a store that loses requests.
 #[tokio::test(start_paused = true)]
-async fn a_worker_may_die_while_another_ends_the_same_hold() {
+async fn crash_while_another_worker_settles_is_recovered() {
     for batches in BOTH {
         for death in [Death::Before, Death::First, Death::Last, Death::After] {
             for writes in 1..6 {

@@ -1,12 +1,12 @@
-//! An operator's corrections.
+//! Adjustments: an operator's corrections.
 
 use paylog::model::ObjectId;
 use serde_json::json;
 
-use super::bank::{ALL, Bank, code, key, plain};
+use super::fixture::{ALL, Bank, code, key, plain};
 
 #[tokio::test]
-async fn an_account_is_adjusted_up_and_down() {
+async fn adjustment_adds_and_takes_money() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.user().await;
@@ -29,7 +29,7 @@ async fn an_account_is_adjusted_up_and_down() {
 }
 
 #[tokio::test]
-async fn a_floor_lets_a_balance_fall_below_nothing_and_no_further() {
+async fn adjustment_with_floor_stops_at_the_floor() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(10).await;
@@ -60,7 +60,7 @@ async fn a_floor_lets_a_balance_fall_below_nothing_and_no_further() {
 }
 
 #[tokio::test]
-async fn what_is_no_adjustment() {
+async fn invalid_adjustment_is_refused() {
     let bank = Bank::new(ALL[0]).await;
     let user = bank.rich(10).await;
     for amount in [

@@ -1,4 +1,4 @@
-//! What a payment costs in store calls.
+//! Cost of each kind of payment, in store calls.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,10 +9,10 @@ use paylog::store::{CommitOutcome, ReadError, Store, StoreWrapper, Write, WriteO
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::bank::{self, Bank, Batches};
-use super::faults::{Death, Mortal};
+use super::fixture::{self, Bank, Batches};
+use super::store_faults::{Death, Mortal};
 
-/// Writes down every call that writes.
+/// A store that records every call that writes.
 #[derive(Debug)]
 struct Counting {
     inner: Arc<dyn Store>,
@@ -64,8 +64,8 @@ impl StoreWrapper for Counting {
 
 async fn counted(batches: Batches) -> (Bank, Arc<Counting>) {
     let environment = Environment::system();
-    let config = bank::config();
-    let store = bank::store(batches, &config, &environment).await;
+    let config = fixture::config();
+    let store = fixture::store(batches, &config, &environment).await;
     let counting = Arc::new(Counting {
         inner: Arc::clone(&store),
         calls: Mutex::default(),
@@ -74,8 +74,8 @@ async fn counted(batches: Batches) -> (Bank, Arc<Counting>) {
     (Bank::on(seen, store, config, environment), counting)
 }
 
-/// What one call costs: its reads go out together as far as they do not need one another, then these writes, one after
-/// the other, and the answer. The closing comes behind it.
+/// The cost of one call: its reads, together as far as they do not depend on one another, then these writes, one after
+/// the other, then the answer. The closing follows behind it.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     Purchase,
@@ -95,8 +95,7 @@ enum Call {
     AdjustDown,
 }
 
-/// The table in src/ARCHITECTURE.md: what is written where every write is one of a single document, and where all can
-/// be one.
+/// The table in src/ARCHITECTURE.md: the writes on a store of single documents, and on one with atomic commits.
 const PATHS: [(Call, &[&str], &[&str]); 15] = [
     (
         Call::Purchase,
@@ -265,7 +264,7 @@ async fn calls_of(batches: Batches, call: Call) -> (usize, Vec<String>) {
 }
 
 #[tokio::test]
-async fn what_every_kind_costs() {
+async fn every_kind_costs_the_documented_store_calls() {
     for (call, separate, at_once) in PATHS {
         for (batches, expected) in [(Batches::Separate, separate), (Batches::AllOrNothing, at_once)] {
             let (reads, calls) = calls_of(batches, call).await;
@@ -275,14 +274,14 @@ async fn what_every_kind_costs() {
     }
 }
 
-/// A gateway's word is taken with the first write: whatever happens to the others, the gateway can be told that it was
-/// heard, and the money is credited.
+/// A confirmation is recorded by the first write: whatever happens to the others, the gateway can be acknowledged and the
+/// money is credited.
 #[tokio::test(start_paused = true)]
-async fn a_gateway_is_acknowledged_after_one_write() {
+async fn confirmation_is_recorded_by_the_first_write() {
     for (batches, state) in [(Batches::Separate, 2), (Batches::AllOrNothing, 4)] {
-        let environment = super::faults::environment(1);
-        let config = bank::config();
-        let store = bank::store(batches, &config, &environment).await;
+        let environment = super::store_faults::environment(1);
+        let config = fixture::config();
+        let store = fixture::store(batches, &config, &environment).await;
         let bank = Bank::on(Arc::clone(&store), store, config, environment);
         let user = bank.user().await;
         let number = bank.ask(&user, 100, "r").await.unwrap().number.unwrap();
@@ -305,8 +304,8 @@ async fn a_gateway_is_acknowledged_after_one_write() {
 }
 
 #[tokio::test]
-async fn closings_share_a_batch_behind_the_answers() {
-    for batches in bank::ALL {
+async fn closings_share_a_batch() {
+    for batches in fixture::ALL {
         let (mut bank, counting) = counted(batches).await;
         // Long enough for all payments to be made meanwhile, on a busy machine too.
         bank.config.closing_delay = Duration::from_millis(500);

@@ -1,4 +1,4 @@
-//! Holds: counted at once, and ended exactly once, by whoever comes first.
+//! Holds: deducted at once, and settled exactly once, by the first settlement.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use paylog::payment::service::Receipt;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::bank::{ALL, Bank, code, key, plain};
+use super::fixture::{ALL, Bank, code, key, plain};
 
 const DAY: i64 = 24 * 60 * 60;
 
 #[tokio::test]
-async fn a_hold_counts_at_once_and_is_captured_or_released() {
+async fn hold_reduces_the_balance_and_is_captured_or_released() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, merchant) = (bank.rich(1000).await, bank.user().await);
@@ -65,7 +65,7 @@ async fn a_hold_counts_at_once_and_is_captured_or_released() {
 }
 
 #[tokio::test]
-async fn whoever_is_held_from_may_be_the_one_who_gets_it() {
+async fn capture_may_credit_the_owner() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(100).await;
@@ -78,7 +78,7 @@ async fn whoever_is_held_from_may_be_the_one_who_gets_it() {
 }
 
 #[tokio::test]
-async fn a_hold_has_one_end_and_a_key_one_meaning() {
+async fn hold_is_settled_once_and_key_has_one_meaning() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, merchant) = (bank.rich(1000).await, bank.user().await);
@@ -113,7 +113,7 @@ async fn a_hold_has_one_end_and_a_key_one_meaning() {
 }
 
 #[tokio::test]
-async fn a_refused_capture_leaves_the_hold_as_it_is() {
+async fn refused_capture_leaves_the_hold_unchanged() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, nobody) = (bank.rich(100).await, ObjectId::parse("nobody").unwrap());
@@ -143,7 +143,7 @@ async fn a_refused_capture_leaves_the_hold_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_is_no_hold() {
+async fn invalid_hold_is_refused() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(100).await;
@@ -181,7 +181,7 @@ fn pointer(user: &ObjectId) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_hold_expires_when_its_time_has_come_and_not_before() {
+async fn hold_expires_at_its_time_and_not_before() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(100).await;
@@ -220,7 +220,7 @@ async fn a_hold_expires_when_its_time_has_come_and_not_before() {
 }
 
 #[tokio::test]
-async fn the_sweeper_expires_holds() {
+async fn sweeper_expires_holds() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(100).await;
@@ -243,10 +243,10 @@ async fn the_sweeper_expires_holds() {
     }
 }
 
-/// Captures, releases and expiries at once, by two processes: one of them ends the hold, and every other caller is
-/// told so.
+/// Captures, releases and expiries at the same time, by two processes: one settles the hold, and every other caller is
+/// refused.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_race_to_end_one_hold() {
+async fn hundred_racing_settlements_settle_a_hold_once() {
     for batches in ALL {
         let mut ways = std::collections::BTreeSet::new();
         for round in 0..4 {

@@ -1,14 +1,14 @@
-//! Withdrawals, and what becomes of them.
+//! Withdrawals and their settlements.
 
 use paylog::model::{Filter, ObjectId};
 use paylog::payment::service::Channel;
 use paylog::store::{Action, Write, WriteOutcome};
 use serde_json::json;
 
-use super::bank::{ALL, Bank, code, key, plain};
+use super::fixture::{ALL, Bank, code, key, plain};
 
 #[tokio::test]
-async fn a_payout_that_succeeds_takes_the_money_and_one_that_fails_gives_it_back() {
+async fn paid_out_withdrawal_takes_the_money_and_failed_one_returns_it() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(1000).await;
@@ -47,7 +47,7 @@ async fn a_payout_that_succeeds_takes_the_money_and_one_that_fails_gives_it_back
 }
 
 #[tokio::test]
-async fn a_withdrawal_is_refused_with_a_code() {
+async fn invalid_withdrawal_is_refused() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(100).await;
@@ -89,7 +89,7 @@ async fn a_withdrawal_is_refused_with_a_code() {
 }
 
 #[tokio::test]
-async fn only_a_withdrawal_that_stands_is_settled() {
+async fn only_successful_withdrawal_is_settled() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(100).await;
@@ -111,9 +111,9 @@ async fn only_a_withdrawal_that_stands_is_settled() {
     }
 }
 
-/// An end that nobody's key stands beside cannot be refused: it waits until it can be made.
+/// A settlement without a caller's key cannot be refused: it waits until it can be made.
 #[tokio::test]
-async fn an_account_that_is_missing_does_not_use_the_end_up() {
+async fn settlement_of_missing_account_waits() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.rich(100).await;

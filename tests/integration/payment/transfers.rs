@@ -1,4 +1,4 @@
-//! Transfers; and what is common to all that users start: the app's policy, `afterPayment`, and what they read.
+//! Transfers; and what all payments of users share: the policy, `afterPayment`, and queries.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,10 +9,10 @@ use paylog::payment::service::{PaymentSelector, Receipt};
 use paylog::payment::{Kind, PaymentPolicy};
 use serde_json::json;
 
-use super::bank::{ALL, Bank, code, key, plain};
+use super::fixture::{ALL, Bank, code, key, plain};
 
 #[tokio::test]
-async fn money_goes_from_one_to_another_once() {
+async fn transfer_moves_money_once() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (ming, hong) = (bank.rich(1000).await, bank.user().await);
@@ -52,7 +52,7 @@ async fn money_goes_from_one_to_another_once() {
 }
 
 #[tokio::test]
-async fn a_transfer_is_refused_with_a_code() {
+async fn invalid_transfer_is_refused() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (ming, hong) = (bank.rich(100).await, bank.user().await);
@@ -95,7 +95,7 @@ async fn a_transfer_is_refused_with_a_code() {
 }
 
 #[tokio::test]
-async fn a_transfer_to_oneself_moves_nothing() {
+async fn transfer_to_oneself_moves_nothing() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let ming = bank.rich(100).await;
@@ -107,7 +107,7 @@ async fn a_transfer_to_oneself_moves_nothing() {
     }
 }
 
-/// Allows nothing but recharges, and writes down what it was asked.
+/// A policy that allows nothing but recharges, and records its calls.
 #[derive(Default)]
 struct Strict(Mutex<Vec<Kind>>);
 
@@ -120,7 +120,7 @@ impl PaymentPolicy for Strict {
 }
 
 #[tokio::test]
-async fn the_policy_is_asked_about_what_users_start() {
+async fn policy_is_asked_about_payments_of_users() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (hong, (ming, order)) = (bank.user().await, bank.sold(100, &[]).await);
@@ -156,7 +156,7 @@ async fn the_policy_is_asked_about_what_users_start() {
 }
 
 #[tokio::test]
-async fn after_payment_is_told_of_every_kind_and_users_see_it() {
+async fn after_payment_runs_for_every_kind() {
     for batches in ALL {
         let mut bank = Bank::new(batches).await;
         let told = Arc::new(Mutex::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! Declined means declined; cancelled and expired means never paid.
+//! Refusals of purchases: a declined payment stays declined; a cancelled or expired order is never paid.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,10 +9,10 @@ use paylog::model::Filter;
 use paylog::payment::PaymentPolicy;
 use paylog::payment::policy::Proposal;
 
-use super::bank::{ALL, Bank, code, key};
+use super::fixture::{ALL, Bank, code, key};
 
 #[tokio::test]
-async fn a_declined_order_can_be_paid_with_a_new_key() {
+async fn declined_order_can_be_paid_with_new_key() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(1000).await);
@@ -39,7 +39,7 @@ async fn a_declined_order_can_be_paid_with_a_new_key() {
 }
 
 #[tokio::test]
-async fn a_cancelled_order_stays_cancelled() {
+async fn cancelled_order_stays_cancelled() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(1000).await);
@@ -73,7 +73,7 @@ async fn a_cancelled_order_stays_cancelled() {
 }
 
 #[tokio::test]
-async fn an_order_expires() {
+async fn unpaid_order_expires() {
     for batches in ALL {
         let mut bank = Bank::new(batches).await;
         bank.config.order_expires = Duration::ZERO;
@@ -94,7 +94,7 @@ async fn an_order_expires() {
     }
 }
 
-/// Refuses everything but recharges.
+/// A policy that refuses everything but recharges.
 struct Closed;
 
 #[async_trait]
@@ -109,7 +109,7 @@ impl PaymentPolicy for Closed {
 }
 
 #[tokio::test]
-async fn a_refusal_by_policy_is_recorded() {
+async fn policy_refusal_is_recorded() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(10).await);
@@ -141,7 +141,7 @@ async fn a_refusal_by_policy_is_recorded() {
     }
 }
 
-/// Allows everything, or never answers; counts how often it is asked.
+/// A policy that allows everything, or never answers; counts the calls.
 struct Asked {
     count: AtomicU32,
     answers: bool,
@@ -166,7 +166,7 @@ impl PaymentPolicy for Asked {
 }
 
 #[tokio::test]
-async fn a_policy_is_asked_once_for_each_key() {
+async fn policy_is_asked_once_per_key() {
     for batches in ALL {
         let mut bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(10).await);
@@ -196,7 +196,7 @@ async fn a_policy_is_asked_once_for_each_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_does_not_answer_holds_nobody_up() {
+async fn silent_policy_leaves_the_payment_undecided() {
     let mut bank = Bank::new(ALL[0]).await;
     let (user, product) = (bank.user().await, bank.product(10).await);
     bank.recharge(&user, 100, "r").await;

@@ -1,4 +1,4 @@
-//! Many at once.
+//! Concurrent calls.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 use paylog::model::Filter;
 use paylog::payment::service::Receipt;
 
-use super::bank::{ALL, Bank, code, key};
+use super::fixture::{ALL, Bank, code, key};
 
-/// Two processes on one store: nothing of one's memory reaches the other.
-async fn two(batches: super::bank::Batches) -> (Bank, Bank) {
+/// Two processes on one store that share no memory.
+async fn two(batches: super::fixture::Batches) -> (Bank, Bank) {
     let one = Bank::new(batches).await;
     let store = Arc::clone(&one.store);
     let two = Bank::on(
@@ -22,7 +22,7 @@ async fn two(batches: super::bank::Batches) -> (Bank, Bank) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_calls_pay_once() {
+async fn twenty_equal_calls_pay_once() {
     for batches in ALL {
         let (one, two) = two(batches).await;
         let (user, product) = (one.user().await, one.product(100).await);
@@ -55,7 +55,7 @@ async fn twenty_calls_pay_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn money_for_forty_of_sixty_four() {
+async fn racing_payments_stop_at_the_balance() {
     for batches in ALL {
         let (one, two) = two(batches).await;
         let (user, product) = (one.user().await, one.product(100).await);
@@ -85,7 +85,7 @@ async fn money_for_forty_of_sixty_four() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paying_races_cancelling() {
+async fn payment_and_cancellation_exclude_each_other() {
     for batches in ALL {
         let (one, two) = two(batches).await;
         let (user, product) = (one.user().await, one.product(1).await);

@@ -1,4 +1,4 @@
-//! What an operator does with payments that do not come to their end: lists, resumes and cancels them.
+//! Operations of an operator on stuck payments: list, resume, cancel.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use paylog::payment::service::{AdminReport, StuckPayment};
 use paylog::store::{Write, WriteOutcome};
 use serde_json::json;
 
-use super::bank::{ALL, Bank, Batches, code, key};
-use super::trouble::Left;
+use super::fixture::{ALL, Bank, Batches, code, key};
+use super::store_errors::Left;
 
 async fn write(bank: &Bank, log: &ObjectId, update: Update) {
     let write = Write::update(&bank.config.log_class, log, Filter::all(), update);
@@ -32,7 +32,7 @@ fn ended(how: &str) -> (u8, Option<String>) {
     (5, Some(how.to_owned()))
 }
 
-/// A payment that recovery has given up.
+/// A payment that recovery has marked stuck.
 async fn given_up() -> (Left, ObjectId) {
     let left = Left::new().await;
     while left.log().await.get("stuck").is_none() {
@@ -44,7 +44,7 @@ async fn given_up() -> (Left, ObjectId) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payment_that_was_given_up_is_listed_with_its_last_error_and_resumed() {
+async fn stuck_payment_is_listed_with_its_error_and_resumed() {
     let (mut left, log) = given_up().await;
     let told = Arc::new(Mutex::new(0));
     let seen = Arc::clone(&told);
@@ -84,7 +84,7 @@ async fn a_payment_that_was_given_up_is_listed_with_its_last_error_and_resumed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_payment_whose_money_is_not_taken_is_cancelled() {
+async fn payment_before_the_debit_is_cancelled() {
     let (left, log) = given_up().await;
     let payments = left.bank.payments.clone();
     // Nothing can be refused while the account cannot be written; and nothing is said that is not so.
@@ -121,7 +121,7 @@ async fn a_payment_whose_money_is_not_taken_is_cancelled() {
     left.paid().await;
 }
 
-/// The log as it stands where its last writes were lost: the money is taken, and nobody knows.
+/// Resets the log as if its last writes were lost: the money is debited, and the log does not show it.
 async fn half_done(bank: &Bank, log: &ObjectId) {
     write(
         bank,
@@ -135,7 +135,7 @@ async fn half_done(bank: &Bank, log: &ObjectId) {
 }
 
 #[tokio::test]
-async fn a_payment_whose_money_is_secured_is_not_cancelled() {
+async fn payment_with_secured_money_is_not_cancelled() {
     let bank = Bank::new(Batches::Separate).await;
     let (user, other, product) = (bank.user().await, bank.user().await, bank.product(100).await);
     bank.recharge(&user, 1000, "r").await;
@@ -177,7 +177,7 @@ async fn a_payment_whose_money_is_secured_is_not_cancelled() {
 }
 
 #[tokio::test]
-async fn what_was_taken_before_a_cancellation_is_given_back() {
+async fn applied_legs_are_reversed_by_a_cancellation() {
     let bank = Bank::new(Batches::Separate).await;
     let (user, payee) = (bank.user().await, bank.user().await);
     bank.recharge(&user, 100, "r").await;
@@ -219,7 +219,7 @@ async fn what_was_taken_before_a_cancellation_is_given_back() {
     bank.audit().await;
 }
 
-/// Money that arrived for a recharge of 100 with another amount.
+/// Money that has arrived for a recharge of 100 with another amount.
 async fn other_amount(batches: Batches) -> (Bank, ObjectId, String, ObjectId) {
     let bank = Bank::new(batches).await;
     let user = bank.user().await;
@@ -235,7 +235,7 @@ async fn other_amount(batches: Batches) -> (Bank, ObjectId, String, ObjectId) {
 }
 
 #[tokio::test]
-async fn money_with_another_amount_is_credited_with_an_operators_consent() {
+async fn other_amount_is_credited_with_consent() {
     for batches in ALL {
         let (bank, user, number, log) = other_amount(batches).await;
         let refused = bank.payments.resume_payment(&log, false).await.unwrap_err();
@@ -262,7 +262,7 @@ async fn money_with_another_amount_is_credited_with_an_operators_consent() {
 }
 
 #[tokio::test]
-async fn money_with_another_amount_that_was_given_back_is_written_off() {
+async fn returned_other_amount_is_written_off() {
     for batches in ALL {
         let (bank, user, number, log) = other_amount(batches).await;
         let refused = bank.payments.cancel_payment(&log, None, false).await.unwrap_err();
@@ -283,7 +283,7 @@ async fn money_with_another_amount_that_was_given_back_is_written_off() {
 }
 
 #[tokio::test]
-async fn a_number_that_was_credited_is_not_credited_again_by_an_operator() {
+async fn credited_trade_number_is_not_credited_by_operator() {
     let (bank, user, _, log) = other_amount(Batches::Separate).await;
     let number = bank.ask(&user, 30, "r2").await.unwrap().number.unwrap();
     bank.confirm(&number, 30, "U").await.unwrap();
@@ -293,7 +293,7 @@ async fn a_number_that_was_credited_is_not_credited_again_by_an_operator() {
 }
 
 #[tokio::test]
-async fn a_recharge_that_waits_is_closed_and_money_that_comes_later_is_credited_all_the_same() {
+async fn cancelled_recharge_is_credited_if_paid_later() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.user().await;
@@ -322,7 +322,7 @@ async fn a_recharge_that_waits_is_closed_and_money_that_comes_later_is_credited_
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_listed_and_what_is_not_there_is_not_found() {
+async fn unreadable_stuck_log_is_listed_and_missing_log_is_not_found() {
     let bank = Bank::new(Batches::Separate).await;
     let strange = json!({"key": "strange", "state": 2, "stuck": "look at it"});
     let log = bank.create(&bank.config.log_class, strange).await;
@@ -344,9 +344,9 @@ async fn what_cannot_be_read_is_listed_and_what_is_not_there_is_not_found() {
     );
 }
 
-/// A sweeper that dies with a payment again and again leaves it to an operator, too.
+/// A payment during which the sweeper crashes again and again becomes stuck, too.
 #[tokio::test]
-async fn a_payment_that_nobody_survives_is_left_to_an_operator() {
+async fn payment_that_kills_its_workers_becomes_stuck() {
     let bank = Bank::new(Batches::Separate).await;
     let user = bank.user().await;
     bank.recharge(&user, 100, "r").await;

@@ -1,4 +1,4 @@
-//! Recharge, order, pay, look: and the same again under the same keys.
+//! The basic flow: recharge, order, pay, query; and the same again under the same keys.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,10 +7,10 @@ use paylog::payment::service::{Channel, PaymentSelector, Receipt};
 use paylog::payment::{Kind, PaymentConfig, schema};
 use serde_json::json;
 
-use super::bank::{ALL, Bank, code, key};
+use super::fixture::{ALL, Bank, code, key};
 
 #[tokio::test]
-async fn a_recharge_and_a_purchase() {
+async fn recharge_and_purchase_and_repetitions() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(1000).await);
@@ -42,7 +42,7 @@ async fn a_recharge_and_a_purchase() {
 }
 
 #[tokio::test]
-async fn payees_get_their_part() {
+async fn payees_are_credited_by_a_purchase() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, merchant, platform) = (bank.user().await, bank.user().await, bank.user().await);
@@ -68,7 +68,7 @@ async fn payees_get_their_part() {
 }
 
 #[tokio::test]
-async fn keys_are_for_one_payment() {
+async fn key_of_other_payment_is_refused() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(100).await);
@@ -112,7 +112,7 @@ async fn keys_are_for_one_payment() {
 }
 
 #[tokio::test]
-async fn what_is_refused_outright() {
+async fn invalid_requests_are_refused() {
     let bank = Bank::new(ALL[0]).await;
     let (user, stranger) = (bank.user().await, bank.user().await);
     let product = bank.product(100).await;
@@ -164,7 +164,7 @@ async fn what_is_refused_outright() {
 }
 
 #[tokio::test]
-async fn money_that_arrives_is_credited_once() {
+async fn repeated_confirmation_is_credited_once() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.user().await;
@@ -204,7 +204,7 @@ async fn money_that_arrives_is_credited_once() {
 }
 
 #[tokio::test]
-async fn users_see_their_own_payments() {
+async fn user_lists_only_own_payments() {
     let bank = Bank::new(ALL[0]).await;
     let (user, stranger) = (bank.user().await, bank.user().await);
     for n in 0..5 {
@@ -242,7 +242,7 @@ async fn users_see_their_own_payments() {
 }
 
 #[tokio::test]
-async fn a_log_that_cannot_be_read_hides_no_other() {
+async fn unreadable_log_hides_no_others_from_the_list() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let user = bank.user().await;
@@ -270,7 +270,7 @@ async fn a_log_that_cannot_be_read_hides_no_other() {
 }
 
 #[tokio::test]
-async fn marks_are_pruned() {
+async fn marks_beyond_the_threshold_are_pruned() {
     let bank = Bank::new(ALL[1]).await;
     let (user, product) = (bank.user().await, bank.product(1).await);
     bank.recharge(&user, 1000, "r").await;
@@ -330,7 +330,7 @@ async fn after_payment_runs_until_it_succeeds() {
 }
 
 #[test]
-fn a_class_of_somebody_else_is_not_locked() {
+fn foreign_class_is_not_locked() {
     let config = PaymentConfig::new();
     let foreign = Class::new(config.order_class.clone());
     let schema = Schema {

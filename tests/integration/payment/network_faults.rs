@@ -1,8 +1,8 @@
 //! The payment flow behind a bad network, over real HTTP: workers whose store is the REST client, behind a proxy that
 //! loses, repeats, delays and resets, before the real server.
 //!
-//! The same chance decides what becomes of the n-th request of each worker; which request that is, time decides. So a
-//! seed, replayed, is the same weather, and not the same run.
+//! The seed decides the fate of the n-th request of each worker; timing decides which request that is. So a replayed seed
+//! has the same faults, but not the same run.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -28,13 +28,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::bank::{self, Bank, key, notice};
+use super::fixture::{self, Bank, key, notice};
 use crate::support::proxy::{Asked, Fate, Proxy};
 
-/// How long the client waits for an answer.
+/// Time-out of the client.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// The server, on a database of its own.
+/// The server, with a database of its own.
 struct Site {
     url: String,
     store: SqliteStore,
@@ -79,7 +79,7 @@ impl Site {
     }
 }
 
-/// A client that asks the server at `url`, and asks again as often and as quickly as it may.
+/// A client of the server at `url` that retries as often and as quickly as it may.
 fn client(url: &str) -> Client {
     Client::builder(url, "app-id", "app-key")
         .master_key("master-key")
@@ -95,7 +95,7 @@ fn client(url: &str) -> Client {
         .unwrap()
 }
 
-/// Every fate but the fine ones, the slow ones too late for the client.
+/// Every harmful fate; the slow ones exceed the client's time-out.
 fn faults() -> Vec<Fate> {
     let late = Duration::from_millis(50);
     vec![
@@ -113,7 +113,7 @@ fn faults() -> Vec<Fate> {
     ]
 }
 
-/// A document with a number, on a server behind a proxy that does the first requests to it some harm.
+/// A document with a number, on a server behind a proxy that harms the first requests to it.
 struct Counter {
     site: Site,
     proxy: Proxy,
@@ -124,7 +124,7 @@ struct Counter {
 impl Counter {
     /// The first `count` writes meet `fate`.
     async fn start(fate: Fate, count: usize) -> Self {
-        let site = Site::start(bank::config()).await;
+        let site = Site::start(fixture::config()).await;
         let class = ClassName::parse("Counter").unwrap();
         let (maker, fields) = (client(&site.url), Update::new().set("n", 0));
         let made = maker.objects(&class).create(&fields, WriteOptions::new()).await;
@@ -154,7 +154,7 @@ impl Counter {
             .await
     }
 
-    /// What the server has counted, once nothing is under way any more.
+    /// The stored number, once no request is under way.
     async fn counted(&self) -> i64 {
         self.proxy.heal().await;
         let counter = self.site.store.get(&self.class, &self.id).await.unwrap().unwrap();
@@ -163,7 +163,7 @@ impl Counter {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_increment_is_sent_once_whatever_happens() {
+async fn increment_is_sent_once() {
     for fate in faults() {
         let counter = Counter::start(fate, 1).await;
         // A condition that stays true guards nothing, whoever declares it.
@@ -192,7 +192,7 @@ async fn an_increment_is_sent_once_whatever_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guarded_write_is_sent_again_where_it_is_declared_so() {
+async fn declared_guarded_write_is_sent_again() {
     for fate in faults() {
         let counter = Counter::start(fate, 2).await;
         let guard = Filter::all().eq("n", 0);
@@ -210,7 +210,7 @@ async fn a_guarded_write_is_sent_again_where_it_is_declared_so() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_flows_own_writes_are_sent_once_and_reads_until_they_are_answered() {
+async fn payment_writes_are_sent_once_and_reads_until_answered() {
     for fate in faults() {
         let counter = Counter::start(fate, 1).await;
         let client = client(&counter.proxy.url);
@@ -249,7 +249,7 @@ async fn the_flows_own_writes_are_sent_once_and_reads_until_they_are_answered() 
     }
 }
 
-/// What a caller asks for, word for word.
+/// A call with its parameters.
 #[derive(Clone, Debug)]
 enum Call {
     Recharge {
@@ -380,22 +380,22 @@ impl Call {
     }
 }
 
-/// An answer that holds for ever: the payment, or the code of the refusal.
+/// A final result: the payment, or the code of the refusal.
 type Verdict = Result<Receipt, i32>;
 
-/// What is added to whose account: spendable and held, in minor units.
+/// The expected changes of accounts: spendable and held, in minor units.
 type Moves = Vec<(ObjectId, i64, i64)>;
 
-/// What a call was told, and what it adds where it succeeds.
+/// The result of a call, and its changes if it succeeds.
 struct Said {
     call: Call,
     told: Vec<Verdict>,
     moves: Moves,
-    /// What has been added instead, where it was refused.
+    /// The changes if it was refused.
     otherwise: Moves,
 }
 
-/// `None` where nobody knows yet.
+/// The final result; `None` if the outcome is not known yet.
 fn verdict(answer: Result<Receipt, CloudError>) -> Option<Verdict> {
     match answer {
         Ok(receipt) => Some(Ok(Receipt {
@@ -406,13 +406,13 @@ fn verdict(answer: Result<Receipt, CloudError>) -> Option<Verdict> {
     }
 }
 
-/// How often a call is repeated until its caller gives up.
+/// Tries of a call before its caller gives up.
 const TRIES: usize = 8;
 
-/// Everybody who takes part in one run.
+/// The participants of one run.
 struct Market {
     workers: Vec<PaymentService>,
-    /// Past every network.
+    /// The service without a network between it and the store.
     documents: SqliteStore,
     log_class: ClassName,
     said: Mutex<Vec<Said>>,
@@ -423,7 +423,7 @@ struct Market {
 }
 
 impl Market {
-    /// Asks until there is an answer that holds: all workers at once first, then one after the other.
+    /// Calls until there is a final result: all workers at the same time first, then one after the other.
     async fn insist(&self, call: Call, moves: Moves) -> Option<Verdict> {
         self.insist_or(call, moves, Moves::new()).await
     }
@@ -447,7 +447,7 @@ impl Market {
         first
     }
 
-    /// Two calls that exclude each other: one of them has its way.
+    /// Two calls that exclude each other: one of them succeeds.
     async fn one_of(&self, one: (Call, Moves), other: (Call, Moves)) {
         let told = tokio::join!(self.insist(one.0, one.1), self.insist(other.0, other.1));
         if let (Some(one), Some(other)) = told {
@@ -458,7 +458,7 @@ impl Market {
     async fn order(&self, user: &ObjectId, product: &ObjectId, key: &str) -> Option<ObjectId> {
         let mut orders = Vec::new();
         for worker in self.workers.iter().cycle().take(TRIES) {
-            let made = worker.create_order(user, product, None, &bank::key(key)).await;
+            let made = worker.create_order(user, product, None, &fixture::key(key)).await;
             match made {
                 Ok(order) => orders.push(order.order),
                 Err(error) => assert!(!(9001..=9009).contains(&error.code.0), "{error}"),
@@ -472,7 +472,7 @@ impl Market {
         orders.pop()
     }
 
-    /// A customer comes in with money, and does everything at once that one can do with it.
+    /// A customer with money who uses every operation at the same time.
     async fn customer(&self, user: &ObjectId, neighbour: &ObjectId) -> Option<()> {
         let recharge = Call::Recharge {
             user: user.clone(),
@@ -547,7 +547,7 @@ impl Market {
         Some(())
     }
 
-    /// Pays and cancels at the same time; and tries for what is too dear.
+    /// Pays and cancels at the same time; and tries to buy something too expensive.
     async fn buy_in_doubt(&self, user: &ObjectId) -> Option<()> {
         let order = self.order(user, &self.cheap, "in doubt").await?;
         let cancel = Call::Cancel {
@@ -591,7 +591,7 @@ impl Market {
         Some(())
     }
 
-    /// A hold that is captured as its time comes.
+    /// A hold that is captured while it expires.
     async fn let_a_hold_expire(&self, user: &ObjectId) -> Option<()> {
         let hold = self.held(user, "expiring").await?;
         let past = json!({"__type": "Date", "iso": "2020-01-01T00:00:00.000Z"});
@@ -617,7 +617,7 @@ impl Market {
         Some(())
     }
 
-    /// A withdrawal of which it is said at the same time that it was paid out and that it was not.
+    /// A withdrawal that is settled as paid out and as not paid out at the same time.
     async fn withdraw(&self, user: &ObjectId) -> Option<()> {
         let withdraw = Call::Withdraw {
             user: user.clone(),
@@ -637,10 +637,10 @@ impl Market {
     }
 }
 
-/// How often what goes wrong, in thousandths of all requests.
+/// Frequency of each fault, in thousandths of all requests.
 const RATE: u16 = 10;
 
-/// The weather: what becomes of each request of one worker.
+/// The fate of each request of one worker.
 fn weather(seed: u64) -> impl Fn(&Asked) -> Fate + Send + Sync + 'static {
     let chance = Mutex::new(StdRng::seed_from_u64(seed));
     move |_: &Asked| {
@@ -662,9 +662,9 @@ fn weather(seed: u64) -> impl Fn(&Asked) -> Fate + Send + Sync + 'static {
     }
 }
 
-/// Two workers in bad weather, and customers who call both. Whatever was lost, recovery closes every log, the audit is
-/// clean, what callers were told stays true, and every account holds what the answers add up to. Answers how often
-/// each fate was met.
+/// Two workers behind faulty networks, and customers who call both. Whatever is lost, recovery closes every log, the audit
+/// is clean, results stay true, and every account holds the sum of the results. Returns the number of requests per
+/// fate.
 async fn bad_weather(seed: u64, customers: usize) -> BTreeMap<String, usize> {
     let site = Site::start(PaymentConfig {
         // Marks are forgotten as soon as can be, so that late requests meet documents that know nothing of them.
@@ -673,7 +673,7 @@ async fn bad_weather(seed: u64, customers: usize) -> BTreeMap<String, usize> {
         deadline: Duration::from_secs(4),
         lease: Duration::from_millis(300),
         sweep_every: Duration::from_millis(100),
-        ..bank::config()
+        ..fixture::config()
     })
     .await;
     let direct = site.seen_by(Arc::new(site.store.clone()));
@@ -737,7 +737,7 @@ async fn bad_weather(seed: u64, customers: usize) -> BTreeMap<String, usize> {
     met
 }
 
-/// Asks everything once more, and adds up.
+/// Repeats every call, and compares the balances with the sum of the results.
 async fn settle(fair: &Bank, market: &Market, users: &[ObjectId]) {
     let mut sums: BTreeMap<ObjectId, (i64, i64)> = BTreeMap::new();
     let said = std::mem::take(&mut *market.said.lock().unwrap());
@@ -773,9 +773,9 @@ async fn settle(fair: &Bank, market: &Market, users: &[ObjectId]) {
     }
 }
 
-/// `PAYLOG_SEEDS` runs so many seeds, `PAYLOG_SEED` a certain one.
+/// `PAYLOG_SEEDS` sets the number of seeds, `PAYLOG_SEED` one certain seed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_weather_loses_no_money() {
+async fn faulty_http_loses_no_money() {
     let number = |name| std::env::var_os(name).map(|text| text.to_str().unwrap().parse::<u64>().unwrap());
     let seeds = match number("PAYLOG_SEED") {
         Some(seed) => vec![seed],

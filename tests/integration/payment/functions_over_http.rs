@@ -1,4 +1,4 @@
-//! The cloud functions of every kind, asked of the real program over HTTP.
+//! The cloud functions of every kind, called over HTTP on the real program.
 
 use std::path::PathBuf;
 
@@ -178,7 +178,7 @@ async fn every_kind_has_its_function() {
 }
 
 #[tokio::test]
-async fn what_is_internal_takes_no_user_and_what_is_wrong_has_a_code() {
+async fn internal_functions_refuse_users_and_errors_have_codes() {
     let shop = Shop::new().await;
     let ((ming, ming_id), (_, hong_id)) = (shop.user("ming").await, shop.user("hong").await);
     shop.server.recharge(&ming, 1000, "r").await;
@@ -338,7 +338,7 @@ async fn what_is_internal_takes_no_user_and_what_is_wrong_has_a_code() {
 }
 
 #[tokio::test]
-async fn a_hundred_clients_end_one_hold() {
+async fn hundred_clients_settle_a_hold_once() {
     let shop = Shop::new().await;
     let (ming, ming_id) = shop.user("ming").await;
     shop.server.recharge(&ming, 1000, "r").await;

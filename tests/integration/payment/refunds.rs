@@ -1,4 +1,4 @@
-//! Refunds: from those whom the sale credited, to the last fen, and never more than was paid.
+//! Refunds: taken from the payees of the sale, exact to the last fen, never more than the price.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use futures_util::future::join_all;
 use paylog::model::Filter;
 use serde_json::json;
 
-use super::bank::{ALL, Bank, code, key, plain};
+use super::fixture::{ALL, Bank, code, key, plain};
 
 #[tokio::test]
-async fn a_sale_is_taken_back_from_everyone_who_had_a_part() {
+async fn refund_takes_the_shares_of_all_payees() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (merchant, platform) = (bank.user().await, bank.user().await);
@@ -43,7 +43,7 @@ async fn a_sale_is_taken_back_from_everyone_who_had_a_part() {
 }
 
 #[tokio::test]
-async fn parts_of_a_refund_sum_up_to_the_last_fen() {
+async fn partial_refunds_add_up_to_the_last_fen() {
     for batches in ALL {
         for cuts in [
             vec![1; 101],
@@ -87,7 +87,7 @@ async fn parts_of_a_refund_sum_up_to_the_last_fen() {
 }
 
 #[tokio::test]
-async fn more_than_what_is_left_is_refused_for_good() {
+async fn refund_beyond_the_rest_is_refused_for_good() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (buyer, order) = bank.sold(100, &[]).await;
@@ -113,7 +113,7 @@ async fn more_than_what_is_left_is_refused_for_good() {
 }
 
 #[tokio::test]
-async fn only_what_was_paid_is_given_back() {
+async fn refund_of_unpaid_order_is_refused() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.rich(1000).await, bank.product(100).await);
@@ -136,9 +136,9 @@ async fn only_what_was_paid_is_given_back() {
     }
 }
 
-/// The log of the sale decides, not what the order shows: somebody may have marked it by hand.
+/// The log of the sale decides, not the status of the order, which may have been edited by hand.
 #[tokio::test]
-async fn an_order_that_only_says_that_it_was_paid_is_not_refunded() {
+async fn refund_of_order_marked_paid_by_hand_is_refused() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (user, product) = (bank.user().await, bank.product(100).await);
@@ -160,7 +160,7 @@ async fn an_order_that_only_says_that_it_was_paid_is_not_refunded() {
 }
 
 #[tokio::test]
-async fn a_payee_who_has_spent_it_keeps_everyone_as_they_were() {
+async fn refund_after_payee_spent_is_refused() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (merchant, platform) = (bank.user().await, bank.user().await);
@@ -189,7 +189,7 @@ async fn a_payee_who_has_spent_it_keeps_everyone_as_they_were() {
 }
 
 #[tokio::test]
-async fn a_buyer_may_have_had_a_part() {
+async fn refund_to_buyer_who_is_payee_adds_up() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (buyer, merchant) = (bank.rich(200).await, bank.user().await);
@@ -218,7 +218,7 @@ async fn a_buyer_may_have_had_a_part() {
 }
 
 #[tokio::test]
-async fn an_order_with_as_many_payees_as_there_may_be_can_be_refunded() {
+async fn order_with_the_most_payees_can_be_refunded() {
     let bank = Bank::new(ALL[0]).await;
     let mut payees = Vec::new();
     for _ in 0..63 {
@@ -243,7 +243,7 @@ async fn an_order_with_as_many_payees_as_there_may_be_can_be_refunded() {
 
 /// Refunds of 7 of 100, twenty at once by two processes: fourteen fit, and every payee gives exactly its part.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refunds_that_race_give_back_what_was_paid() {
+async fn racing_refunds_give_back_the_price() {
     for batches in ALL {
         let bank = Bank::new(batches).await;
         let (merchant, platform) = (bank.user().await, bank.user().await);

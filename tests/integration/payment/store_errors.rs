@@ -1,4 +1,4 @@
-//! A store in trouble: logs can be written and accounts cannot. Time is paused, so waiting costs nothing.
+//! Errors of the store: logs can be written, accounts cannot. Time is paused, so waiting costs nothing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -9,10 +9,10 @@ use paylog::model::{ClassName, Document, Filter, ObjectId, Timestamp, Update};
 use paylog::payment::service::RecoveryReport;
 use paylog::store::{Action, Store, StoreWrapper, Write, WriteOutcome};
 
-use super::bank::{self, Bank, Batches, key};
-use super::faults::environment;
+use super::fixture::{self, Bank, Batches, key};
+use super::store_faults::environment;
 
-/// Loses every write of an account while there is trouble. No batch of it is all-or-nothing.
+/// A store that loses every write of an account while it fails. Its batches are not all-or-nothing.
 #[derive(Debug)]
 pub(super) struct Troubled {
     inner: Arc<dyn Store>,
@@ -44,7 +44,7 @@ impl StoreWrapper for Troubled {
     }
 }
 
-/// A customer with money, an order, and a call to pay it that got nowhere.
+/// A customer with money, an order, and a call to pay it that stayed undecided.
 pub(super) struct Left {
     pub(super) bank: Bank,
     troubled: Arc<Troubled>,
@@ -55,8 +55,8 @@ pub(super) struct Left {
 impl Left {
     pub(super) async fn new() -> Self {
         let environment: Environment = environment(1);
-        let config = bank::config();
-        let store = bank::store(Batches::Separate, &config, &environment).await;
+        let config = fixture::config();
+        let store = fixture::store(Batches::Separate, &config, &environment).await;
         let troubled = Arc::new(Troubled {
             inner: Arc::clone(&store),
             trouble: AtomicBool::new(false),
@@ -115,7 +115,7 @@ impl Left {
 }
 
 #[tokio::test(start_paused = true)]
-async fn thirty_seconds_of_trouble_leave_nothing_to_an_operator() {
+async fn thirty_seconds_of_store_errors_leave_nothing_stuck() {
     let left = Left::new().await;
     assert_eq!(
         left.log().await.integer("claims"),
@@ -137,7 +137,7 @@ async fn thirty_seconds_of_trouble_leave_nothing_to_an_operator() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_log_that_keeps_failing_is_tried_every_minute_and_left_at_last() {
+async fn failing_log_is_tried_every_minute_then_stuck() {
     let left = Left::new().await;
     let mut sweeps = 0;
     while left.log().await.get("stuck").is_none() {
@@ -159,7 +159,7 @@ async fn a_log_that_keeps_failing_is_tried_every_minute_and_left_at_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stuck_payment_that_its_caller_finishes_is_closed_and_told() {
+async fn stuck_payment_finished_by_its_caller_is_closed() {
     let mut left = Left::new().await;
     let told = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&told);
@@ -180,7 +180,7 @@ async fn a_stuck_payment_that_its_caller_finishes_is_closed_and_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_asks_again_makes_recovery_try_again() {
+async fn repeated_call_restarts_recovery() {
     let left = Left::new().await;
     left.write(Update::new().set("stuck", "no answer")).await;
     let skipped = left.bank.payments.sweep(Duration::ZERO, 100).await.unwrap();
