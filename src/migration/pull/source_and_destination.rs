@@ -10,9 +10,7 @@ use crate::migration::pull::source::Source;
 use crate::model::user_secrets::SECRET_AND_LOGIN_COLUMNS;
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::payment::Rules;
-use crate::payment::protocol::log::LogState;
-use crate::payment::protocol::mark::PAY_EPOCH;
-use crate::payment::relocation::{IfExists, ImportDocument, ImportOutcome, ImportStore};
+use crate::payment::relocation::{self, IfExists, ImportDocument, ImportOutcome, ImportStore};
 use crate::store::load::{self, LoadBatch, LoadOutcome, LoadStep, Loader};
 use crate::store::{ReadError, Store, StoreWrapper, Write, WriteOutcome};
 
@@ -100,16 +98,8 @@ impl DestinationStore {
 
     /// The filter of a class's documents that are in use, i.e. not fenced. Closed logs never change: they are neither.
     fn in_use(&self, class: &ClassName) -> Option<Filter> {
-        if *class == self.rules.log_class {
-            return Some(Filter::all().lt("state", LogState::Closed.number()));
-        }
-        let holds_money = *class == self.rules.user_class || *class == self.rules.order_class;
-        holds_money.then(|| {
-            Filter::all().and_any(vec![
-                Filter::all().gte(PAY_EPOCH, 0),
-                Filter::all().exists(PAY_EPOCH, false),
-            ])
-        })
+        let holds_money = self.rules.classes().contains(&class);
+        holds_money.then(|| relocation::in_use(&self.rules, class))
     }
 
     /// The filter without hidden documents.
