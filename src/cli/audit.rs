@@ -92,7 +92,7 @@ async fn audit(
             let client = leancloud_client::builder(server, &credentials, environment).build()?;
             let shown = AuditProgressBar::of(&client, config).await;
             let watch = |progress| shown.show(progress);
-            let audit = Audit::of(&client, config).watched_by(&watch);
+            let audit = Audit::of(&client, config).with_observer(&watch);
             audit.run().await.context("LeanCloud could not be read")
         }
     }

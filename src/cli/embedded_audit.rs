@@ -19,6 +19,6 @@ pub(crate) async fn audit(
     let store = read_access::open_snapshot(data, config, environment).await?;
     let shown = AuditProgressBar::of(&store, config).await;
     let watch = |progress| shown.show(progress);
-    let audit = Audit::of(&store, config).of_one_moment().watched_by(&watch);
+    let audit = Audit::of(&store, config).of_one_moment().with_observer(&watch);
     audit.run().await.context("the data cannot be read")
 }

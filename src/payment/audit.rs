@@ -1,16 +1,17 @@
-//! Recomputes every account and order from the logs, and lists what differs.
+//! The audit: recomputes every account and order from the logs, and lists the differences.
 //!
-//! All logs are read once, then all documents. What the logs say about documents is sorted by document in between,
-//! with temporary files where it is much, so that however many logs and accounts there are, memory stays the same:
-//! some 35 MB, two pages of documents, and what differs.
+//! It reads all logs once, then all documents. In between it sorts the postings of the logs by document, with temporary
+//! files if they are many. So memory does not depend on the number of logs and accounts: some 35 MB, two pages of
+//! documents, and the differences.
 //!
-//! A store that shows one moment ([`Audit::of_one_moment`]) is read once, and whatever differs does. Any other changes
-//! while it is read; there a difference counts once three passes have met the very same document with the very same
-//! difference, and neither of the last two a log under way that touches it. No payment has touched the document
-//! between the first and the third reading then (it would have left a mark, or at least another `updatedAt`), and
-//! all logs were read in that time: the difference is real. A log that waits for an operator, or for its gateway, is
-//! not under way.
+//! A store that shows one moment ([`Audit::of_one_moment`]) is read once, and every difference counts. Another store
+//! changes while it is read. There a difference counts if three passes have found the very same document with the very
+//! same difference, and neither of the last two passes an open log that touches it. Then no payment has touched the
+//! document between the first and the third reading (it would have left a mark, or at least another `updatedAt`), and
+//! all logs were read in that time: the difference is real. A log that waits for an operator, or for its gateway, does
+//! not count as open here.
 
+mod error;
 mod opening;
 mod pages;
 mod pass;
@@ -25,56 +26,46 @@ use serde::Serialize;
 
 use crate::payment::PaymentConfig;
 use crate::payment::protocol::ledger::Difference;
-use crate::store::{ReadError, Store};
+use crate::store::Store;
 
 use pages::Pages;
 use pass::{Comparing, Judge, Reading};
 use record::Class;
 
+pub use error::AuditError;
 pub use opening::{Opened, Unopened};
 pub use pass::DIFFERENCES_MAX;
 
-/// How often a difference must be found before it counts, on a store that changes meanwhile.
+/// Passes in which a difference must be found before it counts, on a store that changes meanwhile.
 const PASSES: u8 = 3;
 
-/// What an audit found.
+/// Result of an audit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditReport {
-    /// Users looked at.
+    /// Number of users audited.
     pub accounts: u64,
-    /// Orders looked at.
+    /// Number of orders audited.
     pub orders: u64,
-    /// Logs looked at.
+    /// Number of logs audited.
     pub logs: u64,
-    /// Logs that are still open.
+    /// Number of open logs.
     pub open: u64,
-    /// Of those, left to an operator.
+    /// Of those, logs that wait for an operator.
     pub stuck: u64,
-    /// What open logs have taken and not yet given, in minor units.
+    /// The sum that open logs have debited and not yet credited, in minor units.
     pub in_flight: i128,
-    /// Documents that differ.
+    /// Number of documents that differ.
     pub differing: u64,
-    /// Documents that seemed to differ, and were paid from or to all the time: look again.
+    /// Number of documents that seemed to differ, but changed during every pass: audit again.
     pub unjudged: u64,
-    /// Of those that differ, accounts that no payment has ever touched: they had their money before.
+    /// Of the differing ones, accounts that no payment has ever touched: they had their money before.
     pub unopened: u64,
-    /// What the logs do not account for, at most [`DIFFERENCES_MAX`].
+    /// The differences, at most [`DIFFERENCES_MAX`].
     pub differences: Vec<Difference>,
 }
 
-/// Why an audit came to no end.
-#[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The store cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// What is sorted does not fit in memory, and cannot be put elsewhere.
-    #[error("temporary files cannot be used: {0}; another folder for them: TMPDIR")]
-    Temporary(#[from] io::Error),
-}
-
-/// What an audit is at.
+/// Stage of an audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditStage {
     /// Reading logs.
@@ -83,23 +74,23 @@ pub enum AuditStage {
     Documents,
 }
 
-/// How far an audit is.
+/// Progress of an audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditProgress {
-    /// Which pass this is, from 1.
+    /// Number of the pass, from 1.
     pub pass: u8,
-    /// What is being read.
+    /// The stage.
     pub stage: AuditStage,
-    /// How many of them have been.
+    /// Number of documents read in this stage.
     pub done: u64,
 }
 
-/// An audit that can be run.
+/// An audit of a store.
 pub struct Audit<'a> {
     store: &'a dyn Store,
     config: &'a PaymentConfig,
     passes: u8,
-    watch: &'a (dyn Fn(AuditProgress) + Send + Sync),
+    observer: &'a (dyn Fn(AuditProgress) + Send + Sync),
 }
 
 impl fmt::Debug for Audit<'_> {
@@ -127,23 +118,23 @@ impl<'a> Audit<'a> {
             store,
             config,
             passes: PASSES,
-            watch: &|_| {},
+            observer: &|_| {},
         }
     }
 
-    /// All that the store answers is of one moment.
+    /// Declares that all reads of the store show one moment.
     #[must_use]
     pub fn of_one_moment(self) -> Self {
         Self { passes: 1, ..self }
     }
 
-    /// Calls `watch` now and then.
+    /// Calls `observer` with the progress, after each page of documents.
     #[must_use]
-    pub fn watched_by(self, watch: &'a (dyn Fn(AuditProgress) + Send + Sync)) -> Self {
-        Self { watch, ..self }
+    pub fn with_observer(self, observer: &'a (dyn Fn(AuditProgress) + Send + Sync)) -> Self {
+        Self { observer, ..self }
     }
 
-    /// Runs it; answers, beside what it found, the accounts that had money before any payment. Reads only.
+    /// Runs the audit; returns its report, and the accounts that had money before any payment. Reads only.
     ///
     /// # Errors
     /// [`AuditError`].
@@ -161,22 +152,22 @@ impl<'a> Audit<'a> {
     }
 
     async fn pass(&self, pass: u8, judge: Judge) -> Result<(AuditReport, Judge), AuditError> {
-        let rules = self.config.names();
-        let mut reading = Reading::new(rules.clone(), judge);
-        let mut pages = Pages::new(self.store, &rules.log_class);
+        let names = self.config.names();
+        let mut reading = Reading::new(names.clone(), judge);
+        let mut pages = Pages::new(self.store, &names.log_class);
         let mut page = pages.next().await?;
         while !page.is_empty() {
-            // The next page is read while this one is taken.
+            // The next page is read while this one is processed.
             let work = move || reading.take(&page).map(|()| reading);
-            let (taken, next) = future::join(apart(work), pages.next()).await;
+            let (taken, next) = future::join(blocking(work), pages.next()).await;
             (reading, page) = (taken?, next?);
-            (self.watch)(AuditProgress {
+            (self.observer)(AuditProgress {
                 pass,
                 stage: AuditStage::Logs,
                 done: reading.logs(),
             });
         }
-        let mut comparing = apart(|| reading.finish()).await?;
+        let mut comparing = blocking(|| reading.finish()).await?;
         let mut report = AuditReport::default();
         for class in [Class::Users, Class::Orders] {
             let before = comparing.seen;
@@ -187,7 +178,7 @@ impl<'a> Audit<'a> {
                 Class::Orders | Class::Logs => report.orders = seen,
             }
         }
-        comparing = apart(|| comparing.finish_class(Class::Logs).map(|()| comparing)).await?;
+        comparing = blocking(|| comparing.finish_class(Class::Logs).map(|()| comparing)).await?;
         report.logs = comparing.totals.logs;
         report.open = comparing.totals.open;
         report.stuck = comparing.totals.stuck;
@@ -210,20 +201,20 @@ impl<'a> Audit<'a> {
         let mut page = pages.next().await?;
         while !page.is_empty() {
             let work = move || comparing.compare(class, &page).map(|()| comparing);
-            let (compared, next) = future::join(apart(work), pages.next()).await;
+            let (compared, next) = future::join(blocking(work), pages.next()).await;
             (comparing, page) = (compared?, next?);
-            (self.watch)(AuditProgress {
+            (self.observer)(AuditProgress {
                 pass,
                 stage: AuditStage::Documents,
                 done: comparing.seen,
             });
         }
-        Ok(apart(move || comparing.finish_class(class).map(|()| comparing)).await?)
+        Ok(blocking(move || comparing.finish_class(class).map(|()| comparing)).await?)
     }
 }
 
-/// Runs `work` on a thread that may be blocked.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+/// Runs `work` on a thread that may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(io::Error::other)

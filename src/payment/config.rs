@@ -1,4 +1,4 @@
-//! How the payment flow is set up for an app.
+//! Configuration of the payment flow.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,44 +10,44 @@ use crate::payment::protocol::{pruning, recovery};
 /// Names, limits and intervals of the payment flow.
 #[derive(Clone, Debug)]
 pub struct PaymentConfig {
-    /// Accounts. `_User`.
+    /// Class of accounts. `_User`.
     pub user_class: ClassName,
-    /// The records of payments. `Log`; another name where the app has such a class already (`PAYLOG_LOG_CLASS`).
+    /// Class of payment logs. `Log`; another name if the app has such a class already (`PAYLOG_LOG_CLASS`).
     pub log_class: ClassName,
-    /// What is paid for. `Order`; another name where the app has such a class already (`PAYLOG_ORDER_CLASS`).
+    /// Class of orders. `Order`; another name if the app has such a class already (`PAYLOG_ORDER_CLASS`).
     pub order_class: ClassName,
-    /// What orders are made from. `Product`.
+    /// Class of products. `Product`.
     pub product_class: ClassName,
-    /// The field of a user with the spendable balance. `account`.
+    /// Field of a user with the spendable balance. `account`.
     pub account_field: String,
-    /// The field of a user with the held amount. `frozen`.
+    /// Field of a user with the held amount. `frozen`.
     pub frozen_field: String,
-    /// Whether the `sandbox` channel takes recharges and withdrawals. No provider stands behind it: whoever holds the
-    /// master key (or the hook key) says that money has come or gone, and nobody else can.
+    /// True if the `sandbox` channel accepts recharges and withdrawals. It has no provider: the holder of the master key
+    /// (or of the hook key), and nobody else, confirms that money has come or gone.
     pub sandbox: bool,
-    /// How long one call of the store may take before its outcome counts as unknown. 5 s: a store that needs longer
-    /// is in trouble, and the caller's own 15 s must leave room for another attempt.
+    /// Time-out of one call of the store, after which its outcome counts as unknown. 5 s: a slower store is failing, and
+    /// the 15 s of a cloud function must leave room for another attempt.
     pub store_timeout: Duration,
-    /// How long a cloud function works on a payment before it answers 9010. 12 s: below LeanEngine's 15 s.
+    /// Time for which a cloud function works on a payment before it returns 9010. 12 s: below LeanEngine's 15 s.
     pub deadline: Duration,
-    /// How long a worker asks the others to leave its log alone. 5 s.
+    /// Time for which a worker claims a log. 5 s; doubled with each claim, up to a minute.
     pub lease: Duration,
-    /// How often the sweeper looks for open logs and expired orders. 3 s.
+    /// Interval at which the sweeper looks for open logs and expired orders. 3 s.
     pub sweep_every: Duration,
-    /// How long closings wait for others to share a batch with. 10 ms.
+    /// Time for which closings wait for others to share a batch. 10 ms.
     pub closing_delay: Duration,
-    /// Marks of a document beyond which it is pruned; `None` where an older program without `payEpoch` still runs.
+    /// Number of marks beyond which a document is pruned; `None` while an older program without `payEpoch` still runs.
     pub prune_threshold: Option<usize>,
-    /// When an order expires unpaid. 30 minutes.
+    /// Time after which an unpaid order expires. 30 minutes.
     pub order_expires: Duration,
-    /// When a recharge is given up unpaid; money that arrives later is still credited. 24 hours.
+    /// Time after which an unpaid recharge is closed; money that arrives later is still credited. 24 hours.
     pub recharge_expires: Duration,
-    /// How often recovery takes up a log that keeps failing before it leaves it to an operator.
+    /// Number of times that recovery takes up a failing log before it marks the log stuck.
     pub claims_max: i64,
 }
 
 impl PaymentConfig {
-    /// LeanCloud's and this package's own names, and the defaults above. `sandbox` is off.
+    /// The default names and the defaults above. `sandbox` is off.
     #[must_use]
     pub fn new() -> Self {
         let names = Rules::default();

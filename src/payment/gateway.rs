@@ -1,76 +1,27 @@
-//! Payment providers: through which channel money comes in, and what a client hands to the provider's SDK.
+//! Payment gateways: the channels through which money comes in and goes out.
 //!
-//! The sandbox is the only one that is built in: it stands for any provider whose word somebody brings who holds the
-//! master key. A gateway moves no money here. What it says, once verified, is given to
+//! Only the sandbox is built in: the holder of the master key plays the provider. A gateway moves no money here. Its
+//! notices, once verified, are passed to
 //! [`PaymentService::confirm_recharge`](crate::payment::PaymentService::confirm_recharge).
 
+mod channel;
 pub mod sandbox;
 
-use serde::Deserialize;
-
-use crate::model::{CloudError, ErrorCode, Value};
+use crate::model::{ErrorCode, Value};
 use crate::payment::Refusal;
 use crate::payment::protocol::money::Amount;
 
-/// Through whom money comes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "Value")]
-pub enum Channel {
-    /// Test money; the operator plays the provider.
-    Sandbox,
-    /// WeChat Pay. A name in logs and parameters: no gateway for it is built in, and it is refused (9008).
-    Wechat,
-    /// Alipay. As [`Channel::Wechat`].
-    Alipay,
-}
+pub use channel::Channel;
 
-impl Channel {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Sandbox, Self::Wechat, Self::Alipay];
-
-    /// The name in parameters and logs.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sandbox => "sandbox",
-            Self::Wechat => "wechat",
-            Self::Alipay => "alipay",
-        }
-    }
-
-    /// Reads a channel that came from outside.
-    ///
-    /// # Errors
-    /// 107.
-    pub fn from_value(value: &Value) -> Result<Self, CloudError> {
-        let name = value.as_str();
-        let found = Self::ALL.into_iter().find(|channel| Some(channel.name()) == name);
-        found.ok_or_else(|| {
-            CloudError::new(
-                ErrorCode::INVALID_JSON,
-                "'channel' is one of sandbox, wechat and alipay.",
-            )
-        })
-    }
-}
-
-impl TryFrom<Value> for Channel {
-    type Error = CloudError;
-
-    fn try_from(value: Value) -> Result<Self, CloudError> {
-        Self::from_value(&value)
-    }
-}
-
-/// What is set up.
+/// The gateways that are enabled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gateways {
-    /// Whether the sandbox takes recharges.
+    /// True if the sandbox is enabled.
     pub sandbox: bool,
 }
 
 impl Gateways {
-    /// What the client hands to the provider's SDK for the recharge `number`.
+    /// The value that the client passes to the provider's SDK for the recharge `number`.
     ///
     /// # Errors
     /// 9008 for a channel that is off or not built in.
@@ -80,7 +31,7 @@ impl Gateways {
         Ok(sandbox::pay(number, amount))
     }
 
-    /// Whether money can be paid out through the channel. In the sandbox the operator plays the provider.
+    /// Checks that the channel can pay out. In the sandbox the operator plays the provider.
     ///
     /// # Errors
     /// 9008 for a channel that is off or not built in.
@@ -111,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_sandbox_passes_and_nothing_else_is_a_matter_of_configuration() {
+    fn other_channels_than_the_sandbox_are_refused() {
         for sandbox in [false, true] {
             let gateways = Gateways { sandbox };
             assert_eq!(gateways.pays_out(Channel::Sandbox).is_ok(), sandbox);

@@ -1,17 +1,17 @@
-//! What hooks answer to whoever wants to write money by hand. The payment flow's own writes skip hooks.
+//! Hooks that refuse client writes to money columns, logs and orders. The payment flow's own writes skip hooks.
 
 use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter};
 use crate::payment::PaymentConfig;
 use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
 
 impl PaymentConfig {
-    /// The fields of a user that only the payment flow writes.
+    /// The money columns: fields of a user that only the payment flow writes.
     #[must_use]
     pub fn money_fields(&self) -> [&str; 4] {
         [&self.account_field, &self.frozen_field, PAYLOGS, PAY_EPOCH]
     }
 
-    /// For `beforeSave` of users: refuses a new user that comes with money.
+    /// For `beforeSave` of users: refuses a new user with money columns.
     ///
     /// # Errors
     /// 119.
@@ -23,7 +23,7 @@ impl PaymentConfig {
         given.map_or(Ok(()), |field| Err(read_only(field)))
     }
 
-    /// For `beforeUpdate` of users: refuses a change of the money, by anyone.
+    /// For `beforeUpdate` of users: refuses any change of money columns.
     ///
     /// # Errors
     /// 119.
@@ -37,15 +37,15 @@ impl PaymentConfig {
         given.map_or(Ok(()), |field| Err(read_only(field)))
     }
 
-    /// The users who are never deleted: their money and the marks of their payments would go with them. A store that
-    /// deletes must see to it in the condition of the delete itself, as a payment may arrive after every other check.
+    /// Matches the users who are never deleted: their money, and the marks of their payments, would be lost. A store must
+    /// check it in the condition of the delete itself, as a payment may arrive after every other check.
     #[must_use]
     pub fn undeletable_users(&self) -> Filter {
         let there = |field| Filter::all().exists(field, true);
         Filter::all().and_any(self.money_fields().map(there).into())
     }
 
-    /// What is said to whoever wants to delete one of them.
+    /// 119: the refusal to delete a user with payments.
     pub(crate) fn user_is_undeletable(&self) -> CloudError {
         let text = format!(
             "An object of '{}' with payments is never deleted. Take away its personal data and its means to log in.",
@@ -54,8 +54,8 @@ impl PaymentConfig {
         CloudError::new(ErrorCode::OPERATION_FORBIDDEN, text)
     }
 
-    /// For the hooks of logs and orders: nobody writes them but the payment flow. Another class, which a hook was
-    /// registered for by mistake, is left alone.
+    /// For the hooks of logs and orders: refuses every write. Writes of another class, for which a hook was registered by
+    /// mistake, are allowed.
     ///
     /// # Errors
     /// 119.
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn money_is_not_written_by_hand() {
+    fn writes_of_money_columns_are_refused() {
         let config = PaymentConfig::new();
         for field in ["account", "frozen", "paylogs", "payEpoch"] {
             let user = Document::from_iter([(field.to_owned(), json!(1))]);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn users_with_money_or_marks_are_kept() {
+    fn users_with_money_or_marks_are_undeletable() {
         let kept = PaymentConfig::new().undeletable_users();
         let user = |field: &str| Document::from_iter([(field.to_owned(), json!(0))]);
         for field in ["account", "frozen", "paylogs", "payEpoch"] {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn records_are_written_by_the_payment_flow_alone() {
+    fn writes_of_logs_and_orders_are_refused() {
         let config = PaymentConfig::new();
         let code = |answer: Result<(), CloudError>| answer.map_err(|error| error.code);
         let forbidden = Err(ErrorCode::OPERATION_FORBIDDEN);

@@ -1,4 +1,4 @@
-//! Rules of an app that decide whether a payment may be made.
+//! The policy: rules of an app that allow or refuse payments.
 
 use async_trait::async_trait;
 
@@ -6,29 +6,29 @@ use crate::model::ObjectId;
 use crate::payment::protocol::log::Intent;
 use crate::payment::{Amount, Kind};
 
-/// What a policy is asked about.
+/// A proposed payment, for the policy to judge.
 #[derive(Clone, Debug)]
 pub struct Proposal<'a> {
-    /// What for.
+    /// Kind of payment.
     pub kind: Kind,
-    /// Whose payment.
+    /// The user whose payment it is.
     pub user: &'a ObjectId,
-    /// How much.
+    /// Amount.
     pub amount: Option<Amount>,
-    /// Everything about it, the legs included.
+    /// The whole payment, legs included.
     pub intent: &'a Intent,
 }
 
-/// Decides what an app allows: daily limits, who may transfer, and the like. Asked before a payment with a user's money
-/// begins (recharge, purchase, transfer, withdrawal, hold; not what ends, gives back or corrects one), never again
-/// once a log stands under its key: a refusal is recorded, and answered to every repetition. Where it has no answer
-/// within `store_timeout` nothing is decided, and the caller is told so (9010).
+/// Rules of an app, such as daily limits or who may transfer. The policy is asked before a payment with a user's money
+/// begins (recharge, purchase, transfer, withdrawal, hold; not a settlement, refund or adjustment), and never again once
+/// a log exists under its key: a refusal is recorded, and returned to every repetition. If the policy does not answer
+/// within `store_timeout`, the payment stays undecided (9010).
 #[async_trait]
 pub trait PaymentPolicy: Send + Sync {
-    /// Allows the payment, or says why not.
+    /// Allows or refuses the payment.
     ///
     /// # Errors
-    /// The text that the caller is answered with, under code 9007.
+    /// The text of the refusal, returned to the caller with code 9007.
     async fn allow(&self, proposal: Proposal<'_>) -> Result<(), String>;
 }
 

@@ -1,4 +1,4 @@
-//! The classes that the payment flow needs, as changes of a schema: nothing here touches a store.
+//! Schema of the payment flow: its classes, columns and indexes, and the changes that a schema needs. Touches no store.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use crate::payment::PaymentConfig;
 use crate::payment::protocol::log::{CANCEL, EXPIRES_AT};
 use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
 
-/// A class of that name is there already, and clients may write it: it is somebody else's.
+/// Error: a class of that name exists already and clients may write it, so it is not paylog's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the class {class} is there already and clients may write it. paylog never locks a class that it did not make. \
@@ -17,15 +17,15 @@ use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
      the app's, choose another name with {variable}"
 )]
 pub struct ForeignClass {
-    /// Which class.
+    /// The class.
     pub class: ClassName,
-    /// Where another name is set.
+    /// The variable that sets another name.
     pub variable: &'static str,
 }
 
-/// What to change in `schema` so that money can be kept in it, in order. Empty where everything is there; never
-/// changes what an app has set up itself, apart from the four columns of `_User` and who may delete users: no client,
-/// since their money would go with them.
+/// Changes that `schema` needs for the payment flow, in order. Empty if it needs none. Changes nothing that an app has set
+/// up itself, except the four money columns of `_User` and the permission to delete users: no client may, since their
+/// money would be lost.
 ///
 /// # Errors
 /// [`ForeignClass`].
@@ -52,8 +52,8 @@ pub fn changes(schema: &Schema, config: &PaymentConfig) -> Result<Vec<SchemaChan
     Ok(changes)
 }
 
-/// What the classes of the payments need that `made` names: those that somebody has made a moment ago of what an
-/// export holds, as everybody's. One whose columns are not those of a class of ours stays as it is.
+/// Changes that the payment classes in `made` need: classes that an import has just created, open to clients. A class
+/// whose columns do not fit stays as it is.
 #[must_use]
 pub fn adoption_changes(
     schema: &Schema,
@@ -67,8 +67,8 @@ pub fn adoption_changes(
     secured(schema, config, is_adopted)
 }
 
-/// What takes the classes of the payments that are there away from clients, whoever made them, and gives them what
-/// they lack: for an operator who has said so.
+/// Changes that lock the existing payment classes against clients, whoever created them, and add what they lack. Only for
+/// an operator who has asked for it.
 #[must_use]
 pub fn lock_changes(schema: &Schema, config: &PaymentConfig) -> Vec<SchemaChange> {
     secured(schema, config, |class| schema.classes.contains_key(&class.name))
@@ -93,7 +93,7 @@ fn secured(schema: &Schema, config: &PaymentConfig, which: impl Fn(&Class) -> bo
     changes
 }
 
-/// Whether a class has the columns by which one of ours is known, and none of another type than ours.
+/// True if a class has the key columns of one of ours, and no column of another type than ours.
 fn is_ours(standing: &Class, ours: &Class) -> bool {
     let known_by = ours
         .indexes
@@ -108,7 +108,7 @@ fn is_ours(standing: &Class, ours: &Class) -> bool {
         })
 }
 
-/// The four columns of money, and who may delete users.
+/// Changes of the class of users: the four money columns, and the permission to delete.
 fn guard_users(changes: &mut Vec<SchemaChange>, schema: &Schema, config: &PaymentConfig) {
     let users = schema.classes.get(&config.user_class);
     let permissions = users.map_or_else(ClassPermissions::public, |class| class.permissions.clone());
@@ -132,7 +132,7 @@ fn guard_users(changes: &mut Vec<SchemaChange>, schema: &Schema, config: &Paymen
     }
 }
 
-/// Whether a client may create, change or delete objects.
+/// True if a client may create, change or delete objects.
 #[must_use]
 pub fn clients_write(permissions: &ClassPermissions) -> bool {
     [&permissions.create, &permissions.update, &permissions.delete]
@@ -140,7 +140,7 @@ pub fn clients_write(permissions: &ClassPermissions) -> bool {
         .any(|permission| *permission != Permission::MasterOnly)
 }
 
-/// The class, or what it lacks.
+/// Adds the changes that create a class, or add what it lacks.
 fn add(changes: &mut Vec<SchemaChange>, schema: &Schema, class: Class) {
     match schema.classes.get(&class.name) {
         None => {
@@ -219,7 +219,7 @@ pub fn log_class(config: &PaymentConfig) -> Class {
             plain(&["state", "kind"]),
             plain(&["tradeNo"]),
             plain(&["user"]),
-            // Few logs have it at a time: the others cost nothing here.
+            // Few logs have it at a time, and the others are not in a sparse index.
             Index {
                 sparse: true,
                 ..plain(&[EXPIRES_AT])
@@ -253,7 +253,7 @@ pub fn order_class(config: &PaymentConfig) -> Class {
     Class {
         columns: columns_of(columns),
         permissions: ClassPermissions::master_only(),
-        // Orders that wait to be paid may be many; those whose time has come are few.
+        // Pending orders may be many; those that expire now are few.
         indexes: vec![
             unique("number", false),
             unique("key", false),

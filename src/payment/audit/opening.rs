@@ -1,4 +1,4 @@
-//! Opening: a log for what an account held before its first payment, so that its logs account for all of it.
+//! Opening: a log for the balance that an account had before its first payment, so that its logs account for all of it.
 //!
 //! The log is created closed, as an adjustment that has succeeded, with a leg whose effect is in the document already.
 //! It moves nothing. It is safe beside payments because of what it says: so much was there *before any of them*. An
@@ -14,9 +14,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::environment::Environment;
+use crate::environment::{Backoff, Environment};
 use crate::model::{ErrorCode, ObjectId, Value};
-use crate::payment::audit::AuditError;
+use crate::payment::audit::error::AuditError;
 use crate::payment::audit::sort::Sorter;
 use crate::payment::protocol::ledger::opening_key;
 use crate::payment::protocol::leg::{Leg, Legs, Target};
@@ -26,10 +26,10 @@ use crate::store::{ReadError, Store, Write, WriteOutcome};
 
 /// Logs in one batch: LeanCloud takes at most so many at once in good time.
 const BATCH: usize = 50;
-/// How often a batch without an answer is sent again. The key makes that safe.
+/// The most times that a batch without an answer is sent. The keys make that safe.
 const TRIES: u32 = 5;
-/// How long to wait before that; doubled each time.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Pauses before a batch is sent again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(60));
 
 /// Accounts that had money before any payment. There may be millions.
 #[derive(Debug)]
@@ -38,14 +38,14 @@ pub struct Unopened {
     count: u64,
 }
 
-/// What was opened.
+/// Result of an opening.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Opened {
-    /// Accounts for which a log was written.
+    /// Number of accounts for which a log was written.
     pub accounts: u64,
-    /// What those accounts held, in minor units, held amounts included.
+    /// Sum of their balances in minor units, held amounts included.
     pub amount: i128,
-    /// Accounts that somebody else has opened meanwhile.
+    /// Number of accounts that another process has opened meanwhile.
     pub before: u64,
     /// Accounts that hold more than 10^12, or less than −10^12: more than one log can say.
     pub beyond: Vec<ObjectId>,
@@ -65,13 +65,13 @@ impl Unopened {
         self.accounts.push(record.as_bytes())
     }
 
-    /// How many there are.
+    /// Number of accounts.
     #[must_use]
     pub fn len(&self) -> u64 {
         self.count
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -79,10 +79,10 @@ impl Unopened {
 
     /// Writes the log of each account. `store` is that of the audit, now open for writing.
     ///
-    /// **Idempotency**: one log per account, ever. What was begun and not finished is gone on with by another audit.
+    /// **Idempotency**: one log per account, ever. Another audit continues what was left unfinished.
     ///
     /// # Errors
-    /// [`AuditError`] where the store refuses a log, or does not answer again and again.
+    /// [`AuditError`] if the store refuses a log, or does not answer again and again.
     pub async fn open(
         self,
         store: &dyn Store,
@@ -108,7 +108,7 @@ impl Unopened {
     }
 }
 
-/// The log of an account; `None` where the sum is none that a log can hold.
+/// The log of an account; `None` if its sum does not fit into one log.
 fn opening(user: &ObjectId, account: i64, frozen: i64, rules: &Rules) -> Option<Intent> {
     let amount = Amount::new(account.checked_abs()?.checked_add(frozen.checked_abs()?)?)?;
     let fields = [(&rules.account, account), (&rules.frozen, frozen)];
@@ -141,7 +141,6 @@ async fn create(
     environment: &Environment,
     opened: &mut Opened,
 ) -> Result<(), AuditError> {
-    let mut pause = PAUSE;
     for attempt in 1..=TRIES {
         let writes = waiting.iter().map(|(intent, _)| {
             let fields = intent
@@ -155,7 +154,7 @@ async fn create(
         for (intent, units) in waiting.drain(..) {
             match outcomes.next() {
                 Some(WriteOutcome::Applied(_)) => opened.add(units),
-                // Our own, where a request before this one had no answer.
+                // Our own log, if an earlier request got no answer.
                 Some(WriteOutcome::Rejected(error)) if error.code == ErrorCode::DUPLICATE_VALUE => {
                     if attempt > 1 {
                         opened.add(units);
@@ -185,8 +184,7 @@ async fn create(
         if attempt == TRIES {
             return Err(ReadError::Unavailable(why).into());
         }
-        environment.sleep(pause).await;
-        pause = pause.saturating_mul(2);
+        environment.sleep(BACKOFF.pause(attempt.saturating_sub(1))).await;
     }
     Ok(())
 }

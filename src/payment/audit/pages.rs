@@ -1,7 +1,7 @@
-//! A class, page by page in the order of ids.
+//! Pages of a class, in the order of ids.
 
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
-use crate::payment::audit::AuditError;
+use crate::payment::audit::error::AuditError;
 use crate::store::{ReadError, Store};
 
 /// Reads a class once, from its first id to its last.
@@ -33,10 +33,10 @@ impl<'a> Pages<'a> {
         self.done = found.len() < usize::try_from(Query::LIMIT_MAX).unwrap_or(usize::MAX);
         let mut page = Vec::with_capacity(found.len());
         for document in found {
-            // Postings wait in this order: a document out of turn would pass for one that differs.
+            // Postings are in this order: a document out of order would seem to differ.
             let id = document.object_id().filter(|id| self.after.as_ref() < Some(id));
             let Some(id) = id else {
-                let why = format!("{} is not answered in the order of its ids", self.class);
+                let why = format!("the store does not return {} in the order of ids", self.class);
                 return Err(ReadError::Unavailable(why).into());
             };
             self.after = Some(id.clone());

@@ -1,4 +1,4 @@
-//! One pass over everything: first the logs, whose postings are sorted by document, then the documents, each beside
+//! One pass of an audit: first the logs, whose postings are sorted by document, then the documents, each compared with
 //! its postings.
 
 use std::collections::HashMap;
@@ -14,36 +14,35 @@ use crate::payment::audit::sort::{Sorted, Sorter};
 use crate::payment::protocol::ledger::{self, Difference, Finding, Posting, Statement, Totals};
 use crate::payment::protocol::leg::Target;
 
-/// Differences that a report holds. There may be one for every account of an app that has had balances before; so
-/// many are enough to begin with, and all are counted.
+/// The most differences in a report. An app that had balances before may have one per account. All are counted.
 pub const DIFFERENCES_MAX: usize = 10_000;
 
-/// Documents that are remembered from one pass to the next, 16 bytes each: on a busy app those that were paid from or
-/// to while it was read. More are left to another audit, and counted.
+/// The most documents that are remembered from one pass to the next, 16 bytes each: on a busy app those that changed
+/// while it was read. Further ones are counted, and left to another audit.
 const CANDIDATES_MAX: usize = 1 << 20;
 
-/// What differed in the pass before, and how, as hashes.
+/// The documents that differed in the pass before, with their differences, as hashes.
 type Candidates = HashMap<u64, u64>;
 
-/// Decides which differences count.
+/// Judge of the differences: decides which count.
 #[derive(Debug)]
 pub(super) struct Judge {
-    /// From the pass before; `None` in the first one.
+    /// Candidates of the pass before; `None` in the first pass.
     before: Option<Candidates>,
-    /// For the next pass.
+    /// Candidates for the next pass.
     candidates: Candidates,
-    /// Whether what is found now counts.
+    /// True if the differences of this pass count.
     is_last: bool,
     pub(super) differences: Vec<Difference>,
-    /// Documents with a difference that counts.
+    /// Number of documents with a difference that counts.
     pub(super) differing: u64,
-    /// Documents that differ, and have changed meanwhile or are about to.
+    /// Number of documents that differ, but have changed meanwhile or are about to.
     pub(super) unjudged: u64,
     pub(super) unopened: Unopened,
 }
 
 impl Judge {
-    /// For the first pass; where it `is_last`, everything that is read is of one moment.
+    /// The judge of the first pass; `is_last` if all reads show one moment.
     pub(super) fn first(is_last: bool) -> Self {
         Self {
             before: None,
@@ -56,12 +55,12 @@ impl Judge {
         }
     }
 
-    /// Whether there is nothing left to find.
+    /// True if no candidate is left.
     pub(super) fn is_done(&self) -> bool {
         self.candidates.is_empty()
     }
 
-    /// For the next pass.
+    /// The judge of the next pass.
     pub(super) fn next(self, is_last: bool) -> Self {
         Self {
             before: Some(self.candidates),
@@ -106,7 +105,7 @@ fn hash(of: &impl Hash) -> u64 {
     hasher.finish()
 }
 
-/// The logs.
+/// The first half of a pass: reads the logs.
 #[derive(Debug)]
 pub(super) struct Reading {
     rules: Arc<Rules>,
@@ -127,7 +126,7 @@ impl Reading {
         }
     }
 
-    /// How many logs were taken.
+    /// Number of logs read.
     pub(super) fn logs(&self) -> u64 {
         self.totals.logs
     }
@@ -161,7 +160,7 @@ impl Reading {
         Ok(())
     }
 
-    /// Goes on to the documents.
+    /// Continues with the documents.
     pub(super) fn finish(self) -> io::Result<Comparing> {
         Ok(Comparing {
             rules: self.rules,
@@ -174,7 +173,7 @@ impl Reading {
     }
 }
 
-/// The documents.
+/// The second half of a pass: compares the documents.
 #[derive(Debug)]
 pub(super) struct Comparing {
     rules: Arc<Rules>,
@@ -182,7 +181,7 @@ pub(super) struct Comparing {
     sorted: Sorted,
     pub(super) judge: Judge,
     in_flight: i128,
-    /// Documents so far.
+    /// Number of documents so far.
     pub(super) seen: u64,
 }
 
@@ -191,33 +190,33 @@ impl Comparing {
     pub(super) fn compare(&mut self, class: Class, page: &[(ObjectId, Document)]) -> io::Result<()> {
         for (id, document) in page {
             let key = record::key(class, id);
-            self.miss_until(&key)?;
-            self.state(&key, Some(document))?;
+            self.missing_until(&key)?;
+            self.compare_one(&key, Some(document))?;
             self.seen = self.seen.saturating_add(1);
         }
         Ok(())
     }
 
-    /// The last document of `class` has been compared: whatever else was said about one is about nothing.
+    /// Ends a class: postings of `class` that are left belong to missing documents.
     pub(super) fn finish_class(&mut self, class: Class) -> io::Result<()> {
         let behind = [(class as u8).saturating_add(1)];
-        self.miss_until(&behind)
+        self.missing_until(&behind)
     }
 
-    /// What was said about documents before `key`, which are not there.
-    fn miss_until(&mut self, key: &[u8]) -> io::Result<()> {
+    /// Processes the postings of missing documents before `key`.
+    fn missing_until(&mut self, key: &[u8]) -> io::Result<()> {
         while let Some(record) = self.sorted.peek() {
             if record >= key {
                 return Ok(());
             }
             let missing = record::key_of(record).to_vec();
-            self.state(&missing, None)?;
+            self.compare_one(&missing, None)?;
         }
         Ok(())
     }
 
-    /// All that was said about one document.
-    fn state(&mut self, key: &[u8], document: Option<&Document>) -> io::Result<()> {
+    /// Compares one document with all its postings.
+    fn compare_one(&mut self, key: &[u8], document: Option<&Document>) -> io::Result<()> {
         let target = record::target(key, &self.rules)?;
         let mut statement = Statement::new(&self.rules, target.clone(), document);
         while let Some(record) = self.sorted.peek().filter(|record| record.starts_with(key)) {
@@ -229,7 +228,7 @@ impl Comparing {
         self.judge.judge(&target, document, finding)
     }
 
-    /// What open logs have taken and not yet given.
+    /// The sum that open logs have debited and not yet credited.
     pub(super) fn in_flight(&self) -> i128 {
         self.totals.arrived.saturating_add(self.in_flight)
     }

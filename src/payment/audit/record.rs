@@ -1,4 +1,7 @@
-//! Postings as bytes, so that sorted they stand by class and then by id, in the order in which documents are read.
+//! Postings as bytes that sort by class and then by id, the order in which documents are read.
+//!
+//! The key in front must compare byte by byte like ids do, and must be read without decoding the rest. A serde format
+//! such as postcard writes lengths first, which sorts ids by length; so only the part behind the key could use it.
 
 use std::io;
 
@@ -9,7 +12,7 @@ use crate::payment::protocol::log::{LogState, Verdict};
 use crate::payment::protocol::order::OrderStatus;
 use crate::payment::{Kind, Rules};
 
-/// Which class a record is about; they are read in this order.
+/// Class of the document of a record, in the order in which classes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Class {
@@ -30,14 +33,14 @@ impl Class {
     }
 }
 
-/// Ends an id; no id has it.
+/// Terminator of an id; no id contains it.
 const END: u8 = 0;
 
 const STUCK: u8 = 1;
 const CONDITIONAL: u8 = 2;
 const HAS_LEG: u8 = 4;
 
-/// What the records of a document begin with.
+/// The key with which all records of a document begin.
 pub(super) fn key(class: Class, id: &ObjectId) -> Vec<u8> {
     let mut key = Vec::with_capacity(26);
     key.push(class as u8);
@@ -46,14 +49,14 @@ pub(super) fn key(class: Class, id: &ObjectId) -> Vec<u8> {
     key
 }
 
-/// What the records of the same document as `record` begin with.
+/// The key in front of a record.
 pub(super) fn key_of(record: &[u8]) -> &[u8] {
     let end = record.iter().position(|byte| *byte == END);
     let length = end.map_or(record.len(), |end| end.saturating_add(1));
     record.get(..length).unwrap_or(record)
 }
 
-/// Which document the records behind `key` are about.
+/// The document of a key.
 pub(super) fn target(key: &[u8], rules: &Rules) -> io::Result<Target> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "a record without a document");
     let (class, id) = key.split_first().ok_or_else(broken)?;
@@ -115,7 +118,7 @@ pub(super) fn write(posting: &Posting, rules: &Rules, out: &mut Vec<u8>) {
     out.extend_from_slice(posting.log.as_str().as_bytes());
 }
 
-/// Where in a short list; the lists are part of no stored format.
+/// The index in a short list. The lists are part of no stored format.
 fn place<T: PartialEq>(all: &[T], one: &T) -> u8 {
     let place = all.iter().position(|each| each == one);
     place
@@ -125,7 +128,7 @@ fn place<T: PartialEq>(all: &[T], one: &T) -> u8 {
 
 /// Reads what [`write`] has written, behind the key.
 pub(super) fn read(target: &Target, record: &[u8]) -> io::Result<Posting> {
-    let broken = || io::Error::new(io::ErrorKind::InvalidData, "a record that was not written here");
+    let broken = || io::Error::new(io::ErrorKind::InvalidData, "a malformed record");
     let rest = record.get(key_of(record).len()..).ok_or_else(broken)?;
     let (&[entry, kind, state, verdict, flags, shows], rest) =
         rest.split_first_chunk::<6>().ok_or_else(broken)?;
@@ -169,7 +172,7 @@ mod tests {
     use crate::payment::PaymentConfig;
 
     #[test]
-    fn postings_come_back() {
+    fn postings_are_read_back() {
         let rules = PaymentConfig::new().names();
         let classes = [&rules.user_class, &rules.order_class, &rules.log_class];
         let id = ObjectId::parse("5f000000aaaaaaaaaaaaaaaa").unwrap();
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_record_is_an_error() {
+    fn malformed_record_is_an_error() {
         let rules = PaymentConfig::new().names();
         assert!(target(b"", &rules).is_err());
         assert!(target(b"\x09a\0", &rules).is_err());

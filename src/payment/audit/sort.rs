@@ -1,6 +1,6 @@
-//! Sorting more than fits in memory: full buffers go, sorted, to temporary files, which are merged in the end.
+//! External sorting: full buffers are sorted and written to temporary files, which are merged at the end.
 //!
-//! However much is sorted, it takes [`BUFFER_BYTES`] and a small buffer for each of at most [`RUNS_MAX`] files.
+//! It takes [`BUFFER_BYTES`] of memory, and a small buffer for each of at most [`RUNS_MAX`] files, however much is sorted.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,13 +8,13 @@ use std::collections::binary_heap::PeekMut;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-/// Records in memory: some 400 000 of an audit, so that most apps never need a file.
+/// Bytes of records in memory: some 400,000 records of an audit, so that most apps never need a file.
 const BUFFER_BYTES: usize = 32 << 20;
-/// Files at once; then they become one. Well below the 256 open files that a process may have at least.
+/// The most files at once; then they are merged into one. Well below 256, the lowest usual limit of open files.
 const RUNS_MAX: usize = 64;
-/// What is read and written at once, for each file.
+/// Bytes of the read or write buffer of each file.
 const FILE_BUFFER: usize = 64 << 10;
-/// The bytes before each record that say how long it is.
+/// Bytes of the length in front of each record.
 const PREFIX: usize = 2;
 
 /// Takes records in any order.
@@ -25,7 +25,7 @@ pub(super) struct Sorter {
     runs: Vec<Run>,
 }
 
-/// Gives the records back in the order of their bytes.
+/// Returns the records in the order of their bytes.
 #[derive(Debug)]
 pub(super) struct Sorted(Source);
 
@@ -35,14 +35,14 @@ enum Source {
     Runs(Merge),
 }
 
-/// Records one after the other, each behind its length.
+/// Records in a row, each behind its length.
 #[derive(Debug, Default)]
 struct Buffer {
     bytes: Vec<u8>,
     starts: Vec<usize>,
 }
 
-/// A sorted file. It has no name, and goes with the process.
+/// A sorted file. It has no name, and disappears with the process.
 #[derive(Debug)]
 struct Run(BufReader<File>);
 
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn records_come_back_in_order_whether_they_fit_or_not() {
+    fn records_are_sorted_in_memory_and_in_files() {
         let records = records(5000);
         let mut expected = records.clone();
         expected.sort();
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_and_empty_records() {
+    fn empty_input_and_empty_records_are_sorted() {
         assert_eq!(sorted(10, &[]), Vec::<Vec<u8>>::new());
         assert_eq!(sorted(2, &[vec![], vec![1], vec![]]), [vec![], vec![], vec![1]]);
         assert!(Sorter::new().push(&vec![0; 70_000]).is_err());

@@ -1,12 +1,12 @@
-//! Test money: nobody pays, and whoever holds the master key confirms.
+//! The sandbox: test money that the holder of the master key confirms.
 
 use serde_json::json;
 
 use crate::model::Value;
-use crate::payment::gateway::Channel;
+use crate::payment::gateway::channel::Channel;
 use crate::payment::protocol::money::Amount;
 
-/// How to confirm a sandbox recharge: call `confirmRecharge` with the master key and these parameters. `tradeNo`
+/// The call that confirms a sandbox recharge: `confirmRecharge`, with the master key and these parameters. `tradeNo`
 /// stands for the provider's own number: any text, another one for each payment.
 #[must_use]
 pub fn pay(number: &str, amount: Amount) -> Value {

@@ -1,4 +1,4 @@
-//! Adjustments: an operator's corrections, with a reason.
+//! Adjustments: an operator's corrections of accounts, with a reason.
 
 use serde_json::Map;
 
@@ -12,7 +12,7 @@ use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
 impl PaymentService {
-    /// Adds `amount` to the account of `user`, or takes it where it is negative; never 0. `reason` (1 to 256
+    /// Adds `amount` to the account of `user`; takes it if negative; never 0. `reason` (1 to 256
     /// characters) is kept, and shown to the user.
     ///
     /// **Idempotency**: one adjustment per `key`; a refusal is final for it.
@@ -29,11 +29,11 @@ impl PaymentService {
         self.adjust_account_down_to(user, amount, None, reason, key).await
     }
 
-    /// As [`PaymentService::adjust_account`], where the balance may fall to `floor` minor units; 0 where it is `None`.
+    /// As [`PaymentService::adjust_account`]; the balance may fall to `floor` minor units, 0 if `None`.
     ///
     /// # Errors
-    /// Those of [`PaymentService::adjust_account`]; 9001 too where `floor` is no integer within ±10^12, or `amount` takes
-    /// nothing.
+    /// Those of [`PaymentService::adjust_account`]; also 9001 if `floor` is no integer within ±10^12, or `amount` is
+    /// positive.
     pub async fn adjust_account_down_to(
         &self,
         user: &ObjectId,

@@ -1,4 +1,4 @@
-//! Holds: money is set aside, and captured, released, or given back when its time has come.
+//! Holds: money is set aside, then captured, released, or given back when the hold expires.
 
 use serde_json::Map;
 
@@ -12,15 +12,15 @@ use crate::payment::service::settlements::Settlement;
 use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
-/// When a hold expires unless its caller says otherwise, in seconds: 7 days.
+/// The default time after which a hold expires, in seconds: 7 days.
 pub const HOLD_SECONDS: i64 = 7 * 24 * 60 * 60;
 
-/// The longest time that money may be held, in seconds: 30 days. Beyond it a forgotten hold looks like lost money.
+/// The longest time that money may be held, in seconds: 30 days. A forgotten hold looks like lost money.
 pub const HOLD_SECONDS_MAX: i64 = 30 * 24 * 60 * 60;
 
 impl PaymentService {
-    /// Sets money of `user` aside: it no longer counts as spendable. `expires_in` seconds later (7 days where it is
-    /// `None`, at most 30 days) the sweeper gives it back, unless it was captured or released before.
+    /// Sets money of `user` aside: it no longer counts as spendable. After `expires_in` seconds (7 days if `None`, at most
+    /// 30 days) the sweeper gives it back, unless it is captured or released before.
     ///
     /// **Idempotency**: one hold per `key`; a refusal is final for it.
     ///
@@ -58,14 +58,14 @@ impl PaymentService {
         self.make_once_per_key(draft, Initiator::User).await
     }
 
-    /// Takes `amount` of a hold (all of it where it is `None`) and ends it: the rest is spendable again. What is taken
-    /// is credited to `payee`, or is the app's own.
+    /// Captures `amount` of a hold, or all of it if `None`, and settles the hold: the rest is spendable again. The captured
+    /// amount is credited to `payee`, or kept by the app.
     ///
-    /// **Idempotency**: one end per hold, one capture per `key`. A refusal is final for its key and leaves the hold
-    /// as it is.
+    /// **Idempotency**: one settlement per hold, one capture per `key`. A refusal is final for its key and leaves the
+    /// hold unchanged.
     ///
     /// # Errors
-    /// 9001, 9003, 9004 (no such hold or payee), 9006 (it was refused, or has ended), 9009 (more than is held), 9010,
+    /// 9001, 9003, 9004 (no such hold or payee), 9006 (it was refused, or is settled), 9009 (more than is held), 9010,
     /// 9011.
     pub async fn capture_hold(
         &self,
@@ -83,12 +83,12 @@ impl PaymentService {
         self.settle(hold, settlement).await
     }
 
-    /// Ends a hold: all of it is spendable again.
+    /// Releases a hold: all of it is spendable again.
     ///
-    /// **Idempotency**: one end per hold, one release per `key`.
+    /// **Idempotency**: one settlement per hold, one release per `key`.
     ///
     /// # Errors
-    /// 9003, 9004 (no such hold), 9006 (it was refused, or has ended), 9010, 9011.
+    /// 9003, 9004 (no such hold), 9006 (it was refused, or is settled), 9010, 9011.
     pub async fn release_hold(&self, hold: &ObjectId, key: &CallerKey) -> Result<Receipt, CloudError> {
         let settlement = Settlement {
             key: Some(key.clone()),

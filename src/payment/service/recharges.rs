@@ -69,7 +69,7 @@ impl PaymentService {
             Some(log) if intent.repeats(&log.intent) => (log, true),
             Some(_) => return Err(key_reused()),
             None => {
-                // A channel may be set up later: the refusal stands under the key before it is told.
+                // A channel may be enabled later: the refusal is recorded under the key before it is returned.
                 let number = intent.number.as_deref().unwrap_or_default();
                 let draft = match self.pay(channel, number, amount) {
                     Ok(_) => self.ask_policy(intent).await?,
@@ -91,7 +91,7 @@ impl PaymentService {
             Receipt::result(&log, false)?
         };
         if let (true, Some(number)) = (log.waits_for_gateway(), &log.intent.number) {
-            // The recharge stands, whether or not its channel can still be paid through.
+            // The recharge exists, even if its channel has been disabled since.
             receipt.pay = self.pay(channel, number, amount).ok();
         }
         Ok(receipt)

@@ -1,4 +1,4 @@
-//! Transfers: from one account to another.
+//! Transfers from one account to another.
 
 use serde_json::Map;
 
@@ -11,8 +11,8 @@ use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
 impl PaymentService {
-    /// Moves money from the account of `user` to that of `to`. `note` (1 to 256 characters) is for people. Whoever
-    /// transfers to themselves needs the balance and moves nothing.
+    /// Moves money from the account of `user` to that of `to`. `note` (1 to 256 characters) is for people. A
+    /// transfer to oneself needs the balance and moves nothing.
     ///
     /// **Atomicity**: both accounts or neither. **Idempotency**: one transfer per `key`; a refusal is final for it.
     ///

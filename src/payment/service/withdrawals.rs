@@ -1,4 +1,4 @@
-//! Withdrawals: money is set aside, paid out by somebody else, and settled by that one's word.
+//! Withdrawals: money is set aside, paid out by a gateway, and settled by the gateway's result.
 
 use serde_json::Map;
 
@@ -13,9 +13,8 @@ use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
 
 impl PaymentService {
-    /// Sets money aside to be paid out to `payee` (1 to 256 characters: what the channel knows the receiver by). It no
-    /// longer counts as spendable, and stays held until [`PaymentService::settle_withdraw`] says what became of the payout:
-    /// a withdrawal does not expire.
+    /// Sets money aside to be paid out to `payee` (1 to 256 characters, by which the channel knows the receiver). It no
+    /// longer counts as spendable, and stays held until [`PaymentService::settle_withdraw`]: a withdrawal does not expire.
     ///
     /// **Idempotency**: one withdrawal per `key`; a refusal is final for it.
     ///
@@ -51,7 +50,7 @@ impl PaymentService {
             sandbox: self.0.config.sandbox,
         };
         let intent = payment.into_intent()?;
-        // A channel may be set up later: the refusal stands under the key before it is told.
+        // A channel may be enabled later: the refusal is recorded under the key before it is returned.
         let draft = match gateways.pays_out(channel) {
             Ok(()) => Draft::new(intent),
             Err(refusal) => Draft::refused(intent, refusal),
@@ -59,13 +58,14 @@ impl PaymentService {
         self.make_once_per_key(draft, Initiator::User).await
     }
 
-    /// Ends a withdrawal: paid out, the money is gone; not paid out, it is spendable again. For operators and the word
-    /// of a gateway; never for clients.
+    /// Settles a withdrawal: if it was paid out the money is gone, else it is spendable again. For operators and gateways;
+    /// never for clients.
     ///
-    /// **Idempotency**: one end per withdrawal. The same word answers the end that stands; another one is refused.
+    /// **Idempotency**: one settlement per withdrawal. The same result returns the existing settlement; another one is
+    /// refused.
     ///
     /// # Errors
-    /// 9004 (no such withdrawal), 9006 (it was refused, or ended otherwise), 9010, 9011.
+    /// 9004 (no such withdrawal), 9006 (it was refused, or is settled otherwise), 9010, 9011.
     pub async fn settle_withdraw(&self, log: &ObjectId, succeeded: bool) -> Result<Receipt, CloudError> {
         let kind = if succeeded {
             SettlementKind::PaidOut
