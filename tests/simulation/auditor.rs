@@ -749,7 +749,7 @@ impl Auditor {
             }
         }
         if log.state == LogState::Closed && log.intent.kind != Kind::Cancel && !self.notified.contains(id) {
-            return Err(format!("{id} is closed, and the world was not told"));
+            return Err(format!("{id} is closed, and afterPayment was not called"));
         }
         Ok(())
     }

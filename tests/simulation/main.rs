@@ -123,12 +123,15 @@ fn random_faults_break_no_invariant() {
     let seeds = number("PAYLOG_SEEDS").unwrap_or(SEEDS);
     match run_seeds(seeds, Sabotage::None) {
         Ok(Summary { payments, coverage }) => {
-            println!("{seeds} seeds, {payments} payments; seen in how many: {coverage:?}");
+            println!("{seeds} seeds, {payments} payments; runs that reached each situation: {coverage:?}");
             let missing: Vec<&Coverage> = Coverage::ALL
                 .iter()
                 .filter(|one| !coverage.contains_key(one))
                 .collect();
-            assert!(missing.is_empty() || seeds < SEEDS, "never seen: {missing:?}");
+            assert!(
+                missing.is_empty() || seeds < SEEDS,
+                "reached by no run: {missing:?}"
+            );
         }
         Err(outcome) => {
             println!("{}", replay(&outcome));

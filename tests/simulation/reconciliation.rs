@@ -122,7 +122,7 @@ impl<'a> Totals<'a> {
         drop(state);
         if !is_recorded {
             self.world.violated(format!(
-                "{} was told of success, and it is not so",
+                "{} was reported as succeeded, and did not succeed",
                 call.describe()
             ));
         }
@@ -202,7 +202,7 @@ impl<'a> Totals<'a> {
                 (Some((by, how)), false) if how == "expired" => self.end(&held, &by, amount),
                 other => self
                     .world
-                    .violated(format!("{held} has ended and nobody knows how: {other:?}")),
+                    .violated(format!("{held} and its settlement disagree: {other:?}")),
             }
         }
     }
@@ -235,7 +235,7 @@ impl<'a> Totals<'a> {
             let expected = self.accounts.get(&id).copied().unwrap_or_default();
             if has != expected {
                 self.world.violated(format!(
-                    "{id} has {has:?} (account, frozen), and was told {expected:?}"
+                    "{id} has {has:?} (account, frozen), and should have {expected:?}"
                 ));
             }
         }
@@ -251,7 +251,7 @@ impl<'a> Totals<'a> {
             .unwrap_or_default();
         if !statuses.contains(&shown) {
             self.world
-                .violated(format!("{order} is {shown}, and somebody was told {statuses:?}"));
+                .violated(format!("{order} is {shown}, and should be {statuses:?}"));
         }
     }
 }

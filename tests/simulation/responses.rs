@@ -103,7 +103,7 @@ impl Entry {
             None => self.success = Some((call.clone(), stable_part)),
             Some((other, _)) if other != call => {
                 return Err(format!(
-                    "both {} and {} were told of success",
+                    "both {} and {} were reported as succeeded",
                     other.describe(),
                     call.describe()
                 ));
@@ -126,7 +126,10 @@ impl Entry {
     fn refused(&mut self, call: &Call, error: &CloudError) -> Result<Option<Coverage>, String> {
         let reused = error.code == ErrorCode::KEY_REUSED;
         if reused && self.calls.iter().all(|other| other == call) {
-            return Err(format!("{} is told that its key was reused", call.describe()));
+            return Err(format!(
+                "{} is refused for a reused key, which was not",
+                call.describe()
+            ));
         }
         // A waiting recharge may expire.
         if let Some((_, success)) = self
@@ -135,7 +138,7 @@ impl Entry {
             .filter(|(first, success)| first == call && (success.is_decided() || reused))
         {
             return Err(format!(
-                "{} was told {success:?}, and is refused now: {error}",
+                "{} had succeeded ({success:?}), and is refused now: {error}",
                 call.describe()
             ));
         }

@@ -159,7 +159,7 @@ impl Population {
         }
         if let Some(call) = self.from_responses(Responses::unknown).first() {
             self.world
-                .violated(format!("nobody ever says how this came out: {}", call.describe()));
+                .violated(format!("stays undecided: {}", call.describe()));
         }
     }
 
