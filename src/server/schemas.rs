@@ -59,7 +59,7 @@ pub(super) async fn create(
     require_master(context)?;
     if context.class(&name).is_some() {
         return Err(CloudError::other(format!(
-            "Class '{name}' is there already: PUT changes it."
+            "Class '{name}' already exists: PUT changes it."
         )));
     }
     let mut class = Class::initial(name);

@@ -97,7 +97,7 @@ pub(super) async fn is_protected(context: &Context, id: &ObjectId) -> Result<boo
 pub(super) fn protected() -> CloudError {
     CloudError::new(
         ErrorCode::OPERATION_FORBIDDEN,
-        "This user is kept: others rely on what the object holds.",
+        "This user cannot be deleted: others rely on it.",
     )
 }
 

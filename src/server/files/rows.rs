@@ -64,6 +64,6 @@ pub(super) fn url(context: &Context, key: &str) -> String {
 pub(super) fn store(context: &Context) -> Result<&Arc<dyn FileStore>, CloudError> {
     let files = context.state().config.files.as_ref();
     files.ok_or_else(|| {
-        CloudError::other("This server keeps no files: it was started without a folder for them.")
+        CloudError::other("This server stores no files: it was started without a folder for them.")
     })
 }

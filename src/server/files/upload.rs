@@ -70,7 +70,7 @@ fn split_path(path: &str) -> (&str, Option<&str>) {
 async fn receive(state: &Arc<ServerState>, request: Request) -> Result<Response, CloudError> {
     let config = &state.config;
     let (Some(files), Some(secret)) = (&config.files, &config.credentials.master_key) else {
-        return Err(CloudError::other("This server keeps no files.").with_status(404));
+        return Err(CloudError::other("This server stores no files.").with_status(404));
     };
     if !matches!(*request.method(), Method::PUT | Method::POST) {
         return Err(CloudError::other("A file is uploaded by PUT, or as a form by POST.").with_status(405));

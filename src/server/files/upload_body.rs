@@ -45,7 +45,7 @@ pub(super) fn refused(error: FileError, bytes_max: u64) -> CloudError {
         }
         FileError::Interrupted(error) => broken_off(&error),
         FileError::Failed(error) if is_full(&error) => {
-            CloudError::new(ErrorCode::UNAVAILABLE, "There is no room left for files.")
+            CloudError::new(ErrorCode::UNAVAILABLE, "There is no space left for files.")
         }
         error @ FileError::Failed(_) => internal(&error),
     }

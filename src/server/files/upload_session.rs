@@ -146,6 +146,6 @@ pub(crate) async fn close_upload(context: &Context, body: &Document) -> Result<A
 fn secret(context: &Context) -> Result<&SecretString, CloudError> {
     let key = context.state().config.credentials.master_key.as_ref();
     key.ok_or_else(|| {
-        CloudError::other("This server keeps no files: it has no master key to sign uploads with.")
+        CloudError::other("This server stores no files: it has no master key to sign uploads with.")
     })
 }
