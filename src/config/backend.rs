@@ -40,14 +40,14 @@ impl Backend {
         if let Some(url) = database {
             let kind = url.split(':').next().unwrap_or_default();
             return Err(SettingError::Contradiction(format!(
-                "--database {kind}://…: keeping the data in PostgreSQL is not built yet. Leave the option out to use \
+                "--database {kind}://…: keeping the data in PostgreSQL is not built yet. Omit the option to use \
                  the embedded store in {DEFAULT_DATA}"
             )));
         }
         match (variables.get(API_SERVER)?, data) {
             (Some(url), None) => Ok(Self::LeanCloud(ApiServer::parse(API_SERVER, url)?)),
             (Some(_), Some(data)) => Err(SettingError::Contradiction(format!(
-                "{API_SERVER} and --data {} name two different homes of the data: unset the one or leave out the other",
+                "{API_SERVER} and --data {} name two different places of the data: unset the one or omit the other",
                 data.display()
             ))),
             (None, data) => Ok(Self::Embedded(data.unwrap_or_else(|| DEFAULT_DATA.into()))),

@@ -72,7 +72,7 @@ pub enum BuildError {
     #[error("'{0}' cannot be the name of a cloud function: it must not be empty or hold '/'")]
     InvalidName(String),
     /// A hook's class name is invalid.
-    #[error("the hook {hook} is for no legal class: {reason}")]
+    #[error("the hook {hook} has an invalid class name: {reason}")]
     InvalidClass {
         /// Name as in `_ops/metadatas`.
         hook: String,

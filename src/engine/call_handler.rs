@@ -87,9 +87,9 @@ impl CallHandler<'_> {
             }
             (Some("_ops"), Some("metadatas"), None) => self.metadatas(&request.caller),
             (Some(name), None, _) => self.function(name, encoding, request).await,
-            (Some(first), Some(second), None) => match other_hook(first, second) {
+            (Some(first), Some(second), None) => match OtherHookPath::parse(first, second) {
                 // Boxed, as below, so that the future of every call is no larger than a function call needs.
-                Some((hook, name)) => Box::pin(self.other_hook(hook, name, request)).await,
+                Some(path) => Box::pin(self.other_hook(path, request)).await,
                 None => Box::pin(self.class_hook(first, second, request)).await,
             },
             (Some(_), Some(_), Some(_)) => Err(not_found(format!("No such cloud function '{rest}'"))),
@@ -240,8 +240,7 @@ impl CallHandler<'_> {
 
     async fn other_hook(
         &self,
-        hook: Option<OtherHook>,
-        name: &str,
+        OtherHookPath { hook, name }: OtherHookPath,
         mut request: AuthenticatedRequest,
     ) -> Result<Response, CloudError> {
         check_hook_key(&request)?;
@@ -296,18 +295,29 @@ fn encoding_of(prefix: &str) -> Encoding {
     }
 }
 
-/// Hook at a path of two segments that is not a class hook, with its name for errors. The inner `None` is a path on
-/// which no hook can be defined.
-fn other_hook(first: &str, second: &str) -> Option<(Option<OtherHook>, &'static str)> {
-    Some(match (first, second) {
-        ("onVerified", "sms") => (Some(OtherHook::User(UserHook::VerifiedSms)), "onVerified"),
-        ("onVerified", "email") => (Some(OtherHook::User(UserHook::VerifiedEmail)), "onVerified"),
-        ("onVerified", _) => (None, "onVerified"),
-        ("_User", "onLogin") => (Some(OtherHook::User(UserHook::Login)), "onLogin"),
-        ("_User", "onAuthData") => (Some(OtherHook::User(UserHook::AuthData)), "onAuthData"),
-        ("BigQuery" | "Insight", "onComplete") => (Some(OtherHook::Complete), "onComplete"),
-        _ => return None,
-    })
+/// Path of a hook that is not a class hook.
+struct OtherHookPath {
+    /// The hook; `None` if no hook can be defined on this path.
+    hook: Option<OtherHook>,
+    /// Name of the hook in errors.
+    name: &'static str,
+}
+
+impl OtherHookPath {
+    /// Parses a path of two segments; `None` for a class hook.
+    fn parse(first: &str, second: &str) -> Option<Self> {
+        let user = |hook| Some(OtherHook::User(hook));
+        let (hook, name) = match (first, second) {
+            ("onVerified", "sms") => (user(UserHook::VerifiedSms), "onVerified"),
+            ("onVerified", "email") => (user(UserHook::VerifiedEmail), "onVerified"),
+            ("onVerified", _) => (None, "onVerified"),
+            ("_User", "onLogin") => (user(UserHook::Login), "onLogin"),
+            ("_User", "onAuthData") => (user(UserHook::AuthData), "onAuthData"),
+            ("BigQuery" | "Insight", "onComplete") => (Some(OtherHook::Complete), "onComplete"),
+            _ => return None,
+        };
+        Some(Self { hook, name })
+    }
 }
 
 /// Parses the body of a class hook call.

@@ -185,7 +185,7 @@ impl CallCompletion {
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a text")
+        .unwrap_or("a panic without a message")
 }
 
 /// Returns the future's output, or `None` after `limit`.

@@ -166,10 +166,10 @@ fn to_params(params: &(impl Serialize + ?Sized)) -> Result<Document, CloudError>
         Ok(Value::Object(fields)) => Ok(Document(fields)),
         Ok(Value::Null) => Ok(Document::new()),
         Ok(_) => Err(CloudError::internal(
-            "the parameters of a cloud function are no JSON object",
+            "the parameters of a cloud function are not a JSON object",
         )),
         Err(error) => Err(CloudError::internal(format!(
-            "the parameters are no JSON: {error}"
+            "the parameters cannot be written as JSON: {error}"
         ))),
     }
 }
@@ -178,7 +178,7 @@ fn to_params(params: &(impl Serialize + ?Sized)) -> Result<Document, CloudError>
 fn read<R: DeserializeOwned>(name: &str, result: Value) -> Result<R, CloudError> {
     serde_json::from_value(result).map_err(|error| {
         CloudError::internal(format!(
-            "the result of {name} is not what its caller expects: {error}"
+            "the result of {name} does not have the expected type: {error}"
         ))
     })
 }

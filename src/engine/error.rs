@@ -14,7 +14,7 @@ pub(crate) fn no_hook(class: &ClassName, kind: HookKind) -> CloudError {
 
 /// Error for a task request to an engine without a queue: 503.
 pub(crate) fn no_queue() -> CloudError {
-    let text = "There is no queue here: this engine keeps no tasks.";
+    let text = "This engine has no task queue.";
     CloudError::new(ErrorCode::UNAVAILABLE, text)
 }
 

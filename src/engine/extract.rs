@@ -13,7 +13,7 @@ use crate::model::{ClassName, CloudError, Document, ErrorCode, ObjectId, Value};
 
 /// An extractor: a type that a handler can have as an argument. `S` is the app's state.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no argument of a cloud function or hook",
+    message = "`{Self}` cannot be an argument of a cloud function or hook",
     label = "use Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, Cloud, Meta or State<S>"
 )]
 pub trait FromCall<S>: Sized {
@@ -189,7 +189,7 @@ impl<T: DeserializeOwned + serde::Serialize> Object<T> {
     pub(crate) fn into_fields(self) -> Result<Document, CloudError> {
         let fields = |value: &T| match serde_json::to_value(value) {
             Ok(Value::Object(fields)) => Ok(fields),
-            Ok(_) => Err(CloudError::other("The hook's object is no JSON object.").with_status(500)),
+            Ok(_) => Err(CloudError::other("The hook's object is not a JSON object.").with_status(500)),
             Err(error) => Err(CloudError::other(format!("The hook's object: {error}")).with_status(500)),
         };
         // Compared with the original as a `T`, so that a default of `T` does not count as a change.

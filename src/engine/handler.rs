@@ -16,7 +16,7 @@ use crate::model::{CloudError, Document};
 
 /// An async function of at most eight [extractors](FromCall). Implemented for all such functions; not by hand.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no cloud function or hook",
+    message = "`{Self}` is not a cloud function or hook",
     label = "not an `async fn` of extractors",
     note = "arguments: Params<T>, CurrentUser, Option<CurrentUser>, HookObject, Object<T>, AuthData, Cloud, Meta, State<S>",
     note = "State<S> has the same S as the App; the future must be Send and hold no borrow"
@@ -45,7 +45,7 @@ macro_rules! handlers {
             type Output = Fut::Output;
             type Future = Fut;
 
-            #[allow(unused_variables, reason = "a function without arguments asks for nothing")]
+            #[allow(unused_variables, reason = "a function without arguments uses neither")]
             fn call(&self, call: &Call, state: &S) -> Result<Fut, CloudError> {
                 Ok(self($($argument::from_call(call, state)?),*))
             }
@@ -79,7 +79,7 @@ pub(crate) enum HandlerOutput {
 /// Result of a cloud function: `Result<T, E>` with a serialisable `T`, and an error that is a [`CloudError`] or converts
 /// to one.
 #[diagnostic::on_unimplemented(
-    message = "a cloud function answers Result<T, E> with T: Serialize and E: Into<CloudError>, not `{Self}`"
+    message = "a cloud function returns Result<T, E> with T: Serialize and E: Into<CloudError>, not `{Self}`"
 )]
 pub trait FunctionReply {
     #[doc(hidden)]
@@ -103,14 +103,14 @@ impl<T: Serialize + 'static, E: Into<CloudError>> FunctionReply for Result<T, E>
         }
         to_json(&Body { result }, encoding)
             .map(Bytes::from)
-            .map_err(|error| CloudError::internal(format!("the result is no JSON: {error}")))
+            .map_err(|error| CloudError::internal(format!("the result cannot be written as JSON: {error}")))
     }
 }
 
 /// Result of a `before_save` hook: `Ok(())` to store the object as the client sent it, or the [`HookObject`] or
 /// [`Object<T>`] to store instead. An error refuses the write.
 #[diagnostic::on_unimplemented(
-    message = "a before_save hook answers Result<(), E>, Result<HookObject, E> or Result<Object<T>, E>, not `{Self}`"
+    message = "a before_save hook returns Result<(), E>, Result<HookObject, E> or Result<Object<T>, E>, not `{Self}`"
 )]
 pub trait BeforeSaveReply {
     #[doc(hidden)]
@@ -138,7 +138,7 @@ impl<T: Serialize + DeserializeOwned, E: Into<CloudError>> BeforeSaveReply for R
 
 /// Result of any other hook: `Result<(), E>`.
 #[diagnostic::on_unimplemented(
-    message = "this hook answers Result<(), E> with E: Into<CloudError>, not `{Self}`"
+    message = "this hook returns Result<(), E> with E: Into<CloudError>, not `{Self}`"
 )]
 pub trait HookReply {
     #[doc(hidden)]

@@ -50,11 +50,12 @@ pub(crate) fn session_token(user: Option<&Document>) -> Option<SecretString> {
 /// # Errors
 /// 500 (code 1) if the body is not JSON or `result` is not an object.
 pub(crate) fn parse_result(body: &[u8]) -> Result<Document, CloudError> {
-    let unreadable = |what: String| CloudError::other(format!("The hook's answer: {what}")).with_status(500);
+    let unreadable =
+        |reason: String| CloudError::other(format!("The hook's response: {reason}")).with_status(500);
     let mut body: Document = serde_json::from_slice(body).map_err(|error| unreadable(error.to_string()))?;
     match body.shift_remove("result") {
         None | Some(Value::Null) => Ok(Document::new()),
         Some(Value::Object(result)) => Ok(Document(result)),
-        Some(_) => Err(unreadable("'result' is no object.".to_owned())),
+        Some(_) => Err(unreadable("'result' is not an object.".to_owned())),
     }
 }

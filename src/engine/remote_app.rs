@@ -110,8 +110,9 @@ impl RemoteCaller for RemoteApp {
         if status != 200 {
             return Err(parse_error(status, &body));
         }
-        let mut body: Document = serde_json::from_slice(&body)
-            .map_err(|error| CloudError::internal(format!("the engine app's answer is no JSON: {error}")))?;
+        let mut body: Document = serde_json::from_slice(&body).map_err(|error| {
+            CloudError::internal(format!("the engine app's response is not JSON: {error}"))
+        })?;
         Ok(body.shift_remove("result").unwrap_or_default())
     }
 }
@@ -127,7 +128,7 @@ async fn read_response(mut response: reqwest::Response) -> Result<Bytes, CloudEr
     let mut body = bytes::BytesMut::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| unreachable(&error))? {
         if body.len().saturating_add(chunk.len()) > RESPONSE_BYTES_MAX {
-            return Err(CloudError::internal("the engine app's answer is too large"));
+            return Err(CloudError::internal("the engine app's response is too large"));
         }
         body.extend_from_slice(&chunk);
     }
@@ -140,7 +141,7 @@ fn unreachable(error: &reqwest::Error) -> CloudError {
         return CloudError::timed_out();
     }
     tracing::debug!(%error, "the engine app could not be reached");
-    let text = "The engine app does not answer. Try again later.";
+    let text = "The engine app does not respond. Try again later.";
     CloudError::new(ErrorCode::UNAVAILABLE, text)
 }
 
@@ -150,7 +151,7 @@ fn parse_error(status: u16, body: &[u8]) -> CloudError {
         Ok(error) => error.with_status(status),
         Err(_) => {
             let status = StatusCode::from_u16(status).map_or(StatusCode::BAD_GATEWAY, |status| status);
-            CloudError::other(format!("The engine app answered {status}."))
+            CloudError::other(format!("The engine app responded with {status}."))
                 .with_status(status.as_u16().max(400))
         }
     }

@@ -128,7 +128,7 @@ impl Runtime {
     /// As [`run_handler`]; 503 if [`calls_max`](crate::engine::Limits::calls_max) calls are running.
     pub(crate) async fn run(&self, entry: &Entry, call: Call) -> Result<HandlerOutput, CloudError> {
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            let text = "Too many calls are under way. Try again later.";
+            let text = "Too many calls are running. Try again later.";
             return Err(CloudError::new(ErrorCode::UNAVAILABLE, text));
         };
         let run = HandlerRun {
@@ -206,7 +206,7 @@ impl Dispatch for Runtime {
         match self.run(&function.entry, call).await? {
             HandlerOutput::Body(body) => {
                 let mut body: Document = serde_json::from_slice(&body)
-                    .map_err(|error| CloudError::internal(format!("the result is no JSON: {error}")))?;
+                    .map_err(|error| CloudError::internal(format!("the result is not JSON: {error}")))?;
                 Ok(body.shift_remove("result").unwrap_or_default())
             }
             HandlerOutput::Object(_) | HandlerOutput::Done => Ok(Value::Null),

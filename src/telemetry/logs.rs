@@ -20,7 +20,7 @@ pub enum LogFormat {
 pub enum LogError {
     /// The filter is malformed.
     #[error(
-        "--log \"{0}\" is no log filter: write a level (error, warn, info, debug, trace) or, say, \"warn,paylog=debug\""
+        "--log \"{0}\" is not a log filter: write a level (error, warn, info, debug, trace) or, say, \"warn,paylog=debug\""
     )]
     Filter(String),
     /// Logging is set up already.

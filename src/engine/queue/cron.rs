@@ -44,7 +44,7 @@ enum Kind {
 pub enum CronError {
     /// Malformed expression.
     #[error(
-        "\"{expression}\" is no cron expression: six fields are expected, second minute hour day month weekday \
+        "\"{expression}\" is not a cron expression: six fields are expected, second minute hour day month weekday \
          (1 to 7 are SUN to SAT), such as \"0 30 3 * * ?\" for half past three every day ({reason})"
     )]
     Expression {
@@ -54,10 +54,10 @@ pub enum CronError {
         reason: String,
     },
     /// Expression that never matches.
-    #[error("\"{0}\" never comes true")]
+    #[error("\"{0}\" never matches")]
     Never(String),
     /// Unknown time zone.
-    #[error("\"{0}\" is no time zone that this machine knows; write one like Asia/Shanghai, or UTC")]
+    #[error("\"{0}\" is not a time zone known on this machine; write one like Asia/Shanghai, or UTC")]
     TimeZone(String),
     /// Interval that is too short.
     #[error("an interval must be at least one second")]

@@ -72,8 +72,8 @@ impl RemoteApp {
             .and_then(|names| serde_json::from_value::<HashSet<String>>(names).ok())
             .ok_or_else(|| {
                 CloudError::other(format!(
-                    "the engine app answered {status} when asked what it defines: it must run with the same app id and \
-                     keys"
+                    "the engine app responded with {status} to the request for its definitions: it must run with the same \
+                     app id and keys"
                 ))
             })?;
         let mut known = self.0.names.write().unwrap_or_else(PoisonError::into_inner);

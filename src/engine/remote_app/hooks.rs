@@ -51,7 +51,7 @@ impl Hooks for RemoteApp {
         let (status, body) = send(request).await?;
         match (status, call.kind) {
             (200..300, HookKind::BeforeSave) => serde_json::from_slice(&body)
-                .map_err(|_| CloudError::other("The engine app's hook answered no object.")),
+                .map_err(|_| CloudError::other("The engine app's hook did not return an object.")),
             (200..300, _) => Ok(Document::new()),
             _ => Err(parse_error(status, &body)),
         }
