@@ -9,6 +9,9 @@ use crate::model::{CloudError, ErrorCode, limits};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyPath(Arc<str>);
 
+/// Columns set by the store alone.
+const SET_BY_STORE: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
+
 /// Reserved names: they have a meaning in every object.
 const RESERVED: [&str; 5] = ["objectId", "createdAt", "updatedAt", "ACL", "className"];
 
@@ -52,6 +55,12 @@ impl KeyPath {
         RESERVED
             .iter()
             .any(|reserved| name.eq_ignore_ascii_case(reserved))
+    }
+
+    /// True for the columns that the store alone sets: `objectId`, `createdAt`, `updatedAt`.
+    #[must_use]
+    pub fn is_set_by_store(column: &str) -> bool {
+        SET_BY_STORE.contains(&column)
     }
 
     fn invalid(name: &str) -> CloudError {

@@ -4,13 +4,10 @@ use std::sync::Arc;
 
 use crate::environment::Environment;
 use crate::model::{
-    Class, ClassName, CloudError, Column, ColumnType, Document, ErrorCode, Filter, ObjectId, Principal,
-    RelationChange, Schema, SchemaChange, Test, Timestamp, Update, Value, limits,
+    Class, ClassName, CloudError, Column, ColumnType, Document, ErrorCode, Filter, KeyPath, ObjectId,
+    Principal, RelationChange, Schema, SchemaChange, Test, Timestamp, Update, Value, limits,
 };
 use crate::store::{ReadError, WriteOutcome, Written};
-
-/// The keys set by the store itself.
-const OWN_KEYS: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
 
 /// New columns of a class, by name.
 type Columns = Vec<(String, Column)>;
@@ -63,7 +60,7 @@ impl Change {
                 None => {}
             }
         }
-        check_indexed(class, &document, |_| true)?;
+        check_indexed_lengths(class, &document, |_| true)?;
         if let Some(acl) = &class.default_acl
             && !document.contains_key("ACL")
         {
@@ -95,7 +92,7 @@ impl Change {
         let (columns, relations) = apply(class, update, &mut document)?;
         // Values from before this limit may stay until they are written.
         let is_written = |column: &str| update.ops.iter().any(|(path, _)| path.column() == column);
-        check_indexed(class, &document, is_written)?;
+        check_indexed_lengths(class, &document, is_written)?;
         let now = environment.now();
         document.insert("updatedAt".to_owned(), now.to_string().into());
         let (id, created_at) = at;
@@ -112,7 +109,7 @@ impl Change {
     }
 
     /// The class with the added columns.
-    pub(super) fn widen(&self, class: &Class) -> Class {
+    pub(super) fn extended_class(&self, class: &Class) -> Class {
         let mut class = class.clone();
         class.columns.extend(self.columns.iter().cloned());
         class
@@ -160,7 +157,7 @@ fn apply(
     if let Some((key, _)) = update
         .ops
         .iter()
-        .find(|(key, _)| OWN_KEYS.contains(&key.column()))
+        .find(|(key, _)| KeyPath::is_set_by_store(key.column()))
     {
         return Err(CloudError::new(
             ErrorCode::KEY_READ_ONLY,
@@ -201,7 +198,7 @@ fn apply(
 ///
 /// # Errors
 /// Code 1.
-pub(super) fn check_indexed(
+pub(super) fn check_indexed_lengths(
     class: &Class,
     document: &Document,
     is_meant: impl Fn(&str) -> bool,
@@ -264,6 +261,14 @@ pub(super) fn duplicate() -> CloudError {
     )
 }
 
+/// Refuses an object of more than [`limits::OBJECT_BYTES_MAX`] bytes (116).
+pub(super) fn check_size(bytes: usize) -> Result<(), CloudError> {
+    if bytes > limits::OBJECT_BYTES_MAX {
+        return Err(too_large());
+    }
+    Ok(())
+}
+
 /// 116: the object exceeds its maximum size.
 pub(super) fn too_large() -> CloudError {
     CloudError::new(
@@ -285,7 +290,10 @@ pub(super) fn new_class(schema: &Schema, name: &ClassName) -> Result<Class, Clou
 }
 
 /// The class after `change`; `None` if nothing changes. The engine builds the indexes.
-pub(super) fn redefine(schema: &Schema, change: SchemaChange) -> Result<Option<Class>, CloudError> {
+pub(super) fn apply_schema_change(
+    schema: &Schema,
+    change: SchemaChange,
+) -> Result<Option<Class>, CloudError> {
     let existing = |name: &ClassName| match schema.classes.get(name) {
         Some(class) => Ok(Class::clone(class)),
         None => new_class(schema, name),

@@ -25,8 +25,8 @@ impl LoadedObject {
     pub(super) fn read(mut document: Document) -> Result<Self, CloudError> {
         let id = document.text("objectId").unwrap_or_default();
         let id = ObjectId::parse(id)?;
-        let created_at = own_time(&mut document, "createdAt")?;
-        let updated_at = own_time(&mut document, "updatedAt")?;
+        let created_at = parse_time(&mut document, "createdAt")?;
+        let updated_at = parse_time(&mut document, "updatedAt")?;
         let mut has_relations = false;
         for value in document.values_mut() {
             normalize(value)?;
@@ -53,13 +53,13 @@ impl LoadedObject {
 
     /// The columns that the object adds to the class.
     pub(super) fn columns(&self, class: &Class) -> Result<Vec<(String, Column)>, CloudError> {
-        change::check_indexed(class, &self.document, |_| true)?;
+        change::check_indexed_lengths(class, &self.document, |_| true)?;
         let relations = self.relations.iter().map(|(name, value)| (name, value));
         class.validate_fields(self.document.iter().chain(relations))
     }
 
     /// Checks if the object may replace `stored`. `Err` holds the outcome of the step otherwise.
-    pub(super) fn may_replace(
+    pub(super) fn check_replace(
         &self,
         stored: Option<&Document>,
         if_exists: &IfExists,
@@ -105,7 +105,7 @@ impl LoadedObject {
         if ours == *stored {
             return Err(LoadOutcome::Unchanged);
         }
-        match object.may_replace(Some(stored), if_exists) {
+        match object.check_replace(Some(stored), if_exists) {
             Ok(()) => object.document = ours,
             Err(kept) => {
                 let same_time = stored.updated_at() == Some(object.updated_at);
@@ -156,7 +156,7 @@ pub(super) fn link_column(class: &Class, link: &Link) -> Result<Option<(String, 
 }
 
 /// Parses a time set by the store, and normalizes it in the document.
-fn own_time(document: &mut Document, key: &str) -> Result<Timestamp, CloudError> {
+fn parse_time(document: &mut Document, key: &str) -> Result<Timestamp, CloudError> {
     let malformed = || CloudError::new(ErrorCode::INVALID_JSON, format!("'{key}' must be a time."));
     let value = document.get_mut(key).ok_or_else(malformed)?;
     let iso = value

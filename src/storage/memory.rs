@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use crate::environment::Environment;
 use crate::model::{
     Class, ClassName, CloudError, Column, Document, Filter, ObjectId, OrderKey, Pointer, Principal, Query,
-    Schema, SchemaChange, limits,
+    Schema, SchemaChange,
 };
 use crate::storage::change::{self, Change};
 use crate::storage::index_value::unique_key;
@@ -33,13 +33,13 @@ struct State {
     schema: Arc<Schema>,
     documents: BTreeMap<ClassName, BTreeMap<ObjectId, Document>>,
     /// Unique values and their objects, by class and position of the index.
-    taken: BTreeMap<(ClassName, usize), Taken>,
+    taken: BTreeMap<(ClassName, usize), UniqueValues>,
     relations: BTreeSet<Link>,
     notes: BTreeMap<String, String>,
 }
 
 /// The values of one unique index, with their objects.
-type Taken = BTreeMap<Vec<Vec<u8>>, ObjectId>;
+type UniqueValues = BTreeMap<Vec<Vec<u8>>, ObjectId>;
 
 /// The inverse of one step of a write.
 #[derive(Debug)]
@@ -193,12 +193,10 @@ impl State {
         undo: &mut Vec<Undo>,
     ) -> Result<Written, WriteOutcome> {
         let size = serde_json::to_vec(&change.document).map_or(usize::MAX, |bytes| bytes.len());
-        if size > limits::OBJECT_BYTES_MAX {
-            return Err(WriteOutcome::Rejected(change::too_large()));
-        }
+        change::check_size(size).map_err(WriteOutcome::Rejected)?;
         if !change.columns.is_empty() || !self.schema.classes.contains_key(&class.name) {
             undo.push(Undo::Schema(Arc::clone(&self.schema)));
-            self.schema = change::with_class(&self.schema, change.widen(class));
+            self.schema = change::with_class(&self.schema, change.extended_class(class));
         }
         self.put(&class.name, &change.id, Some(&change.document), undo)
             .map_err(WriteOutcome::Rejected)?;
@@ -359,7 +357,7 @@ impl State {
             .get(name)
             .and_then(|documents| documents.get(&object.id));
         let loaded = match stored {
-            None => match object.may_replace(None, if_exists) {
+            None => match object.check_replace(None, if_exists) {
                 Ok(()) => LoadOutcome::Created,
                 Err(loaded) => return Ok(loaded),
             },
@@ -372,9 +370,7 @@ impl State {
             },
         };
         let size = serde_json::to_vec(&object.document).map_or(usize::MAX, |bytes| bytes.len());
-        if size > limits::OBJECT_BYTES_MAX {
-            return Err(change::too_large());
-        }
+        change::check_size(size)?;
         let class = self.class(name)?;
         let columns = object.columns(&class)?;
         self.widen(&class, columns, undo);
@@ -393,17 +389,18 @@ impl State {
     }
 
     fn define(&mut self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
-        let Some(class) = change::redefine(&self.schema, change)? else {
+        let Some(class) = change::apply_schema_change(&self.schema, change)? else {
             return Ok(Arc::clone(&self.schema));
         };
         let known = self.schema.classes.get(&class.name);
         if known.map_or(0, |known| known.indexes.len()) < class.indexes.len() {
             let mut documents = self.documents.get(&class.name).into_iter().flatten();
-            documents.try_for_each(|(_, document)| change::check_indexed(&class, document, |_| true))?;
+            documents
+                .try_for_each(|(_, document)| change::check_indexed_lengths(&class, document, |_| true))?;
         }
         let mut rebuilt = BTreeMap::new();
         for (place, index) in class.indexes.iter().enumerate().filter(|(_, index)| index.unique) {
-            let taken: &mut Taken = rebuilt.entry((class.name.clone(), place)).or_default();
+            let taken: &mut UniqueValues = rebuilt.entry((class.name.clone(), place)).or_default();
             for (id, document) in self.documents.get(&class.name).into_iter().flatten() {
                 if let Some(key) = unique_key(index, document)
                     && taken.insert(key, id.clone()).is_some()

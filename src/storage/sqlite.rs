@@ -129,7 +129,7 @@ impl SqliteStore {
         let path = folder.join(DATABASE);
         let mut connection = connection::open_writer(&path, bytes_max)?;
         let checkpointer = Checkpointer::start(&mut connection, &path)?;
-        let catalogue = loaded(Catalogue::load_and_complete(&connection), &path)?;
+        let catalogue = usable_catalogue(Catalogue::load_and_complete(&connection), &path)?;
         let published = Arc::new(RwLock::new(Arc::clone(&catalogue)));
         let counters = Arc::new(Counters::default());
         let write_counters = Arc::new(WriteCounters::default());
@@ -368,7 +368,7 @@ impl SqliteStore {
 
     /// Sends a request to the writer. `Err` if the writer is closed or there is none; `None` if it ended without a
     /// reply.
-    async fn ask<T>(
+    async fn request<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<T>) -> Request,
     ) -> Result<Option<T>, CloudError> {
@@ -399,7 +399,7 @@ impl SqliteStore {
             principal,
             answer,
         };
-        match self.ask(request).await {
+        match self.request(request).await {
             Ok(Some((outcomes, _))) => outcomes,
             Ok(None) => vec![WriteOutcome::Unknown(WRITER_GONE.to_owned()); count],
             Err(error) => vec![WriteOutcome::Rejected(error); count],
@@ -415,11 +415,14 @@ fn open_existing(folder: &Path) -> Result<(PathBuf, rusqlite::Connection, Arc<Ca
     std::fs::File::open(&path).map_err(|error| OpenError::unreadable(&path, error))?;
     let connection = connection::open_reader(&path).map_err(OpenError::database(&path))?;
     migration::check(&connection, &path)?;
-    let catalogue = loaded(Catalogue::load(&connection), &path)?;
+    let catalogue = usable_catalogue(Catalogue::load(&connection), &path)?;
     Ok((path, connection, catalogue))
 }
 
-fn loaded(catalogue: Result<Catalogue, SqlError>, path: &Path) -> Result<Arc<Catalogue>, OpenError> {
+fn usable_catalogue(
+    catalogue: Result<Catalogue, SqlError>,
+    path: &Path,
+) -> Result<Arc<Catalogue>, OpenError> {
     match catalogue {
         Ok(catalogue) => Ok(Arc::new(catalogue)),
         Err(SqlError::Database(source)) => Err(OpenError::database(path)(source)),
@@ -479,7 +482,7 @@ impl AtomicStore for SqliteStore {
             prepared,
             answer,
         };
-        match self.ask(request).await {
+        match self.request(request).await {
             Ok(Some((outcome, _))) => outcome,
             Ok(None) => CommitOutcome::Unknown(WRITER_GONE.to_owned()),
             Err(error) => CommitOutcome::Refused {
@@ -503,7 +506,7 @@ impl Database for SqliteStore {
 
     async fn define(&self, change: SchemaChange) -> Result<Arc<Schema>, CloudError> {
         let change = Box::new(change);
-        match self.ask(|answer| Request::Define { change, answer }).await? {
+        match self.request(|answer| Request::Define { change, answer }).await? {
             Some(outcome) => outcome,
             None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),
         }
@@ -586,7 +589,7 @@ impl Loader for SqliteStore {
         let store = self.clone();
         Box::pin(async move {
             // The batch is freed here, since the writer's time is shared.
-            match store.ask(|answer| Request::Load { prepared, answer }).await? {
+            match store.request(|answer| Request::Load { prepared, answer }).await? {
                 Some((outcome, _)) => outcome,
                 None => Err(CloudError::new(ErrorCode::STORAGE_FAILED, WRITER_GONE)),
             }

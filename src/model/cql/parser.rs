@@ -6,12 +6,12 @@ use crate::model::{CloudError, Timestamp, Value, limits};
 
 /// A parser at a position in a statement. Its further methods stand in the sibling modules, by what they parse.
 pub(super) struct Parser<'a> {
-    pub(super) text: &'a str,
+    text: &'a str,
     pub(super) tokens: Vec<Token>,
     pub(super) at: usize,
     pub(super) values: std::slice::Iter<'a, Value>,
     pub(super) now: Timestamp,
-    pub(super) depth: usize,
+    depth: usize,
 }
 
 impl<'a> Parser<'a> {

@@ -5,9 +5,6 @@ use serde_json::{Map, Number};
 use crate::model::value::{as_integer, check_nested_key, normalize};
 use crate::model::{CloudError, Document, ErrorCode, KeyPath, Op, Pointer, Update, Value, limits};
 
-/// Keys set by the server alone.
-const RESERVED: [&str; 3] = ["objectId", "createdAt", "updatedAt"];
-
 impl Update {
     /// Parses the body of a PUT: plain values, `__op`s, dotted keys. Checks `__type`s. The caller first removes
     /// `objectId`, `createdAt`, `updatedAt`, `__ignore_hooks` and the like.
@@ -71,7 +68,7 @@ fn parse_key(key: &str) -> Result<KeyPath, CloudError> {
     for part in parts {
         check_nested_key(part)?;
     }
-    if RESERVED.contains(&column) {
+    if KeyPath::is_set_by_store(column) {
         return Err(CloudError::new(
             ErrorCode::INVALID_KEY_NAME,
             format!("Invalid key name. '{column}' is set by the server and cannot be written."),

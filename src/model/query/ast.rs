@@ -4,7 +4,7 @@
 
 use crate::model::{ClassName, KeyPath, Pattern, Pointer, Value};
 
-/// A parsed `where`. Built by [`Filter::parse`] or with the methods below:
+/// A parsed `where`. Built by [`Filter::parse`] or by its builder methods:
 ///
 /// ```
 /// use paylog::model::Filter;

@@ -21,7 +21,7 @@ impl Class {
         for (path, op) in &update.ops {
             let column = path.column();
             KeyPath::check_column(column)?;
-            if matches!(column, "objectId" | "createdAt" | "updatedAt") {
+            if KeyPath::is_set_by_store(column) {
                 continue;
             }
             if column == "ACL" {
@@ -67,7 +67,7 @@ impl Class {
         let mut added: Vec<(String, Column)> = Vec::new();
         for (name, value) in fields {
             match name.as_str() {
-                "objectId" | "createdAt" | "updatedAt" => continue,
+                name if KeyPath::is_set_by_store(name) => continue,
                 "ACL" => {
                     Acl::parse(value)?;
                     continue;

@@ -107,7 +107,7 @@ fn check_backup(backup: &Path) -> Result<(), OpenError> {
             });
         }
         migration::Content::Format(_) => {}
-        migration::Content::Nothing => {
+        migration::Content::Empty => {
             return Err(OpenError::Foreign {
                 path: backup.to_owned(),
             });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Class, ClassName, CloudError, ColumnType, Document, Index, Schema, limits};
+use crate::model::{Class, ClassName, ColumnType, Document, Index, Schema, limits};
 use crate::storage::change;
 use crate::storage::index_value::{IndexValue, derived, is_private, readers};
 use crate::storage::sql::ColumnMap;
@@ -130,7 +130,7 @@ impl Catalogue {
         let mut keys = before.as_ref().map_or_else(Vec::new, |table| table.keys.clone());
         let known = keys.len();
         let indexed = class.indexes.iter().flat_map(|index| &index.keys);
-        for key in indexed.filter(|key| own_column(key).is_none()) {
+        for key in indexed.filter(|key| common_column(key).is_none()) {
             if !keys.contains(key) {
                 keys.push(key.clone());
             }
@@ -187,7 +187,7 @@ fn derived_keys(class: &Class, needs: Needs, known: &[String]) -> Vec<String> {
 }
 
 /// The column of a key that every row has.
-fn own_column(key: &str) -> Option<&'static str> {
+fn common_column(key: &str) -> Option<&'static str> {
     match key {
         "objectId" => Some("id"),
         "createdAt" => Some("created"),
@@ -343,7 +343,8 @@ impl Table {
         let mut rows = select.query([])?;
         while let Some(row) = rows.next()? {
             // An array is longer than its elements; only they count.
-            change::check_indexed(&self.class, &row::document(row)?, |_| true).map_err(SqlError::Refused)?;
+            change::check_indexed_lengths(&self.class, &row::document(row)?, |_| true)
+                .map_err(SqlError::Refused)?;
         }
         Ok(())
     }
@@ -352,7 +353,7 @@ impl Table {
         let columns: Vec<String> = index
             .keys
             .iter()
-            .filter_map(|key| match own_column(key) {
+            .filter_map(|key| match common_column(key) {
                 Some(column) => Some(column.to_owned()),
                 None => {
                     let place = self.keys.iter().position(|known| known == key)?;
@@ -393,12 +394,8 @@ impl Table {
             ));
         }
         match connection.execute_batch(&sql) {
-            Err(error) if SqlError::is_duplicate(&error) => Err(SqlError::Refused(duplicate())),
+            Err(error) if SqlError::is_duplicate(&error) => Err(SqlError::Refused(change::duplicate())),
             other => Ok(other?),
         }
     }
-}
-
-fn duplicate() -> CloudError {
-    change::duplicate()
 }

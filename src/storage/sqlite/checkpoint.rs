@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::storage::sqlite::open_error::OpenError;
 
 /// Frames (written pages) between two checkpoints: 16 MB.
-const FRAMES_PER_ROUND: i32 = 4000;
+const FRAMES_PER_CHECKPOINT: i32 = 4000;
 
 /// Frames beyond which the writer itself checkpoints: 64 MB.
 const FRAMES_MAX: i32 = 16_000;
@@ -66,7 +66,7 @@ impl Checkpointer {
             // The log has restarted.
             self.begun_at = 0;
         }
-        if frames - self.begun_at < FRAMES_PER_ROUND {
+        if frames - self.begun_at < FRAMES_PER_CHECKPOINT {
             return;
         }
         self.begun_at = frames;

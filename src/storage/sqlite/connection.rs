@@ -12,17 +12,17 @@ use crate::storage::sqlite::migration;
 use crate::storage::sqlite::open_error::OpenError;
 
 /// Time-out for locks of another connection. Only checkpoints and recovery hold any.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Compiled statements cached per connection.
-const STATEMENTS: usize = 256;
+const CACHED_STATEMENTS_MAX: usize = 256;
 
 /// Opens the database for the writer, creating or converting it if needed.
 pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connection, OpenError> {
     let failed = OpenError::database(path);
     let is_new = !path.exists();
     if is_new {
-        make_private(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
+        create_private_file(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
     }
     let connection = Connection::open_with_flags(
         path,
@@ -30,7 +30,7 @@ pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connect
     )
     .map_err(&failed)?;
     configure(&connection).map_err(&failed)?;
-    migration::bring_up_to_date(&connection, path)?;
+    migration::migrate_to_current(&connection, path)?;
     connection
         .execute_batch(
             "PRAGMA journal_mode = WAL;
@@ -41,7 +41,7 @@ pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connect
         )
         .map_err(&failed)?;
     if let Some(bytes) = bytes_max {
-        bound(&connection, bytes).map_err(&failed)?;
+        limit_size(&connection, bytes).map_err(&failed)?;
     }
     if is_new {
         sync_folder(path).map_err(OpenError::folder(path.parent().unwrap_or(path)))?;
@@ -51,7 +51,7 @@ pub(super) fn open_writer(path: &Path, bytes_max: Option<u64>) -> Result<Connect
 
 /// Creates the empty file of a new database. It will hold personal data: only the owner may read it, whatever the
 /// folder's mode. SQLite gives `-wal` and `-shm` the same mode.
-fn make_private(path: &Path) -> std::io::Result<()> {
+fn create_private_file(path: &Path) -> std::io::Result<()> {
     let mut options = File::options();
     options.write(true).create(true).truncate(false);
     #[cfg(unix)]
@@ -59,7 +59,7 @@ fn make_private(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-fn bound(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
+fn limit_size(connection: &Connection, bytes: u64) -> rusqlite::Result<()> {
     let page: u64 = connection
         .pragma_query_value(None, "page_size", |row| row.get::<_, u32>(0))?
         .into();
@@ -82,8 +82,8 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // Plans must not depend on bound values: SQLite would recompile statements for each of them.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-    connection.busy_timeout(BUSY)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS_MAX);
     // A damaged or hostile file must not execute code of its own.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::model::{ClassName, CloudError, Filter, ObjectId, Pointer, limits};
+use crate::model::{ClassName, CloudError, Filter, ObjectId, Pointer};
 use crate::storage::change;
 use crate::storage::index_value::{IndexValue, readers};
 use crate::storage::loaded_object::{LoadedObject, link_column};
 use crate::storage::sqlite::catalogue::{Catalogue, Needs, Table};
 use crate::storage::sqlite::row;
 use crate::storage::sqlite::sql_error::SqlError;
-use crate::storage::sqlite::transaction::{Attempt, Transaction, WriteError};
+use crate::storage::sqlite::transaction::{Attempt, DELETE_LINK, INSERT_LINK, Transaction, WriteError};
 use crate::store::load::{IfExists, Link, LoadBatch, LoadOutcome, LoadStep, MakeNotes, Note};
 use crate::store::{WriteOutcome, Written};
 
@@ -116,9 +116,7 @@ impl Step {
 
 fn json(object: &LoadedObject) -> Result<String, CloudError> {
     let json = row::json(&object.document).map_err(SqlError::into_refusal)?;
-    if json.len() > limits::OBJECT_BYTES_MAX {
-        return Err(change::too_large());
-    }
+    change::check_size(json.len())?;
     Ok(json)
 }
 
@@ -188,7 +186,7 @@ impl Transaction<'_> {
             }
         }
         let Some((stored, created_at)) = self.stored(&put.class, &put.object.id)? else {
-            let refused = put.object.may_replace(None, &put.if_exists).err();
+            let refused = put.object.check_replace(None, &put.if_exists).err();
             return Ok(refused.unwrap_or(LoadOutcome::Kept { updated_at: None }));
         };
         let object = match put
@@ -266,11 +264,7 @@ impl Transaction<'_> {
             class.columns.extend(column);
             self.put_class(class, Needs::default())?;
         }
-        let changed = self.relation_row(
-            link,
-            "INSERT OR IGNORE INTO relation (class, owner, key, target_class, target)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?;
+        let changed = self.change_link(link, INSERT_LINK)?;
         Ok(if changed {
             LoadOutcome::Created
         } else {
@@ -279,11 +273,7 @@ impl Transaction<'_> {
     }
 
     fn unlink(&mut self, link: &Link) -> Result<LoadOutcome, WriteError> {
-        let changed = self.relation_row(
-            link,
-            "DELETE FROM relation
-             WHERE class = ?1 AND owner = ?2 AND key = ?3 AND target_class = ?4 AND target = ?5",
-        )?;
+        let changed = self.change_link(link, DELETE_LINK)?;
         Ok(if changed {
             LoadOutcome::Removed
         } else {
@@ -291,7 +281,7 @@ impl Transaction<'_> {
         })
     }
 
-    fn relation_row(&self, link: &Link, sql: &str) -> Result<bool, WriteError> {
+    fn change_link(&self, link: &Link, sql: &str) -> Result<bool, WriteError> {
         let Some(table) = self.catalogue.tables.get(&link.owner.class_name) else {
             return Ok(false);
         };

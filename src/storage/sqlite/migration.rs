@@ -55,7 +55,7 @@ fn second_format(connection: &Connection) -> rusqlite::Result<()> {
 /// Content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Content {
-    Nothing,
+    Empty,
     Format(i64),
 }
 
@@ -72,7 +72,7 @@ pub(super) fn inspect(connection: &Connection, path: &Path) -> Result<Content, O
         return Ok(Content::Format(format));
     }
     if application == 0 && format == 0 && tables == 0 {
-        return Ok(Content::Nothing);
+        return Ok(Content::Empty);
     }
     Err(OpenError::Foreign {
         path: path.to_owned(),
@@ -89,14 +89,14 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
             known: FORMAT,
         }),
         Content::Format(found) => Err(newer(path, found, FORMAT)),
-        Content::Nothing => Err(OpenError::Absent {
+        Content::Empty => Err(OpenError::Absent {
             path: path.to_owned(),
         }),
     }
 }
 
 /// Converts an empty or older database to the current format. Copies an older one first.
-pub(super) fn bring_up_to_date(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+pub(super) fn migrate_to_current(connection: &Connection, path: &Path) -> Result<(), OpenError> {
     migrate(connection, path, MIGRATIONS)
 }
 
@@ -112,7 +112,7 @@ fn migrate(connection: &Connection, path: &Path, migrations: &[Migration]) -> Re
     let failed = OpenError::database(path);
     let target = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     let found = match inspect(connection, path)? {
-        Content::Nothing => 0,
+        Content::Empty => 0,
         Content::Format(format) if format > target => return Err(newer(path, format, target)),
         Content::Format(format) => format,
     };

@@ -13,10 +13,10 @@ use crate::storage::sqlite::sql_error::{SqlError, too_slow};
 use crate::store::Found;
 
 /// Rows evaluated between two checks of the deadline.
-const ROWS_PER_LOOK: usize = 64;
+const ROWS_PER_DEADLINE_CHECK: usize = 64;
 
 /// Rows after which a scan is judged: does the client see enough of them?
-const ROWS_BEFORE_JUDGEMENT: usize = 64;
+const ROWS_BEFORE_SWITCH: usize = 64;
 
 /// Readable rows beyond which scanning all rows is not worse than the index of readers.
 const READABLE_MAX: u32 = 10_000;
@@ -67,7 +67,7 @@ impl RowFilter<'_> {
     /// The document of a row, if it matches and is readable.
     fn matches(&mut self, row: &rusqlite::Row<'_>) -> Result<Option<Document>, SqlError> {
         self.seen += 1;
-        if self.seen.is_multiple_of(ROWS_PER_LOOK) && (self.is_late)() {
+        if self.seen.is_multiple_of(ROWS_PER_DEADLINE_CHECK) && (self.is_late)() {
             return Err(SqlError::Refused(too_slow()));
         }
         let document = row::document(row)?;
@@ -301,7 +301,7 @@ impl Plan {
         let may_switch = matches!(scope, Scope::Matching) && table.private_column().is_some();
         while let Some(row) = found.next()? {
             let Some(document) = rows.matches(row)? else {
-                let is_judged = may_switch && rows.seen == ROWS_BEFORE_JUDGEMENT;
+                let is_judged = may_switch && rows.seen == ROWS_BEFORE_SWITCH;
                 if is_judged
                     && rows.hidden * 10 >= rows.seen * 9
                     && Self::few_are_readable(connection, table, rows.principal)?

@@ -22,16 +22,16 @@ use crate::store::ReadError;
 const QUERY_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Maximum duration of a query on the caller's thread. Most queries take less than a handover to another thread.
-const BRIEF: Duration = Duration::from_millis(2);
+const BRIEF_QUERY_TIME_MAX: Duration = Duration::from_millis(2);
 
 /// Maximum number of concurrent queries on blocking threads; further ones wait.
-const QUERIES_MAX: usize = 8;
+const CONCURRENT_QUERIES_MAX: usize = 8;
 
 /// Maximum number of idle connections.
-const IDLE_MAX: usize = 16;
+const IDLE_CONNECTIONS_MAX: usize = 16;
 
 /// SQLite's virtual-machine steps between two checks of the deadline, about a millisecond.
-const STEPS_PER_LOOK: i32 = 20_000;
+const STEPS_PER_DEADLINE_CHECK: i32 = 20_000;
 
 const SNAPSHOT_BUSY: &str = "A snapshot allows one read at a time.";
 
@@ -81,7 +81,7 @@ impl Deadline {
         read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, SqlError>,
     ) -> Result<T, SqlError> {
         let limit = self.clone();
-        connection.progress_handler(STEPS_PER_LOOK, Some(move || limit.has_passed()))?;
+        connection.progress_handler(STEPS_PER_DEADLINE_CHECK, Some(move || limit.has_passed()))?;
         let answer = read(connection, &|| self.has_passed());
         connection.progress_handler(0, None::<fn() -> bool>)?;
         answer
@@ -102,7 +102,7 @@ impl Readers {
         Self {
             path,
             idle: Mutex::default(),
-            queries: Arc::new(Semaphore::new(QUERIES_MAX)),
+            queries: Arc::new(Semaphore::new(CONCURRENT_QUERIES_MAX)),
             environment,
             is_snapshot: false,
         }
@@ -142,7 +142,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection, &dyn Fn() -> bool) -> Result<T, SqlError>,
     ) -> Result<Option<T>, ReadError> {
-        let deadline = Deadline::after(&self.environment, BRIEF);
+        let deadline = Deadline::after(&self.environment, BRIEF_QUERY_TIME_MAX);
         let answer = self.with_connection(|connection| match deadline.limit(connection, read) {
             // Any error: the deadline interrupted it.
             Err(_) if deadline.passed.load(Ordering::Relaxed) => Ok(None),
@@ -188,7 +188,7 @@ impl Readers {
         // After a failure of SQLite the next reader gets a fresh connection.
         if !matches!(answer, Err(SqlError::Database(_))) {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < IDLE_MAX {
+            if idle.len() < IDLE_CONNECTIONS_MAX {
                 idle.push(connection);
             }
         }

@@ -6,7 +6,7 @@ use rusqlite::Row;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use crate::model::{Document, Timestamp};
+use crate::model::{Document, KeyPath, Timestamp};
 use crate::storage::index_value::IndexValue;
 use crate::storage::sqlite::sql_error::SqlError;
 
@@ -44,7 +44,7 @@ impl Serialize for Stored<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for (key, value) in self.0.iter() {
-            if !matches!(key.as_str(), "objectId" | "createdAt" | "updatedAt") {
+            if !KeyPath::is_set_by_store(key) {
                 map.serialize_entry(key, value)?;
             }
         }

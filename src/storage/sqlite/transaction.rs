@@ -9,7 +9,6 @@ use rusqlite::{Connection, params};
 use crate::environment::Environment;
 use crate::model::{
     Class, ClassName, CloudError, Document, Filter, ObjectId, Principal, SchemaChange, Timestamp, Update,
-    limits,
 };
 use crate::storage::change::{self, Change};
 use crate::storage::index_value::{IndexValue, is_private, readers};
@@ -18,6 +17,15 @@ use crate::storage::sqlite::prepared_insert::PreparedInsert;
 use crate::storage::sqlite::row;
 use crate::storage::sqlite::sql_error::SqlError;
 use crate::store::{Action, CommitOutcome, Write, WriteOutcome, Written};
+
+/// SQL: adds a link to a relation, if it is absent.
+pub(super) const INSERT_LINK: &str =
+    "INSERT OR IGNORE INTO relation (class, owner, key, target_class, target)
+     VALUES (?1, ?2, ?3, ?4, ?5)";
+
+/// SQL: removes a link from a relation.
+pub(super) const DELETE_LINK: &str = "DELETE FROM relation
+     WHERE class = ?1 AND owner = ?2 AND key = ?3 AND target_class = ?4 AND target = ?5";
 
 /// The writer's transaction, as seen by one request.
 #[derive(Debug)]
@@ -111,9 +119,7 @@ impl<'w> ValidatedWrite<'w> {
         keys: Option<Vec<IndexValue>>,
         keys_known: usize,
     ) -> Result<Self, WriteError> {
-        if json.len() > limits::OBJECT_BYTES_MAX {
-            return Err(change::too_large().into());
-        }
+        change::check_size(json.len())?;
         Ok(Self::Put {
             class,
             change,
@@ -159,7 +165,7 @@ impl<'w> Overlay<'w> {
                 if !change.columns.is_empty() {
                     let noted = self.classes.get(*class).or(known);
                     let before = noted.map_or_else(|| Class::initial((*class).clone()), Class::clone);
-                    self.classes.insert(class, change.widen(&before));
+                    self.classes.insert(class, change.extended_class(&before));
                 }
                 Some((&change.document, change.created_at))
             }
@@ -488,7 +494,7 @@ impl Transaction<'_> {
             Some(table) => Arc::clone(table),
             None => {
                 let initial = change::new_class(&self.catalogue.schema, class)?;
-                self.put_class(change.widen(&initial), Needs { private })?
+                self.put_class(change.extended_class(&initial), Needs { private })?
             }
         };
         // An earlier write of the request may have added keys after the validation of this one.
@@ -505,7 +511,7 @@ impl Transaction<'_> {
         if !change.columns.iter().any(is_missing) && !brings_private {
             return Ok(table);
         }
-        let widened = self.put_class(change.widen(&table.class), Needs { private })?;
+        let widened = self.put_class(change.extended_class(&table.class), Needs { private })?;
         if widened.keys.len() > table.keys.len() {
             // This document is the first with values for the new columns.
             let index_values = widened.index_values(&change.document);
@@ -583,13 +589,7 @@ impl Transaction<'_> {
 
     fn update_relations(&self, table: &Table, change: &Change) -> Result<(), WriteError> {
         for relation in &change.relations {
-            let sql = if relation.add {
-                "INSERT OR IGNORE INTO relation (class, owner, key, target_class, target)
-                 VALUES (?1, ?2, ?3, ?4, ?5)"
-            } else {
-                "DELETE FROM relation
-                 WHERE class = ?1 AND owner = ?2 AND key = ?3 AND target_class = ?4 AND target = ?5"
-            };
+            let sql = if relation.add { INSERT_LINK } else { DELETE_LINK };
             self.connection.prepare_cached(sql)?.execute(params![
                 table.number,
                 change.id.as_str(),
@@ -603,7 +603,7 @@ impl Transaction<'_> {
 
     /// Changes the schema.
     pub(super) fn define(&mut self, change: SchemaChange) -> Result<Attempt<()>, rusqlite::Error> {
-        let class = match change::redefine(&self.catalogue.schema, change) {
+        let class = match change::apply_schema_change(&self.catalogue.schema, change) {
             Ok(Some(class)) => class,
             Ok(None) => return Ok(Attempt::Done(())),
             Err(error) => return Ok(Attempt::RolledBack(error)),
