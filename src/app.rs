@@ -6,6 +6,7 @@ pub(crate) mod checks;
 pub(crate) mod class_names_lock;
 pub(crate) mod credentials_file;
 mod cron_file;
+pub(crate) mod data_context;
 pub(crate) mod data_folder;
 pub(crate) mod durable_file;
 #[cfg(all(feature = "failpoints", debug_assertions))]

@@ -34,6 +34,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+use crate::app::data_context::DataContext;
 use crate::app::payments::payment_config;
 use crate::app::terminal;
 use crate::config::{Backend, Variables};
@@ -42,7 +43,7 @@ use crate::environment::Environment;
 use crate::payment::{PaymentConfig, PaymentService};
 use crate::telemetry::logs;
 
-use arguments::HomeArguments;
+use arguments::DataArguments;
 use command_line::{Arguments, Command};
 
 /// Runs the command of the process's arguments, with the functions and hooks of `app`, which gets the class names that its
@@ -96,53 +97,46 @@ fn perform(app: impl FnOnce(&PaymentConfig) -> App<PaymentService>, arguments: A
     logs::start(&arguments.logging.log, arguments.logging.log_format.into())?;
     let variables = Variables::of_process();
     let environment = Environment::system();
-    let home =
-        |given: &HomeArguments| Backend::choose(given.data.clone(), given.database.as_deref(), &variables);
+    let backend =
+        |given: &DataArguments| Backend::choose(given.data.clone(), given.database.as_deref(), &variables);
+    let context = |given: &DataArguments| {
+        anyhow::Ok(DataContext {
+            backend: backend(given)?,
+            payments: payment_config(&variables)?,
+            variables: variables.clone(),
+            environment: environment.clone(),
+        })
+    };
     let command = arguments.command.unwrap_or(Command::Serve(arguments.serve));
     match &command {
         Command::Serve(given) => {
             let config = payment_config(&variables)?;
-            on_threads(serve::run(app(&config), given, config, &variables, environment))
+            let app = app(&config);
+            on_threads(serve::run(app, given, config, &variables, environment.clone()))
         }
         Command::Recover(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            let app = app(&config);
-            on_threads(recover::run(app, given, &home, config, &variables, &environment))
+            let context = context(&given.data)?;
+            on_threads(recover::run(app(&context.payments), given, &context))
         }
         Command::Audit(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            let app = app(&config);
-            on_one_thread(audit::run(app, given, &home, &config, &variables, &environment))
+            let context = context(&given.data)?;
+            on_one_thread(audit::run(app(&context.payments), given, &context))
         }
-        Command::Stuck(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            on_one_thread(stuck::run(given, &home, config, &variables, &environment))
-        }
-        Command::Show(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            on_one_thread(show::run(given, &home, config, &variables, &environment))
-        }
+        Command::Stuck(given) => on_one_thread(stuck::run(given, &context(&given.data)?)),
+        Command::Show(given) => on_one_thread(show::run(given, &context(&given.data)?)),
         Command::Resume(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            let app = app(&config);
-            on_threads(resume::run(app, given, &home, config, &variables, &environment))
+            let context = context(&given.data)?;
+            on_threads(resume::run(app(&context.payments), given, &context))
         }
         Command::Cancel(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            let app = app(&config);
-            on_threads(cancel::run(app, given, &home, config, &variables, &environment))
+            let context = context(&given.data)?;
+            on_threads(cancel::run(app(&context.payments), given, &context))
         }
-        Command::Doctor(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            on_one_thread(doctor::run(given, &home, &config, &variables, &environment))
-        }
-        Command::Backup(given) => on_one_thread(backup::run(given, &home(&given.home)?, &environment)),
-        Command::Restore(given) => restore::run(given, &home(&given.home)?),
-        Command::Import(given) => {
-            let (home, config) = (home(&given.home)?, payment_config(&variables)?);
-            on_threads(import::run(given, &home, &config, &environment))
-        }
-        Command::Export(given) => on_one_thread(export::run(given, &home(&given.home)?, &environment)),
+        Command::Doctor(given) => on_one_thread(doctor::run(given, &context(&given.data)?)),
+        Command::Backup(given) => on_one_thread(backup::run(given, &backend(&given.data)?, &environment)),
+        Command::Restore(given) => restore::run(given, &backend(&given.data)?),
+        Command::Import(given) => on_threads(import::run(given, &context(&given.data)?)),
+        Command::Export(given) => on_one_thread(export::run(given, &backend(&given.data)?, &environment)),
         Command::Pull(given) => {
             let config = payment_config(&variables)?;
             on_threads(pull::run(given, config, &environment))

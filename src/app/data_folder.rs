@@ -38,8 +38,8 @@ pub(crate) async fn prepare(store: &SqliteStore, payments: &PaymentConfig) -> Re
 ///
 /// # Errors
 /// Data in LeanCloud.
-pub(crate) fn require(home: &Backend) -> Result<&Path> {
-    match home {
+pub(crate) fn require(backend: &Backend) -> Result<&Path> {
+    match backend {
         Backend::Embedded(data) => Ok(data),
         Backend::LeanCloud(_) => {
             bail!("this is for the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data")

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
+use crate::app::data_context::DataContext;
 use crate::app::{class_names_lock, leancloud_client};
-use crate::config::{Backend, Keys, Variables};
+use crate::config::{Backend, Keys};
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, PaymentService};
 use crate::storage::SqliteStore;
@@ -16,20 +17,21 @@ use crate::store::Store;
 ///
 /// # Errors
 /// As [`open_snapshot`]; missing keys of LeanCloud.
-pub(crate) async fn open_payments(
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<PaymentService> {
-    let store: Arc<dyn Store> = match home {
-        Backend::Embedded(data) => Arc::new(open_snapshot(data, &config, environment).await?),
+pub(crate) async fn open_payments(context: &DataContext) -> Result<PaymentService> {
+    let DataContext {
+        backend,
+        payments: config,
+        variables,
+        environment,
+    } = context;
+    let store: Arc<dyn Store> = match backend {
+        Backend::Embedded(data) => Arc::new(open_snapshot(data, config, environment).await?),
         Backend::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;
             Arc::new(leancloud_client::builder(server, &credentials, environment).build()?)
         }
     };
-    Ok(PaymentService::new(store, environment.clone(), config))
+    Ok(PaymentService::new(store, environment.clone(), config.clone()))
 }
 
 /// Opens a folder as of this moment; its locked class names must be those of `config`.

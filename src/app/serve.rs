@@ -18,8 +18,8 @@ pub(crate) use context::{ServeContext, ServeOptions};
 ///
 /// # Errors
 /// A start that is refused; a port that can no longer be listened on.
-pub(crate) async fn serve(context: ServeContext<'_>, home: &Backend) -> Result<()> {
-    match home {
+pub(crate) async fn serve(context: ServeContext<'_>, backend: &Backend) -> Result<()> {
+    match backend {
         Backend::Embedded(data) => embedded::serve(context, data).await,
         Backend::LeanCloud(server) => leancloud::serve(context, server).await,
     }

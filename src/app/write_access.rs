@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::app::data_context::DataContext;
 use crate::app::payments::connect_after_payment;
 use crate::app::sessions::{EmbeddedSessions, RemoteSessions};
 use crate::app::{class_names_lock, credentials_file, data_folder, leancloud_client, server_file};
@@ -17,7 +18,7 @@ use crate::credentials::Credentials;
 use crate::engine::{App, Engine, EngineConfig, Sessions};
 use crate::environment::Environment;
 use crate::model::{CloudError, ErrorCode};
-use crate::payment::{PaymentConfig, PaymentService};
+use crate::payment::PaymentService;
 use crate::storage::SqliteStore;
 use crate::storage::sqlite::OpenError;
 use crate::store::Store;
@@ -41,18 +42,14 @@ pub(crate) enum WriteAccess {
 }
 
 impl WriteAccess {
-    /// Opens write access to the data of `home`. Creates no folder.
+    /// Opens write access to the data. Creates no folder.
     ///
     /// # Errors
     /// A folder that cannot be opened; a folder held by a process that cannot be reached.
-    pub(crate) async fn open(
-        app: App<PaymentService>,
-        home: &Backend,
-        config: PaymentConfig,
-        keys: Keys,
-        environment: &Environment,
-    ) -> Result<Self> {
-        match home {
+    pub(crate) async fn open(app: App<PaymentService>, context: &DataContext) -> Result<Self> {
+        let keys = Keys::read(&context.variables)?;
+        let (config, environment) = (context.payments.clone(), &context.environment);
+        match &context.backend {
             Backend::Embedded(data) => {
                 let store = SqliteStore::open_read_only(data, environment.clone())?;
                 class_names_lock::check(&store, &config).await?;

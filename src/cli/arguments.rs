@@ -9,7 +9,7 @@ use crate::model::ClassName;
 
 /// Location of the data.
 #[derive(Args, Clone, Debug, Default)]
-pub(crate) struct HomeArguments {
+pub(crate) struct DataArguments {
     /// Folder of the embedded store [default: ./paylog-data]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) data: Option<PathBuf>,

@@ -6,23 +6,23 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
+use crate::app::data_context::DataContext;
 use crate::app::write_access::WriteAccess;
 use crate::app::{leancloud_client, terminal};
-use crate::cli::arguments::HomeArguments;
+use crate::cli::arguments::DataArguments;
 use crate::cli::embedded_audit;
 use crate::cli::progress_bar::AuditProgressBar;
-use crate::config::{Backend, Keys, Variables};
+use crate::config::{Backend, Keys};
 use crate::engine::App;
-use crate::environment::Environment;
+use crate::payment::PaymentService;
 use crate::payment::audit::{Audit, AuditReport, Opened, Unopened};
-use crate::payment::{PaymentConfig, PaymentService};
 
 /// `paylog audit`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AuditArguments {
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Account for the money that users held before their first payment: one closed log each, once. Moves no money
     #[arg(long)]
     pub(crate) open: bool,
@@ -45,25 +45,21 @@ struct Output {
 pub(crate) async fn run(
     app: App<PaymentService>,
     arguments: &AuditArguments,
-    home: &Backend,
-    config: &PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
+    context: &DataContext,
 ) -> Result<bool> {
-    let (mut report, unopened) = audit(home, config, variables, environment).await?;
+    let (mut report, unopened) = audit(context).await?;
     let mut opened = None;
     if arguments.open {
         let has_opened = if unopened.is_empty() {
             Opened::default()
         } else {
-            let keys = Keys::read(variables)?;
-            let access = WriteAccess::open(app, home, config.clone(), keys, environment).await?;
+            let access = WriteAccess::open(app, context).await?;
             let outcome = unopened
-                .open(&*access.store(), &config.names(), environment)
+                .open(&*access.store(), &context.payments.names(), &context.environment)
                 .await
                 .context("not all accounts could be opened; run the command again");
             access.close().await;
-            (report, _) = audit(home, config, variables, environment).await?;
+            (report, _) = audit(context).await?;
             outcome?
         };
         opened = Some(has_opened);
@@ -78,14 +74,15 @@ pub(crate) async fn run(
     Ok(is_right)
 }
 
-/// Audits `home`, read-only, also beside a running server.
-async fn audit(
-    home: &Backend,
-    config: &PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<(AuditReport, Unopened)> {
-    match home {
+/// Audits the data, read-only, also beside a running server.
+async fn audit(context: &DataContext) -> Result<(AuditReport, Unopened)> {
+    let DataContext {
+        backend,
+        payments: config,
+        variables,
+        environment,
+    } = context;
+    match backend {
         Backend::Embedded(data) => embedded_audit::audit(data, config, environment).await,
         Backend::LeanCloud(server) => {
             let credentials = Keys::read(variables)?.complete()?;

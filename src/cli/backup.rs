@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::app::{credentials_file, data_folder, durable_file, terminal};
-use crate::cli::arguments::HomeArguments;
+use crate::cli::arguments::DataArguments;
 use crate::cli::progress_bar;
 use crate::config::Backend;
 use crate::environment::Environment;
@@ -27,16 +27,16 @@ pub(crate) struct BackupArguments {
     pub(crate) with_credentials: bool,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
 }
 
 /// Writes a consistent copy of the data, also while a server writes to them; returns true.
 pub(crate) async fn run(
     arguments: &BackupArguments,
-    home: &Backend,
+    backend: &Backend,
     environment: &Environment,
 ) -> Result<bool> {
-    let data = data_folder::require(home)?;
+    let data = data_folder::require(backend)?;
     let store = SqliteStore::open_read_only(data, environment.clone())?;
     let beside = credentials_file::beside_backup(&arguments.file);
     for file in [&arguments.file, &beside] {

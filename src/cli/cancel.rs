@@ -4,13 +4,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use crate::app::data_context::DataContext;
 use crate::app::write_access::WriteAccess;
-use crate::cli::arguments::HomeArguments;
+use crate::cli::arguments::DataArguments;
 use crate::cli::payment_report;
-use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
-use crate::environment::Environment;
-use crate::payment::{PaymentConfig, PaymentService};
+use crate::payment::PaymentService;
 
 /// `paylog cancel`.
 #[derive(Args, Clone, Debug)]
@@ -26,7 +25,7 @@ pub(crate) struct CancelArguments {
     pub(crate) returned: bool,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -36,10 +35,7 @@ pub(crate) struct CancelArguments {
 pub(crate) async fn run(
     app: App<PaymentService>,
     arguments: &CancelArguments,
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
+    context: &DataContext,
 ) -> Result<bool> {
     let log = payment_report::log_id(&arguments.payment)?;
     let (reason, returned) = (arguments.reason.as_deref(), arguments.returned);
@@ -47,7 +43,7 @@ pub(crate) async fn run(
     if let (Some(reason), Some(asked)) = (reason, asked.as_object_mut()) {
         asked.insert("reason".to_owned(), reason.into());
     }
-    let access = WriteAccess::open(app, home, config, Keys::read(variables)?, environment).await?;
+    let access = WriteAccess::open(app, context).await?;
     let operated = access
         .call("cancelPayment", &asked, async |payments| {
             payments.cancel_payment(&log, reason, returned).await

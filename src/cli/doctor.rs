@@ -8,9 +8,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::app::checks::{Finding, describe, embedded_schema, leancloud_probe, money_fields};
+use crate::app::data_context::DataContext;
 use crate::app::{data_folder, leancloud_client, terminal};
-use crate::cli::arguments::HomeArguments;
-use crate::config::{Backend, Keys, Variables};
+use crate::cli::arguments::DataArguments;
+use crate::config::{Backend, Keys};
 use crate::environment::Environment;
 use crate::payment::{PaymentConfig, schema};
 use crate::storage::SqliteStore;
@@ -22,7 +23,7 @@ use crate::store::Database;
 pub(crate) struct DoctorArguments {
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// First take the payments' classes (Log, Order, Product) away from clients, and add the missing indexes and read-only
     /// columns, as a server does with the classes that it creates. Stop the server first
     #[arg(long)]
@@ -45,17 +46,17 @@ fn report(findings: &[Finding], json: bool) -> Result<bool> {
 }
 
 /// Runs the command; returns true if there are no findings.
-pub(crate) async fn run(
-    arguments: &DoctorArguments,
-    home: &Backend,
-    config: &PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<bool> {
+pub(crate) async fn run(arguments: &DoctorArguments, context: &DataContext) -> Result<bool> {
+    let DataContext {
+        backend,
+        payments: config,
+        variables,
+        environment,
+    } = context;
     if arguments.lock {
-        lock(home, config, environment).await?;
+        lock(backend, config, environment).await?;
     }
-    let mut findings = match home {
+    let mut findings = match backend {
         Backend::Embedded(data) => {
             let store = SqliteStore::open_read_only(data, environment.clone())?;
             let mut findings = embedded_schema::check(&store.schema(), config);
@@ -77,13 +78,13 @@ pub(crate) async fn run(
 }
 
 /// Takes the classes of the payments away from clients, whoever created them, and adds missing indexes and columns.
-async fn lock(home: &Backend, config: &PaymentConfig, environment: &Environment) -> Result<()> {
-    let Backend::Embedded(data) = home else {
+async fn lock(backend: &Backend, config: &PaymentConfig, environment: &Environment) -> Result<()> {
+    let Backend::Embedded(data) = backend else {
         bail!(
             "--lock is for the embedded store; in LeanCloud's console, make the settings that `paylog doctor` names"
         );
     };
-    // No folder is made where there is none.
+    // Creates no folder.
     drop(SqliteStore::open_read_only(data, environment.clone())?);
     let store = match SqliteStore::open(data, environment.clone()) {
         Err(error @ OpenError::Locked { .. }) => {

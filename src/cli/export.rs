@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::app::terminal;
-use crate::cli::arguments::{self, HomeArguments};
+use crate::cli::arguments::{self, DataArguments};
 use crate::cli::progress_bar;
 use crate::config::Backend;
 use crate::environment::Environment;
@@ -28,7 +28,7 @@ pub(crate) struct ExportArguments {
     pub(crate) since: Option<String>,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Print the counts as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -37,10 +37,10 @@ pub(crate) struct ExportArguments {
 /// Writes the data in the format of LeanCloud's export, as of one moment, also beside a running server; returns true.
 pub(crate) async fn run(
     arguments: &ExportArguments,
-    home: &Backend,
+    backend: &Backend,
     environment: &Environment,
 ) -> Result<bool> {
-    let Backend::Embedded(data) = home else {
+    let Backend::Embedded(data) = backend else {
         bail!(
             "this exports the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data; \
              LeanCloud's own data are exported from its console"

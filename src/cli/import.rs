@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::app::data_context::DataContext;
 use crate::app::{class_names_lock, terminal};
-use crate::cli::arguments::{self, HomeArguments};
+use crate::cli::arguments::{self, DataArguments};
 use crate::cli::progress_bar::ImportProgressBar;
 use crate::config::Backend;
-use crate::environment::Environment;
 use crate::migration::{ImportError, ImportOptions, ImportSummary, ReadableExport, import};
 use crate::model::SchemaChange;
 use crate::payment::{PaymentConfig, schema};
@@ -36,20 +36,16 @@ pub(crate) struct ImportArguments {
     pub(crate) dry_run: bool,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Print the counts as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 /// Imports an export; returns false if a record was left out.
-pub(crate) async fn run(
-    arguments: &ImportArguments,
-    home: &Backend,
-    config: &PaymentConfig,
-    environment: &Environment,
-) -> Result<bool> {
-    let Backend::Embedded(data) = home else {
+pub(crate) async fn run(arguments: &ImportArguments, context: &DataContext) -> Result<bool> {
+    let environment = &context.environment;
+    let Backend::Embedded(data) = &context.backend else {
         bail!(
             "an import goes into the embedded store: unset LEANCLOUD_API_SERVER, or name a folder with --data; \
              LeanCloud's console imports into LeanCloud"
@@ -97,7 +93,9 @@ pub(crate) async fn run(
     .await;
     shown.clear();
     let done = match done {
-        Ok(summary) => secure(&store, config, &summary).await.map(|()| summary),
+        Ok(summary) => secure(&store, &context.payments, &summary)
+            .await
+            .map(|()| summary),
         Err(error) => Err(error).context("the import was interrupted; the same command continues it"),
     };
     store.close().await;
@@ -105,7 +103,7 @@ pub(crate) async fn run(
     if arguments.json {
         terminal::print_json(&summary)?;
     } else {
-        say(&summary, arguments.dry_run, data);
+        print_summary(&summary, arguments.dry_run, data);
     }
     Ok(summary.is_complete())
 }
@@ -134,7 +132,7 @@ async fn secure(store: &SqliteStore, config: &PaymentConfig, summary: &ImportSum
     Ok(())
 }
 
-fn say(summary: &ImportSummary, dry_run: bool, data: &Path) {
+fn print_summary(summary: &ImportSummary, dry_run: bool, data: &Path) {
     if summary.resumed {
         terminal::print_line("Continued an interrupted import; the numbers cover both runs.");
     }

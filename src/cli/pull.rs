@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::app::{data_folder, listener, terminal};
-use crate::cli::arguments::{AccessArguments, HomeArguments};
+use crate::cli::arguments::{AccessArguments, DataArguments};
 use crate::cli::progress_bar::PullProgress;
 use crate::cli::{proof, source};
 use crate::client::{FileDownloader, RetryPolicy};
@@ -43,7 +43,7 @@ pub(crate) struct PullArguments {
     pub(crate) source: SourceArguments,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Download the files too, into the folder that this server serves
     #[arg(long)]
     pub(crate) files: bool,
@@ -73,7 +73,7 @@ pub(crate) async fn run(
     config: PaymentConfig,
     environment: &Environment,
 ) -> Result<bool> {
-    let data = given.home.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
+    let data = given.data.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
     let (server, access) = (&given.source.server, &given.source.access);
     let following = source::following(server, access)?;
     let observer: Arc<dyn Observer> = Arc::new(PullProgress::new(environment.clone()));

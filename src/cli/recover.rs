@@ -6,21 +6,21 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use crate::app::data_context::DataContext;
 use crate::app::terminal;
 use crate::app::write_access::WriteAccess;
-use crate::cli::arguments::HomeArguments;
-use crate::config::{Backend, Keys, Variables};
+use crate::cli::arguments::DataArguments;
 use crate::engine::App;
 use crate::environment::Environment;
+use crate::payment::PaymentService;
 use crate::payment::service::RecoveryReport;
-use crate::payment::{PaymentConfig, PaymentService};
 
 /// `paylog recover`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RecoverArguments {
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Maximum number of payments to take up
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u32>,
@@ -39,18 +39,15 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) async fn run(
     app: App<PaymentService>,
     arguments: &RecoverArguments,
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
+    context: &DataContext,
 ) -> Result<bool> {
     let limits = RecoveryLimits {
         limit: arguments.limit.map_or(u64::MAX, u64::from),
         // The claims of a dead worker may last this long.
-        timeout: config.lease.saturating_add(RETRY_PAUSE),
-        environment,
+        timeout: context.payments.lease.saturating_add(RETRY_PAUSE),
+        environment: &context.environment,
     };
-    let access = WriteAccess::open(app, home, config, Keys::read(variables)?, environment).await?;
+    let access = WriteAccess::open(app, context).await?;
     let recovered = limits
         .repeat(|limit| {
             let access = &access;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::app::{credentials_file, data_folder, durable_file, terminal};
-use crate::cli::arguments::HomeArguments;
+use crate::cli::arguments::DataArguments;
 use crate::config::Backend;
 use crate::storage::sqlite;
 
@@ -19,12 +19,12 @@ pub(crate) struct RestoreArguments {
     pub(crate) file: PathBuf,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
 }
 
 /// Creates a data folder from a backup; returns true.
-pub(crate) fn run(arguments: &RestoreArguments, home: &Backend) -> Result<bool> {
-    let data = data_folder::require(home)?;
+pub(crate) fn run(arguments: &RestoreArguments, backend: &Backend) -> Result<bool> {
+    let data = data_folder::require(backend)?;
     let occupied = fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_some());
     if occupied {
         bail!(

@@ -4,13 +4,12 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
+use crate::app::data_context::DataContext;
 use crate::app::write_access::WriteAccess;
-use crate::cli::arguments::HomeArguments;
+use crate::cli::arguments::DataArguments;
 use crate::cli::payment_report;
-use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
-use crate::environment::Environment;
-use crate::payment::{PaymentConfig, PaymentService};
+use crate::payment::PaymentService;
 
 /// `paylog resume`.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +22,7 @@ pub(crate) struct ResumeArguments {
     pub(crate) credit: bool,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Print the outcome as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -33,14 +32,11 @@ pub(crate) struct ResumeArguments {
 pub(crate) async fn run(
     app: App<PaymentService>,
     arguments: &ResumeArguments,
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
+    context: &DataContext,
 ) -> Result<bool> {
     let log = payment_report::log_id(&arguments.payment)?;
     let credit = arguments.credit;
-    let access = WriteAccess::open(app, home, config, Keys::read(variables)?, environment).await?;
+    let access = WriteAccess::open(app, context).await?;
     let operated = access
         .call(
             "resumePayment",

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::app::serve::{self, ServeContext, ServeOptions};
-use crate::cli::arguments::HomeArguments;
+use crate::cli::arguments::DataArguments;
 use crate::config::{Backend, Keys, Variables};
 use crate::engine::App;
 use crate::environment::Environment;
@@ -19,7 +19,7 @@ use crate::server::ServerConfig;
 pub(crate) struct ServeArguments {
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Address to listen on [default: 127.0.0.1; 0.0.0.0 with LEANCLOUD_API_SERVER]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) host: Option<IpAddr>,
@@ -74,9 +74,9 @@ pub(crate) async fn run(
     variables: &Variables,
     environment: Environment,
 ) -> Result<bool> {
-    let home = Backend::choose(
-        arguments.home.data.clone(),
-        arguments.home.database.as_deref(),
+    let backend = Backend::choose(
+        arguments.data.data.clone(),
+        arguments.data.database.as_deref(),
         variables,
     )?;
     let context = ServeContext {
@@ -87,13 +87,13 @@ pub(crate) async fn run(
         environment,
         variables,
     };
-    serve::serve(context, &home).await?;
+    serve::serve(context, &backend).await?;
     Ok(true)
 }
 
 fn options(arguments: ServeArguments) -> ServeOptions {
     let ServeArguments {
-        home: _,
+        data: _,
         host,
         port,
         engine,

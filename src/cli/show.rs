@@ -4,12 +4,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 
+use crate::app::data_context::DataContext;
 use crate::app::{read_access, terminal};
-use crate::cli::arguments::HomeArguments;
-use crate::config::{Backend, Variables};
-use crate::environment::Environment;
+use crate::cli::arguments::DataArguments;
 use crate::model::{Document, Value};
-use crate::payment::PaymentConfig;
 
 /// `paylog show`.
 #[derive(Args, Clone, Debug)]
@@ -19,7 +17,7 @@ pub(crate) struct ShowArguments {
     pub(crate) what: String,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Print the records as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -29,14 +27,8 @@ pub(crate) struct ShowArguments {
 const STATES: [&str; 6] = ["created", "ordered", "funded", "applied", "settled", "closed"];
 
 /// Prints the records; returns true if there are any.
-pub(crate) async fn run(
-    arguments: &ShowArguments,
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<bool> {
-    let payments = read_access::open_payments(home, config, variables, environment).await?;
+pub(crate) async fn run(arguments: &ShowArguments, context: &DataContext) -> Result<bool> {
+    let payments = read_access::open_payments(context).await?;
     let records = payments
         .find_records(&arguments.what)
         .await

@@ -5,12 +5,10 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::app::data_context::DataContext;
 use crate::app::{read_access, terminal};
-use crate::cli::arguments::HomeArguments;
-use crate::config::{Backend, Variables};
-use crate::environment::Environment;
+use crate::cli::arguments::DataArguments;
 use crate::model::Timestamp;
-use crate::payment::PaymentConfig;
 use crate::payment::service::StuckPayment;
 
 /// `paylog stuck`.
@@ -18,7 +16,7 @@ use crate::payment::service::StuckPayment;
 pub(crate) struct StuckArguments {
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Print the payments as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -34,19 +32,13 @@ struct StuckEntry {
 }
 
 /// Lists the stuck payments, read-only, also beside a running server; returns true if there are none.
-pub(crate) async fn run(
-    arguments: &StuckArguments,
-    home: &Backend,
-    config: PaymentConfig,
-    variables: &Variables,
-    environment: &Environment,
-) -> Result<bool> {
-    let payments = read_access::open_payments(home, config, variables, environment).await?;
+pub(crate) async fn run(arguments: &StuckArguments, context: &DataContext) -> Result<bool> {
+    let payments = read_access::open_payments(context).await?;
     let stuck = payments
         .stuck_payments()
         .await
         .context("the logs cannot be read")?;
-    let now = environment.now();
+    let now = context.environment.now();
     let waiting: Vec<_> = stuck
         .into_iter()
         .map(|payment| StuckEntry {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 use clap::Args;
 
-use crate::cli::arguments::{AccessArguments, HomeArguments};
+use crate::cli::arguments::{AccessArguments, DataArguments};
 use crate::cli::progress_bar::PullProgress;
 use crate::cli::{proof, source};
 use crate::config::backend::DEFAULT_DATA;
@@ -27,7 +27,7 @@ pub(crate) struct VerifyArguments {
     pub(crate) access: AccessArguments,
     /// Location of the data.
     #[command(flatten)]
-    pub(crate) home: HomeArguments,
+    pub(crate) data: DataArguments,
     /// Print the proof as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -39,7 +39,7 @@ pub(crate) async fn run(
     config: &PaymentConfig,
     environment: &Environment,
 ) -> Result<bool> {
-    let data = given.home.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
+    let data = given.data.data.clone().unwrap_or_else(|| DEFAULT_DATA.into());
     let store: Arc<dyn Loader> = Arc::new(SqliteStore::open_read_only(&data, environment.clone())?);
     let bars = Arc::new(PullProgress::new(environment.clone()));
     let mut prover = Verifier::new(Arc::clone(&store), config.names()).with_observer(bars);
