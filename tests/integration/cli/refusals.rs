@@ -169,7 +169,8 @@ async fn pull_from_an_unreachable_source_is_refused() {
         .unwrap();
     poll("the pull to complain", async || {
         let said = fs::read_to_string(&log).unwrap();
-        said.contains("127.0.0.1:1 does not answer").then_some(())
+        said.contains("request to http://127.0.0.1:1 failed, retrying")
+            .then_some(())
     })
     .await;
     child.kill().unwrap();
