@@ -55,8 +55,8 @@ impl WriteOptions {
     }
 
     /// Sets the condition (`where`) of an update or delete. A create ignores it.
-    pub fn guard(mut self, guard: Filter) -> Self {
-        self.guard = guard;
+    pub fn precondition(mut self, precondition: Filter) -> Self {
+        self.guard = precondition;
         self
     }
 
@@ -158,7 +158,7 @@ impl Objects<'_> {
     /// ```no_run
     /// # use paylog::{client::{Client, Idempotent, WriteOptions}, model::{ClassName, Filter, ObjectId, Update}};
     /// # async fn example(client: Client, counters: ClassName, id: ObjectId) {
-    /// let options = WriteOptions::new().guard(Filter::all().eq("version", 7)).idempotent(Idempotent::Guarded);
+    /// let options = WriteOptions::new().precondition(Filter::all().eq("version", 7)).idempotent(Idempotent::Guarded);
     /// let outcome = client.objects(&counters).update(&id, &Update::new().increment("version", 1), options).await;
     /// println!("{outcome:?}");
     /// # }

@@ -117,7 +117,7 @@ impl Cutover {
         classes: &SourceClasses,
         following: &FollowedSource,
     ) -> Result<CutoverOutcome, PullError> {
-        let decided = self.mover(false).decision().await?;
+        let decided = self.relocator(false).decision().await?;
         if decided.is_some_and(|decision| decision.resolution == Resolution::Final) {
             self.complete(classes, following).await?;
             return Ok(CutoverOutcome::Moved(None));
@@ -141,7 +141,7 @@ impl Cutover {
     /// # Errors
     /// [`PullError`].
     pub async fn roll_back(&self) -> Result<RelocationReport, PullError> {
-        Ok(self.mover(false).roll_back().await?)
+        Ok(self.relocator(false).roll_back().await?)
     }
 
     /// Rolls back after an error, and adds the result to the error.
@@ -155,7 +155,8 @@ impl Cutover {
         }
     }
 
-    fn mover(&self, before_decision: bool) -> Relocator {
+    /// The relocator that fences and copies; before the decision, unfenced copies are hidden from it.
+    fn relocator(&self, before_decision: bool) -> Relocator {
         let store = Arc::clone(&self.puller.store);
         let rules = Arc::clone(&self.rules);
         let destination = if before_decision {
@@ -216,12 +217,12 @@ impl Cutover {
 
     /// Fences and copies the documents with money, and pulls everything else, until nothing new is found.
     async fn synchronise(&self, classes: &SourceClasses) -> Result<Attempt, PullError> {
-        let mover = self.mover(true);
+        let relocator = self.relocator(true);
         let mut rounds = 0;
         loop {
             rounds += 1;
-            mover.prepare().await?;
-            let decision = mover.decision().await?.ok_or(RelocationError::NotBegun)?;
+            relocator.prepare().await?;
+            let decision = relocator.decision().await?.ok_or(RelocationError::NotBegun)?;
             let attempt = decision.attempt;
             let include = |class: &ClassName, row: &Document| self.is_fenced(class, row, attempt);
             let mut summary = self.puller.round(classes, &include).await?;
@@ -266,7 +267,7 @@ impl Cutover {
 
     /// Decides, opens the copies, and pulls late writes.
     async fn complete(&self, classes: &SourceClasses, following: &FollowedSource) -> Result<(), PullError> {
-        let report = self.mover(false).finish().await?;
+        let report = self.relocator(false).finish().await?;
         for stranded in &report.stranded {
             self.puller
                 .notice(&format!("{stranded} came too late; it has moved no money"));

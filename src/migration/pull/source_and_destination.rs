@@ -120,14 +120,14 @@ impl DestinationStore {
     async fn load(&self, steps: Vec<LoadStep>) -> Vec<ImportOutcome> {
         let count = steps.len();
         match self.store.load(LoadBatch::new(steps)).await {
-            Ok(loaded) => loaded.into_iter().map(placed).collect(),
+            Ok(loaded) => loaded.into_iter().map(import_outcome).collect(),
             Err(error) => vec![ImportOutcome::Unknown(error.to_string()); count],
         }
     }
 }
 
-/// The placement result of a loaded step.
-fn placed(loaded: LoadOutcome) -> ImportOutcome {
+/// The import outcome of a loaded step.
+fn import_outcome(loaded: LoadOutcome) -> ImportOutcome {
     match loaded {
         LoadOutcome::Created | LoadOutcome::Replaced | LoadOutcome::Unchanged | LoadOutcome::Removed => {
             ImportOutcome::Imported
@@ -137,16 +137,16 @@ fn placed(loaded: LoadOutcome) -> ImportOutcome {
     }
 }
 
-/// The step that stores a placement.
-fn step(placement: &ImportDocument, if_exists: load::IfExists) -> LoadStep {
-    let class = placement.class.clone();
+/// The step that stores an imported document.
+fn put_step(import: &ImportDocument, if_exists: load::IfExists) -> LoadStep {
+    let class = import.class.clone();
     let fill_missing: &[&str] = if class == ClassName::user() {
         &SECRET_AND_LOGIN_COLUMNS
     } else {
         &[]
     };
     LoadStep::Put {
-        document: to_stored(&class, placement.document.clone(), false),
+        document: to_stored(&class, import.document.clone(), false),
         class,
         if_exists,
         fill_missing,
@@ -178,42 +178,40 @@ impl StoreWrapper for DestinationStore {
 
 #[async_trait]
 impl ImportStore for DestinationStore {
-    async fn import(&self, placements: Vec<ImportDocument>) -> Vec<ImportOutcome> {
-        let over = |placement: &ImportDocument| match &placement.if_exists {
+    async fn import(&self, imports: Vec<ImportDocument>) -> Vec<ImportOutcome> {
+        let if_exists = |import: &ImportDocument| match &import.if_exists {
             IfExists::Keep => load::IfExists::Keep,
             IfExists::ReplaceMatching(filter) => load::IfExists::ReplaceMatching(filter.clone()),
         };
-        let steps = placements
-            .iter()
-            .map(|placement| step(placement, over(placement)));
-        let mut placed = self.load(steps.collect()).await;
+        let steps = imports.iter().map(|import| put_step(import, if_exists(import)));
+        let mut outcomes = self.load(steps.collect()).await;
         if !self.hides_copies {
-            return placed;
+            return outcomes;
         }
         // A held document may be a hidden copy: replace it if it is in use.
-        let again: Vec<usize> = placements
+        let retried: Vec<usize> = imports
             .iter()
-            .zip(&placed)
+            .zip(&outcomes)
             .enumerate()
-            .filter(|(_, (placement, placed))| {
-                placement.if_exists == IfExists::Keep && **placed == ImportOutcome::PreconditionFailed
+            .filter(|(_, (import, outcome))| {
+                import.if_exists == IfExists::Keep && **outcome == ImportOutcome::PreconditionFailed
             })
-            .map(|(place, _)| place)
+            .map(|(index, _)| index)
             .collect();
-        let steps = again.iter().filter_map(|place| {
-            let placement = placements.get(*place)?;
-            let in_use = self.in_use(&placement.class)?;
-            Some(step(placement, load::IfExists::ReplaceMatching(in_use)))
+        let steps = retried.iter().filter_map(|index| {
+            let import = imports.get(*index)?;
+            let in_use = self.in_use(&import.class)?;
+            Some(put_step(import, load::IfExists::ReplaceMatching(in_use)))
         });
         let steps: Vec<LoadStep> = steps.collect();
-        if steps.len() != again.len() || steps.is_empty() {
-            return placed;
+        if steps.len() != retried.len() || steps.is_empty() {
+            return outcomes;
         }
-        for (place, now) in again.into_iter().zip(self.load(steps).await) {
-            if let Some(one) = placed.get_mut(place) {
-                *one = now;
+        for (index, outcome) in retried.into_iter().zip(self.load(steps).await) {
+            if let Some(one) = outcomes.get_mut(index) {
+                *one = outcome;
             }
         }
-        placed
+        outcomes
     }
 }

@@ -80,7 +80,7 @@ async fn object_create_read_update_delete() {
     assert_eq!(rows.results.len(), 1);
 
     let once = WriteOptions::new()
-        .guard(Filter::all().eq("name", name).lt("score", 2))
+        .precondition(Filter::all().eq("name", name).lt("score", 2))
         .fetch();
     let WriteOutcome::Applied(written) = objects
         .update(&id, &Update::new().increment("score", 1), once.clone())

@@ -311,7 +311,7 @@ async fn object_create_update_delete_requests() {
         .await;
     assert!(matches!(outcome, WriteOutcome::Applied(_)), "{outcome:?}");
     let guarded = WriteOptions::new()
-        .guard(Filter::all().eq("name", "a&b+c"))
+        .precondition(Filter::all().eq("name", "a&b+c"))
         .fetch();
     let WriteOutcome::Applied(written) = objects
         .update(
@@ -325,7 +325,7 @@ async fn object_create_update_delete_requests() {
     };
     assert_eq!(written.fields.integer("score"), Some(19));
     let outcome = objects
-        .delete(&id(), hooks.guard(Filter::all().lt("score", 20)))
+        .delete(&id(), hooks.precondition(Filter::all().lt("score", 20)))
         .await;
     assert!(matches!(outcome, WriteOutcome::Applied(_)), "{outcome:?}");
 
@@ -753,7 +753,7 @@ async fn request_that_cannot_be_sent_is_invalid() {
     let scan = keyless.objects(&class).scan(Filter::all()).next_page().await;
     assert!(matches!(scan, Err(ClientError::Invalid(_))), "{scan:?}");
     let names: Vec<Value> = (0..2000).map(|n| json!(format!("player {n}"))).collect();
-    let long = WriteOptions::new().guard(Filter::all().and_key("name", Test::In(names)));
+    let long = WriteOptions::new().precondition(Filter::all().and_key("name", Test::In(names)));
     let outcome = keyless.objects(&class).delete(&id(), long).await;
     assert!(matches!(outcome, WriteOutcome::Rejected(_)), "{outcome:?}");
     let large = Update::new().set("text", "x".repeat(20 * 1024 * 1024));

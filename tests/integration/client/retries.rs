@@ -127,7 +127,7 @@ async fn read_is_repeated_after_lost_connection() {
 #[tokio::test]
 async fn guarded_write_is_repeated_only_if_the_policy_allows() {
     let guarded = WriteOptions::new()
-        .guard(Filter::all().eq("version", 7))
+        .precondition(Filter::all().eq("version", 7))
         .idempotent(Idempotent::Guarded);
     for (asked, requests) in [(false, 1), (true, 2)] {
         let policy = if asked {
@@ -150,7 +150,7 @@ async fn guarded_write_is_repeated_only_if_the_policy_allows() {
 #[tokio::test]
 async fn refused_repetition_leaves_the_outcome_unknown() {
     let guarded = WriteOptions::new()
-        .guard(Filter::all().eq("version", 7))
+        .precondition(Filter::all().eq("version", 7))
         .idempotent(Idempotent::Guarded);
     for second in [error(400, 305), error(403, 403), error(400, 1)] {
         let server = answering([error(500, 1), second]).await;

@@ -172,7 +172,7 @@ async fn increment_is_sent_once() {
             WriteOptions::new(),
             WriteOptions::new().idempotent(Idempotent::Guarded),
             WriteOptions::new().idempotent(Idempotent::Yes),
-            WriteOptions::new().guard(harmless),
+            WriteOptions::new().precondition(harmless),
         ];
         let outcome = counter.increment(options[0].clone()).await;
         match (fate, outcome) {
@@ -196,7 +196,9 @@ async fn declared_guarded_write_is_sent_again() {
     for fate in faults() {
         let counter = Counter::start(fate, 2).await;
         let guard = Filter::all().eq("n", 0);
-        let options = WriteOptions::new().guard(guard).idempotent(Idempotent::Guarded);
+        let options = WriteOptions::new()
+            .precondition(guard)
+            .idempotent(Idempotent::Guarded);
         let outcome = counter.increment(options).await;
         assert_eq!(counter.proxy.asked().len(), 3, "{fate:?}");
         match outcome {
