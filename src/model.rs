@@ -23,6 +23,7 @@ pub mod schema;
 pub mod timestamp;
 pub mod user_secrets;
 pub mod value;
+pub mod write;
 
 pub use acl::{Acl, Principal};
 pub use auth_data::{AuthData, Identity};

@@ -36,12 +36,6 @@ pub use policy::{AllowAll, PaymentPolicy};
 pub use protocol::error::{ProtocolError, Refusal};
 pub use protocol::kind::Kind;
 pub use protocol::money::{Amount, Balance, Delta};
-pub use protocol::names::Rules;
+pub use protocol::names::SchemaNames;
 #[cfg(feature = "runtime")]
 pub use service::PaymentService;
-
-// Former paths, until all callers have moved.
-#[doc(hidden)]
-pub use protocol::{effect, error, kind, leg, log, machine, mark, money, order, recovery};
-#[doc(hidden)]
-pub use protocol::{ledger as invariant, names as rules, pruning as prune, relocation as moving};

@@ -14,6 +14,7 @@ pub mod load;
 pub mod paging;
 mod wrapper;
 
+pub use crate::model::write::{Action, CommitOutcome, Write, WriteOutcome, Written};
 pub use wrapper::StoreWrapper;
 
 use std::sync::Arc;
@@ -21,113 +22,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::model::{
-    ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Pointer, Principal, Query, Schema,
-    SchemaChange, Timestamp, Update,
+    ClassName, CloudError, Document, Filter, ObjectId, Pointer, Principal, Query, Schema, SchemaChange,
+    Timestamp,
 };
-
-/// A write of one document.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Write {
-    /// The class of the document.
-    pub class: ClassName,
-    /// What is done.
-    pub action: Action,
-}
-
-/// What a [`Write`] does.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Creates a document; the store gives it an id, `createdAt` and `updatedAt`.
-    Create {
-        /// Its fields; operations act on an empty document.
-        fields: Update,
-    },
-    /// Changes the document if it exists and matches.
-    Update {
-        /// Which.
-        id: ObjectId,
-        /// Only if it matches this; [`Filter::all`] for an unconditional update.
-        guard: Filter,
-        /// How.
-        update: Update,
-        /// Whether the answer should hold the changed fields as they are afterwards (`fetchWhenSave`).
-        fetch: bool,
-    },
-    /// Deletes the document if it exists and matches.
-    Delete {
-        /// Which.
-        id: ObjectId,
-        /// Only if it matches this.
-        guard: Filter,
-    },
-}
-
-/// What became of a write.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use]
-pub enum WriteOutcome {
-    /// It took effect, and is durable.
-    Applied(Written),
-    /// It had no effect: the condition did not hold, or there is no such document (305).
-    NotMatched,
-    /// The store refused it; it had no effect and never will.
-    Rejected(CloudError),
-    /// Nobody knows: time-out, lost connection, 5xx, an undecodable answer. It may even take effect later.
-    Unknown(String),
-}
-
-impl WriteOutcome {
-    /// What was written, for callers for whom everything else is an error: 305 where the condition did not hold, the
-    /// store's own refusal under HTTP 500, and an [internal](CloudError::internal) error where nobody knows. Whoever
-    /// can do something about the last one handles the outcome itself.
-    ///
-    /// # Errors
-    /// Every outcome but [`WriteOutcome::Applied`].
-    pub fn applied(self) -> Result<Written, CloudError> {
-        match self {
-            Self::Applied(written) => Ok(written),
-            Self::NotMatched => Err(CloudError::new(
-                ErrorCode::NO_EFFECT,
-                "No effect on updating/deleting a document.",
-            )),
-            Self::Rejected(error) => Err(error.with_status(500)),
-            Self::Unknown(reason) => Err(CloudError::internal(format!(
-                "whether a write took effect is not known: {reason}"
-            ))),
-        }
-    }
-}
-
-/// The answer to a write that took effect.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Written {
-    /// The document's id.
-    pub object_id: Option<ObjectId>,
-    /// Creates: when.
-    pub created_at: Option<Timestamp>,
-    /// Updates and creates: when.
-    pub updated_at: Option<Timestamp>,
-    /// With `fetch`: at least the changed fields, as they are after the write. Embedded engines answer the whole
-    /// document, always.
-    pub fields: Document,
-}
-
-/// What became of an all-or-nothing batch.
-#[derive(Clone, Debug, PartialEq)]
-#[must_use]
-pub enum CommitOutcome {
-    /// Every write took effect; one durable commit.
-    Applied(Vec<Written>),
-    /// None took effect, because of the write at `index`, which answered `outcome` (never `Applied` or `Unknown`).
-    Refused {
-        /// Which write, from 0.
-        index: usize,
-        /// Why.
-        outcome: WriteOutcome,
-    },
-    /// Nobody knows; all of them or none.
-    Unknown(String),
-}
 
 /// A failed read. Repeating it is always safe.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -267,42 +164,4 @@ pub struct Found {
     pub results: Vec<Document>,
     /// With `query.count`: the number of matches, regardless of the limit.
     pub count: Option<u64>,
-}
-
-impl Write {
-    /// Creates a document.
-    #[must_use]
-    pub fn create(class: &ClassName, fields: Update) -> Self {
-        Self {
-            class: class.clone(),
-            action: Action::Create { fields },
-        }
-    }
-
-    /// Changes a document under a condition, and asks for the changed fields.
-    #[must_use]
-    pub fn update(class: &ClassName, id: &ObjectId, guard: Filter, update: Update) -> Self {
-        let action = Action::Update {
-            id: id.clone(),
-            guard,
-            update,
-            fetch: true,
-        };
-        Self {
-            class: class.clone(),
-            action,
-        }
-    }
-
-    /// Deletes a document under a condition.
-    #[must_use]
-    pub fn delete(class: &ClassName, id: &ObjectId, guard: Filter) -> Self {
-        Self {
-            class: class.clone(),
-            action: Action::Delete {
-                id: id.clone(),
-                guard,
-            },
-        }
-    }
 }

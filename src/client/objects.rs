@@ -166,7 +166,7 @@ impl Objects<'_> {
     pub async fn update(&self, id: &ObjectId, update: &Update, options: WriteOptions) -> WriteOutcome {
         let action = Action::Update {
             id: id.clone(),
-            guard: options.guard.clone(),
+            precondition: options.guard.clone(),
             update: update.clone(),
             fetch: options.fetch,
         };
@@ -178,7 +178,7 @@ impl Objects<'_> {
     pub async fn delete(&self, id: &ObjectId, options: WriteOptions) -> WriteOutcome {
         let action = Action::Delete {
             id: id.clone(),
-            guard: options.guard.clone(),
+            precondition: options.guard.clone(),
         };
         self.write(action, &options).await
     }
@@ -208,11 +208,14 @@ impl Objects<'_> {
 fn repeatable(action: &Action, declared: Idempotent) -> Idempotent {
     match (action, declared) {
         (Action::Create { .. }, _) => Idempotent::No,
-        (Action::Update { guard, update, .. }, _) if is_unconditional(guard) && update.is_relative() => {
-            Idempotent::No
-        }
-        (Action::Update { guard, .. } | Action::Delete { guard, .. }, Idempotent::Guarded)
-            if is_unconditional(guard) =>
+        (
+            Action::Update {
+                precondition, update, ..
+            },
+            _,
+        ) if is_unconditional(precondition) && update.is_relative() => Idempotent::No,
+        (Action::Update { precondition, .. } | Action::Delete { precondition, .. }, Idempotent::Guarded)
+            if is_unconditional(precondition) =>
         {
             Idempotent::No
         }

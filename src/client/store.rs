@@ -94,7 +94,9 @@ impl Client {
 fn is_conditional(action: &Action) -> bool {
     match action {
         Action::Create { .. } => false,
-        Action::Update { guard, .. } | Action::Delete { guard, .. } => !is_unconditional(guard),
+        Action::Update { precondition, .. } | Action::Delete { precondition, .. } => {
+            !is_unconditional(precondition)
+        }
     }
 }
 

@@ -8,20 +8,20 @@ use crate::model::{Document, Filter, HookKind, Value};
 use crate::store::{Action, Write};
 
 /// True if the filter matches everything.
-pub(super) fn is_unconditional(guard: &Filter) -> bool {
-    matches!(guard, Filter::And(parts) if parts.is_empty())
+pub(super) fn is_unconditional(precondition: &Filter) -> bool {
+    matches!(precondition, Filter::And(parts) if parts.is_empty())
 }
 
 /// Encodes a write as a request of its own.
 pub(super) fn write_request(write: &Write, ignored_hooks: &[HookKind], idempotent: Idempotent) -> ApiRequest {
     let (method, path) = target(write);
     let mut request = ApiRequest::new(method, path, idempotent).with_body(body(write, ignored_hooks));
-    let (guard, fetch) = condition(&write.action);
+    let (precondition, fetch) = condition(&write.action);
     if fetch {
         request.query.push(("fetchWhenSave", "true".to_owned()));
     }
-    if let Some(guard) = guard {
-        request.query.push(("where", guard.to_value().to_string()));
+    if let Some(precondition) = precondition {
+        request.query.push(("where", precondition.to_value().to_string()));
     }
     request
 }
@@ -34,13 +34,13 @@ pub(super) fn write_element(write: &Write, ignored_hooks: &[HookKind]) -> Value 
         ("path", Value::from(path)),
         ("body", body(write, ignored_hooks).into_value()),
     ]);
-    let (guard, fetch) = condition(&write.action);
+    let (precondition, fetch) = condition(&write.action);
     let mut parameters = Document::new();
     if fetch {
         parameters.insert("fetchWhenSave".to_owned(), Value::Bool(true));
     }
-    if let Some(guard) = guard {
-        parameters.insert("where".to_owned(), guard.to_value());
+    if let Some(precondition) = precondition {
+        parameters.insert("where".to_owned(), precondition.to_value());
     }
     if !parameters.is_empty() {
         element.insert("params".to_owned(), parameters.into_value());
@@ -79,7 +79,15 @@ fn body(write: &Write, ignored_hooks: &[HookKind]) -> Document {
 fn condition(action: &Action) -> (Option<&Filter>, bool) {
     match action {
         Action::Create { .. } => (None, false),
-        Action::Update { guard, fetch, .. } => (Some(guard).filter(|guard| !is_unconditional(guard)), *fetch),
-        Action::Delete { guard, .. } => (Some(guard).filter(|guard| !is_unconditional(guard)), false),
+        Action::Update {
+            precondition, fetch, ..
+        } => (
+            Some(precondition).filter(|precondition| !is_unconditional(precondition)),
+            *fetch,
+        ),
+        Action::Delete { precondition, .. } => (
+            Some(precondition).filter(|precondition| !is_unconditional(precondition)),
+            false,
+        ),
     }
 }

@@ -25,7 +25,7 @@ use futures_util::future;
 use serde::Serialize;
 
 use crate::payment::PaymentConfig;
-use crate::payment::protocol::ledger::Difference;
+use crate::payment::protocol::ledger::Discrepancy;
 use crate::store::Store;
 
 use pages::Pages;
@@ -62,7 +62,7 @@ pub struct AuditReport {
     /// Of the differing ones, accounts that no payment has ever touched: they had their money before.
     pub unopened: u64,
     /// The differences, at most [`DIFFERENCES_MAX`].
-    pub differences: Vec<Difference>,
+    pub differences: Vec<Discrepancy>,
 }
 
 /// Stage of an audit.

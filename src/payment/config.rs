@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::ClassName;
-use crate::payment::Rules;
+use crate::payment::SchemaNames;
 use crate::payment::protocol::{pruning, recovery};
 
 /// Names, limits and intervals of the payment flow.
@@ -50,7 +50,7 @@ impl PaymentConfig {
     /// The default names and the defaults above. `sandbox` is off.
     #[must_use]
     pub fn new() -> Self {
-        let names = Rules::default();
+        let names = SchemaNames::default();
         Self {
             user_class: names.user_class,
             log_class: names.log_class,
@@ -74,8 +74,8 @@ impl PaymentConfig {
 
     /// The names of classes and fields.
     #[must_use]
-    pub fn names(&self) -> Arc<Rules> {
-        Arc::new(Rules {
+    pub fn names(&self) -> Arc<SchemaNames> {
+        Arc::new(SchemaNames {
             user_class: self.user_class.clone(),
             log_class: self.log_class.clone(),
             order_class: self.order_class.clone(),

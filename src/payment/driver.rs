@@ -9,13 +9,14 @@ use std::time::Duration;
 use futures_util::future;
 
 use crate::environment::{Backoff, Environment};
+use crate::model::write::Write;
 use crate::model::{ClassName, Document, ErrorCode, Filter, Query};
 use crate::payment::ProtocolError;
-use crate::payment::protocol::effect::{Commit, Effect, Input, Outcome, Purpose, Write};
-use crate::payment::protocol::leg::Target;
-use crate::payment::protocol::machine::{End, Manner, Next, Payment, Restart, step};
+use crate::payment::protocol::effect::{AtomicOutcome, Effect, Input, Outcome, ReadPurpose};
+use crate::payment::protocol::machine::{CommitMode, End, Next, PaymentProcess, RestartReason, step};
+use crate::payment::protocol::target::Target;
 use crate::payment::protocol::{mark, recovery};
-use crate::store::{self, CommitOutcome, ReadError, Store, WriteOutcome, Written};
+use crate::store::{CommitOutcome, ReadError, Store, WriteOutcome, Written};
 
 /// Pauses before a payment starts over, or a read is repeated.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
@@ -41,13 +42,13 @@ pub struct Driver {
 #[must_use]
 pub enum RunResult {
     /// The caller can be answered; [`Driver::close`] is for later.
-    Settled(Payment),
+    Settled(PaymentProcess),
     /// This worker's part has ended.
-    Ended(Payment, End),
+    Ended(PaymentProcess, End),
     /// Not decided before the deadline.
     Undecided {
         /// The payment as far as it came; `None` if it is not known whether it has a log.
-        payment: Option<Payment>,
+        payment: Option<PaymentProcess>,
         /// The last error of the store, or that it did not answer; for operators.
         store_error: Option<String>,
     },
@@ -110,11 +111,11 @@ impl Driver {
 
     /// Atomic commits if the store has them.
     #[must_use]
-    pub fn commit_mode(&self) -> Manner {
+    pub fn commit_mode(&self) -> CommitMode {
         if self.store.atomic().is_some() {
-            Manner::AtOnce
+            CommitMode::Atomic
         } else {
-            Manner::Stepwise
+            CommitMode::PerDocument
         }
     }
 
@@ -127,7 +128,7 @@ impl Driver {
     /// [`ProtocolError::UnexpectedInput`] for a mistake in this program.
     pub async fn run(
         &self,
-        mut payment: Payment,
+        mut payment: PaymentProcess,
         mut prefetched: Prefetched,
         deadline: Duration,
         crowded: &(dyn Fn(Target) + Send + Sync),
@@ -139,8 +140,8 @@ impl Driver {
             let stepped = step(payment, input)?;
             payment = stepped.payment;
             let effect = match stepped.next {
-                Next::Ask(effect) => effect,
-                Next::Again(why, effect) => {
+                Next::Perform(effect) => effect,
+                Next::Restart(why, effect) => {
                     prefetched.clear();
                     let pause = self.pause(why, restarts);
                     if self.environment.elapsed().saturating_add(pause) >= deadline {
@@ -170,17 +171,17 @@ impl Driver {
     ///
     /// # Errors
     /// [`ProtocolError::UnexpectedInput`] for a mistake in this program.
-    pub async fn close(&self, payments: Vec<Payment>) -> Result<usize, ProtocolError> {
+    pub async fn close(&self, payments: Vec<PaymentProcess>) -> Result<usize, ProtocolError> {
         let mut closings = Vec::with_capacity(payments.len());
         for payment in payments {
-            let stepped = step(payment, Input::Told)?;
-            if let Next::Ask(Effect::Close(write)) = stepped.next {
+            let stepped = step(payment, Input::Notified)?;
+            if let Next::Perform(Effect::Close(write)) = stepped.next {
                 closings.push((stepped.payment, write));
             }
         }
         let at_once = match self.commit_mode() {
-            Manner::AtOnce => closings.len(),
-            Manner::Stepwise => CLOSINGS_AT_ONCE,
+            CommitMode::Atomic => closings.len(),
+            CommitMode::PerDocument => CLOSINGS_AT_ONCE,
         };
         let mut closings = closings.into_iter();
         let mut closed = 0_usize;
@@ -200,8 +201,10 @@ impl Driver {
     }
 
     /// Marks a log as stuck, for an operator. Best effort: a log that could not be marked is found and tried again.
-    pub async fn mark_stuck(&self, payment: &Payment, names: &crate::payment::Rules, why: &str) {
-        let stuck = payment.log().and_then(|log| recovery::stuck(names, log, why));
+    pub async fn mark_stuck(&self, payment: &PaymentProcess, names: &crate::payment::SchemaNames, why: &str) {
+        let stuck = payment
+            .log()
+            .and_then(|log| recovery::mark_stuck(names, log, why));
         if let Some(write) = stuck {
             let _ = self.write(write).await;
         }
@@ -250,7 +253,7 @@ impl Driver {
     }
 
     async fn write_within(&self, write: Write, timeout: Duration, last_error: &LastStoreError) -> Outcome {
-        match tokio::time::timeout(timeout, self.store.write(to_store(write))).await {
+        match tokio::time::timeout(timeout, self.store.write(write)).await {
             Ok(outcome) => {
                 last_error.note_outcome(&outcome);
                 outcome.into()
@@ -268,8 +271,9 @@ impl Driver {
         self.timeout.min(left)
     }
 
-    fn pause(&self, why: Restart, restarts: u32) -> Duration {
-        let quick = matches!(why, Restart::EpochMoved | Restart::Overtaken) && restarts < QUICK_RESTARTS;
+    fn pause(&self, why: RestartReason, restarts: u32) -> Duration {
+        let quick =
+            matches!(why, RestartReason::EpochMoved | RestartReason::Overtaken) && restarts < QUICK_RESTARTS;
         if quick {
             return Duration::ZERO;
         }
@@ -298,7 +302,7 @@ impl Driver {
                 Ok(Err(ReadError::Unavailable(why))) => last_error.note(why),
                 Err(_) => last_error.note_timeout(timeout),
             }
-            let pause = self.pause(Restart::NoAnswer, tries);
+            let pause = self.pause(RestartReason::NoAnswer, tries);
             tries += 1;
             if self.environment.elapsed().saturating_add(pause) >= deadline {
                 return None;
@@ -320,7 +324,7 @@ impl Driver {
                 let reads = targets.iter().map(|target| async move {
                     let known = prefetched
                         .iter()
-                        .find(|(known, _)| purpose == Purpose::Epochs && known == target);
+                        .find(|(known, _)| purpose == ReadPurpose::Epochs && known == target);
                     match known {
                         Some((_, document)) => Some(Some(document.clone())),
                         None => self.read_noting(target, deadline, last_error).await,
@@ -360,7 +364,6 @@ impl Driver {
         last_error: &LastStoreError,
     ) -> Vec<Outcome> {
         let count = writes.len();
-        let writes = writes.into_iter().map(to_store).collect();
         let mut outcomes: Vec<Outcome> = match tokio::time::timeout(timeout, self.store.batch(writes)).await {
             Ok(outcomes) => {
                 outcomes
@@ -377,35 +380,44 @@ impl Driver {
         outcomes
     }
 
-    async fn commit(&self, writes: Vec<Write>, timeout: Duration, last_error: &LastStoreError) -> Commit {
+    async fn commit(
+        &self,
+        writes: Vec<Write>,
+        timeout: Duration,
+        last_error: &LastStoreError,
+    ) -> AtomicOutcome {
         let Some(atomic) = self.store.atomic() else {
             // Cannot happen: the mode follows from the store. Without an answer the machine starts over.
-            return Commit::Unknown;
+            return AtomicOutcome::Unknown;
         };
-        let writes = writes.into_iter().map(to_store).collect();
         match tokio::time::timeout(timeout, atomic.commit(writes)).await {
             Ok(CommitOutcome::Applied(written)) => {
-                Commit::Applied(written.into_iter().map(document).collect())
+                AtomicOutcome::Applied(written.into_iter().map(document).collect())
             }
             Ok(CommitOutcome::Refused { index, outcome }) => {
                 last_error.note_outcome(&outcome);
-                Commit::Refused(index, outcome.into())
+                AtomicOutcome::Refused(index, outcome.into())
             }
             Ok(CommitOutcome::Unknown(why)) => {
                 last_error.note(why);
-                Commit::Unknown
+                AtomicOutcome::Unknown
             }
             Err(_) => {
                 last_error.note_timeout(timeout);
-                Commit::Unknown
+                AtomicOutcome::Unknown
             }
         }
     }
 
     /// Reports the documents with too many marks: results of reads and writes show their marks.
-    fn report_crowded(&self, input: &Input, payment: &Payment, crowded: &(dyn Fn(Target) + Send + Sync)) {
+    fn report_crowded(
+        &self,
+        input: &Input,
+        payment: &PaymentProcess,
+        crowded: &(dyn Fn(Target) + Send + Sync),
+    ) {
         let report = |document: &Document| {
-            let crowd = mark::list(document).is_ok_and(|marks| marks.len() > self.threshold);
+            let crowd = mark::marks(document).is_ok_and(|marks| marks.len() > self.threshold);
             let Some(id) = document.object_id().filter(|_| crowd) else {
                 return;
             };
@@ -424,20 +436,8 @@ impl Driver {
                     }
                 }
             }
-            Input::Begin | Input::Found(_) | Input::Committed(_) | Input::Told => {}
+            Input::Begin | Input::Found(_) | Input::Committed(_) | Input::Notified => {}
         }
-    }
-}
-
-/// The write in the store's form.
-pub(super) fn to_store(write: Write) -> store::Write {
-    match write {
-        Write::Create { class, fields } => store::Write::create(&class, fields),
-        Write::Update {
-            target,
-            guard,
-            update,
-        } => store::Write::update(&target.class, &target.id, guard, update),
     }
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::model::ObjectId;
-use crate::payment::protocol::log::Intent;
+use crate::payment::protocol::intent::Intent;
 use crate::payment::{Amount, Kind};
 
 /// A proposed payment, for the policy to judge.

@@ -6,7 +6,7 @@ use crate::model::{
     Class, ClassName, ClassPermissions, Column, ColumnType, Index, Permission, Schema, SchemaChange,
 };
 use crate::payment::PaymentConfig;
-use crate::payment::protocol::log::{CANCEL, EXPIRES_AT};
+use crate::payment::protocol::log::fields;
 use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
 
 /// Error: a class of that name exists already and clients may write it, so it is not paylog's.
@@ -206,8 +206,8 @@ pub fn log_class(config: &PaymentConfig) -> Class {
         ("claimedBy", ColumnType::String),
         ("claimedUntil", ColumnType::Date),
         ("stuck", ColumnType::String),
-        (CANCEL, ColumnType::String),
-        (EXPIRES_AT, ColumnType::Date),
+        (fields::CANCEL, ColumnType::String),
+        (fields::EXPIRES_AT, ColumnType::Date),
     ];
     Class {
         columns: columns_of(columns),
@@ -222,7 +222,7 @@ pub fn log_class(config: &PaymentConfig) -> Class {
             // Few logs have it at a time, and the others are not in a sparse index.
             Index {
                 sparse: true,
-                ..plain(&[EXPIRES_AT])
+                ..plain(&[fields::EXPIRES_AT])
             },
         ],
         ..Class::new(config.log_class.clone())

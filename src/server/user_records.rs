@@ -48,7 +48,7 @@ pub(super) async fn write(
         class: ClassName::user(),
         action: Action::Update {
             id: id.clone(),
-            guard: condition,
+            precondition: condition,
             update,
             fetch: false,
         },

@@ -135,14 +135,18 @@ pub(super) fn deleted(id: &ObjectId) -> Written {
 }
 
 /// Checks that `principal` may write `document` and that the precondition matches.
-pub(super) fn allow(document: &Document, guard: &Filter, principal: &Principal) -> Result<(), WriteOutcome> {
+pub(super) fn allow(
+    document: &Document,
+    precondition: &Filter,
+    principal: &Principal,
+) -> Result<(), WriteOutcome> {
     if !principal.may_write(document) {
         return Err(WriteOutcome::Rejected(CloudError::new(
             ErrorCode::FORBIDDEN,
             "Forbidden writing by object's ACL.",
         )));
     }
-    match guard.matches(document) {
+    match precondition.matches(document) {
         Ok(true) => Ok(()),
         Ok(false) => Err(WriteOutcome::NotMatched),
         Err(error) => Err(WriteOutcome::Rejected(error)),

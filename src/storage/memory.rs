@@ -145,17 +145,20 @@ impl State {
                 self.store(&class, change, undo)
             }
             Action::Update {
-                id, guard, update, ..
+                id,
+                precondition,
+                update,
+                ..
             } => {
-                let document = self.authorized(name, id, guard, principal)?;
+                let document = self.authorized(name, id, precondition, principal)?;
                 let class = self.class(name).map_err(WriteOutcome::Rejected)?;
                 let created_at = document.created_at().unwrap_or(crate::model::Timestamp::EPOCH);
                 let change = Change::update(&class, document, (id.clone(), created_at), update, environment)
                     .map_err(WriteOutcome::Rejected)?;
                 self.store(&class, change, undo)
             }
-            Action::Delete { id, guard } => {
-                self.authorized(name, id, guard, principal)?;
+            Action::Delete { id, precondition } => {
+                self.authorized(name, id, precondition, principal)?;
                 self.put(name, id, None, undo).map_err(WriteOutcome::Rejected)?;
                 self.unlink_owner(name, id, undo);
                 Ok(change::deleted(id))
@@ -174,7 +177,7 @@ impl State {
         &self,
         class: &ClassName,
         id: &ObjectId,
-        guard: &Filter,
+        precondition: &Filter,
         principal: &Principal,
     ) -> Result<Document, WriteOutcome> {
         let document = self
@@ -182,7 +185,7 @@ impl State {
             .get(class)
             .and_then(|documents| documents.get(id))
             .ok_or(WriteOutcome::NotMatched)?;
-        change::allow(document, guard, principal)?;
+        change::allow(document, precondition, principal)?;
         Ok(document.clone())
     }
 

@@ -1,8 +1,10 @@
 //! Negative controls: one rule at a time is left out of what the machine asks for, or of what it is told.
 
+use paylog::model::write::{Action, Write};
 use paylog::model::{Filter, KeyPath, Update};
-use paylog::payment::protocol::effect::{Commit, Effect, Input, Outcome, Write};
-use paylog::payment::protocol::machine::Payment;
+use paylog::payment::protocol::effect::{AtomicOutcome, Effect, Input, Outcome};
+use paylog::payment::protocol::machine::PaymentProcess;
+use paylog::payment::protocol::target::Target;
 
 use crate::tables::{Ask, Role};
 
@@ -69,13 +71,13 @@ pub(crate) enum Control {
 
 impl Control {
     /// What the machine is told at once, in the place of what it asks for.
-    pub(crate) fn pretended(self, payment: &Payment, effect: &Effect) -> Option<Input> {
+    pub(crate) fn pretended(self, payment: &PaymentProcess, effect: &Effect) -> Option<Input> {
         if let (Self::RefusalsStored, Effect::Commit(writes)) = (self, effect)
-            && let Some(Write::Create { fields, .. }) = writes.first()
+            && let Some(Action::Create { fields }) = writes.first().map(|write| &write.action)
             && fields.to_value()["outcome"] == "failed"
         {
             let nowhere = [("objectId".to_owned(), "nowhere".into())].into_iter().collect();
-            return Some(Input::Committed(Commit::Applied(vec![nowhere])));
+            return Some(Input::Committed(AtomicOutcome::Applied(vec![nowhere])));
         }
         let Effect::Write(write) = effect else { return None };
         let applied = |fields: &[(&str, paylog::model::Value)]| {
@@ -84,13 +86,13 @@ impl Control {
                 .map(|(key, value)| ((*key).to_owned(), value.clone()));
             Some(Input::Outcomes(vec![Outcome::Applied(fields.collect())]))
         };
-        match (self, write) {
-            (Self::Tombstone, Write::Update { update, .. }) if is_void(update) => applied(&[]),
-            (Self::ClaimByWrite, Write::Update { update, .. }) if is_claim(update) => {
+        match (self, &write.action) {
+            (Self::Tombstone, Action::Update { update, .. }) if is_void(update) => applied(&[]),
+            (Self::ClaimByWrite, Action::Update { update, .. }) if is_claim(update) => {
                 let state = payment.log()?.state.number();
                 applied(&[("state", state.into())])
             }
-            (Self::RefusalsStored, Write::Create { fields, .. })
+            (Self::RefusalsStored, Action::Create { fields })
                 if fields.to_value().get("outcome").is_some() =>
             {
                 applied(&[("objectId", "nowhere".into())])
@@ -101,24 +103,26 @@ impl Control {
 
     /// What is read in the place of a write that only finds out whether its condition holds.
     pub(crate) fn read_instead(self, write: &Write) -> Option<Ask> {
-        let Write::Update {
-            target,
-            guard,
-            update,
-        } = write
+        let Action::Update {
+            precondition, update, ..
+        } = &write.action
         else {
             return None;
         };
         let weighs = update.columns() == ["refunded"];
-        (self == Self::RefundedByWrite && weighs)
-            .then(|| Ask::Whether(target.clone(), without(guard.clone(), "payEpoch")))
+        (self == Self::RefundedByWrite && weighs).then(|| {
+            Ask::Whether(
+                Target::of(write).unwrap(),
+                without(precondition.clone(), "payEpoch"),
+            )
+        })
     }
 
     /// The writes of one message, without the one that a rule adds.
     pub(crate) fn shortened(self, writes: &mut Vec<(Write, Role)>) {
-        let refuses = writes.first().is_some_and(|(write, _)| match write {
-            Write::Create { fields, .. } => fields.to_value()["outcome"] == "failed",
-            Write::Update { .. } => false,
+        let refuses = writes.first().is_some_and(|(write, _)| match &write.action {
+            Action::Create { fields } => fields.to_value()["outcome"] == "failed",
+            Action::Update { .. } | Action::Delete { .. } => false,
         });
         if self == Self::EpochInRefusal && refuses {
             writes.truncate(1);
@@ -126,25 +130,26 @@ impl Control {
     }
 
     /// The write without what the rule puts into it.
-    pub(crate) fn tampered(self, write: Write, role: Role) -> Write {
-        let Write::Update {
-            target,
-            mut guard,
-            mut update,
-        } = write
+    pub(crate) fn tampered(self, mut write: Write, role: Role) -> Write {
+        let Action::Update {
+            precondition, update, ..
+        } = &mut write.action
         else {
             return write;
         };
+        let drop_test = |precondition: &mut Filter, key: &str| {
+            *precondition = without(std::mem::replace(precondition, Filter::all()), key);
+        };
         match (self, role) {
-            (Self::EpochInGuard, _) => guard = without(guard, "payEpoch"),
-            (Self::MarkInGuard, Role::Take(_)) => guard = without(guard, "paylogs"),
+            (Self::EpochInGuard, _) => drop_test(precondition, "payEpoch"),
+            (Self::MarkInGuard, Role::Take(_)) => drop_test(precondition, "paylogs"),
             (Self::UndoMark, Role::Undo(_)) => {
-                guard = without(guard, "paylogs");
+                drop_test(precondition, "paylogs");
                 update.ops.retain(|(path, _)| path.as_str() != "paylogs");
             }
-            (Self::StateInGuard, Role::Other) => guard = without(guard, "state"),
+            (Self::StateInGuard, Role::Other) => drop_test(precondition, "state"),
             (Self::ConfirmOnce, Role::Other) if update.columns().contains(&"tradeNo".to_owned()) => {
-                guard = without(guard, "state");
+                drop_test(precondition, "state");
             }
             (Self::TradeNo, _) => update.ops.retain(|(path, _)| path.as_str() != "tradeNo"),
             (Self::PruneRaisesEpoch, Role::Other) => {
@@ -152,15 +157,11 @@ impl Control {
             }
             (Self::Merging, Role::Take(_)) if update.to_value()["account"]["amount"] == 0 => {
                 update.ops.retain(|(path, _)| path.as_str() != "account");
-                update = update.increment("account", -1);
+                *update = std::mem::take(update).increment("account", -1);
             }
             _ => {}
         }
-        Write::Update {
-            target,
-            guard,
-            update,
-        }
+        write
     }
 }
 

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use paylog::model::{Filter, ObjectId, Update};
-use paylog::payment::protocol::effect::Write;
-use paylog::payment::protocol::leg::Target;
 use paylog::payment::protocol::pruning;
-use paylog::payment::protocol::recovery::close_unpaid;
+use paylog::payment::protocol::recovery::close_unpaid_recharge;
+use paylog::payment::protocol::target::Target;
 
 use crate::control::Control;
-use crate::moving::Move;
+use crate::relocation::Move;
 use crate::store::{Landed, Store, log_id, log_index};
 use crate::tables::{ABSENT, Message, Number, Role};
 use crate::world::{Tables, World};
@@ -63,7 +62,7 @@ impl World {
                 let Some(open) = facts.log.clone().filter(|_| facts.state == 1) else {
                     continue;
                 };
-                let write = close_unpaid(&self.scenario.rules, &open, "9006 Not paid in time.");
+                let write = close_unpaid_recharge(&self.scenario.names, &open, "9006 Not paid in time.");
                 let log = u8::try_from(log).unwrap();
                 all.push((Outside::GiveUp { log }, self.outside(tables, store, home, write)));
             }
@@ -81,11 +80,8 @@ impl World {
         if stored.topped_up >= times {
             return None;
         }
-        let write = Write::Update {
-            target: self.scenario.documents[document].0.clone(),
-            guard: Filter::all(),
-            update: Update::new().increment(&self.scenario.rules.account, 1),
-        };
+        let update = Update::new().increment(&self.scenario.names.account, 1);
+        let write = self.scenario.documents[document].0.update(Filter::all(), update);
         let mut landed = self.outside(tables, store, home, write);
         let mut after = Store::clone(tables.stores.value(landed.store));
         after.topped_up += 1;

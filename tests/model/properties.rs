@@ -5,21 +5,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use paylog::model::write::Action;
 use paylog::model::{Document, ObjectId};
-use paylog::payment::protocol::effect::Write;
+use paylog::payment::protocol::intent::Intent;
 use paylog::payment::protocol::ledger::{Ledger, legs_add_up};
-use paylog::payment::protocol::leg::{Leg, Legs, Target};
-use paylog::payment::protocol::log::{Intent, Log, LogState, Verdict};
-use paylog::payment::protocol::machine::Draft;
+use paylog::payment::protocol::leg::{Leg, Legs};
+use paylog::payment::protocol::log::{Log, LogState, Verdict};
+use paylog::payment::protocol::machine::NewPayment;
 use paylog::payment::protocol::mark::{self, MarkKind};
 use paylog::payment::protocol::order::OrderMark;
 use paylog::payment::protocol::pruning;
 use paylog::payment::protocol::relocation::Resolution;
+use paylog::payment::protocol::target::Target;
 use paylog::payment::{Amount, Delta, Kind};
 use stateright::Property;
 
 use crate::control::Control;
-use crate::moving::decision_of;
+use crate::relocation::decision_of;
 use crate::scenario::{Caller, Scenario, id};
 use crate::store::{Store, log_id, log_index};
 use crate::tables::{ABSENT, Ask, FREE, Facts, Number, Role};
@@ -229,16 +231,16 @@ fn conserved(view: &View<'_>) -> bool {
     let fixed = scenario.documents.iter().enumerate();
     fixed.clone().all(|(index, (target, first))| {
         let now = view.facts(index);
-        let first = Facts::of(first, &scenario.rules);
+        let first = Facts::of(first, &scenario.names);
         let topped = scenario.top_up.is_some_and(|(topped, _)| topped == index);
         let fields = [
-            (&scenario.rules.account, first.account, now.account),
-            (&scenario.rules.frozen, first.frozen, now.frozen),
+            (&scenario.names.account, first.account, now.account),
+            (&scenario.names.frozen, first.frozen, now.frozen),
             (&"refunded".to_owned(), first.refunded, now.refunded),
         ];
         fields.into_iter().all(|(field, first, now)| {
             let mut expected = first;
-            if topped && *field == scenario.rules.account {
+            if topped && *field == scenario.names.account {
                 expected += i64::from(view.store.topped_up);
             }
             expected -= before(view, target, field);
@@ -302,7 +304,7 @@ fn wanted(view: &View<'_>, caller: usize) -> Option<Intent> {
                 .filter_map(|home| world.log_of(view.tables, view.store, home, *of))
                 .next()?;
             let log = of / world.homes() - world.fixed();
-            let Draft { intent, .. } = draft(&log_id(log));
+            let NewPayment { intent, .. } = draft(&log_id(log));
             Some(intent)
         }
         Caller::Notice { .. } => None,
@@ -362,7 +364,7 @@ fn shown(view: &View<'_>) -> bool {
         let in_full = most.is_some_and(|most| view.facts(index).refunded >= most);
         let refunded = status == "refunded";
         let attempts = all.iter().all(|log| {
-            let mark = log.intent.order_mark(&view.world.scenario.rules).unwrap();
+            let mark = log.intent.order_mark(&view.world.scenario.names).unwrap();
             let closed = log.state == LogState::Closed && log.verdict == Some(Verdict::Succeeded);
             !closed
                 || match mark {
@@ -391,14 +393,18 @@ fn few_marks(view: &View<'_>) -> bool {
             return true;
         }
         let target = &view.world.scenario.documents[index].0;
-        if let Some(Write::Update { guard, update, .. }) = pruning::prune(target, &document, &closed).unwrap()
+        if let Some(Action::Update {
+            precondition, update, ..
+        }) = pruning::prune(target, &document, &closed)
+            .unwrap()
+            .map(|write| write.action)
         {
-            if !guard.matches(&document).unwrap() {
+            if !precondition.matches(&document).unwrap() {
                 return false;
             }
             update.apply(&mut document).unwrap();
         }
-        let marks = mark::list(&document).unwrap();
+        let marks = mark::marks(&document).unwrap();
         let of_open = |held: &&paylog::model::Value| {
             let log = held
                 .as_str()
@@ -430,15 +436,15 @@ fn audit(view: &View<'_>) -> bool {
         // It knows such a log by its key: what else goes wrong is to be seen.
         return true;
     }
-    let rules = &scenario.rules;
-    let mut ledger = Ledger::new(rules);
+    let names = &scenario.names;
+    let mut ledger = Ledger::new(names);
     for (index, (target, first)) in scenario.documents.iter().enumerate() {
         let topped = scenario.top_up.filter(|(topped, _)| *topped == index);
         let topped = topped.map_or(0, |_| i64::from(view.store.topped_up));
-        let units = Facts::of(first, rules).account + topped - before(view, target, &rules.account);
+        let units = Facts::of(first, names).account + topped - before(view, target, &names.account);
         if units != 0 {
-            let leg = Leg::new(target.clone()).adding(&rules.account, Delta::new(units).unwrap());
-            ledger.take(&opened(
+            let leg = Leg::new(target.clone()).adding(&names.account, Delta::new(units).unwrap());
+            ledger.add_log(&opened(
                 Kind::Adjust,
                 &target.id,
                 Amount::new(units),
@@ -448,16 +454,16 @@ fn audit(view: &View<'_>) -> bool {
         }
         if first.text("status") == Some("paid") {
             let order = Some(target.id.clone());
-            ledger.take(&opened(Kind::Purchase, &id("a"), Amount::new(2), order, vec![]));
+            ledger.add_log(&opened(Kind::Purchase, &id("a"), Amount::new(2), order, vec![]));
         }
     }
     for facts in view.logs() {
         let Some(log) = &facts.log else { return false };
-        assert!(legs_add_up(&log.intent, rules), "the scenario's legs add up");
-        ledger.take(log);
+        assert!(legs_add_up(&log.intent, names), "the scenario's legs add up");
+        ledger.add_log(log);
     }
     for (index, (target, _)) in scenario.documents.iter().enumerate() {
-        ledger.check(target, view.document(index));
+        ledger.check_document(target, view.document(index));
     }
     ledger.finish().is_empty()
 }
@@ -644,10 +650,10 @@ fn moved_on(world: &World, state: &State, is: fn(&Facts) -> bool) -> bool {
         messages.iter().any(|message| {
             let sent = Arc::clone(tables.messages.value(*message));
             let (write, role) = &sent.writes[0];
-            let (Role::Take(_), Write::Update { target, .. }) = (role, write) else {
+            let (Role::Take(_), Some(target)) = (role, Target::of(write)) else {
                 return false;
             };
-            let place = world.place(usize::from(job.home), target);
+            let place = world.place(usize::from(job.home), &target);
             is(tables.fact(store.newest(place))) && world.is_dead(&mut tables, &store, *message)
         })
     })

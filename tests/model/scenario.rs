@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use paylog::model::{ClassName, Document, ObjectId, Value};
-use paylog::payment::protocol::leg::{Bound, Leg, Legs, Target};
-use paylog::payment::protocol::log::{Intent, LogState};
-use paylog::payment::protocol::machine::{Draft, Manner};
-use paylog::payment::{Amount, Delta, Kind, Rules};
+use paylog::payment::protocol::intent::Intent;
+use paylog::payment::protocol::leg::{Bound, Leg, Legs};
+use paylog::payment::protocol::log::LogState;
+use paylog::payment::protocol::machine::{CommitMode, NewPayment};
+use paylog::payment::protocol::target::Target;
+use paylog::payment::{Amount, Delta, Kind, SchemaNames};
 use serde_json::{Map, json};
 
 use crate::control::Control;
@@ -16,7 +18,7 @@ use crate::properties::Seen;
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    pub(crate) rules: Arc<Rules>,
+    pub(crate) names: Arc<SchemaNames>,
     pub(crate) documents: Vec<(Target, Document)>,
     pub(crate) callers: Vec<Caller>,
     pub(crate) workers: usize,
@@ -44,33 +46,33 @@ pub(crate) struct Scenario {
 }
 
 /// A draft that rests on another log.
-pub(crate) type DraftOf = fn(&ObjectId) -> Draft;
+pub(crate) type DraftOf = fn(&ObjectId) -> NewPayment;
 
 /// Who wants something.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// A payment, once the log of the caller before it (an index) is closed as failed.
     Wants {
-        draft: Box<Draft>,
-        manner: Manner,
+        draft: Box<NewPayment>,
+        manner: CommitMode,
         after: Option<usize>,
     },
     /// A payment that rests on the log of another caller that has succeeded: the draft is made from that log's id.
     Follows {
         of: usize,
         draft: DraftOf,
-        manner: Manner,
+        manner: CommitMode,
     },
     /// The gateway's word that the recharge of another caller was paid.
     Notice {
         of: usize,
         trade_no: &'static str,
-        manner: Manner,
+        manner: CommitMode,
     },
 }
 
-pub(crate) fn rules() -> Arc<Rules> {
-    Arc::new(Rules::default())
+pub(crate) fn names() -> Arc<SchemaNames> {
+    Arc::new(SchemaNames::default())
 }
 
 pub(crate) fn id(text: &str) -> ObjectId {
@@ -82,7 +84,7 @@ pub(crate) fn user(name: &str) -> Target {
 }
 
 pub(crate) fn order(name: &str) -> Target {
-    Target::new(&rules().order_class, &id(name))
+    Target::new(&names().order_class, &id(name))
 }
 
 pub(crate) fn document(target: &Target, fields: Value) -> (Target, Document) {
@@ -134,12 +136,12 @@ fn intent(kind: Kind, key: &str, amount: i64, params: Value, legs: Vec<Leg>) -> 
 }
 
 /// Attempt `n` to pay 1 or 2 for the order `o`; one of it is for `m` where there is enough.
-pub(crate) fn purchase(n: u32, request: &str, amount: i64) -> Draft {
+pub(crate) fn purchase(n: u32, request: &str, amount: i64) -> NewPayment {
     let mut legs = vec![take("a", amount)];
     if amount > 1 {
         legs.push(give("m", 1));
     }
-    Draft::new(Intent {
+    NewPayment::new(Intent {
         order: Some(id("o")),
         request_key: Some(format!("a:purchase:{request}")),
         ..intent(
@@ -152,8 +154,8 @@ pub(crate) fn purchase(n: u32, request: &str, amount: i64) -> Draft {
     })
 }
 
-fn cancellation(key: &str, to: &str) -> Draft {
-    Draft::new(Intent {
+fn cancellation(key: &str, to: &str) -> NewPayment {
+    NewPayment::new(Intent {
         order: Some(id("o")),
         ..intent(
             Kind::Cancel,
@@ -165,8 +167,8 @@ fn cancellation(key: &str, to: &str) -> Draft {
     })
 }
 
-pub(crate) fn recharge() -> Draft {
-    Draft::new(Intent {
+pub(crate) fn recharge() -> NewPayment {
+    NewPayment::new(Intent {
         number: Some("R".into()),
         ..intent(
             Kind::Recharge,
@@ -179,19 +181,19 @@ pub(crate) fn recharge() -> Draft {
 }
 
 /// Money that no recharge waits for.
-pub(crate) fn credit_apart(trade_no: &str) -> Draft {
+pub(crate) fn credit_apart(trade_no: &str) -> NewPayment {
     let key = format!("trade:sandbox:{trade_no}");
     let params = json!({"number": "R", "amount": 1, "channel": "sandbox", "tradeNo": trade_no});
-    Draft {
+    NewPayment {
         state: LogState::Funded,
         trade_no: Some(trade_no.into()),
-        ..Draft::new(intent(Kind::Recharge, &key, 1, params, vec![give("a", 1)]))
+        ..NewPayment::new(intent(Kind::Recharge, &key, 1, params, vec![give("a", 1)]))
     }
 }
 
 /// From two accounts, one after the other, to `c`.
-fn transfer(key: &str, [first, second]: [&str; 2]) -> Draft {
-    Draft::new(intent(
+fn transfer(key: &str, [first, second]: [&str; 2]) -> NewPayment {
+    NewPayment::new(intent(
         Kind::Transfer,
         key,
         2,
@@ -201,19 +203,19 @@ fn transfer(key: &str, [first, second]: [&str; 2]) -> Draft {
 }
 
 /// From `a` to `b`.
-fn plain_transfer() -> Draft {
+fn plain_transfer() -> NewPayment {
     let legs = vec![take("a", 1), give("b", 1)];
-    Draft::new(intent(Kind::Transfer, "a:transfer:k", 1, json!({}), legs))
+    NewPayment::new(intent(Kind::Transfer, "a:transfer:k", 1, json!({}), legs))
 }
 
 /// Money of `a` is set aside, to be spent or to be paid out.
-fn set_aside(kind: Kind, units: i64) -> Draft {
+fn set_aside(kind: Kind, units: i64) -> NewPayment {
     let leg = take("a", units).adding("frozen", Delta::new(units).unwrap());
-    Draft::new(intent(kind, &format!("a:{kind}:h"), units, json!({}), vec![leg]))
+    NewPayment::new(intent(kind, &format!("a:{kind}:h"), units, json!({}), vec![leg]))
 }
 
 /// What becomes of `units` that `a` has set aside: `captured` go to `m`, `paid_out` leave the app, the rest comes back.
-fn settle(key: &str, to: &str, units: i64, captured: i64, paid_out: i64) -> Draft {
+fn settle(key: &str, to: &str, units: i64, captured: i64, paid_out: i64) -> NewPayment {
     let mut leg = Leg::new(user("a")).adding("frozen", Delta::new(-units).unwrap());
     let back = units - captured - paid_out;
     if back > 0 {
@@ -223,7 +225,7 @@ fn settle(key: &str, to: &str, units: i64, captured: i64, paid_out: i64) -> Draf
     if captured > 0 {
         legs.push(give("m", captured));
     }
-    Draft::new(intent(Kind::Settle, key, units, json!({ "to": to }), legs))
+    NewPayment::new(intent(Kind::Settle, key, units, json!({ "to": to }), legs))
 }
 
 /// The leg of a refund of `units` on the order `o`, which cost 2.
@@ -234,9 +236,9 @@ fn on_order(units: i64) -> Leg {
 }
 
 /// A part of what the order `o` cost goes back to `a`.
-fn refund(key: &str, units: i64, conditional: Vec<Leg>) -> Draft {
+fn refund(key: &str, units: i64, conditional: Vec<Leg>) -> NewPayment {
     let legs = conditional.into_iter().chain([give("a", units)]).collect();
-    Draft::new(Intent {
+    NewPayment::new(Intent {
         order: Some(id("o")),
         request_key: Some(format!("a:refund:{key}")),
         ..intent(
@@ -250,14 +252,14 @@ fn refund(key: &str, units: i64, conditional: Vec<Leg>) -> Draft {
 }
 
 /// An operator's correction of `a`, down to `floor`.
-fn adjust(key: &str, units: i64, floor: i64) -> Draft {
+fn adjust(key: &str, units: i64, floor: i64) -> NewPayment {
     let leg = Leg::new(user("a")).adding("account", Delta::new(units).unwrap());
     let leg = if units < 0 {
         leg.requiring("account", Bound::at_least(floor - units))
     } else {
         leg
     };
-    Draft::new(intent(
+    NewPayment::new(intent(
         Kind::Adjust,
         key,
         units.abs(),
@@ -266,7 +268,7 @@ fn adjust(key: &str, units: i64, floor: i64) -> Draft {
     ))
 }
 
-fn wants(draft: Draft, manner: Manner) -> Caller {
+fn wants(draft: NewPayment, manner: CommitMode) -> Caller {
     Caller::Wants {
         draft: Box::new(draft),
         manner,
@@ -274,7 +276,7 @@ fn wants(draft: Draft, manner: Manner) -> Caller {
     }
 }
 
-fn wants_after(draft: Draft, manner: Manner, after: usize) -> Caller {
+fn wants_after(draft: NewPayment, manner: CommitMode, after: usize) -> Caller {
     Caller::Wants {
         draft: Box::new(draft),
         manner,
@@ -282,13 +284,13 @@ fn wants_after(draft: Draft, manner: Manner, after: usize) -> Caller {
     }
 }
 
-use Manner::{AtOnce, Stepwise};
+use CommitMode::{Atomic, PerDocument};
 
 impl Scenario {
     fn new(name: &'static str, documents: Vec<(Target, Document)>, callers: Vec<Caller>) -> Self {
         Self {
             name,
-            rules: rules(),
+            names: names(),
             documents,
             callers,
             workers: 2,
@@ -363,7 +365,7 @@ impl Scenario {
     }
 
     /// One order, paid once, with a payee.
-    pub(crate) fn purchase(manner: Manner) -> Self {
+    pub(crate) fn purchase(manner: CommitMode) -> Self {
         Self::new(
             "purchase",
             vec![account("a", 3), account("m", 0), pending("o")],
@@ -372,7 +374,7 @@ impl Scenario {
     }
 
     /// One order that cannot be paid at first.
-    pub(crate) fn poor_purchase(manner: Manner) -> Self {
+    pub(crate) fn poor_purchase(manner: CommitMode) -> Self {
         Self::new(
             "purchase without enough money",
             vec![account("a", 0), pending("o")],
@@ -387,15 +389,15 @@ impl Scenario {
             "purchase in both manners",
             vec![account("a", 0), pending("o")],
             vec![
-                wants(purchase(1, "k", 1), AtOnce),
-                wants(purchase(1, "k", 1), Stepwise),
+                wants(purchase(1, "k", 1), Atomic),
+                wants(purchase(1, "k", 1), PerDocument),
             ],
         )
         .with_top_up(0, 1)
     }
 
     /// Paying and cancelling one order, or letting it expire.
-    pub(crate) fn attempts(pay: Manner, cancel: Manner, one_key: bool) -> Self {
+    pub(crate) fn attempts(pay: CommitMode, cancel: CommitMode, one_key: bool) -> Self {
         let first = cancellation(if one_key { "order:N:1" } else { "cancel:N" }, "cancelled");
         let mut callers = vec![wants(purchase(1, "k", 1), pay), wants(first, cancel)];
         if one_key {
@@ -406,7 +408,7 @@ impl Scenario {
     }
 
     /// A recharge, notices under these numbers, and giving up.
-    pub(crate) fn recharge(manner: Manner, trade_nos: &[&'static str]) -> Self {
+    pub(crate) fn recharge(manner: CommitMode, trade_nos: &[&'static str]) -> Self {
         let notices = trade_nos.iter().map(|trade_no| Caller::Notice {
             of: 0,
             trade_no,
@@ -420,7 +422,7 @@ impl Scenario {
     }
 
     /// Two debits and a credit; the second debit may be refused, and the first is reversed then.
-    pub(crate) fn transfer(manner: Manner) -> Self {
+    pub(crate) fn transfer(manner: CommitMode) -> Self {
         Self::new(
             "two debits and a credit",
             vec![account("a", 1), account("b", 0), account("c", 0)],
@@ -434,12 +436,12 @@ impl Scenario {
         Self::new(
             "two debits, the first without enough money",
             vec![account("a", 0), account("b", 1), account("c", 0)],
-            vec![wants(transfer("a:transfer:k", ["a", "b"]), Stepwise)],
+            vec![wants(transfer("a:transfer:k", ["a", "b"]), PerDocument)],
         )
     }
 
     /// Two of them, for the same money, each in its manner.
-    pub(crate) fn two_transfers(first: Manner, second: Manner) -> Self {
+    pub(crate) fn two_transfers(first: CommitMode, second: CommitMode) -> Self {
         Self::new(
             "two payments for one account's money",
             vec![account("a", 1), account("b", 1), account("c", 0)],
@@ -457,14 +459,14 @@ impl Scenario {
             "transfer to oneself",
             vec![account("a", 1)],
             vec![wants(
-                Draft::new(intent(Kind::Transfer, "a:transfer:k", 1, json!({}), legs)),
-                Stepwise,
+                NewPayment::new(intent(Kind::Transfer, "a:transfer:k", 1, json!({}), legs)),
+                PerDocument,
             )],
         )
     }
 
     /// One account's money goes to another.
-    pub(crate) fn plain_transfer(manner: Manner) -> Self {
+    pub(crate) fn plain_transfer(manner: CommitMode) -> Self {
         Self::new(
             "transfer",
             vec![account("a", 1), account("b", 0)],
@@ -473,17 +475,17 @@ impl Scenario {
     }
 
     /// An operator takes all that an account has: a payment on one document.
-    pub(crate) fn one_account(manner: Manner) -> Self {
+    pub(crate) fn one_account(manner: CommitMode) -> Self {
         let minus = wants(adjust("o:adjust:minus", -1, 0), manner);
         Self::new("adjustment of one account", vec![account("a", 1)], vec![minus])
     }
 
     /// The same as a transfer, when it stands in this state already, as far as it has come by then.
     pub(crate) fn under_way(state: LogState) -> Self {
-        let mut scenario = Self::plain_transfer(Stepwise);
+        let mut scenario = Self::plain_transfer(PerDocument);
         let mut log = Document::new();
-        let Draft { intent, .. } = plain_transfer();
-        intent.to_update(&scenario.rules, state).apply(&mut log).unwrap();
+        let NewPayment { intent, .. } = plain_transfer();
+        intent.to_update(&scenario.names, state).apply(&mut log).unwrap();
         log.insert("objectId".into(), "G0".into());
         if state >= LogState::Applied {
             log.insert("outcome".into(), "succeeded".into());
@@ -503,7 +505,7 @@ impl Scenario {
 
     /// A hold of 2, and two of: a capture, one of a part, a release, an expiry. Each has a key of its own, or all the
     /// same.
-    pub(crate) fn hold(manner: Manner, ends: [DraftOf; 2]) -> Self {
+    pub(crate) fn hold(manner: CommitMode, ends: [DraftOf; 2]) -> Self {
         let [first, second] = ends;
         let follows = |draft, manner| Caller::Follows { of: 0, draft, manner };
         Self::new(
@@ -511,14 +513,14 @@ impl Scenario {
             vec![account("a", 2), account("m", 0)],
             vec![
                 wants(set_aside(Kind::Hold, 2), manner),
-                follows(first, Stepwise),
+                follows(first, PerDocument),
                 follows(second, manner),
             ],
         )
     }
 
     /// A withdrawal, and the gateway's word that it was paid out racing the one that it was not.
-    pub(crate) fn withdrawal(manner: Manner) -> Self {
+    pub(crate) fn withdrawal(manner: CommitMode) -> Self {
         let follows = |draft, manner| Caller::Follows { of: 0, draft, manner };
         Self::new(
             "withdrawal",
@@ -526,19 +528,19 @@ impl Scenario {
             vec![
                 wants(set_aside(Kind::Withdraw, 1), manner),
                 follows(paid_out, manner),
-                follows(not_paid_out, Stepwise),
+                follows(not_paid_out, PerDocument),
             ],
         )
     }
 
     /// An operator takes 1 from an account, gives it 1, and its owner spends 1.
-    pub(crate) fn adjusting(manner: Manner, floor: i64) -> Self {
+    pub(crate) fn adjusting(manner: CommitMode, floor: i64) -> Self {
         let mut scenario = Self::new(
             "adjusting an account",
             vec![account("a", 0), account("b", 0)],
             vec![
                 wants(adjust("o:adjust:minus", -1, floor), manner),
-                wants(adjust("o:adjust:plus", 1, 0), Stepwise),
+                wants(adjust("o:adjust:plus", 1, 0), PerDocument),
                 wants(plain_transfer(), manner),
             ],
         );
@@ -547,7 +549,7 @@ impl Scenario {
     }
 
     /// An order of 2 that was paid, and two refunds of 1 which the merchant pays.
-    pub(crate) fn refunds(manner: Manner, merchant: i64, order_last: bool) -> Self {
+    pub(crate) fn refunds(manner: CommitMode, merchant: i64, order_last: bool) -> Self {
         let mut legs = vec![take("m", 1), on_order(1)];
         if !order_last {
             legs.reverse();
@@ -557,7 +559,7 @@ impl Scenario {
             vec![account("a", 0), account("m", merchant), paid_order()],
             vec![
                 wants(refund("1", 1, legs.clone()), manner),
-                wants(refund("2", 1, legs), Stepwise),
+                wants(refund("2", 1, legs), PerDocument),
             ],
         )
     }
@@ -568,14 +570,14 @@ impl Scenario {
             "two refunds of one order without payees",
             vec![account("a", 0), paid_order()],
             vec![
-                wants(refund("1", 1, vec![on_order(1)]), Stepwise),
-                wants(refund("2", 1, vec![on_order(1)]), Stepwise),
+                wants(refund("1", 1, vec![on_order(1)]), PerDocument),
+                wants(refund("2", 1, vec![on_order(1)]), PerDocument),
             ],
         )
     }
 
     /// All of it, racing a part of it; only one is left of the order for the other.
-    pub(crate) fn too_many_refunds(all: Manner, part: Manner) -> Self {
+    pub(crate) fn too_many_refunds(all: CommitMode, part: CommitMode) -> Self {
         Self::new(
             "a refund in full or in part",
             vec![account("a", 0), account("m", 3), paid_order()],
@@ -588,40 +590,40 @@ impl Scenario {
 }
 
 /// All that is held goes to the payee.
-pub(crate) fn capture(log: &ObjectId) -> Draft {
+pub(crate) fn capture(log: &ObjectId) -> NewPayment {
     settle(&format!("settle:{log}"), "m", 2, 2, 0)
 }
 
 /// A part of it does.
-pub(crate) fn capture_part(log: &ObjectId) -> Draft {
+pub(crate) fn capture_part(log: &ObjectId) -> NewPayment {
     settle(&format!("settle:{log}"), "m", 2, 1, 0)
 }
 
 /// None of it.
-pub(crate) fn release(log: &ObjectId) -> Draft {
+pub(crate) fn release(log: &ObjectId) -> NewPayment {
     settle(&format!("settle:{log}"), "a", 2, 0, 0)
 }
 
 /// Nor when nobody asks for it in time.
-pub(crate) fn expiry(log: &ObjectId) -> Draft {
+pub(crate) fn expiry(log: &ObjectId) -> NewPayment {
     settle(&format!("settle:{log}"), "expired", 2, 0, 0)
 }
 
 /// A capture under a key of its own.
-pub(crate) fn keyed_capture(log: &ObjectId) -> Draft {
+pub(crate) fn keyed_capture(log: &ObjectId) -> NewPayment {
     settle(&format!("capture:{log}"), "m", 2, 2, 0)
 }
 
 /// A release under a key of its own.
-pub(crate) fn keyed_release(log: &ObjectId) -> Draft {
+pub(crate) fn keyed_release(log: &ObjectId) -> NewPayment {
     settle(&format!("release:{log}"), "a", 2, 0, 0)
 }
 
-fn paid_out(log: &ObjectId) -> Draft {
+fn paid_out(log: &ObjectId) -> NewPayment {
     settle(&format!("settle:{log}"), "outside", 1, 0, 1)
 }
 
-fn not_paid_out(log: &ObjectId) -> Draft {
+fn not_paid_out(log: &ObjectId) -> NewPayment {
     settle(&format!("settle:{log}"), "a", 1, 0, 0)
 }
 

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use paylog::model::write::{Action, Write};
 use paylog::model::{Document, ErrorCode, Filter, KeyPath, ObjectId, Test, Update};
-use paylog::payment::protocol::effect::{Commit, Outcome, Write};
-use paylog::payment::protocol::leg::Target;
+use paylog::payment::protocol::effect::{AtomicOutcome, Outcome};
+use paylog::payment::protocol::target::Target;
 
 use crate::control::Control;
-use crate::moving::Moving;
+use crate::relocation::Moving;
 use crate::scenario::{Scenario, id};
 use crate::tables::{ABSENT, Answer, FREE, Facts, Job, Message, Number, Role};
 use crate::world::{FAULT_FELL, FAULT_MOVED, Tables, World};
@@ -68,7 +69,7 @@ impl World {
 
     /// Where a document is, or would be.
     pub(crate) fn place(&self, home: usize, target: &Target) -> usize {
-        if target.class == self.scenario.rules.log_class {
+        if target.class == self.scenario.names.log_class {
             return self.place_of_log(home, log_index(&target.id).unwrap());
         }
         let mut documents = self.scenario.documents.iter();
@@ -138,7 +139,7 @@ impl World {
                 match self.land_one(tables, &mut after, message, index, &mut faults) {
                     Outcome::Applied(answer) => answers.push(answer),
                     outcome => {
-                        refused = Some(Commit::Refused(index, outcome));
+                        refused = Some(AtomicOutcome::Refused(index, outcome));
                         break;
                     }
                 }
@@ -147,7 +148,7 @@ impl World {
                 after.clone_from(&before);
                 faults = 0;
             }
-            Answer::Committed(refused.unwrap_or(Commit::Applied(answers)))
+            Answer::Committed(refused.unwrap_or(AtomicOutcome::Applied(answers)))
         } else {
             Answer::Outcome(self.land_one(tables, &mut after, message, 0, &mut faults))
         };
@@ -173,13 +174,13 @@ impl World {
         let sent = Arc::clone(tables.messages.value(message));
         let (write, role) = &sent.writes[index];
         let home = usize::from(sent.home);
-        let Write::Update { target, .. } = write else {
-            let Write::Create { fields, .. } = write else {
+        let Some(target) = Target::of(write) else {
+            let Action::Create { fields } = &write.action else {
                 panic!("{write:?}")
             };
             return self.land_create(tables, store, home, fields);
         };
-        let place = self.place(home, target);
+        let place = self.place(home, &target);
         let before = store.documents.get(place).and_then(|versions| versions.last());
         let Some(before) = before.copied().filter(|before| *before != ABSENT) else {
             return Outcome::NotMatched;
@@ -273,16 +274,16 @@ impl World {
             return false;
         }
         sent.writes.iter().enumerate().any(|(index, (write, _))| {
-            let Write::Update { target, guard, .. } = write else {
-                let Write::Create { fields, .. } = write else {
+            let Action::Update { precondition, .. } = &write.action else {
+                let Action::Create { fields } = &write.action else {
                     panic!("{write:?}")
                 };
                 let mut document = Document::new();
                 fields.apply(&mut document).unwrap();
                 return self.holder(tables, store, home, &document).is_some();
             };
-            let place = self.place(home, target);
-            place < store.documents.len() && tables.is_dead(message, index, guard, store.newest(place))
+            let place = self.place(home, &Target::of(write).unwrap());
+            place < store.documents.len() && tables.is_dead(message, index, precondition, store.newest(place))
         })
     }
 }
@@ -301,7 +302,7 @@ impl Tables {
         document.retain(|key, _| !key.starts_with("claim"));
         let number = self.documents.number(document);
         if number as usize == self.facts.len() {
-            let facts = Facts::of(self.documents.value(number), &scenario.rules);
+            let facts = Facts::of(self.documents.value(number), &scenario.names);
             self.facts.push(facts);
         }
         number
@@ -324,11 +325,14 @@ impl Tables {
         if let Some(known) = self.applied.get(&key) {
             return known.clone();
         }
-        let Write::Update { guard, update, .. } = write else {
+        let Action::Update {
+            precondition, update, ..
+        } = &write.action
+        else {
             return None;
         };
         let mut document = Document::clone(self.documents.value(before));
-        let applied = guard.matches(&document).unwrap().then(|| {
+        let applied = precondition.matches(&document).unwrap().then(|| {
             update.apply(&mut document).unwrap();
             let columns = update.columns().into_iter();
             let answer = columns

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use paylog::model::write::Write;
 use paylog::model::{Document, Filter};
-use paylog::payment::protocol::effect::{Commit, Input, Outcome, Purpose, Write};
-use paylog::payment::protocol::leg::Target;
+use paylog::payment::protocol::effect::{AtomicOutcome, Input, Outcome, ReadPurpose};
 use paylog::payment::protocol::log::{Log, LogState};
-use paylog::payment::protocol::machine::Payment;
-use paylog::payment::{Balance, Rules};
+use paylog::payment::protocol::machine::PaymentProcess;
+use paylog::payment::protocol::target::Target;
+use paylog::payment::{Balance, SchemaNames};
 
 /// The number of a document, a job, a message, an answer … in its table.
 pub(crate) type Number = u32;
@@ -80,17 +81,17 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    pub(crate) fn of(document: &Document, rules: &Rules) -> Self {
+    pub(crate) fn of(document: &Document, names: &SchemaNames) -> Self {
         let units = |key: &str| Balance::of(document, key).map_or(0, Balance::units);
         let state = units("state");
         let log = document.contains_key("legs").then(|| {
             let mut document = document.clone();
             document.insert("state".into(), (state % LogState::FENCE).into());
-            Log::from_document(&document, rules).ok().map(Arc::new)
+            Log::from_document(&document, names).ok().map(Arc::new)
         });
         Self {
-            account: units(&rules.account),
-            frozen: units(&rules.frozen),
+            account: units(&names.account),
+            frozen: units(&names.frozen),
             refunded: units("refunded"),
             epoch: units("payEpoch"),
             state,
@@ -130,7 +131,7 @@ pub(crate) enum Role {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Job {
     /// `None` for the worker that has nothing to do.
-    pub(crate) payment: Option<Payment>,
+    pub(crate) payment: Option<PaymentProcess>,
     /// The store that it works on.
     pub(crate) home: u8,
     /// Whom the result is told: an index of the scenario's callers.
@@ -144,7 +145,7 @@ pub(crate) struct Job {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ask {
     Nothing,
-    Documents(Purpose, Vec<Target>),
+    Documents(ReadPurpose, Vec<Target>),
     Find(Filter),
     /// Single writes, each a message of its own.
     Writes(Vec<Number>),
@@ -169,7 +170,7 @@ pub(crate) enum Answer {
     Document(Number),
     Found(Vec<Number>),
     Outcome(Outcome),
-    Committed(Commit),
+    Committed(AtomicOutcome),
 }
 
 impl Job {

@@ -2,12 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use paylog::model::write::{Action as WriteAction, Write};
 use paylog::model::{Document, Op, Update};
-use paylog::payment::protocol::effect::{Commit, Effect, Input, Outcome, Write};
+use paylog::payment::protocol::effect::{AtomicOutcome, Effect, Input, Outcome};
 use paylog::payment::protocol::log::{LogState, Verdict};
-use paylog::payment::protocol::machine::{Draft, End, Next, Payment, step};
+use paylog::payment::protocol::machine::{End, NewPayment, Next, PaymentProcess, step};
 use paylog::payment::protocol::mark::Epoch;
 use paylog::payment::protocol::recovery::Worker;
+use paylog::payment::protocol::target::Target;
 use stateright::{Model, Property};
 
 use crate::control::{Control, is_claim, is_void};
@@ -135,7 +137,7 @@ impl World {
     pub(crate) fn new(scenario: Scenario) -> Self {
         let absent = Document::new();
         let tables = Tables {
-            facts: vec![Facts::of(&absent, &scenario.rules)],
+            facts: vec![Facts::of(&absent, &scenario.names)],
             documents: Table::with(absent),
             stores: Table::new(),
             jobs: Tables::free(),
@@ -221,7 +223,7 @@ impl World {
     fn advance(
         &self,
         tables: &mut Tables,
-        payment: Payment,
+        payment: PaymentProcess,
         input: Input,
         home: u8,
         caller: Option<u8>,
@@ -232,10 +234,10 @@ impl World {
             let stepped = step(payment, input).unwrap();
             payment = stepped.payment;
             let effect = match stepped.next {
-                Next::Ask(effect) | Next::Again(_, effect) => effect,
+                Next::Perform(effect) | Next::Restart(_, effect) => effect,
                 Next::Settled => {
                     told |= TOLD_SUCCESS;
-                    input = Input::Told;
+                    input = Input::Notified;
                     continue;
                 }
                 Next::End(end) => {
@@ -247,12 +249,12 @@ impl World {
                         }
                         (End::Unconfirmable, Some(Caller::Notice { trade_no, manner, .. })) => {
                             let draft = credit_apart(trade_no);
-                            payment = Payment::fresh(&self.scenario.rules, worker(), *manner, draft);
+                            payment = PaymentProcess::fresh(&self.scenario.names, worker(), *manner, draft);
                             input = Input::Begin;
                             continue;
                         }
                         (End::Stuck(_) | End::Unconfirmable, _) => faults |= FAULT_STUCK,
-                        (End::Waiting | End::Taken | End::Secured | End::Moved(_), _) => {}
+                        (End::AwaitingGateway | End::KeyTaken | End::Secured | End::Moved(_), _) => {}
                     }
                     break (FREE, Vec::new());
                 }
@@ -280,7 +282,13 @@ impl World {
         }
     }
 
-    fn ask(&self, tables: &mut Tables, payment: &Payment, home: u8, effect: Effect) -> (Ask, Vec<Number>) {
+    fn ask(
+        &self,
+        tables: &mut Tables,
+        payment: &PaymentProcess,
+        home: u8,
+        effect: Effect,
+    ) -> (Ask, Vec<Number>) {
         match effect {
             Effect::Read(purpose, targets) => (Ask::Documents(purpose, targets), Vec::new()),
             Effect::Find(_, filter) => (Ask::Find(filter), Vec::new()),
@@ -316,7 +324,7 @@ impl World {
     fn message(
         &self,
         tables: &mut Tables,
-        payment: &Payment,
+        payment: &PaymentProcess,
         home: u8,
         commit: bool,
         writes: Vec<Write>,
@@ -337,21 +345,21 @@ impl World {
     }
 
     /// What a write of this payment does to which leg.
-    fn role(&self, payment: &Payment, write: &Write) -> Role {
-        let Write::Update { target, update, .. } = write else {
+    fn role(&self, payment: &PaymentProcess, write: &Write) -> Role {
+        let (Some(target), WriteAction::Update { update, .. }) = (Target::of(write), &write.action) else {
             return Role::Create;
         };
         let targets = payment.targets().unwrap();
         let columns = update.columns();
         let marks = columns.iter().any(|column| column == "paylogs");
-        if target.class == self.scenario.rules.log_class
+        if target.class == self.scenario.names.log_class
             || columns.iter().any(|column| column == "status")
             || !marks && is_probe(update)
         {
             return Role::Other;
         }
         // The legs come first among the targets, in order.
-        let leg = targets.iter().position(|leg| leg == target).unwrap();
+        let leg = targets.iter().position(|leg| *leg == target).unwrap();
         let leg = u8::try_from(leg).unwrap();
         if is_void(update) {
             return Role::Void;
@@ -363,18 +371,21 @@ impl World {
     }
 
     /// The conditional leg after the one in this message, as if it were sent at the same time.
-    fn next_leg(&self, tables: &mut Tables, payment: &Payment, home: u8, message: Number) -> Option<Number> {
+    fn next_leg(
+        &self,
+        tables: &mut Tables,
+        payment: &PaymentProcess,
+        home: u8,
+        message: Number,
+    ) -> Option<Number> {
         let (_, Role::Take(leg)) = tables.messages.value(message).writes[0] else {
             return None;
         };
         let log = payment.log()?;
         let next = log.intent.legs.as_slice().get(usize::from(leg) + 1)?;
         next.is_conditional().then(|| {
-            let write = Write::Update {
-                target: next.target.clone(),
-                guard: next.guard(&log.id, Epoch::default()),
-                update: next.body(&log.id),
-            };
+            let guard = next.precondition(&log.id, Epoch::default());
+            let write = next.target.update(guard, next.update(&log.id));
             self.message(tables, payment, home, false, vec![write])
         })
     }
@@ -479,7 +490,7 @@ impl World {
         if let Some(known) = tables.begun.get(&what) {
             return Some(*known);
         }
-        let rules = &self.scenario.rules;
+        let names = &self.scenario.names;
         let (payment, home, caller) = match what {
             Begin::Recovery { home, log } => {
                 let facts = tables.fact(log);
@@ -488,7 +499,7 @@ impl World {
                     return None;
                 }
                 (
-                    Payment::recovered(rules, worker(), log.as_ref().clone()),
+                    PaymentProcess::recovered(names, worker(), log.as_ref().clone()),
                     home,
                     None,
                 )
@@ -498,17 +509,17 @@ impl World {
                 let log = facts.log.as_ref().filter(|_| !facts.is_fenced());
                 let payment = match &self.scenario.callers[usize::from(caller)] {
                     Caller::Wants { draft, manner, .. } => {
-                        Payment::fresh(rules, worker(), *manner, Draft::clone(draft))
+                        PaymentProcess::fresh(names, worker(), *manner, NewPayment::clone(draft))
                     }
                     Caller::Follows { draft, manner, .. } => {
-                        Payment::fresh(rules, worker(), *manner, draft(&log?.id))
+                        PaymentProcess::fresh(names, worker(), *manner, draft(&log?.id))
                     }
                     Caller::Notice { trade_no, manner, .. } => {
                         let log = log?.as_ref().clone();
                         if log.trade_no.as_deref() == Some(trade_no) {
-                            Payment::recovered(rules, worker(), log)
+                            PaymentProcess::recovered(names, worker(), log)
                         } else {
-                            Payment::confirmed(rules, worker(), *manner, log, trade_no)
+                            PaymentProcess::confirmed(names, worker(), *manner, log, trade_no)
                         }
                     }
                 };
@@ -630,7 +641,7 @@ impl World {
         };
         let sent = Arc::clone(tables.messages.value(message));
         let answer = if sent.commit {
-            Answer::Committed(Commit::Unknown)
+            Answer::Committed(AtomicOutcome::Unknown)
         } else {
             let role = sent.writes[0].1;
             if let (Role::Take(leg), Some(log)) = (role, sent.log) {
@@ -895,9 +906,9 @@ fn is_probe(update: &Update) -> bool {
 
 /// Whether the write changes nothing that is kept here, however late it arrives.
 fn changes_nothing(write: &Write) -> bool {
-    match write {
-        Write::Create { .. } => false,
-        Write::Update { update, .. } => is_claim(update) || is_probe(update),
+    match &write.action {
+        WriteAction::Create { .. } | WriteAction::Delete { .. } => false,
+        WriteAction::Update { update, .. } => is_claim(update) || is_probe(update),
     }
 }
 
@@ -966,17 +977,20 @@ pub(crate) fn told_as_a_story(world: &World, path: Vec<(State, Option<Action>)>)
 }
 
 fn write_of(tables: &Tables, message: Number) -> String {
-    let one = |(write, role): &(Write, Role)| match write {
-        Write::Create { fields, .. } => format!("create {}", fields.to_value()["key"]),
-        Write::Update {
-            target,
-            guard,
+    let one = |(write, role): &(Write, Role)| match &write.action {
+        WriteAction::Create { fields } => format!("create {}", fields.to_value()["key"]),
+        WriteAction::Update {
+            id,
+            precondition,
             update,
+            ..
         } => format!(
-            "{role:?} {target} where {} {}",
-            guard.to_value(),
+            "{role:?} {}/{id} where {} {}",
+            write.class,
+            precondition.to_value(),
             update.to_value()
         ),
+        WriteAction::Delete { .. } => panic!("{write:?}"),
     };
     let message = tables.messages.value(message);
     let writes: Vec<String> = message.writes.iter().map(one).collect();

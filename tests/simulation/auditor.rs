@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use paylog::model::{ClassName, Document, ObjectId, Op, Update, Value};
 use paylog::payment::protocol::ledger::legs_add_up;
-use paylog::payment::protocol::leg::{Leg, Target};
+use paylog::payment::protocol::leg::Leg;
 use paylog::payment::protocol::log::{Log, LogState, Verdict};
 use paylog::payment::protocol::mark::{MarkKind, PAY_EPOCH, PAYLOGS};
 use paylog::payment::protocol::relocation::{Attempt, Decision, Resolution};
-use paylog::payment::{Kind, Rules};
+use paylog::payment::protocol::target::Target;
+use paylog::payment::{Kind, SchemaNames};
 use paylog::store::{Action, Write};
 
 /// The state of one leg, as its writes have shown it.
@@ -109,7 +110,7 @@ struct Holdings {
 }
 
 pub(crate) struct Auditor {
-    rules: Arc<Rules>,
+    rules: Arc<SchemaNames>,
     logs: BTreeMap<ObjectId, Log>,
     /// The log of each key, by store.
     keys: BTreeMap<(usize, String), ObjectId>,
@@ -133,7 +134,7 @@ pub(crate) struct Auditor {
 type Checked = Result<(), String>;
 
 impl Auditor {
-    pub(crate) fn new(rules: &Arc<Rules>) -> Self {
+    pub(crate) fn new(rules: &Arc<SchemaNames>) -> Self {
         Self {
             rules: Arc::clone(rules),
             logs: BTreeMap::new(),

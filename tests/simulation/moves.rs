@@ -9,7 +9,7 @@ use paylog::payment::protocol::ledger;
 use paylog::payment::protocol::relocation::Resolution;
 use paylog::payment::relocation::{IfExists, ImportDocument, ImportOutcome, ImportStore};
 use paylog::payment::relocation::{RelocationError, Relocator};
-use paylog::payment::{Kind, Rules};
+use paylog::payment::{Kind, SchemaNames};
 use tokio::sync::oneshot;
 
 use crate::auditor::{Coverage, integer, is_fenced, is_live};
@@ -300,7 +300,7 @@ pub(crate) fn check_one_store_in_use(world: &World, store: usize) {
 /// destination: nobody knows its id, and nothing was paid for it.
 fn is_stranded_order(
     world: &World,
-    rules: &Rules,
+    rules: &SchemaNames,
     store: usize,
     class: &ClassName,
     document: &Document,
@@ -318,7 +318,7 @@ fn is_stranded_order(
 }
 
 /// True for a log that was created too late for the move, and whose payment nobody has lost.
-fn is_stranded_log(world: &World, rules: &Rules, store: usize, document: &Document) -> bool {
+fn is_stranded_log(world: &World, rules: &SchemaNames, store: usize, document: &Document) -> bool {
     let Ok(log) = ledger::read_log(document, rules) else {
         return false;
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use paylog::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
-use paylog::payment::protocol::leg::Target;
 use paylog::payment::protocol::mark::Epoch;
+use paylog::payment::protocol::target::Target;
 use paylog::payment::relocation::ImportOutcome;
 use paylog::store::{Action, AtomicStore, CommitOutcome, ReadError, Store, Write, WriteOutcome, Written};
 
@@ -289,7 +289,7 @@ impl Network {
             let Ok(epoch) = Epoch::of(&document, target) else {
                 continue;
             };
-            let (guard, body) = (leg.guard(&log.id, epoch), leg.body(&log.id));
+            let (guard, body) = (leg.precondition(&log.id, epoch), leg.update(&log.id));
             let leg = Request::Write(Write::update(&target.class, &target.id, guard, body));
             let _ = self.world.arrive(self.store, &leg, " (all at once)");
         }
@@ -331,9 +331,9 @@ impl Network {
 pub(crate) fn arrive_late(world: &World, store: usize, request: &Request) {
     if let Request::Write(Write {
         class,
-        action: Action::Update { id, guard, .. },
+        action: Action::Update { id, precondition, .. },
     }) = request
-        && let Some(asked) = epoch_asked(guard)
+        && let Some(asked) = epoch_asked(precondition)
         && world
             .get(store, class, id, 0)
             .is_some_and(|document| document.integer("payEpoch").unwrap_or(0) > asked)

@@ -66,22 +66,25 @@ impl Sabotage {
     /// The write without the part that the rule demands.
     pub(crate) fn weakened(self, mut write: Write) -> Write {
         let is_log = write.class.as_str() == "Log";
-        let Action::Update { guard, update, .. } = &mut write.action else {
+        let Action::Update {
+            precondition, update, ..
+        } = &mut write.action
+        else {
             return write;
         };
         match self {
-            Self::EpochInGuard => remove(guard, "payEpoch"),
-            Self::MarkInGuard if is_leg(update) => remove(guard, "paylogs"),
+            Self::EpochInGuard => remove(precondition, "payEpoch"),
+            Self::MarkInGuard if is_leg(update) => remove(precondition, "paylogs"),
             Self::UndoMark if adds_mark(update, "undo:") => {
-                remove(guard, "paylogs");
+                remove(precondition, "paylogs");
                 update.ops.retain(|(path, _)| path.as_str() != "paylogs");
             }
             Self::PruneRaisesEpoch if is_pruning(update) => {
                 update.ops.retain(|(path, _)| path.as_str() != "payEpoch");
             }
-            Self::StateInGuard if is_log => remove(guard, "state"),
+            Self::StateInGuard if is_log => remove(precondition, "state"),
             Self::TradeNo => update.ops.retain(|(path, _)| path.as_str() != "tradeNo"),
-            Self::StatusInGuard => remove(guard, "status"),
+            Self::StatusInGuard => remove(precondition, "status"),
             _ => {}
         }
         write

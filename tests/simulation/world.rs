@@ -11,8 +11,8 @@ use paylog::environment::{Clock, Environment};
 use paylog::model::{
     Class, ClassName, Document, ErrorCode, Index, ObjectId, OrderKey, Query, SchemaChange, Update,
 };
-use paylog::payment::protocol::leg::Target;
 use paylog::payment::protocol::relocation::Decision;
+use paylog::payment::protocol::target::Target;
 use paylog::payment::relocation::{self, ImportDocument, ImportOutcome};
 use paylog::payment::{PaymentConfig, schema};
 use paylog::storage::MemoryStore;
@@ -517,12 +517,15 @@ fn describe_write(write: &Write) -> String {
     match &write.action {
         Action::Create { fields } => format!("create {} {}", write.class, fields.to_value()),
         Action::Update {
-            id, guard, update, ..
+            id,
+            precondition,
+            update,
+            ..
         } => format!(
             "update {}/{} where {} {}",
             write.class,
             short(id),
-            guard.to_value(),
+            precondition.to_value(),
             update.to_value()
         ),
         Action::Delete { id, .. } => format!("delete {}/{}", write.class, short(id)),

@@ -18,10 +18,10 @@ use crate::migration::pull::source_and_destination::{DestinationStore, SourceSto
 use crate::migration::pull::{FollowedSource, PullError, Puller, RoundSummary, SourceClasses};
 use crate::migration::verification::{VerificationReport, Verifier};
 use crate::model::{ClassName, Document, Value};
-use crate::payment::protocol::leg::Target;
-use crate::payment::protocol::relocation::{Attempt, Copy, Resolution};
+use crate::payment::protocol::relocation::{Attempt, FencedCopy, Resolution};
+use crate::payment::protocol::target::Target;
 use crate::payment::relocation::{RelocationError, RelocationReport, Relocator};
-use crate::payment::{PaymentConfig, Rules};
+use crate::payment::{PaymentConfig, SchemaNames};
 use crate::store::Store;
 
 /// Most rounds until nothing new is found. An app that is written to all the time is never quiet.
@@ -39,7 +39,7 @@ pub struct Cutover {
     puller: Puller,
     source: Arc<SourceStore>,
     config: PaymentConfig,
-    rules: Arc<Rules>,
+    rules: Arc<SchemaNames>,
     environment: Environment,
     decision_class: ClassName,
     /// True if the app moves although objects without money differ.
@@ -245,7 +245,7 @@ impl Cutover {
             return true;
         }
         let Some(id) = row.object_id() else { return false };
-        let copy = Copy::of(&self.rules, &Target::new(class, &id), row, attempt);
+        let copy = FencedCopy::of(&self.rules, &Target::new(class, &id), row, attempt);
         matches!(copy, Ok(Some(_)))
     }
 

@@ -9,7 +9,7 @@ use crate::migration::pull::row_conversion::to_stored;
 use crate::migration::pull::source::Source;
 use crate::model::user_secrets::SECRET_AND_LOGIN_COLUMNS;
 use crate::model::{ClassName, Document, Filter, ObjectId, Query};
-use crate::payment::Rules;
+use crate::payment::SchemaNames;
 use crate::payment::relocation::{self, IfExists, ImportDocument, ImportOutcome, ImportStore};
 use crate::store::load::{self, LoadBatch, LoadOutcome, LoadStep, Loader};
 use crate::store::{ReadError, Store, StoreWrapper, Write, WriteOutcome};
@@ -71,14 +71,14 @@ impl Store for SourceStore {
 #[derive(Clone, Debug)]
 pub struct DestinationStore {
     store: Arc<dyn Loader>,
-    rules: Arc<Rules>,
+    rules: Arc<SchemaNames>,
     hides_copies: bool,
 }
 
 impl DestinationStore {
     /// The destination before the decision: unfenced copies are hidden.
     #[must_use]
-    pub fn before_decision(store: Arc<dyn Loader>, rules: Arc<Rules>) -> Self {
+    pub fn before_decision(store: Arc<dyn Loader>, rules: Arc<SchemaNames>) -> Self {
         Self {
             store,
             rules,
@@ -88,7 +88,7 @@ impl DestinationStore {
 
     /// The destination after the decision: nothing is hidden.
     #[must_use]
-    pub fn from_decision(store: Arc<dyn Loader>, rules: Arc<Rules>) -> Self {
+    pub fn from_decision(store: Arc<dyn Loader>, rules: Arc<SchemaNames>) -> Self {
         Self {
             store,
             rules,

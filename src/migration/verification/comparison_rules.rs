@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use crate::migration::canonical_form;
 use crate::model::{ClassName, Document, Value};
-use crate::payment::Rules;
+use crate::payment::SchemaNames;
 use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::log::fields::MOVE as LOG_MOVE;
 use crate::payment::protocol::mark::{MOVE, PAY_EPOCH, PAYLOGS};
-use crate::payment::protocol::relocation::LOG_MOVE;
 
 /// Rules of the comparison.
 #[derive(Clone, Debug)]
 pub(super) struct ComparisonRules<'a> {
-    pub(super) rules: &'a Rules,
+    pub(super) rules: &'a SchemaNames,
     /// True if the source shows third-party logins.
     pub(super) shows_logins: bool,
     /// True if the app has moved: the documents with money were opened here, at a later time.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::model::value::as_integer;
 use crate::model::{ClassName, Document};
-use crate::payment::Rules;
+use crate::payment::SchemaNames;
 use crate::payment::protocol::log::LogState;
 
 /// Sums of money, and payments that are not closed.
@@ -27,7 +27,7 @@ pub struct MoneyTotals {
 
 impl MoneyTotals {
     /// Adds a document.
-    pub(super) fn add(&mut self, rules: &Rules, class: &ClassName, document: &Document) {
+    pub(super) fn add(&mut self, rules: &SchemaNames, class: &ClassName, document: &Document) {
         if *class == rules.user_class {
             for (field, sum) in [
                 (&rules.account, &mut self.account),

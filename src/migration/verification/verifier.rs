@@ -10,7 +10,7 @@ use crate::migration::verification::comparison_rules::ComparisonRules;
 use crate::migration::verification::report::BothMoneyTotals;
 use crate::migration::verification::{ClassReport, VerificationReport};
 use crate::model::{ClassName, Document, Filter, ObjectId, Timestamp};
-use crate::payment::Rules;
+use crate::payment::SchemaNames;
 use crate::store::load::Loader;
 use crate::store::paging::{is_last_page, page_query};
 
@@ -18,7 +18,7 @@ use crate::store::paging::{is_last_page, page_query};
 #[derive(Clone, Debug)]
 pub struct Verifier {
     store: Arc<dyn Loader>,
-    rules: Arc<Rules>,
+    rules: Arc<SchemaNames>,
     source: Option<Source>,
     excluded: Vec<ClassName>,
     compares_relations: bool,
@@ -30,7 +30,7 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier of `store` alone.
     #[must_use]
-    pub fn new(store: Arc<dyn Loader>, rules: Arc<Rules>) -> Self {
+    pub fn new(store: Arc<dyn Loader>, rules: Arc<SchemaNames>) -> Self {
         Self {
             store,
             rules,

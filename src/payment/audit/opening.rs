@@ -18,10 +18,12 @@ use crate::environment::{Backoff, Environment};
 use crate::model::{ErrorCode, ObjectId, Value};
 use crate::payment::audit::error::AuditError;
 use crate::payment::audit::sort::Sorter;
+use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::ledger::opening_key;
-use crate::payment::protocol::leg::{Leg, Legs, Target};
-use crate::payment::protocol::log::{Intent, LogState, Verdict};
-use crate::payment::{Amount, Delta, Kind, Rules};
+use crate::payment::protocol::leg::{Leg, Legs};
+use crate::payment::protocol::log::{LogState, Verdict};
+use crate::payment::protocol::target::Target;
+use crate::payment::{Amount, Delta, Kind, SchemaNames};
 use crate::store::{ReadError, Store, Write, WriteOutcome};
 
 /// Logs in one batch: LeanCloud takes at most so many at once in good time.
@@ -86,7 +88,7 @@ impl Unopened {
     pub async fn open(
         self,
         store: &dyn Store,
-        rules: &Rules,
+        rules: &SchemaNames,
         environment: &Environment,
     ) -> Result<Opened, AuditError> {
         let mut opened = Opened::default();
@@ -109,7 +111,7 @@ impl Unopened {
 }
 
 /// The log of an account; `None` if its sum does not fit into one log.
-fn opening(user: &ObjectId, account: i64, frozen: i64, rules: &Rules) -> Option<Intent> {
+fn opening(user: &ObjectId, account: i64, frozen: i64, rules: &SchemaNames) -> Option<Intent> {
     let amount = Amount::new(account.checked_abs()?.checked_add(frozen.checked_abs()?)?)?;
     let fields = [(&rules.account, account), (&rules.frozen, frozen)];
     let mut leg = Leg::new(Target::new(&rules.user_class, user));
@@ -137,7 +139,7 @@ fn opening(user: &ObjectId, account: i64, frozen: i64, rules: &Rules) -> Option<
 async fn create(
     waiting: &mut Vec<(Intent, i128)>,
     store: &dyn Store,
-    rules: &Rules,
+    rules: &SchemaNames,
     environment: &Environment,
     opened: &mut Opened,
 ) -> Result<(), AuditError> {

@@ -7,12 +7,14 @@ use std::io;
 use std::sync::Arc;
 
 use crate::model::{Document, ObjectId};
-use crate::payment::Rules;
+use crate::payment::SchemaNames;
 use crate::payment::audit::opening::Unopened;
 use crate::payment::audit::record::{self, Class};
 use crate::payment::audit::sort::{Sorted, Sorter};
-use crate::payment::protocol::ledger::{self, Difference, Finding, Posting, Statement, Totals};
-use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::ledger::{
+    self, Discrepancy, DocumentStatement, LogTotals, Posting, StatementResult,
+};
+use crate::payment::protocol::target::Target;
 
 /// The most differences in a report. An app that had balances before may have one per account. All are counted.
 pub const DIFFERENCES_MAX: usize = 10_000;
@@ -33,7 +35,7 @@ pub(super) struct Judge {
     candidates: Candidates,
     /// True if the differences of this pass count.
     is_last: bool,
-    pub(super) differences: Vec<Difference>,
+    pub(super) differences: Vec<Discrepancy>,
     /// Number of documents with a difference that counts.
     pub(super) differing: u64,
     /// Number of documents that differ, but have changed meanwhile or are about to.
@@ -68,7 +70,12 @@ impl Judge {
         }
     }
 
-    fn judge(&mut self, target: &Target, document: Option<&Document>, finding: Finding) -> io::Result<()> {
+    fn judge(
+        &mut self,
+        target: &Target,
+        document: Option<&Document>,
+        finding: StatementResult,
+    ) -> io::Result<()> {
         if finding.differences.is_empty() {
             return Ok(());
         }
@@ -108,18 +115,18 @@ fn hash(of: &impl Hash) -> u64 {
 /// The first half of a pass: reads the logs.
 #[derive(Debug)]
 pub(super) struct Reading {
-    rules: Arc<Rules>,
-    totals: Totals,
+    rules: Arc<SchemaNames>,
+    totals: LogTotals,
     sorter: Sorter,
     record: Vec<u8>,
     judge: Judge,
 }
 
 impl Reading {
-    pub(super) fn new(rules: Arc<Rules>, judge: Judge) -> Self {
+    pub(super) fn new(rules: Arc<SchemaNames>, judge: Judge) -> Self {
         Self {
             rules,
-            totals: Totals::default(),
+            totals: LogTotals::default(),
             sorter: Sorter::new(),
             record: Vec::new(),
             judge,
@@ -141,7 +148,7 @@ impl Reading {
                         record::write(&posting, &self.rules, &mut self.record);
                         self.sorter.push(&self.record)?;
                     }
-                    ledger::examine(&log, &self.rules)
+                    ledger::check_log(&log, &self.rules)
                 }
                 Err(difference) => {
                     self.totals.logs = self.totals.logs.saturating_add(1);
@@ -149,9 +156,9 @@ impl Reading {
                 }
             };
             if let Some(difference) = wrong {
-                let finding = Finding {
+                let finding = StatementResult {
                     differences: vec![difference],
-                    ..Finding::default()
+                    ..StatementResult::default()
                 };
                 let target = Target::new(&self.rules.log_class, id);
                 self.judge.judge(&target, None, finding)?;
@@ -176,8 +183,8 @@ impl Reading {
 /// The second half of a pass: compares the documents.
 #[derive(Debug)]
 pub(super) struct Comparing {
-    rules: Arc<Rules>,
-    pub(super) totals: Totals,
+    rules: Arc<SchemaNames>,
+    pub(super) totals: LogTotals,
     sorted: Sorted,
     pub(super) judge: Judge,
     in_flight: i128,
@@ -218,7 +225,7 @@ impl Comparing {
     /// Compares one document with all its postings.
     fn compare_one(&mut self, key: &[u8], document: Option<&Document>) -> io::Result<()> {
         let target = record::target(key, &self.rules)?;
-        let mut statement = Statement::new(&self.rules, target.clone(), document);
+        let mut statement = DocumentStatement::new(&self.rules, target.clone(), document);
         while let Some(record) = self.sorted.peek().filter(|record| record.starts_with(key)) {
             statement.post(&record::read(&target, record)?);
             self.sorted.advance()?;

@@ -7,10 +7,10 @@ use std::io;
 
 use crate::model::ObjectId;
 use crate::payment::protocol::ledger::{Entry, Posting};
-use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::{LogState, Verdict};
 use crate::payment::protocol::order::OrderStatus;
-use crate::payment::{Kind, Rules};
+use crate::payment::protocol::target::Target;
+use crate::payment::{Kind, SchemaNames};
 
 /// Class of the document of a record, in the order in which classes are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,7 +22,7 @@ pub(super) enum Class {
 }
 
 impl Class {
-    fn of(target: &Target, rules: &Rules) -> Self {
+    fn of(target: &Target, rules: &SchemaNames) -> Self {
         if target.class == rules.user_class {
             Self::Users
         } else if target.class == rules.order_class {
@@ -57,7 +57,7 @@ pub(super) fn key_of(record: &[u8]) -> &[u8] {
 }
 
 /// The document of a key.
-pub(super) fn target(key: &[u8], rules: &Rules) -> io::Result<Target> {
+pub(super) fn target(key: &[u8], rules: &SchemaNames) -> io::Result<Target> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "a record without a document");
     let (class, id) = key.split_first().ok_or_else(broken)?;
     let class = match class {
@@ -76,7 +76,7 @@ fn id_of(bytes: &[u8]) -> io::Result<ObjectId> {
 }
 
 /// Appends a posting to `out`.
-pub(super) fn write(posting: &Posting, rules: &Rules, out: &mut Vec<u8>) {
+pub(super) fn write(posting: &Posting, rules: &SchemaNames, out: &mut Vec<u8>) {
     out.push(Class::of(&posting.target, rules) as u8);
     out.extend_from_slice(posting.target.id.as_str().as_bytes());
     out.push(END);

@@ -1,96 +1,80 @@
-//! What the machine asks for, and what it is told.
+//! Effects and inputs: the requests of the machine, and the answers to them.
 
-use crate::model::{ClassName, Document, ErrorCode, Filter, Update};
+use crate::model::write::Write;
+use crate::model::{ClassName, Document, ErrorCode, Filter};
 use crate::payment::protocol::error::ProtocolError;
-use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::target::Target;
 
-/// What the machine wants done next. The driver does it, and feeds what became of it as an [`Input`].
+/// A request of the machine. The driver carries it out and returns the result as an [`Input`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
-    /// Read these documents; answer [`Input::Documents`], in the same order.
-    Read(Purpose, Vec<Target>),
-    /// Find logs; answer [`Input::Found`].
+    /// Reads these documents. Answer: [`Input::Documents`], in the same order.
+    Read(ReadPurpose, Vec<Target>),
+    /// Finds logs. Answer: [`Input::Found`].
     Find(ClassName, Filter),
-    /// One write; answer [`Input::Outcomes`] with one outcome.
+    /// One write. Answer: [`Input::Outcomes`] with one outcome.
     Write(Write),
-    /// Writes that may share a round trip, because each may land without the others; answer [`Input::Outcomes`].
+    /// Writes that may share a round trip; each may take effect without the others. Answer: [`Input::Outcomes`].
     Batch(Vec<Write>),
-    /// Writes that happen all or not at all; answer [`Input::Committed`].
+    /// Writes that take effect together or not at all. Answer: [`Input::Committed`].
     Commit(Vec<Write>),
-    /// The closing of a log: may wait a little and share a round trip with the closings of other payments. Answer
+    /// The closing of a log. It may wait a little and share a round trip with the closings of other payments. Answer:
     /// [`Input::Outcomes`] with one outcome.
     Close(Write),
 }
 
-/// What a read is for.
+/// The purpose of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Purpose {
-    /// The epochs, before a create or a claim. May be answered with what was read earlier in the same call.
+pub enum ReadPurpose {
+    /// The epochs, before a create or a claim. A document that was read earlier in the same call will do.
     Epochs,
-    /// Why a write had no effect. Must be read afresh.
-    Reason,
+    /// The reason for which a write had no effect. The read must be fresh.
+    Conflict,
 }
 
-/// A write of one document.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Write {
-    /// Creates a document.
-    Create {
-        /// In which class.
-        class: ClassName,
-        /// Its fields.
-        fields: Update,
-    },
-    /// Changes a document under a condition, answering the changed fields.
-    Update {
-        /// Which.
-        target: Target,
-        /// Only if it matches this.
-        guard: Filter,
-        /// How.
-        update: Update,
-    },
-}
-
-/// What became of a write.
+/// The outcome of a write, as the machine needs it. It differs from the store's
+/// [`WriteOutcome`](crate::model::write::WriteOutcome) on purpose: it can be hashed and compared, which the model
+/// checker needs, and so it holds neither texts for people nor times; a refusal with 305 is the same as an update that
+/// did not match.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It took effect: at least `objectId` of a create, and the changed fields of an update.
+    /// It took effect. The document holds at least the `objectId` of a create, or the changed fields of an update.
     Applied(Document),
-    /// No effect: the condition did not hold, or there is no such document (305).
+    /// It had no effect: the condition did not hold, or there is no such document (305).
     NotMatched,
-    /// Refused with this code. Only 137 on a create says something; any other refusal is no answer.
+    /// The store refused it with this code. Only 137 on a create is certain; any other refusal counts as no answer.
     Rejected(ErrorCode),
     /// Nobody knows.
     Unknown,
 }
 
-/// What became of an all-or-nothing commit.
+/// The outcome of an all-or-nothing commit; the counterpart of the store's
+/// [`CommitOutcome`](crate::model::write::CommitOutcome), as [`Outcome`] is of its outcome of a write.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Commit {
-    /// Everything took effect; the answers in order.
+pub enum AtomicOutcome {
+    /// Every write took effect; the answers are in order.
     Applied(Vec<Document>),
-    /// Nothing did, because of the write at this index.
+    /// No write took effect, because of the one at this index.
     Refused(usize, Outcome),
-    /// Nobody knows; all or nothing.
+    /// Nobody knows: all of them took effect, or none.
     Unknown,
 }
 
-/// What the machine is told.
+/// An input of the machine: the beginning, or the answer to an effect.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Input {
-    /// Begin.
+    /// The beginning of a run.
     Begin,
-    /// The documents asked for, in order; `None` where there is none.
+    /// The documents that were asked for, in order; `None` for one that does not exist.
     Documents(Vec<Option<Document>>),
-    /// The logs found.
+    /// The logs that were found.
     Found(Vec<Document>),
-    /// What became of the writes, in order.
+    /// The outcomes of the writes, in order.
     Outcomes(Vec<Outcome>),
-    /// What became of the commit.
-    Committed(Commit),
-    /// The world has been told: `afterPayment` has run.
-    Told,
+    /// The outcome of the commit.
+    Committed(AtomicOutcome),
+    /// The app has been notified: `afterPayment` has run.
+    Notified,
 }
 
 impl Input {
@@ -101,11 +85,11 @@ impl Input {
             Self::Found(_) => "logs",
             Self::Outcomes(_) => "outcomes",
             Self::Committed(_) => "the outcome of a commit",
-            Self::Told => "that the world was told",
+            Self::Notified => "that the world was told",
         }
     }
 
-    /// This input was not asked for.
+    /// The error for an input that was not asked for.
     #[must_use]
     pub fn unexpected(&self, asked: &'static str) -> ProtocolError {
         ProtocolError::UnexpectedInput {
@@ -122,7 +106,7 @@ impl Input {
             | Self::Found(_)
             | Self::Outcomes(_)
             | Self::Committed(_)
-            | Self::Told => Err(self.unexpected("documents, one for each target")),
+            | Self::Notified => Err(self.unexpected("documents, one for each target")),
         }
     }
 
@@ -133,7 +117,7 @@ impl Input {
     pub(super) fn found(self) -> Result<Vec<Document>, ProtocolError> {
         match self {
             Self::Found(documents) => Ok(documents),
-            Self::Documents(_) | Self::Begin | Self::Outcomes(_) | Self::Committed(_) | Self::Told => {
+            Self::Documents(_) | Self::Begin | Self::Outcomes(_) | Self::Committed(_) | Self::Notified => {
                 Err(self.unexpected("logs"))
             }
         }
@@ -147,7 +131,7 @@ impl Input {
             | Self::Found(_)
             | Self::Documents(_)
             | Self::Committed(_)
-            | Self::Told => Err(self.unexpected("an outcome for each write")),
+            | Self::Notified => Err(self.unexpected("an outcome for each write")),
         }
     }
 
@@ -155,10 +139,10 @@ impl Input {
         Ok(self.outcomes(1)?.pop().unwrap_or(Outcome::Unknown))
     }
 
-    pub(super) fn committed(self) -> Result<Commit, ProtocolError> {
+    pub(super) fn committed(self) -> Result<AtomicOutcome, ProtocolError> {
         match self {
             Self::Committed(commit) => Ok(commit),
-            Self::Documents(_) | Self::Begin | Self::Outcomes(_) | Self::Found(_) | Self::Told => {
+            Self::Documents(_) | Self::Begin | Self::Outcomes(_) | Self::Found(_) | Self::Notified => {
                 Err(self.unexpected("the outcome of a commit"))
             }
         }
@@ -170,14 +154,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_not_asked_for_is_named() {
+    fn unexpected_input_names_expected_and_given() {
         for (input, given) in [
             (Input::Begin, "the beginning"),
             (Input::Documents(vec![]), "documents"),
             (Input::Found(vec![]), "logs"),
             (Input::Outcomes(vec![]), "outcomes"),
-            (Input::Committed(Commit::Unknown), "the outcome of a commit"),
-            (Input::Told, "that the world was told"),
+            (
+                Input::Committed(AtomicOutcome::Unknown),
+                "the outcome of a commit",
+            ),
+            (Input::Notified, "that the world was told"),
         ] {
             assert_eq!(
                 input.unexpected("something else").to_string(),
@@ -187,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_as_many_answers_as_questions() {
+    fn input_with_another_count_than_asked_is_an_error() {
         let outcomes = |count| Input::Outcomes(vec![Outcome::Unknown; count]).outcomes(2);
         assert_eq!(outcomes(2), Ok(vec![Outcome::Unknown; 2]));
         assert!(outcomes(1).is_err() && outcomes(3).is_err());

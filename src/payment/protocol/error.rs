@@ -1,9 +1,9 @@
-//! What can be wrong with a payment, and why one is refused.
+//! Errors of the protocol, and the refusals of payments.
 
 use crate::model::{CloudError, ErrorCode};
-use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::target::Target;
 
-/// Something that the protocol cannot go on from by itself.
+/// An error that the protocol cannot resolve by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProtocolError {
     /// The document has moved to another store (its epoch, or the log's state, is fenced).
@@ -15,34 +15,34 @@ pub enum ProtocolError {
     /// A stored field is not what the protocol writes there. Repair it, then resume the log.
     #[error("the field `{field}` should be {expected}; repair it, then resume the log")]
     Malformed {
-        /// Which field.
+        /// The name of the field.
         field: String,
-        /// What it should be.
+        /// The expected value.
         expected: String,
     },
-    /// The order shows something that its attempts do not say.
+    /// The order shows a status that its attempts do not explain.
     #[error("the order {order} shows the status `{status}`, which its attempts do not say; look at both")]
     OrderDisagrees {
         /// The order.
         order: Target,
-        /// What it shows.
+        /// The status that it shows.
         status: String,
     },
-    /// Sums beyond 2^53 − 1, or legs that cannot be merged.
+    /// A sum is beyond 2^53 − 1, or legs cannot be merged.
     #[error("an amount is beyond what a balance can hold")]
     Overflow,
-    /// The driver answered something that was not asked. A mistake in the program.
+    /// The driver gave an input that was not asked for. A bug in this program.
     #[error("the machine asked for {asked}, and was given {given}")]
     UnexpectedInput {
-        /// What was asked.
+        /// The expected input.
         asked: &'static str,
-        /// What came.
+        /// The input that came.
         given: &'static str,
     },
 }
 
 impl ProtocolError {
-    /// A field that is not what it should be.
+    /// The error for a field with an unexpected value.
     #[must_use]
     pub fn malformed(field: &str, expected: &str) -> Self {
         Self::Malformed {
@@ -51,7 +51,7 @@ impl ProtocolError {
         }
     }
 
-    /// The error as a caller sees it.
+    /// The error as the caller of a cloud function sees it.
     #[must_use]
     pub fn to_cloud_error(&self) -> CloudError {
         match self {
@@ -68,10 +68,11 @@ impl ProtocolError {
     }
 }
 
-/// Why a payment was refused, for good: stored as the log's `reason`, answered to every repetition of its key.
+/// The reason for which a payment was refused, for good. It is stored as the log's `reason` and returned to every
+/// repetition of the key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Refusal {
-    /// What the caller is told.
+    /// The error code that the caller gets.
     pub code: ErrorCode,
     /// The text that goes with it.
     pub text: String,
@@ -93,13 +94,13 @@ impl Refusal {
         Self::new(ErrorCode::INSUFFICIENT_BALANCE, "The balance is too low.")
     }
 
-    /// The form in the log: the code, a blank, the text.
+    /// The form in the log: the code, a space, the text.
     #[must_use]
     pub fn to_reason(&self) -> String {
         format!("{} {}", self.code, self.text)
     }
 
-    /// Reads a log's `reason`; another program's free text becomes 9006.
+    /// Reads a log's `reason`. The free text of another program becomes 9006.
     #[must_use]
     pub fn from_reason(reason: &str) -> Self {
         let parsed = reason.split_once(' ').and_then(|(code, text)| {
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_is_read_as_it_was_written() {
+    fn refusal_reason_round_trips() {
         let refusal = Refusal::new(ErrorCode::AMOUNT_EXCEEDS_REST, "More than what is held: 1.");
         assert_eq!(Refusal::from_reason(&refusal.to_reason()), refusal);
         // Another program's text, even one that begins with a number.
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_go_on_is_no_refusal() {
+    fn protocol_errors_map_to_cloud_error_codes() {
         let code = |error: ProtocolError| error.to_cloud_error().code;
         assert_eq!(code(ProtocolError::Moved("x".into())), ErrorCode::ACCOUNT_MOVED);
         assert_eq!(code(ProtocolError::Overflow), ErrorCode::OUTCOME_UNKNOWN);

@@ -1,32 +1,32 @@
-//! The kinds of payment.
+//! Kinds of payment.
 
 use std::fmt;
 
-/// What a payment is for. Its name is part of the idempotency key and of the log.
+/// The purpose of a payment. Its name is part of the idempotency key and of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Money comes in through a gateway.
+    /// Money that comes in through a gateway.
     Recharge,
     /// An attempt to pay an order from the balance.
     Purchase,
     /// An attempt to cancel or expire an order.
     Cancel,
-    /// From one account to another.
+    /// Money that goes from one account to another.
     Transfer,
-    /// What a purchase took goes back, in part or in full.
+    /// The return of a purchase's money, in part or in full.
     Refund,
-    /// Money is set aside to be paid out.
+    /// Money that is set aside to be paid out.
     Withdraw,
-    /// Money is set aside.
+    /// Money that is set aside.
     Hold,
-    /// Ends a hold or a withdrawal.
+    /// The end of a hold or a withdrawal.
     Settle,
     /// An operator's correction.
     Adjust,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::Recharge,
         Self::Purchase,

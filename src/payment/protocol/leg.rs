@@ -1,7 +1,6 @@
-//! Legs: guarded changes of single documents, which a payment consists of.
+//! Legs: conditional changes of single documents, which make up a payment.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde_json::{Map, json};
 
@@ -10,40 +9,15 @@ use crate::model::{ClassName, Document, ErrorCode, Filter, ObjectId, Update, Val
 use crate::payment::protocol::error::{ProtocolError, Refusal};
 use crate::payment::protocol::mark::{self, Epoch, MarkKind};
 use crate::payment::protocol::money::{Balance, Delta};
-use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::names::SchemaNames;
+use crate::payment::protocol::target::Target;
 
-/// Which document.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Target {
-    /// Its class.
-    pub class: ClassName,
-    /// Its id.
-    pub id: ObjectId,
-}
-
-impl Target {
-    /// The document `id` of `class`.
-    #[must_use]
-    pub fn new(class: &ClassName, id: &ObjectId) -> Self {
-        Self {
-            class: class.clone(),
-            id: id.clone(),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.class, self.id)
-    }
-}
-
-/// What a field must be for a leg to be applied. Absent counts as 0.
+/// The range of a field that a leg requires. An absent field counts as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Bound {
-    /// At least this.
+    /// The lower bound, included.
     pub at_least: Option<i64>,
-    /// At most this.
+    /// The upper bound, included.
     pub at_most: Option<i64>,
 }
 
@@ -71,8 +45,8 @@ impl Bound {
             && self.at_most.is_none_or(|bound| balance.units() <= bound)
     }
 
-    /// `filter`, and this bound on `field`. A missing field counts as 0, which no comparison matches by itself.
-    fn guard(self, mut filter: Filter, field: &str) -> Filter {
+    /// Adds this bound on `field` to `filter`. A missing field counts as 0, which no comparison matches by itself.
+    fn precondition(self, mut filter: Filter, field: &str) -> Filter {
         let or_absent = |bounded: Filter| vec![bounded, Filter::all().exists(field, false)];
         if let Some(bound) = self.at_least {
             filter = if bound > 0 {
@@ -91,8 +65,8 @@ impl Bound {
         filter
     }
 
-    /// Both bounds, where the second is asked after `delta` was added. Never weaker than either as it stands, so
-    /// that every requirement is kept.
+    /// Merges both bounds, the second of which holds after `delta` was added. The result is never weaker than either,
+    /// so that every requirement is kept.
     fn merged(self, second: Self, delta: i64) -> Option<Self> {
         let shifted = |bound: i64| bound.checked_sub(delta);
         let at_least = match second.at_least {
@@ -107,32 +81,32 @@ impl Bound {
     }
 }
 
-/// One guarded change of one document.
+/// A conditional change of one document.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Leg {
-    /// Which document.
+    /// The document.
     pub target: Target,
-    /// What is added, by field.
+    /// The changes, by field.
     pub add: BTreeMap<String, Delta>,
-    /// What must hold, by field. A leg that requires something is *conditional*: it may be refused.
+    /// The requirements, by field. A leg with a requirement is *conditional*: it may be refused.
     pub require: BTreeMap<String, Bound>,
 }
 
-/// What a document says about a leg that had no effect on it.
+/// The state of a leg on its document, after the leg or its refusal had no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It was applied before.
+pub enum LegStatus {
+    /// The leg was applied before.
     Applied,
-    /// It was refused before.
+    /// The leg was refused before.
     Refused,
-    /// The epoch has moved, or nothing stands in its way any more: from step 1 of recovery.
+    /// The epoch has moved, or nothing stands in the way any more: start over from the epochs.
     Retry,
     /// A requirement is not met.
     Unmet,
 }
 
 impl Leg {
-    /// A leg that adds nothing and requires nothing: a mark alone.
+    /// A leg without changes and requirements: a mark alone.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self {
@@ -142,21 +116,21 @@ impl Leg {
         }
     }
 
-    /// This, adding `delta` to `field`.
+    /// Adds `delta` to `field`.
     #[must_use]
     pub fn adding(mut self, field: &str, delta: Delta) -> Self {
         self.add.insert(field.to_owned(), delta);
         self
     }
 
-    /// This, requiring `bound` of `field`.
+    /// Requires `bound` of `field`.
     #[must_use]
     pub fn requiring(mut self, field: &str, bound: Bound) -> Self {
         self.require.insert(field.to_owned(), bound);
         self
     }
 
-    /// Whether it may be refused.
+    /// Returns true if the leg may be refused.
     #[must_use]
     pub fn is_conditional(&self) -> bool {
         !self.require.is_empty()
@@ -165,110 +139,110 @@ impl Leg {
     /// The requirements alone, as a condition.
     #[must_use]
     pub fn requirements(&self) -> Filter {
-        self.require
-            .iter()
-            .fold(Filter::all(), |filter, (field, bound)| bound.guard(filter, field))
+        self.require.iter().fold(Filter::all(), |filter, (field, bound)| {
+            bound.precondition(filter, field)
+        })
     }
 
     /// The condition under which `log` may apply this leg: not marked, same epoch, requirements met.
     #[must_use]
-    pub fn guard(&self, log: &ObjectId, epoch: Epoch) -> Filter {
-        mark::absent(MarkKind::Taken, log)
-            .and(epoch.guard())
+    pub fn precondition(&self, log: &ObjectId, epoch: Epoch) -> Filter {
+        mark::unmarked(MarkKind::Taken, log)
+            .and(epoch.precondition())
             .and(self.requirements())
     }
 
-    /// The condition inside a commit that creates the log as applied: no mark is needed, since no lower state of the
-    /// log ever exists; the epoch is, always.
+    /// The condition inside a commit that creates the log as applied. It needs no mark, because no lower state of that
+    /// log ever exists; it always needs the epoch.
     #[must_use]
-    pub fn guard_unmarked(&self, epoch: Epoch) -> Filter {
-        epoch.guard().and(self.requirements())
+    pub fn precondition_unmarked(&self, epoch: Epoch) -> Filter {
+        epoch.precondition().and(self.requirements())
     }
 
-    /// The money alone.
+    /// The money without the mark.
     #[must_use]
-    pub fn body_unmarked(&self) -> Update {
+    pub fn update_unmarked(&self) -> Update {
         self.add.iter().fold(Update::new(), |update, (field, delta)| {
             update.increment(field, delta.units())
         })
     }
 
-    /// The money and the mark, which move together.
+    /// The money and the mark, in one update.
     #[must_use]
-    pub fn body(&self, log: &ObjectId) -> Update {
-        mark::leaving(self.body_unmarked(), &[MarkKind::Taken], log)
+    pub fn update(&self, log: &ObjectId) -> Update {
+        mark::with_marks(self.update_unmarked(), &[MarkKind::Taken], log)
     }
 
     /// The condition for refusing this leg: still undecided, same epoch.
     #[must_use]
-    pub fn refusal_guard(log: &ObjectId, epoch: Epoch) -> Filter {
-        mark::absent(MarkKind::Taken, log).and(epoch.guard())
+    pub fn refusal_precondition(log: &ObjectId, epoch: Epoch) -> Filter {
+        mark::unmarked(MarkKind::Taken, log).and(epoch.precondition())
     }
 
-    /// The tombstone: after it no late request of this leg can take effect.
+    /// The tombstone of a refused leg. After it no late request of this leg can take effect.
     #[must_use]
-    pub fn refusal_body(log: &ObjectId) -> Update {
-        mark::leaving(Update::new(), &[MarkKind::Taken, MarkKind::Void], log)
+    pub fn refusal_update(log: &ObjectId) -> Update {
+        mark::with_marks(Update::new(), &[MarkKind::Taken, MarkKind::Void], log)
     }
 
-    /// The condition for taking the applied leg back: not taken back before, same epoch.
+    /// The condition for reversing the applied leg: not reversed before, same epoch.
     #[must_use]
-    pub fn reversal_guard(log: &ObjectId, epoch: Epoch) -> Filter {
-        mark::absent(MarkKind::Undo, log).and(epoch.guard())
+    pub fn reversal_precondition(log: &ObjectId, epoch: Epoch) -> Filter {
+        mark::unmarked(MarkKind::Undo, log).and(epoch.precondition())
     }
 
-    /// The money back, under its own mark.
+    /// The reversed money, under its own mark.
     #[must_use]
-    pub fn reversal_body(&self, log: &ObjectId) -> Update {
+    pub fn reversal_update(&self, log: &ObjectId) -> Update {
         let money = self.add.iter().fold(Update::new(), |update, (field, delta)| {
             update.increment(field, delta.reversed().units())
         });
-        mark::leaving(money, &[MarkKind::Undo], log)
+        mark::with_marks(money, &[MarkKind::Undo], log)
     }
 
-    /// What `document` says about this leg after it, or its refusal, had no effect (305).
+    /// Reads the state of this leg from `document`, after the leg or its refusal had no effect (305).
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`], [`ProtocolError::Moved`].
-    pub fn standing(
+    pub fn status(
         &self,
         document: &Document,
         log: &ObjectId,
         epoch: Epoch,
-    ) -> Result<Standing, ProtocolError> {
-        if mark::holds(document, MarkKind::Taken, log)? {
-            return Ok(if mark::holds(document, MarkKind::Void, log)? {
-                Standing::Refused
+    ) -> Result<LegStatus, ProtocolError> {
+        if mark::has_mark(document, MarkKind::Taken, log)? {
+            return Ok(if mark::has_mark(document, MarkKind::Void, log)? {
+                LegStatus::Refused
             } else {
-                Standing::Applied
+                LegStatus::Applied
             });
         }
-        self.standing_unmarked(document, epoch)
+        self.status_unmarked(document, epoch)
     }
 
-    /// What `document` says about this leg inside a commit, where no mark can stand yet.
+    /// Reads the state of this leg from `document` inside a commit, where no mark can stand yet.
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`], [`ProtocolError::Moved`].
-    pub fn standing_unmarked(&self, document: &Document, epoch: Epoch) -> Result<Standing, ProtocolError> {
+    pub fn status_unmarked(&self, document: &Document, epoch: Epoch) -> Result<LegStatus, ProtocolError> {
         if Epoch::of(document, &self.target)? != epoch {
-            return Ok(Standing::Retry);
+            return Ok(LegStatus::Retry);
         }
         for (field, bound) in &self.require {
             if !bound.is_met_by(Balance::of(document, field)?) {
-                return Ok(Standing::Unmet);
+                return Ok(LegStatus::Unmet);
             }
         }
-        Ok(Standing::Retry)
+        Ok(LegStatus::Retry)
     }
 
-    /// What the caller is told when this leg is refused. It depends on the leg alone, so that every worker that
-    /// closes the log writes the same reason.
+    /// The refusal of this leg. It depends on the leg alone, so that every worker that closes the log writes the same
+    /// reason.
     #[must_use]
-    pub fn refusal(&self, rules: &Rules) -> Refusal {
-        if self.require.contains_key(&rules.account) {
+    pub fn refusal(&self, names: &SchemaNames) -> Refusal {
+        if self.require.contains_key(&names.account) {
             Refusal::insufficient_balance()
-        } else if self.target.class == rules.order_class {
+        } else if self.target.class == names.order_class {
             Refusal::new(
                 ErrorCode::AMOUNT_EXCEEDS_REST,
                 "More than what is left of the order.",
@@ -348,7 +322,7 @@ impl Leg {
         Ok(leg)
     }
 
-    /// This leg and then `second`, on the same document, as one: deltas added, every requirement kept.
+    /// Merges this leg and `second` on the same document: the deltas are added, every requirement is kept.
     fn merged(mut self, second: Self) -> Option<Self> {
         for (field, bound) in second.require {
             let delta = self.add.get(&field).map_or(0, |delta| delta.units());
@@ -376,7 +350,7 @@ impl Leg {
 pub struct Legs(Vec<Leg>);
 
 impl Legs {
-    /// No payment has more: each leg is a write, and a log must stay small.
+    /// The maximum number of legs. Each leg is a write, and a log must stay small.
     pub const COUNT_MAX: usize = 64;
 
     /// Merges legs on the same document and puts the conditional ones first.
@@ -399,7 +373,7 @@ impl Legs {
         Ok(Self(merged))
     }
 
-    /// Reads `Log.legs`, which must be as [`Legs::new`] leaves it.
+    /// Reads `Log.legs`, which must have the form that [`Legs::new`] gives.
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`].
@@ -431,7 +405,7 @@ impl Legs {
         &self.0
     }
 
-    /// How many are conditional; they come first.
+    /// The number of conditional legs; they come first.
     #[must_use]
     pub fn conditional_count(&self) -> usize {
         self.0.iter().take_while(|leg| leg.is_conditional()).count()
@@ -455,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn legs_on_one_document_become_one() {
+    fn legs_on_one_document_are_merged() {
         let legs = Legs::new(vec![add("b", 5), take("a", 100), add("a", 100), add("b", 6)]).unwrap();
         assert_eq!(
             legs.as_slice(),
@@ -468,7 +442,7 @@ mod tests {
     }
 
     #[test]
-    fn two_debits_need_the_sum() {
+    fn merged_debits_require_the_sum() {
         let legs = Legs::new(vec![take("a", 60), take("a", 50)]).unwrap();
         assert_eq!(
             legs.as_slice(),
@@ -477,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn a_credit_does_not_soften_a_later_requirement() {
+    fn credit_before_debit_keeps_the_full_requirement() {
         let legs = Legs::new(vec![add("a", 60), take("a", 50)]).unwrap();
         assert_eq!(
             legs.as_slice(),
@@ -486,7 +460,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wire_form_comes_back() {
+    fn legs_wire_form_round_trips() {
         let legs = Legs::new(vec![
             take("a", 100),
             Leg::new(user("o"))
@@ -500,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn legs_that_nobody_wrote_are_refused() {
+    fn malformed_legs_are_refused() {
         let twice = json!([add("a", 1).to_value(), add("a", 2).to_value()]);
         let late = json!([add("a", 1).to_value(), take("b", 2).to_value()]);
         let fraction = json!([{"class": "_User", "id": "a", "add": {"account": 0.5}}]);
@@ -511,11 +485,11 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_of_a_leg() {
+    fn leg_precondition_and_updates() {
         let log = ObjectId::parse("G").unwrap();
         let leg = take("a", 100);
         assert_eq!(
-            leg.guard(&log, Epoch::default()),
+            leg.precondition(&log, Epoch::default()),
             Filter::all()
                 .ne("paylogs", "G")
                 .and_any(vec![
@@ -525,17 +499,17 @@ mod tests {
                 .gte("account", 100)
         );
         assert_eq!(
-            leg.body(&log),
+            leg.update(&log),
             Update::new()
                 .increment("account", -100)
                 .add_unique("paylogs", vec!["G".into()])
         );
         assert_eq!(
-            Leg::refusal_body(&log),
+            Leg::refusal_update(&log),
             Update::new().add_unique("paylogs", vec!["G".into(), "void:G".into()])
         );
         assert_eq!(
-            leg.reversal_body(&log),
+            leg.reversal_update(&log),
             Update::new()
                 .increment("account", 100)
                 .add_unique("paylogs", vec!["undo:G".into()])
@@ -544,7 +518,7 @@ mod tests {
 
     /// A condition decides, and a read says why it was not met: both must mean the same.
     #[test]
-    fn a_bound_asks_in_a_condition_what_it_asks_of_a_balance() {
+    fn bound_means_the_same_in_filter_and_on_balance() {
         let document = |balance: Option<i64>| {
             let account = balance.map(|units| ("account".to_owned(), json!(units)));
             Document::from_iter(account)
@@ -575,14 +549,14 @@ mod tests {
                     && bound.at_most.is_none_or(|most| units <= most);
                 let document = document(balance);
                 let epoch = Epoch::default();
-                let expected = if meant { Standing::Retry } else { Standing::Unmet };
+                let expected = if meant { LegStatus::Retry } else { LegStatus::Unmet };
                 assert_eq!(
                     leg.requirements().matches(&document),
                     Ok(meant),
                     "{bound:?} {balance:?}"
                 );
                 assert_eq!(
-                    leg.standing_unmarked(&document, epoch),
+                    leg.status_unmarked(&document, epoch),
                     Ok(expected),
                     "{bound:?} {balance:?}"
                 );
@@ -591,10 +565,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_was_too_little() {
-        let rules = Rules::default();
-        let order = Target::new(&rules.order_class, &ObjectId::parse("o").unwrap());
-        let code = |leg: Leg| leg.refusal(&rules).code;
+    fn leg_refusal_code_by_requirement() {
+        let names = SchemaNames::default();
+        let order = Target::new(&names.order_class, &ObjectId::parse("o").unwrap());
+        let code = |leg: Leg| leg.refusal(&names).code;
         assert_eq!(code(take("a", 5)), ErrorCode::INSUFFICIENT_BALANCE);
         assert_eq!(
             code(Leg::new(order).requiring("refunded", Bound::at_most(5))),
@@ -607,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn no_payment_has_more_legs_than_a_log_can_hold() {
+    fn legs_beyond_the_maximum_overflow() {
         let legs = |count: usize| Legs::new((0..count).map(|n| add(&format!("u{n}"), 1)).collect());
         assert_eq!(legs(Legs::COUNT_MAX).unwrap().as_slice().len(), Legs::COUNT_MAX);
         assert_eq!(legs(Legs::COUNT_MAX + 1), Err(ProtocolError::Overflow));

@@ -1,23 +1,23 @@
-//! What a document knows about the payments that touched it: its marks (`paylogs`) and its epoch (`payEpoch`), and
-//! the conditions built from them. Every guard of the protocol on accounts and orders is written here, once.
+//! Marks (`paylogs`) and epochs (`payEpoch`) of accounts and orders, and the conditions built from them. Every
+//! precondition of the protocol on accounts and orders is built here.
 
 use crate::model::value::as_integer;
 use crate::model::{Document, Filter, ObjectId, Update, Value};
 use crate::payment::protocol::error::ProtocolError;
-use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::target::Target;
 
 /// The field that holds the marks.
 pub const PAYLOGS: &str = "paylogs";
 /// The field that holds the epoch.
 pub const PAY_EPOCH: &str = "payEpoch";
-/// How a mark begins that names no log but an attempt to move the store ([`moving`](crate::payment::protocol::relocation)). It stands
-/// only while the epoch is negative.
+/// The prefix of a mark that names an attempt to [move the store](crate::payment::protocol::relocation) and no log.
+/// Such a mark stands only while the epoch is negative.
 pub const MOVE: &str = "move:";
 
-/// What one log has left on a document.
+/// A kind of mark that a log leaves on a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MarkKind {
-    /// The leg was taken up: applied, or refused if [`MarkKind::Void`] stands beside it.
+    /// The leg is decided: applied, or refused if [`MarkKind::Void`] stands beside it.
     Taken,
     /// The leg was refused, for good.
     Void,
@@ -26,7 +26,7 @@ pub enum MarkKind {
 }
 
 impl MarkKind {
-    /// The text of this mark of `log`.
+    /// Returns the text of this mark of `log`.
     #[must_use]
     pub fn of(self, log: &ObjectId) -> String {
         match self {
@@ -36,7 +36,7 @@ impl MarkKind {
         }
     }
 
-    /// The log that a mark belongs to, and what it says; `None` for text that is no mark.
+    /// Reads a mark: its kind and its log; `None` for text that is no mark.
     #[must_use]
     pub fn parse(mark: &str) -> Option<(Self, ObjectId)> {
         let (kind, id) = match mark.split_once(':') {
@@ -49,12 +49,13 @@ impl MarkKind {
     }
 }
 
-/// How often a document's marks have been pruned. Negative: the document has moved to another store.
+/// The number of times that a document's marks have been pruned. A negative epoch shows that the document has moved to
+/// another store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(i64);
 
 impl Epoch {
-    /// The epoch of a document; absent counts as 0.
+    /// Reads the epoch of a document; an absent epoch counts as 0.
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`] where it is no integer; [`ProtocolError::Moved`] where it is negative.
@@ -68,12 +69,12 @@ impl Epoch {
 
     /// The condition that the epoch is still this one.
     #[must_use]
-    pub fn guard(self) -> Filter {
-        epoch_guard(self.0)
+    pub fn precondition(self) -> Filter {
+        epoch_precondition(self.0)
     }
 }
 
-/// The epoch as it stands, negative where the document has moved; absent counts as 0.
+/// Reads the epoch as a number, negative if the document has moved; an absent epoch counts as 0.
 pub(super) fn epoch_number(document: &Document) -> Result<i64, ProtocolError> {
     match document.get(PAY_EPOCH) {
         None => Ok(0),
@@ -83,7 +84,7 @@ pub(super) fn epoch_number(document: &Document) -> Result<i64, ProtocolError> {
     }
 }
 
-pub(super) fn epoch_guard(epoch: i64) -> Filter {
+pub(super) fn epoch_precondition(epoch: i64) -> Filter {
     let equal = Filter::all().eq(PAY_EPOCH, epoch);
     if epoch == 0 {
         Filter::all().and_any(vec![equal, Filter::all().exists(PAY_EPOCH, false)])
@@ -94,33 +95,33 @@ pub(super) fn epoch_guard(epoch: i64) -> Filter {
 
 /// The condition that `log` has not left `kind` on the document.
 #[must_use]
-pub fn absent(kind: MarkKind, log: &ObjectId) -> Filter {
+pub fn unmarked(kind: MarkKind, log: &ObjectId) -> Filter {
     Filter::all().ne(PAYLOGS, kind.of(log))
 }
 
-/// `update`, leaving these marks of `log`.
+/// Returns `update` with these marks of `log` added.
 #[must_use]
-pub fn leaving(update: Update, kinds: &[MarkKind], log: &ObjectId) -> Update {
+pub fn with_marks(update: Update, kinds: &[MarkKind], log: &ObjectId) -> Update {
     update.add_unique(
         PAYLOGS,
         kinds.iter().map(|kind| Value::String(kind.of(log))).collect(),
     )
 }
 
-/// Whether the document holds this mark.
+/// Returns true if the document holds this mark.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`] where `paylogs` is there and no array.
-pub fn holds(document: &Document, kind: MarkKind, log: &ObjectId) -> Result<bool, ProtocolError> {
+pub fn has_mark(document: &Document, kind: MarkKind, log: &ObjectId) -> Result<bool, ProtocolError> {
     let mark = kind.of(log);
-    Ok(list(document)?.iter().any(|held| held.as_str() == Some(&mark)))
+    Ok(marks(document)?.iter().any(|held| held.as_str() == Some(&mark)))
 }
 
-/// The marks of a document; absent counts as none.
+/// Returns the marks of a document; none if the field is absent.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`] where `paylogs` is there and no array.
-pub fn list(document: &Document) -> Result<&[Value], ProtocolError> {
+pub fn marks(document: &Document) -> Result<&[Value], ProtocolError> {
     match document.get(PAYLOGS) {
         None => Ok(&[]),
         Some(Value::Array(marks)) => Ok(marks),

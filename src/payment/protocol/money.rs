@@ -1,5 +1,5 @@
-//! Money in integer minor units (fen). Three types, so that a sign cannot get lost; every operation is checked, and
-//! no floating-point number ever stands for an amount.
+//! Amounts of money in integer minor units (fen). There are three types, so that a sign cannot get lost. Every
+//! operation is checked; no floating-point number ever stands for an amount.
 
 use std::fmt;
 
@@ -9,15 +9,17 @@ use crate::model::value::{INTEGER_MAX, as_integer};
 use crate::model::{CloudError, Document, ErrorCode, Value};
 use crate::payment::protocol::error::ProtocolError;
 
-/// What is paid, asked for or credited: 1 to 10^12 minor units.
+/// The amount of a payment: 1 to 10^12 minor units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(i64);
 
-/// What an account holds, within ±(2^53 − 1). Below zero only where an operator's adjustment allowed it.
+/// The balance of a field, within ±(2^53 − 1) minor units. It is negative only after an operator's adjustment allowed
+/// it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Balance(i64);
 
-/// What a leg adds to a field; the only one of the three that carries a sign of its own.
+/// The change of a field by a leg, within ±(2^53 − 1) minor units; the only one of the three types with a sign of its
+/// own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Delta(i64);
 
@@ -30,7 +32,7 @@ impl Amount {
     /// The largest amount: thousand times less than what a double holds exactly, so that sums stay exact too.
     pub const MAX: Self = Self(1_000_000_000_000);
 
-    /// An amount, where `units` is in range.
+    /// Returns the amount, if `units` is in range.
     #[must_use]
     pub fn new(units: i64) -> Option<Self> {
         (Self::MIN.0..=Self::MAX.0)
@@ -38,8 +40,8 @@ impl Amount {
             .then_some(Self(units))
     }
 
-    /// Reads an amount that came from outside: `100` and `100.0` are 100; `100.5`, `"100"`, `null`, zero and
-    /// negative numbers are refused.
+    /// Reads an amount from outside: `100` and `100.0` are 100; `100.5`, `"100"`, `null`, zero and negative numbers are
+    /// refused.
     ///
     /// # Errors
     /// 9001.
@@ -52,7 +54,7 @@ impl Amount {
         })
     }
 
-    /// `quantity` times this amount, where it is still an amount.
+    /// Returns `quantity` times this amount, if that is still an amount.
     #[must_use]
     pub fn times(self, quantity: u32) -> Option<Self> {
         self.0.checked_mul(i64::from(quantity)).and_then(Self::new)
@@ -64,13 +66,13 @@ impl Amount {
         self.0
     }
 
-    /// This amount coming in.
+    /// The credit of this amount.
     #[must_use]
     pub fn credit(self) -> Delta {
         Delta(self.0)
     }
 
-    /// This amount going out.
+    /// The debit of this amount.
     #[must_use]
     pub fn debit(self) -> Delta {
         // Amounts are at most 10^12, so the negation exists.
@@ -79,7 +81,7 @@ impl Amount {
 }
 
 impl Balance {
-    /// What the field `key` of a document holds; absent counts as 0.
+    /// Reads the balance in the field `key` of a document; an absent field counts as 0.
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`] for null, a fraction, text, or a number beyond 2^53 − 1.
@@ -98,7 +100,7 @@ impl Balance {
         self.0
     }
 
-    /// The balance after `delta`; `None` beyond ±(2^53 − 1).
+    /// Returns the balance after `delta`; `None` beyond ±(2^53 − 1).
     #[must_use]
     pub fn checked_add(self, delta: Delta) -> Option<Self> {
         let units = self.0.checked_add(delta.0)?;
@@ -107,7 +109,7 @@ impl Balance {
 }
 
 impl Delta {
-    /// A change by `units`, within ±(2^53 − 1).
+    /// Returns the change by `units`, if it is within ±(2^53 − 1).
     #[must_use]
     pub fn new(units: i64) -> Option<Self> {
         (units.unsigned_abs() <= INTEGER_MAX.unsigned_abs()).then_some(Self(units))
@@ -119,13 +121,13 @@ impl Delta {
         self.0
     }
 
-    /// The change that takes this one back.
+    /// The opposite change.
     #[must_use]
     pub fn reversed(self) -> Self {
         Self(0_i64.saturating_sub(self.0))
     }
 
-    /// Both changes in one; `None` beyond ±(2^53 − 1).
+    /// Returns the sum of both changes; `None` beyond ±(2^53 − 1).
     #[must_use]
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).and_then(Self::new)
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn amounts_from_outside() {
+    fn amount_from_json_accepts_integers_in_range() {
         for (value, expected) in [
             (json!(1), Some(1)),
             (json!(100.0), Some(100)),
@@ -190,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantity_cannot_leave_the_range() {
+    fn amount_times_quantity_stays_in_range() {
         let price = Amount::new(400_000_000_000).unwrap();
         assert_eq!(price.times(2).map(Amount::units), Some(800_000_000_000));
         assert_eq!(price.times(3), None);
@@ -199,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_balance_is_an_integer_or_absent() {
+    fn balance_other_than_integer_or_absent_is_malformed() {
         let document = |value: Value| Document::from_iter([("account".to_owned(), value)]);
         assert_eq!(Balance::of(&Document::new(), "account").unwrap().units(), 0);
         assert_eq!(Balance::of(&document(json!(7.0)), "account").unwrap().units(), 7);
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stay_exact_or_are_none() {
+    fn sums_beyond_the_range_are_none() {
         let most = INTEGER_MAX;
         assert_eq!(Delta::new(most).map(Delta::units), Some(most));
         assert_eq!(Delta::new(-most).map(Delta::units), Some(-most));

@@ -1,23 +1,23 @@
-//! The names that an app gives to what the protocol works on.
+//! Schema names: the classes and fields that an app uses for payments.
 
 use crate::model::{ClassName, ObjectId, Pointer, Value};
 
-/// Class and field names. An app that already has such tables keeps its names.
+/// The names of classes and fields. An app that already has such classes keeps its names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Rules {
-    /// Accounts: `_User`.
+pub struct SchemaNames {
+    /// The class of accounts: `_User`.
     pub user_class: ClassName,
-    /// The records of payments: `Log`.
+    /// The class of logs, the records of payments: `Log`.
     pub log_class: ClassName,
-    /// What is paid for: `Order`.
+    /// The class of orders: `Order`.
     pub order_class: ClassName,
-    /// The field with the spendable balance: `account`.
+    /// The field of a user with the spendable balance: `account`.
     pub account: String,
-    /// The field with the held amount: `frozen`.
+    /// The field of a user with the held amount: `frozen`.
     pub frozen: String,
 }
 
-impl Default for Rules {
+impl Default for SchemaNames {
     /// LeanCloud's and this package's own names.
     fn default() -> Self {
         // The literals are legal names; `_User` stands in for the error that cannot happen.
@@ -32,14 +32,14 @@ impl Default for Rules {
     }
 }
 
-impl Rules {
-    /// The classes of the documents that hold money, and that say what becomes of it: accounts, orders, logs.
+impl SchemaNames {
+    /// The classes of the protocol's documents: accounts, orders, logs.
     #[must_use]
     pub fn classes(&self) -> [&ClassName; 3] {
         [&self.user_class, &self.order_class, &self.log_class]
     }
 
-    /// The wire form of a pointer.
+    /// A pointer to a document, in its wire form.
     #[must_use]
     pub fn pointer(class: &ClassName, id: &ObjectId) -> Value {
         serde_json::json!({"__type": "Pointer", "className": class.as_str(), "objectId": id.as_str()})
@@ -57,7 +57,7 @@ impl Rules {
         Self::pointer(&self.order_class, id)
     }
 
-    /// The id inside a pointer to `class`.
+    /// Returns the id inside a pointer to `class`; `None` for anything else.
     #[must_use]
     pub fn pointed(value: Option<&Value>, class: &ClassName) -> Option<ObjectId> {
         let pointer: Pointer = serde_json::from_value(value?.clone()).ok()?;

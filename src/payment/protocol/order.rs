@@ -1,4 +1,4 @@
-//! Orders: what they say, and what they are to show once a payment of theirs is decided.
+//! Orders, and the marks that payments leave on them.
 
 use std::fmt;
 
@@ -7,17 +7,15 @@ use serde_json::json;
 use crate::model::value::as_integer;
 use crate::model::{Acl, Document, ErrorCode, Filter, ObjectId, Timestamp, Update, Value};
 use crate::payment::protocol::error::{ProtocolError, Refusal};
-use crate::payment::protocol::kind::Kind;
-use crate::payment::protocol::leg::Target;
-use crate::payment::protocol::log::Intent;
 use crate::payment::protocol::mark::Epoch;
 use crate::payment::protocol::money::Amount;
-use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::names::SchemaNames;
+use crate::payment::protocol::target::Target;
 
-/// What an order shows. It reflects the attempts; it is never the arbiter.
+/// The status of an order. It reflects the attempts; it never decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrderStatus {
-    /// Waits to be paid.
+    /// Not paid yet.
     Pending,
     /// Paid.
     Paid,
@@ -30,7 +28,7 @@ pub enum OrderStatus {
 }
 
 impl OrderStatus {
-    /// All of them.
+    /// All statuses.
     pub const ALL: [Self; 5] = [
         Self::Pending,
         Self::Paid,
@@ -57,7 +55,7 @@ impl OrderStatus {
         Self::ALL.into_iter().find(|status| status.name() == name)
     }
 
-    /// Why an order with this status cannot be paid.
+    /// The refusal to pay an order with this status.
     #[must_use]
     pub fn refusal(self) -> Refusal {
         let name = self.name();
@@ -74,46 +72,46 @@ impl fmt::Display for OrderStatus {
     }
 }
 
-/// Who gets a part of the price.
+/// A payee: a user who gets a part of the price.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Payee {
-    /// Whose account is credited.
+    /// The user whose account is credited.
     pub user: ObjectId,
-    /// With how much.
+    /// The amount of the credit.
     pub amount: Amount,
 }
 
-/// A stored order, checked.
+/// A stored order, after its check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Order {
-    /// Its id.
+    /// The id.
     pub id: ObjectId,
-    /// Sortable by time, unique; attempts are named after it.
+    /// The number: unique, sortable by time. The keys of attempts contain it.
     pub number: String,
-    /// Whose it is.
+    /// The owner.
     pub user: ObjectId,
-    /// What it costs.
+    /// The price.
     pub amount: Amount,
-    /// What it shows.
+    /// The status.
     pub status: OrderStatus,
-    /// Who is credited by its payment; the amounts are those of the whole order.
+    /// The payees; the amounts are those of the whole order.
     pub payees: Vec<Payee>,
-    /// The product, where it was made from one.
+    /// The product, if the order was made from one.
     pub product: Option<ObjectId>,
-    /// How many of it.
+    /// The quantity of the product.
     pub quantity: i64,
-    /// When it was made.
+    /// The time of creation.
     pub created_at: Option<Timestamp>,
-    /// When it expires unpaid.
+    /// The time at which it expires unpaid.
     pub expires_at: Option<Timestamp>,
 }
 
 impl Order {
-    /// Checks a stored order.
+    /// Reads and checks a stored order.
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`].
-    pub fn from_document(document: &Document, rules: &Rules) -> Result<Self, ProtocolError> {
+    pub fn from_document(document: &Document, names: &SchemaNames) -> Result<Self, ProtocolError> {
         let malformed = ProtocolError::malformed;
         Ok(Self {
             id: document
@@ -123,7 +121,7 @@ impl Order {
                 .text("number")
                 .ok_or_else(|| malformed("number", "the order's number"))?
                 .to_owned(),
-            user: Rules::pointed(document.get("user"), &rules.user_class)
+            user: SchemaNames::pointed(document.get("user"), &names.user_class)
                 .ok_or_else(|| malformed("user", "a pointer to a user"))?,
             amount: document
                 .get("amount")
@@ -145,21 +143,21 @@ impl Order {
         })
     }
 
-    /// The key of its attempt `n`.
+    /// The key of the order's attempt `n`.
     #[must_use]
     pub fn attempt_key(&self, n: u32) -> String {
         format!("order:{}:{n}", self.number)
     }
 
-    /// What an order without payments shows: the fields that the protocol gives it.
+    /// Adds the protocol's fields of a new order to `update`.
     #[must_use]
-    pub fn fresh_fields(update: Update, rules: &Rules, user: &ObjectId, payees: &[Payee]) -> Update {
+    pub fn fresh_fields(update: Update, names: &SchemaNames, user: &ObjectId, payees: &[Payee]) -> Update {
         let payees: Vec<Value> = payees
             .iter()
             .map(|payee| json!({"user": payee.user.as_str(), "amount": payee.amount}))
             .collect();
         let update = update
-            .set("user", rules.user_pointer(user))
+            .set("user", names.user_pointer(user))
             .set("status", OrderStatus::Pending.name())
             .set("refunded", 0)
             .set("ACL", Acl::owner_reads(user).into_value());
@@ -171,7 +169,7 @@ impl Order {
     }
 }
 
-/// Reads `payees`: an array of `{user, amount}`, absent for none; `user` an id or a pointer.
+/// Reads `payees`: an array of `{user, amount}`, absent for none; `user` is an id or a pointer.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`].
@@ -196,71 +194,41 @@ pub fn payees(value: Option<&Value>) -> Result<Vec<Payee>, ProtocolError> {
     value.as_array().ok_or_else(malformed)?.iter().map(one).collect()
 }
 
-/// What an order is to show once a payment of its is applied.
+/// The mark of a payment on its order, written once the payment is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum OrderMark {
-    /// Its purchase succeeded.
+    /// The purchase succeeded.
     Paid,
-    /// It was cancelled.
+    /// The order was cancelled.
     Cancelled,
-    /// It expired.
+    /// The order expired.
     Expired,
-    /// Refunds succeeded; shown as refunded once they sum up to `total`.
+    /// Refunds succeeded; the order shows `refunded` once they sum up to `total`.
     Refunded {
         /// The order's amount, in minor units.
         total: i64,
     },
 }
 
-/// What an order says after its mark had no effect.
+/// The state of an order after its mark had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MarkStanding {
-    /// It shows the result already.
-    Done,
+pub enum OrderMarkStatus {
+    /// The order shows the result already.
+    Shown,
     /// The epoch has moved, or nothing stands in the way any more.
     Retry,
-    /// It shows what its attempts do not say.
-    Disagrees,
+    /// The order shows a status that its attempts do not explain.
+    Contradicted,
 }
 
 impl OrderMark {
-    /// The parameter of a [`Kind::Cancel`] that tells an expiry from a cancellation.
+    /// The parameter of a [`Kind::Cancel`](crate::payment::protocol::kind::Kind::Cancel) that tells an expiry from a
+    /// cancellation.
     pub const CANCEL_TO: &str = "to";
-    /// How much of an order has been given back.
+    /// The field with the refunded sum of an order, in minor units.
     pub const REFUNDED: &str = "refunded";
 
-    pub(super) fn of(intent: &Intent, rules: &Rules) -> Result<Option<Self>, ProtocolError> {
-        let Some(order) = &intent.order else {
-            return Ok(None);
-        };
-        match intent.kind {
-            Kind::Purchase => Ok(Some(Self::Paid)),
-            Kind::Cancel => {
-                let to = intent.params.get(Self::CANCEL_TO).and_then(Value::as_str);
-                Ok(Some(if to == Some(OrderStatus::Expired.name()) {
-                    Self::Expired
-                } else {
-                    Self::Cancelled
-                }))
-            }
-            Kind::Refund => {
-                let total = intent.legs.as_slice().iter().find_map(|leg| {
-                    let on_order = leg.target.class == rules.order_class && leg.target.id == *order;
-                    let bound = leg.require.get(Self::REFUNDED)?.at_most?;
-                    let delta = leg.add.get(Self::REFUNDED)?.units();
-                    if on_order { bound.checked_add(delta) } else { None }
-                });
-                total
-                    .map(|total| Some(Self::Refunded { total }))
-                    .ok_or_else(|| ProtocolError::malformed("legs", "a refund with a leg on its order"))
-            }
-            Kind::Recharge | Kind::Transfer | Kind::Withdraw | Kind::Hold | Kind::Settle | Kind::Adjust => {
-                Ok(None)
-            }
-        }
-    }
-
-    /// The status that it writes.
+    /// The status that the mark writes.
     #[must_use]
     pub fn status(self) -> OrderStatus {
         match self {
@@ -271,9 +239,9 @@ impl OrderMark {
         }
     }
 
-    /// The condition under which it is written.
+    /// The condition under which the mark is written.
     #[must_use]
-    pub fn guard(self, epoch: Epoch) -> Filter {
+    pub fn precondition(self, epoch: Epoch) -> Filter {
         let status = |status: OrderStatus| Value::from(status.name());
         let guard = match self {
             Self::Paid | Self::Cancelled | Self::Expired => {
@@ -286,27 +254,29 @@ impl OrderMark {
                 )
                 .gte(Self::REFUNDED, total),
         };
-        guard.and(epoch.guard())
+        guard.and(epoch.precondition())
     }
 
-    /// The condition that there is nothing to show yet: more is to be refunded. `None` for marks that are written
-    /// as soon as their payment is applied.
+    /// The condition that there is nothing to show yet, because more is to be refunded. `None` for marks that are
+    /// written as soon as their payment is applied.
     #[must_use]
     pub fn unfinished(self, epoch: Epoch) -> Option<Filter> {
         match self {
             Self::Paid | Self::Cancelled | Self::Expired => None,
-            Self::Refunded { total } => Some(Filter::all().lt(Self::REFUNDED, total).and(epoch.guard())),
+            Self::Refunded { total } => {
+                Some(Filter::all().lt(Self::REFUNDED, total).and(epoch.precondition()))
+            }
         }
     }
 
-    /// What it writes.
+    /// The update that writes the mark.
     #[must_use]
-    pub fn body(self) -> Update {
+    pub fn update(self) -> Update {
         Update::new().set("status", self.status().name())
     }
 
-    /// What `order` says after the mark had no effect. A status is never taken back, so that even a stale read that
-    /// shows one decides.
+    /// Reads the state of `order` after the mark had no effect. A status is never taken back, so that even a stale read
+    /// of one decides.
     ///
     /// # Errors
     /// [`ProtocolError::Malformed`], [`ProtocolError::Moved`].
@@ -315,7 +285,7 @@ impl OrderMark {
         order: &Document,
         target: &Target,
         epoch: Epoch,
-    ) -> Result<MarkStanding, ProtocolError> {
+    ) -> Result<OrderMarkStatus, ProtocolError> {
         let status = order
             .text("status")
             .and_then(OrderStatus::from_name)
@@ -341,25 +311,21 @@ impl OrderMark {
             ) => false,
         };
         if shown {
-            return Ok(MarkStanding::Done);
+            return Ok(OrderMarkStatus::Shown);
         }
         if Epoch::of(order, target)? != epoch
             || status == OrderStatus::Pending
             || matches!(self, Self::Refunded { .. }) && status == OrderStatus::Paid
         {
-            return Ok(MarkStanding::Retry);
+            return Ok(OrderMarkStatus::Retry);
         }
-        Ok(MarkStanding::Disagrees)
+        Ok(OrderMarkStatus::Contradicted)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Map;
-
     use super::*;
-    use crate::payment::protocol::leg::{Bound, Leg, Legs};
-    use crate::payment::protocol::money::Delta;
 
     fn id(text: &str) -> ObjectId {
         ObjectId::parse(text).unwrap()
@@ -372,32 +338,18 @@ mod tests {
         Document(fields)
     }
 
-    fn intent(kind: Kind, params: Value, legs: Vec<Leg>) -> Intent {
-        Intent {
-            key: "k".into(),
-            request_key: None,
-            number: None,
-            kind,
-            user: id("u"),
-            order: Some(id("o")),
-            amount: Amount::new(40),
-            params: document(params).0,
-            legs: Legs::new(legs).unwrap(),
-        }
-    }
-
     #[test]
-    fn an_order_as_it_is_made_is_read_again() {
-        let rules = Rules::default();
+    fn order_fields_round_trip() {
+        let names = SchemaNames::default();
         let payee = Payee {
             user: id("v"),
             amount: Amount::new(7).unwrap(),
         };
         let update = Update::new().set("number", "N").set("amount", 100);
-        let update = Order::fresh_fields(update, &rules, &id("u"), std::slice::from_ref(&payee));
+        let update = Order::fresh_fields(update, &names, &id("u"), std::slice::from_ref(&payee));
         let mut stored = document(json!({"objectId": "o"}));
         update.apply(&mut stored).unwrap();
-        let order = Order::from_document(&stored, &rules).unwrap();
+        let order = Order::from_document(&stored, &names).unwrap();
         assert_eq!((order.id.as_str(), order.user.as_str()), ("o", "u"));
         assert_eq!(
             (order.status, order.payees.as_slice()),
@@ -408,12 +360,12 @@ mod tests {
         assert_eq!(stored.get("ACL"), Some(&json!({"u": {"read": true}})));
         let keys = (order.attempt_key(1), order.attempt_key(2));
         assert_eq!(keys, ("order:N:1".into(), "order:N:2".into()));
-        let alone = Order::fresh_fields(Update::new(), &rules, &id("u"), &[]);
+        let alone = Order::fresh_fields(Update::new(), &names, &id("u"), &[]);
         assert_eq!(alone.to_value().get("payees"), None);
     }
 
     #[test]
-    fn payees_as_they_are_written() {
+    fn payees_are_read_from_ids_and_pointers() {
         let read = |value: Value| payees(Some(&value));
         assert_eq!(payees(None), Ok(vec![]));
         assert_eq!(read(json!(null)), Ok(vec![]));
@@ -438,61 +390,25 @@ mod tests {
     }
 
     #[test]
-    fn what_a_payment_makes_of_its_order() {
-        let rules = Rules::default();
-        let mark = |intent: &Intent| intent.order_mark(&rules);
-        let cancel = |params| mark(&intent(Kind::Cancel, params, vec![]));
-        assert_eq!(cancel(json!({})), Ok(Some(OrderMark::Cancelled)));
-        assert_eq!(cancel(json!({"to": "cancelled"})), Ok(Some(OrderMark::Cancelled)));
-        assert_eq!(cancel(json!({"to": "expired"})), Ok(Some(OrderMark::Expired)));
-        assert_eq!(
-            mark(&intent(Kind::Purchase, json!({}), vec![])),
-            Ok(Some(OrderMark::Paid))
-        );
-        assert_eq!(mark(&intent(Kind::Transfer, json!({}), vec![])), Ok(None));
-        let without = Intent {
-            order: None,
-            ..intent(Kind::Purchase, json!({}), vec![])
-        };
-        assert_eq!(mark(&without), Ok(None));
-        let refund = |class: &crate::model::ClassName, order: &str| {
-            let leg = Leg::new(Target::new(class, &id(order)))
-                .adding("refunded", Delta::new(40).unwrap())
-                .requiring("refunded", Bound::at_most(60));
-            mark(&Intent {
-                params: Map::new(),
-                ..intent(Kind::Refund, json!({}), vec![leg])
-            })
-        };
-        assert_eq!(
-            refund(&rules.order_class, "o"),
-            Ok(Some(OrderMark::Refunded { total: 100 }))
-        );
-        // Only its own order says what can be refunded.
-        assert!(refund(&rules.order_class, "other").is_err());
-        assert!(refund(&rules.user_class, "o").is_err());
-    }
-
-    #[test]
-    fn what_an_order_says_to_a_mark_without_effect() {
-        use MarkStanding::{Disagrees, Done, Retry};
-        let target = Target::new(&Rules::default().order_class, &id("o"));
+    fn order_mark_status_by_order_status_and_epoch() {
+        use OrderMarkStatus::{Contradicted, Retry, Shown};
+        let target = Target::new(&SchemaNames::default().order_class, &id("o"));
         let refunded = OrderMark::Refunded { total: 100 };
         for (mark, status, epoch, expected) in [
-            (OrderMark::Paid, "paid", 0, Done),
-            (OrderMark::Paid, "refunded", 1, Done),
-            (OrderMark::Cancelled, "cancelled", 0, Done),
-            (OrderMark::Expired, "expired", 0, Done),
-            (refunded, "refunded", 0, Done),
+            (OrderMark::Paid, "paid", 0, Shown),
+            (OrderMark::Paid, "refunded", 1, Shown),
+            (OrderMark::Cancelled, "cancelled", 0, Shown),
+            (OrderMark::Expired, "expired", 0, Shown),
+            (refunded, "refunded", 0, Shown),
             // Nothing stands in its way any more, or it was pruned.
             (OrderMark::Paid, "pending", 0, Retry),
             (OrderMark::Paid, "cancelled", 1, Retry),
             (refunded, "paid", 0, Retry),
             (refunded, "pending", 0, Retry),
-            (OrderMark::Paid, "cancelled", 0, Disagrees),
-            (OrderMark::Cancelled, "paid", 0, Disagrees),
-            (OrderMark::Expired, "cancelled", 0, Disagrees),
-            (refunded, "expired", 0, Disagrees),
+            (OrderMark::Paid, "cancelled", 0, Contradicted),
+            (OrderMark::Cancelled, "paid", 0, Contradicted),
+            (OrderMark::Expired, "cancelled", 0, Contradicted),
+            (refunded, "expired", 0, Contradicted),
         ] {
             let order = document(json!({"status": status, "payEpoch": epoch}));
             assert_eq!(

@@ -1,32 +1,32 @@
-//! Pruning: forgetting the marks of closed logs, so that documents stay small.
+//! Pruning: the removal of marks of closed logs, so that documents stay small.
 //!
 //! One update removes the marks and raises the epoch. Every request still under way carries an older epoch and can no
 //! longer take effect, which is what makes forgetting safe without clocks.
 
 use std::collections::BTreeSet;
 
+use crate::model::write::Write;
 use crate::model::{Document, Filter, ObjectId, Update, Value};
-use crate::payment::protocol::effect::Write;
 use crate::payment::protocol::error::ProtocolError;
-use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::mark::{self, Epoch, MarkKind, PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::target::Target;
 
-/// Marks beyond which a document is pruned.
+/// The number of marks beyond which a document is pruned.
 pub const THRESHOLD: usize = 64;
 
-/// The logs that left marks on the document.
+/// Returns the logs that have left marks on the document.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`] where `paylogs` is no array.
 pub fn logs(document: &Document) -> Result<BTreeSet<ObjectId>, ProtocolError> {
-    Ok(mark::list(document)?
+    Ok(mark::marks(document)?
         .iter()
         .filter_map(|held| MarkKind::parse(held.as_str()?))
         .map(|(_, log)| log)
         .collect())
 }
 
-/// The update that forgets the marks of the `closed` logs; `None` where there are none.
+/// The update that removes the marks of the `closed` logs and raises the epoch; `None` if there are none.
 ///
 /// # Errors
 /// [`ProtocolError::Malformed`]; [`ProtocolError::Moved`] where the epoch is negative.
@@ -36,7 +36,7 @@ pub fn prune(
     closed: &BTreeSet<ObjectId>,
 ) -> Result<Option<Write>, ProtocolError> {
     let epoch = Epoch::of(document, target)?;
-    let forgotten: Vec<Value> = mark::list(document)?
+    let forgotten: Vec<Value> = mark::marks(document)?
         .iter()
         .filter(|held| {
             held.as_str()
@@ -48,11 +48,10 @@ pub fn prune(
     if forgotten.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Write::Update {
-        target: target.clone(),
-        guard: Filter::all().and(epoch.guard()),
-        update: Update::new().remove(PAYLOGS, forgotten).increment(PAY_EPOCH, 1),
-    }))
+    Ok(Some(target.update(
+        Filter::all().and(epoch.precondition()),
+        Update::new().remove(PAYLOGS, forgotten).increment(PAY_EPOCH, 1),
+    )))
 }
 
 #[cfg(test)]
@@ -61,6 +60,7 @@ mod tests {
 
     use super::*;
     use crate::model::ClassName;
+    use crate::model::write::Action;
 
     fn ids(names: &[&str]) -> BTreeSet<ObjectId> {
         names.iter().map(|name| ObjectId::parse(name).unwrap()).collect()
@@ -74,17 +74,20 @@ mod tests {
     }
 
     #[test]
-    fn the_marks_of_closed_logs_go_and_the_epoch_rises() {
+    fn pruning_removes_marks_of_closed_logs_and_raises_epoch() {
         let target = Target::new(&ClassName::user(), &ObjectId::parse("u").unwrap());
         let before = account(3, json!(["a", "b", "void:b", "c", "undo:c", "move:1", 7]));
         assert_eq!(logs(&before).unwrap(), ids(&["a", "b", "c"]));
         let write = prune(&target, &before, &ids(&["a", "b", "x"])).unwrap();
-        let Some(Write::Update { guard, update, .. }) = write else {
-            panic!("{write:?}")
+        let Some(Action::Update {
+            precondition, update, ..
+        }) = write.map(|write| write.action)
+        else {
+            panic!("nothing to prune")
         };
         // A document that was pruned meanwhile is left alone.
-        assert_eq!(guard.matches(&before), Ok(true));
-        assert_eq!(guard.matches(&account(4, json!([]))), Ok(false));
+        assert_eq!(precondition.matches(&before), Ok(true));
+        assert_eq!(precondition.matches(&account(4, json!([]))), Ok(false));
         let mut after = before;
         update.apply(&mut after).unwrap();
         assert_eq!(after, account(4, json!(["c", "undo:c", "move:1", 7])));

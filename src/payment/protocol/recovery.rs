@@ -1,135 +1,133 @@
-//! What recovery writes on a log, and which logs it looks for.
+//! Recovery: the claim of a log, and the filters that find logs and orders with work left.
 
+use crate::model::write::Write;
 use crate::model::{Filter, Test, Timestamp, Update};
-use crate::payment::protocol::effect::Write;
 use crate::payment::protocol::error::Refusal;
 use crate::payment::protocol::kind::Kind;
-use crate::payment::protocol::leg::Target;
-use crate::payment::protocol::log::{CANCEL, EXPIRES_AT, Log, LogState};
-use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::log::{Log, LogState, fields};
+use crate::payment::protocol::names::SchemaNames;
 use crate::payment::protocol::order::OrderStatus;
+use crate::payment::protocol::target::Target;
 
-/// Who takes logs up, and until when it asks the others to leave them alone.
+/// A worker that takes logs up, and its lease.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Worker {
-    /// A name for operators.
+    /// The name, for operators.
     pub name: String,
-    /// The end of the lease.
+    /// The end of the lease. Until then the worker asks the others to leave its log alone.
     pub until: Timestamp,
 }
 
-/// How often recovery takes up a log that keeps failing before it leaves it to an operator. Leases double from 5
-/// seconds to a minute, so that this takes a quarter of an hour: an outage of that length heals by itself, and a
-/// customer whose money hangs is not left alone for much longer. A run that failed only because marks were pruned
-/// meanwhile leaves nothing to an operator.
+/// The number of times that recovery takes up a log that keeps failing, before it leaves the log to an operator. Leases
+/// double from 5 seconds to a minute, so that this takes a quarter of an hour: an outage of that length heals by
+/// itself, and a customer whose money hangs is not left alone for much longer. A run that failed only because marks
+/// were pruned meanwhile leaves nothing to an operator.
 pub const CLAIMS_MAX: i64 = 20;
 
-/// Which claim of a run this is. A run is one worker's work on one payment; it claims again with every restart.
+/// The position of a claim in its run. A run is one worker's work on one payment; it claims again with every restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Claim {
-    /// The first one counts.
+    /// The first claim of the run. It counts as an attempt of recovery.
     First,
-    /// A restart is no new attempt: `claims` stays.
+    /// A claim after a restart, which is no new attempt: `claims` stays.
     Repeated,
 }
 
-/// What somebody wants of a log that is taken up.
+/// The reason for taking a log up.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Wish {
-    /// Nobody asks; it is to come to its end.
-    Recovered,
-    /// Somebody asks for the payment again: where it is stuck, the operator has it no more, and attempts are counted
+pub enum TakeoverReason {
+    /// The sweeper found it open; nobody has asked for it.
+    Recovery,
+    /// A caller asks for the payment again. A stuck log is taken back from the operator, and its attempts are counted
     /// from the beginning.
-    Resumed,
-    /// An operator wants it refused, for this reason, as long as the money is not secured.
-    Cancelled(Refusal),
+    Resumption,
+    /// An operator wants the payment refused for this reason, as long as the money is not secured.
+    Cancellation(Refusal),
 }
 
-/// Takes a log up. A write, not a read: what it answers cannot be stale. `state` is incremented by 0, so that the
-/// answer carries it; `claims` likewise where this run has been counted, or is none of recovery's: a caller who asks
-/// again and again leaves nothing to an operator.
+/// The write that claims a log. It is a write and no read, so that its answer cannot be stale. It increments `state` by
+/// 0, so that the answer holds the state. It increments `claims` by 0 if this run has been counted or is not
+/// recovery's: a caller who asks again and again leaves nothing to an operator.
+///
+/// **Atomicity**: the log. **Idempotency**: safe to repeat; the first claim of recovery counts once more.
 #[must_use]
-pub fn claim(rules: &Rules, log: &Log, worker: &Worker, claim: Claim, wish: &Wish) -> Write {
-    let begins = *wish == Wish::Resumed && log.stuck.is_some();
+pub fn claim(names: &SchemaNames, log: &Log, worker: &Worker, claim: Claim, wish: &TakeoverReason) -> Write {
+    let begins = *wish == TakeoverReason::Resumption && log.stuck.is_some();
     let mut update = match claim {
-        Claim::First if begins => Update::new().set("claims", 0),
-        Claim::First if *wish == Wish::Recovered => Update::new().increment("claims", 1),
-        Claim::First | Claim::Repeated => Update::new().increment("claims", 0),
+        Claim::First if begins => Update::new().set(fields::CLAIMS, 0),
+        Claim::First if *wish == TakeoverReason::Recovery => Update::new().increment(fields::CLAIMS, 1),
+        Claim::First | Claim::Repeated => Update::new().increment(fields::CLAIMS, 0),
     };
     update = update
-        .increment("state", 0)
-        .set("claimedBy", worker.name.as_str())
-        .set("claimedUntil", worker.until.to_date());
+        .increment(fields::STATE, 0)
+        .set(fields::CLAIMED_BY, worker.name.as_str())
+        .set(fields::CLAIMED_UNTIL, worker.until.to_date());
     let mut below = LogState::Closed;
     match wish {
-        Wish::Recovered => {}
-        Wish::Resumed => update = update.delete("stuck"),
-        Wish::Cancelled(refusal) => {
+        TakeoverReason::Recovery => {}
+        TakeoverReason::Resumption => update = update.delete(fields::STUCK),
+        TakeoverReason::Cancellation(refusal) => {
             // Before anything is refused: whoever closes the log instead of this worker finds the reason in it.
-            update = update.set(CANCEL, refusal.to_reason());
+            update = update.set(fields::CANCEL, refusal.to_reason());
             below = LogState::Funded;
         }
     }
-    Write::Update {
-        target: Target::new(&rules.log_class, &log.id),
-        guard: Filter::all().lt("state", below.number()),
-        update,
-    }
+    Target::new(&names.log_class, &log.id).update(Filter::all().lt(fields::STATE, below.number()), update)
 }
 
-/// Leaves a log to an operator. It stays resumable. No effect where another worker has moved it on meanwhile: then it
-/// is not stuck. `None` where it is closed: there is nothing left to resume.
+/// The write that leaves a log to an operator. The log stays resumable. The write has no effect if another worker has
+/// moved the log on meanwhile: then it is not stuck. `None` if the log is closed: there is nothing left to resume.
 #[must_use]
-pub fn stuck(rules: &Rules, log: &Log, why: &str) -> Option<Write> {
-    (log.state < LogState::Closed).then(|| Write::Update {
-        target: Target::new(&rules.log_class, &log.id),
-        guard: Filter::all().eq("state", log.state.number()),
-        update: Update::new().set("stuck", why),
+pub fn mark_stuck(names: &SchemaNames, log: &Log, why: &str) -> Option<Write> {
+    (log.state < LogState::Closed).then(|| {
+        Target::new(&names.log_class, &log.id).update(
+            Filter::all().eq(fields::STATE, log.state.number()),
+            Update::new().set(fields::STUCK, why),
+        )
     })
 }
 
-/// One by one and not as a range: nearly all logs are closed, and an engine that does not know that had rather read
-/// them all than an index.
+/// The states, one by one and not as a range: nearly all logs are closed, and an engine that does not know that would
+/// rather read them all than use an index.
 fn states(states: &[LogState]) -> Filter {
     let states = states.iter().map(|state| state.number().into()).collect();
-    Filter::all().one_of("state", states)
+    Filter::all().one_of(fields::STATE, states)
 }
 
-/// Logs that a worker can bring to their end: open, not left to an operator, and no recharge that waits for its
-/// gateway. There may be many of those: by state and kind an index passes over them.
+/// The logs that a worker can finish: open, not left to an operator, and no recharge that waits for its gateway. There
+/// may be many of those; by state and kind an index passes over them.
 fn workable() -> Filter {
-    Filter::all().exists("stuck", false).and_any(vec![
+    Filter::all().exists(fields::STUCK, false).and_any(vec![
         states(&[LogState::Funded, LogState::Applied, LogState::Settled]),
-        states(&[LogState::Created, LogState::Ordered]).ne("kind", Kind::Recharge.name()),
+        states(&[LogState::Created, LogState::Ordered]).ne(fields::KIND, Kind::Recharge.name()),
     ])
 }
 
-/// Which logs wait to be taken up: open, not stuck, not claimed, and (where never claimed) older than `untouched`.
-/// A recharge in state 1 waits for its gateway, and nothing can be done for it. Times beyond `longest`, the end of the
-/// longest lease given out now, show that a clock is wrong, this one or the other, and keep nobody away: neither such a
-/// lease, nor such a creation.
+/// The logs that are due for recovery: open, not stuck, not claimed, and, if never claimed, older than `untouched`. A
+/// recharge in state 1 waits for its gateway and is left alone. A time beyond `longest`, the end of the longest lease
+/// given out now, shows that a clock is wrong, and keeps nobody away, be it a lease or a creation.
 #[must_use]
-pub fn due(now: Timestamp, untouched: Timestamp, longest: Timestamp) -> Filter {
-    let unclaimed = || Filter::all().exists("claimedUntil", false);
+pub fn due_logs(now: Timestamp, untouched: Timestamp, longest: Timestamp) -> Filter {
+    let unclaimed = || Filter::all().exists(fields::CLAIMED_UNTIL, false);
     let beyond = || Test::Gt(longest.to_date());
     workable().and_any(vec![
-        Filter::all().lte("claimedUntil", now.to_date()),
-        Filter::all().and_key("claimedUntil", beyond()),
+        Filter::all().lte(fields::CLAIMED_UNTIL, now.to_date()),
+        Filter::all().and_key(fields::CLAIMED_UNTIL, beyond()),
         unclaimed().lte("createdAt", untouched.to_date()),
         unclaimed().and_key("createdAt", beyond()),
     ])
 }
 
-/// Which logs, created by `created`, a worker has still to bring to their end. Neither those that wait for an
-/// operator, nor a recharge that waits for its gateway.
+/// The logs, created by `created`, that a worker has still to finish; neither those that wait for an operator nor a
+/// recharge that waits for its gateway.
 #[must_use]
-pub fn open(created: Timestamp) -> Filter {
+pub fn open_logs(created: Timestamp) -> Filter {
     workable().lte("createdAt", created.to_date())
 }
 
-/// Which logs wait for an operator.
+/// The logs that wait for an operator.
 #[must_use]
-pub fn left_stuck() -> Filter {
+pub fn stuck_logs() -> Filter {
     states(&[
         LogState::Created,
         LogState::Ordered,
@@ -137,10 +135,10 @@ pub fn left_stuck() -> Filter {
         LogState::Applied,
         LogState::Settled,
     ])
-    .exists("stuck", true)
+    .exists(fields::STUCK, true)
 }
 
-/// Which orders nobody has paid in time.
+/// The orders that are unpaid past their time.
 #[must_use]
 pub fn unpaid_orders(now: Timestamp) -> Filter {
     Filter::all()
@@ -148,36 +146,38 @@ pub fn unpaid_orders(now: Timestamp) -> Filter {
         .lte("expiresAt", now.to_date())
 }
 
-/// Which recharges, made by `before`, nobody has paid. Money that has arrived is never given up, whatever else.
+/// The recharges, made by `before`, that nobody has paid. Money that has arrived is never given up.
 #[must_use]
 pub fn unpaid_recharges(before: Timestamp) -> Filter {
     Filter::all()
-        .eq("state", LogState::Ordered.number())
-        .eq("kind", Kind::Recharge.name())
-        .exists("stuck", false)
-        .exists("tradeNo", false)
+        .eq(fields::STATE, LogState::Ordered.number())
+        .eq(fields::KIND, Kind::Recharge.name())
+        .exists(fields::STUCK, false)
+        .exists(fields::TRADE_NO, false)
         .lte("createdAt", before.to_date())
 }
 
-/// Which holds are to be ended: not those that move to another store.
+/// The holds that have expired, except those that move to another store.
 #[must_use]
 pub fn expired_holds(now: Timestamp) -> Filter {
     Filter::all()
-        .lte(EXPIRES_AT, now.to_date())
-        .lte("state", LogState::Closed.number())
+        .lte(fields::EXPIRES_AT, now.to_date())
+        .lte(fields::STATE, LogState::Closed.number())
 }
 
-/// Closes a recharge that nobody paid. Money that arrives later makes a log of its own.
+/// The write that closes an unpaid recharge. Money that arrives later gets a log of its own.
 #[must_use]
-pub fn close_unpaid(rules: &Rules, log: &Log, reason: &str) -> Write {
-    Write::Update {
-        target: Target::new(&rules.log_class, &log.id),
-        guard: Filter::all().eq("state", LogState::Ordered.number()),
-        update: Update::new()
-            .set("state", LogState::Closed.number())
-            .set("outcome", crate::payment::protocol::log::Verdict::Failed.name())
-            .set("reason", reason),
-    }
+pub fn close_unpaid_recharge(names: &SchemaNames, log: &Log, reason: &str) -> Write {
+    Target::new(&names.log_class, &log.id).update(
+        Filter::all().eq(fields::STATE, LogState::Ordered.number()),
+        Update::new()
+            .set(fields::STATE, LogState::Closed.number())
+            .set(
+                fields::OUTCOME,
+                crate::payment::protocol::log::Verdict::Failed.name(),
+            )
+            .set(fields::REASON, reason),
+    )
 }
 
 #[cfg(test)]
@@ -186,16 +186,17 @@ mod tests {
 
     use super::*;
     use crate::model::Document;
+    use crate::model::write::Action;
 
     #[test]
-    fn a_clock_that_is_wrong_leaves_no_log_alone() {
+    fn wrong_clock_keeps_no_log_from_recovery() {
         let created = Timestamp::from_millis(1_000_000_000_000);
         let is_due = |now: Timestamp| {
             let log = Document::from_iter([
                 ("state".to_owned(), json!(3)),
                 ("createdAt".to_owned(), json!(created.to_string())),
             ]);
-            let due = due(now, now.plus_millis(-5_000), now.plus_millis(60_000));
+            let due = due_logs(now, now.plus_millis(-5_000), now.plus_millis(60_000));
             due.matches(&log).unwrap()
         };
         assert!(!is_due(created.plus_millis(1_000)), "it is another's still");
@@ -224,11 +225,11 @@ mod tests {
     }
 
     #[test]
-    fn what_recovery_takes_up() {
+    fn due_open_and_stuck_logs_are_told_apart() {
         let date = |minute| time(minute).to_date();
-        let due = due(time(10), time(9), time(11));
-        let open = open(time(9));
-        let left = left_stuck();
+        let due = due_logs(time(10), time(9), time(11));
+        let open = open_logs(time(9));
+        let left = stuck_logs();
         for (fields, is_due, is_open, is_left) in [
             (json!({"state": 0, "kind": "purchase"}), true, true, false),
             (json!({"state": 1, "kind": "purchase"}), true, true, false),
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_in_time() {
+    fn unpaid_orders_recharges_and_expired_holds_are_found() {
         let date = |minute| time(minute).to_date();
         for (order, is_unpaid) in [
             (json!({"status": "pending", "expiresAt": date(9)}), true),
@@ -334,35 +335,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_on_a_log_that_is_given_up() {
-        let rules = Rules::default();
+    fn closing_or_marking_stuck_spares_funded_log() {
+        let names = SchemaNames::default();
         let stored = json!({
             "objectId": "G", "state": 1, "kind": "recharge", "key": "k", "legs": [],
-            "user": rules.user_pointer(&crate::model::ObjectId::parse("u").unwrap()),
+            "user": names.user_pointer(&crate::model::ObjectId::parse("u").unwrap()),
         });
         let stored = Document(stored.as_object().cloned().unwrap());
-        let log = Log::from_document(&stored, &rules).unwrap();
+        let log = Log::from_document(&stored, &names).unwrap();
         let written = |write: Write, before: &Document| {
-            let Write::Update {
-                target,
-                guard,
-                update,
-            } = write
+            assert_eq!(Target::of(&write), Some(Target::new(&names.log_class, &log.id)));
+            let Action::Update {
+                precondition, update, ..
+            } = write.action
             else {
                 panic!("{write:?}")
             };
-            assert_eq!(target, Target::new(&rules.log_class, &log.id));
             let mut after = before.clone();
-            guard
+            precondition
                 .matches(before)
                 .unwrap()
                 .then(|| update.apply(&mut after).unwrap())?;
-            Some(Log::from_document(&after, &rules).unwrap())
+            Some(Log::from_document(&after, &names).unwrap())
         };
-        let closed = written(close_unpaid(&rules, &log, "9006 Unpaid."), &stored).unwrap();
+        let closed = written(close_unpaid_recharge(&names, &log, "9006 Unpaid."), &stored).unwrap();
         assert_eq!((closed.state, closed.failed()), (LogState::Closed, true));
         assert_eq!(closed.refusal.unwrap().text, "Unpaid.");
-        let left = written(stuck(&rules, &log, "why").unwrap(), &stored).unwrap();
+        let left = written(mark_stuck(&names, &log, "why").unwrap(), &stored).unwrap();
         assert_eq!(
             (left.state, left.stuck.as_deref()),
             (LogState::Ordered, Some("why"))
@@ -370,7 +369,10 @@ mod tests {
         // Its money came meanwhile: it is neither unpaid nor stuck.
         let mut funded = stored.clone();
         funded.insert("state".to_owned(), json!(2));
-        assert_eq!(written(close_unpaid(&rules, &log, "9006 Unpaid."), &funded), None);
-        assert_eq!(written(stuck(&rules, &log, "why").unwrap(), &funded), None);
+        assert_eq!(
+            written(close_unpaid_recharge(&names, &log, "9006 Unpaid."), &funded),
+            None
+        );
+        assert_eq!(written(mark_stuck(&names, &log, "why").unwrap(), &funded), None);
     }
 }

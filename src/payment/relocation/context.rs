@@ -7,7 +7,7 @@ use crate::environment::Environment;
 use crate::model::ClassName;
 use crate::payment::relocation::import::ImportStore;
 use crate::payment::relocation::report::{RelocationProgress, Side};
-use crate::payment::{PaymentConfig, Rules};
+use crate::payment::{PaymentConfig, SchemaNames};
 use crate::store::Store;
 
 /// Called with the progress of a relocation.
@@ -20,7 +20,7 @@ pub(super) struct Context {
     pub(super) target: Arc<dyn ImportStore>,
     pub(super) environment: Environment,
     pub(super) config: PaymentConfig,
-    pub(super) names: Arc<Rules>,
+    pub(super) names: Arc<SchemaNames>,
     /// The class of the decision, at the source.
     pub(super) decision_class: ClassName,
     /// The time for which a step that gets nowhere is repeated.

@@ -2,8 +2,8 @@
 
 use crate::model::{ClassName, CloudError, ObjectId};
 use crate::payment::ProtocolError;
-use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::relocation::Decision;
+use crate::payment::protocol::target::Target;
 use crate::payment::relocation::report::Side;
 
 /// An error that stops a relocation. Repair its cause and call again: nothing is done twice.

@@ -1,13 +1,13 @@
 //! Filters on the fence of documents.
 
 use crate::model::{ClassName, Filter};
-use crate::payment::Rules;
+use crate::payment::SchemaNames;
 use crate::payment::protocol::log::LogState;
 use crate::payment::protocol::mark::PAY_EPOCH;
 
 /// Matches the documents of a payment class that are in use: logs that are open, accounts and orders that are not fenced.
 #[must_use]
-pub fn in_use(names: &Rules, class: &ClassName) -> Filter {
+pub fn in_use(names: &SchemaNames, class: &ClassName) -> Filter {
     if *class == names.log_class {
         Filter::all().lt("state", LogState::Closed.number())
     } else {
@@ -20,7 +20,7 @@ pub fn in_use(names: &Rules, class: &ClassName) -> Filter {
 
 /// Matches the documents of a payment class that are fenced.
 #[must_use]
-pub fn fenced(names: &Rules, class: &ClassName) -> Filter {
+pub fn fenced(names: &SchemaNames, class: &ClassName) -> Filter {
     if *class == names.log_class {
         Filter::all().gte("state", LogState::FENCE)
     } else {

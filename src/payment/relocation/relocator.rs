@@ -19,10 +19,9 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::model::{ClassName, Document, ErrorCode, Filter, Timestamp};
-use crate::payment::protocol::effect::Write as ProtocolWrite;
-use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::LogState;
 use crate::payment::protocol::relocation::{self, Attempt, Decision, Resolution};
+use crate::payment::protocol::target::Target;
 use crate::payment::protocol::{ledger, pruning};
 use crate::payment::relocation::context::Context;
 use crate::payment::relocation::error::{RelocationError, malformed};
@@ -269,10 +268,7 @@ impl Relocator {
                     if !std::mem::replace(&mut is_proved, true) {
                         self.prove_unique(&mut transfer).await?;
                     }
-                    ProtocolWrite::Create {
-                        class: self.0.decision_class.clone(),
-                        fields: Decision::begin(),
-                    }
+                    Write::create(&self.0.decision_class, Decision::begin())
                 }
             };
             let _ = transfer.attempt_write(Side::Source, write).await?;
@@ -284,10 +280,7 @@ impl Relocator {
         let probe = Decision::probe(&self.0.environment.random_text(16));
         let mut made = Vec::new();
         loop {
-            let write = ProtocolWrite::Create {
-                class: self.0.decision_class.clone(),
-                fields: probe.clone(),
-            };
+            let write = Write::create(&self.0.decision_class, probe.clone());
             match transfer.attempt_write(Side::Source, write).await? {
                 WriteOutcome::Applied(written) => made.extend(written.object_id),
                 WriteOutcome::Rejected(error) if error.code == ErrorCode::DUPLICATE_VALUE => break,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::model::{ClassName, ObjectId};
-use crate::payment::protocol::leg::Target;
+use crate::payment::protocol::target::Target;
 
 /// One of the two stores of a relocation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,12 +6,10 @@ use std::time::Duration;
 use crate::environment::{Backoff, Environment};
 use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query, Timestamp, Value};
 use crate::payment::ProtocolError;
-use crate::payment::driver::to_store;
-use crate::payment::protocol::effect::Write as ProtocolWrite;
 use crate::payment::protocol::ledger;
-use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::Log;
-use crate::payment::protocol::relocation::{self, Attempt, Copy, Decision, Placing, Todo};
+use crate::payment::protocol::relocation::{self, Attempt, CopyAction, Decision, FencedCopy, RelocationStep};
+use crate::payment::protocol::target::Target;
 use crate::payment::relocation::context::Context;
 use crate::payment::relocation::error::{RelocationError, malformed};
 use crate::payment::relocation::import::{IfExists, ImportDocument, ImportOutcome};
@@ -26,7 +24,8 @@ const WRITES_AT_ONCE: usize = 50;
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(2));
 
 /// Decides what to write to a document.
-pub(super) type Decide<'a> = dyn Fn(&Target, &Document) -> Result<Todo, ProtocolError> + Send + Sync + 'a;
+pub(super) type Decide<'a> =
+    dyn Fn(&Target, &Document) -> Result<RelocationStep, ProtocolError> + Send + Sync + 'a;
 
 /// The repetition of a step that gets nowhere, for a limited time.
 #[derive(Debug)]
@@ -189,9 +188,9 @@ impl<'a> Transfer<'a> {
     pub(super) async fn attempt_write(
         &mut self,
         side: Side,
-        write: ProtocolWrite,
+        write: Write,
     ) -> Result<WriteOutcome, RelocationError> {
-        let written = self.context.store(side).write(to_store(write));
+        let written = self.context.store(side).write(write);
         let outcome = match tokio::time::timeout(self.timeout(), written).await {
             Ok(outcome) => outcome,
             Err(_) => WriteOutcome::Unknown(no_answer()),
@@ -269,15 +268,15 @@ impl<'a> Transfer<'a> {
                 let Some(id) = document.object_id() else { continue };
                 let target = Target::new(class, &id);
                 match decide(&target, &document).map_err(|error| malformed(&target, error))? {
-                    Todo::Nothing => {
+                    RelocationStep::Done => {
                         result.changed += u64::from(begun.contains(&id));
                         result.documents.push(document);
                     }
-                    Todo::NotAllowed => result.refused += 1,
-                    Todo::Write(write) => {
+                    RelocationStep::NotAllowed => result.refused += 1,
+                    RelocationStep::Write(write) => {
                         begun.insert(id);
                         waiting.push(document);
-                        writes.push(to_store(write));
+                        writes.push(write);
                     }
                 }
             }
@@ -360,7 +359,7 @@ impl<'a> Transfer<'a> {
         for document in &fenced.documents {
             let Some(id) = document.object_id() else { continue };
             let target = Target::new(class, &id);
-            let copy = Copy::of(names, &target, document, attempt);
+            let copy = FencedCopy::of(names, &target, document, attempt);
             copies.extend(copy.map_err(|error| malformed(&target, error))?);
         }
         self.import(class, copies, attempt).await
@@ -384,28 +383,27 @@ impl<'a> Transfer<'a> {
     async fn import(
         &mut self,
         class: &ClassName,
-        mut copies: Vec<Copy>,
+        mut copies: Vec<FencedCopy>,
         attempt: Attempt,
     ) -> Result<(), RelocationError> {
         copies.retain(|copy| !self.late.contains(copy.target()));
         loop {
-            let documents = copies.iter().map(Copy::document);
+            let documents = copies.iter().map(FencedCopy::document);
             let there = self.find_by_id(Side::Target, class, documents).await?;
             let (mut waiting, mut imports) = (Vec::new(), Vec::new());
             for copy in copies {
                 let placing = copy.place(&self.context.names, there.get(&copy.target().id));
                 match placing.map_err(|error| malformed(copy.target(), error))? {
-                    Placing::Stands => continue,
-                    Placing::Keep if self.is_final => continue,
-                    Placing::Keep => {
+                    CopyAction::Done => continue,
+                    CopyAction::Keep if self.is_final => continue,
+                    CopyAction::Keep => {
                         let why = self.superseded(attempt).await?;
                         return Err(why.unwrap_or_else(|| RelocationError::Occupied(copy.target().clone())));
                     }
-                    Placing::Create(_) => imports.push(copy.import(IfExists::Keep)),
-                    Placing::Replace(ProtocolWrite::Update { guard, .. }) => {
-                        imports.push(copy.import(IfExists::ReplaceMatching(guard)));
+                    CopyAction::Create(_) => imports.push(copy.import(IfExists::Keep)),
+                    CopyAction::Replace { precondition, .. } => {
+                        imports.push(copy.import(IfExists::ReplaceMatching(precondition)));
                     }
-                    Placing::Replace(ProtocolWrite::Create { .. }) => continue,
                 }
                 waiting.push(copy);
             }
@@ -419,9 +417,9 @@ impl<'a> Transfer<'a> {
     /// Imports copies once; returns those that are not known to be at the target.
     async fn import_once(
         &mut self,
-        copies: Vec<Copy>,
+        copies: Vec<FencedCopy>,
         imports: Vec<ImportDocument>,
-    ) -> Result<Vec<Copy>, RelocationError> {
+    ) -> Result<Vec<FencedCopy>, RelocationError> {
         let outcomes = self.context.target.import(imports);
         let mut outcomes = tokio::time::timeout(self.timeout(), outcomes)
             .await
@@ -450,7 +448,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Handles a copy that the target refused: once the target is in use, it came too late.
-    fn refused(&mut self, copy: &Copy, error: CloudError) -> Result<(), RelocationError> {
+    fn refused(&mut self, copy: &FencedCopy, error: CloudError) -> Result<(), RelocationError> {
         let target = copy.target();
         if !self.is_final || error.code != ErrorCode::DUPLICATE_VALUE {
             return Err(RelocationError::Refused {
@@ -507,7 +505,7 @@ struct UpdateResult {
     refused: u64,
 }
 
-impl Copy {
+impl FencedCopy {
     fn import(&self, if_exists: IfExists) -> ImportDocument {
         ImportDocument {
             class: self.target().class.clone(),

@@ -5,7 +5,7 @@ use serde_json::Map;
 use crate::model::value::as_integer;
 use crate::model::{CloudError, ErrorCode, ObjectId, Value};
 use crate::payment::protocol::leg::{Bound, Leg};
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::machine::NewPayment;
 use crate::payment::service::idempotency::{Initiator, KeyedPayment};
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::{CallerKey, PaymentService, Receipt};
@@ -73,7 +73,7 @@ impl PaymentService {
             params,
             legs: vec![leg],
         };
-        self.make_once_per_key(Draft::new(payment.into_intent()?), Initiator::Operator)
+        self.make_once_per_key(NewPayment::new(payment.into_intent()?), Initiator::Operator)
             .await
     }
 }

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Timestamp};
 use crate::payment::protocol::effect::Outcome;
 use crate::payment::protocol::log::{Log, LogState};
-use crate::payment::protocol::machine::Payment;
+use crate::payment::protocol::machine::PaymentProcess;
 use crate::payment::protocol::recovery;
 use crate::payment::service::PaymentService;
 use crate::payment::service::errors::{no_such, secured, undecided};
 use crate::payment::service::parameters::check_text;
 use crate::payment::worker::paging::next_page;
 use crate::payment::worker::recovery::RecoveryOutcome;
-use crate::payment::{Amount, Kind, ProtocolError, Refusal, Rules};
+use crate::payment::{Amount, Kind, ProtocolError, Refusal, SchemaNames};
 
 /// Tries to cancel a payment: another try follows each time that another worker was faster.
 const CANCEL_TRIES: u32 = 5;
@@ -68,14 +68,14 @@ pub struct AdminReport {
 }
 
 impl StuckPayment {
-    fn of(document: &Document, names: &Rules) -> Self {
+    fn of(document: &Document, names: &SchemaNames) -> Self {
         let text = |key: &str| document.text(key).map(ToOwned::to_owned);
         Self {
             log: text("objectId").unwrap_or_default(),
             kind: text("kind"),
             amount: document.integer("amount"),
-            user: Rules::pointed(document.get("user"), &names.user_class),
-            order: Rules::pointed(document.get("order"), &names.order_class),
+            user: SchemaNames::pointed(document.get("user"), &names.user_class),
+            order: SchemaNames::pointed(document.get("order"), &names.order_class),
             state: document.integer("state"),
             attempts: document.integer("claims").unwrap_or(0),
             trade_no: text("tradeNo"),
@@ -117,7 +117,7 @@ impl PaymentService {
     /// # Errors
     /// 9010 if the store does not answer.
     pub async fn stuck_payments(&self) -> Result<Vec<StuckPayment>, CloudError> {
-        let filter = recovery::left_stuck();
+        let filter = recovery::stuck_logs();
         let mut stuck = Vec::new();
         let mut last: Option<ObjectId> = None;
         loop {
@@ -158,7 +158,7 @@ impl PaymentService {
                     payment.id = log.id.as_str(),
                     "an operator credits the money that has arrived"
                 );
-                Payment::confirmed(
+                PaymentProcess::confirmed(
                     &self.0.names,
                     worker,
                     self.0.driver.commit_mode(),
@@ -177,7 +177,7 @@ impl PaymentService {
                             asked for waits for that. Resume the payment without it.";
                 return Err(CloudError::new(ErrorCode::NOT_PAYABLE, text));
             }
-            (_, false) => Payment::resumed(&self.0.names, worker, log.clone()),
+            (_, false) => PaymentProcess::resumed(&self.0.names, worker, log.clone()),
         };
         let outcome = self.recover_now(payment, deadline).await;
         if matches!(outcome, RecoveryOutcome::Skipped) {
@@ -222,7 +222,7 @@ impl PaymentService {
                 refusal.text
             );
             if log.waits_for_gateway() {
-                let write = recovery::close_unpaid(&self.0.names, &log, &refusal.to_reason());
+                let write = recovery::close_unpaid_recharge(&self.0.names, &log, &refusal.to_reason());
                 match self.0.driver.write_before(write, deadline).await {
                     // It is closed now; or another worker was faster, and the log shows its result.
                     Outcome::Applied(_) | Outcome::NotMatched => continue,
@@ -230,7 +230,7 @@ impl PaymentService {
                 }
             }
             let worker = self.worker_for(0);
-            let payment = Payment::cancelled(&self.0.names, worker, log.clone(), refusal.clone());
+            let payment = PaymentProcess::cancelled(&self.0.names, worker, log.clone(), refusal.clone());
             let outcome = self.recover_now(payment, deadline).await;
             match outcome {
                 RecoveryOutcome::Secured => return Err(secured()),

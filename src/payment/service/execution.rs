@@ -6,7 +6,7 @@ use crate::model::CloudError;
 use crate::payment::ProtocolError;
 use crate::payment::driver::{Prefetched, RunResult};
 use crate::payment::protocol::log::Log;
-use crate::payment::protocol::machine::{End, Payment};
+use crate::payment::protocol::machine::{End, PaymentProcess};
 use crate::payment::service::errors::{secured, undecided};
 use crate::payment::service::{PaymentService, Receipt};
 
@@ -42,7 +42,7 @@ impl PaymentService {
     /// 9010, 9011, 9006 if it was to be cancelled too late.
     pub(super) async fn execute(
         &self,
-        payment: Payment,
+        payment: PaymentProcess,
         mut prefetched: Prefetched,
         deadline: Duration,
     ) -> Result<RunOutcome, CloudError> {
@@ -62,10 +62,10 @@ impl PaymentService {
                 Ok(RunOutcome::Finished { log, replayed })
             }
             RunResult::Ended(payment, end) => self.outcome_of(&payment, end).await,
-            RunResult::Undecided { payment, .. } => match payment.as_ref().and_then(Payment::log) {
+            RunResult::Undecided { payment, .. } => match payment.as_ref().and_then(PaymentProcess::log) {
                 Some(log) if log.has_arrived() => Ok(RunOutcome::Finished {
                     log: log.clone(),
-                    replayed: payment.as_ref().is_some_and(Payment::is_replayed),
+                    replayed: payment.as_ref().is_some_and(PaymentProcess::is_replayed),
                 }),
                 Some(_) | None => Err(undecided()),
             },
@@ -75,7 +75,7 @@ impl PaymentService {
     /// Runs a payment, and queues the documents that are seen with too many marks for pruning.
     pub(in crate::payment) async fn run(
         &self,
-        payment: Payment,
+        payment: PaymentProcess,
         prefetched: Prefetched,
         deadline: Duration,
     ) -> Result<RunResult, ProtocolError> {
@@ -83,14 +83,14 @@ impl PaymentService {
         self.0.driver.run(payment, prefetched, deadline, &crowded).await
     }
 
-    async fn outcome_of(&self, payment: &Payment, end: End) -> Result<RunOutcome, CloudError> {
+    async fn outcome_of(&self, payment: &PaymentProcess, end: End) -> Result<RunOutcome, CloudError> {
         let log = || payment.log().cloned().ok_or_else(undecided);
         match end {
-            End::Closed | End::Waiting => Ok(RunOutcome::Finished {
+            End::Closed | End::AwaitingGateway => Ok(RunOutcome::Finished {
                 log: log()?,
                 replayed: payment.is_replayed(),
             }),
-            End::Taken => Ok(RunOutcome::Taken(log()?)),
+            End::KeyTaken => Ok(RunOutcome::Taken(log()?)),
             End::Secured => Err(secured()),
             End::Unconfirmable => Ok(RunOutcome::Unconfirmable),
             End::Stuck(why) => {
@@ -102,7 +102,7 @@ impl PaymentService {
     }
 
     /// Leaves a payment to an operator.
-    pub(in crate::payment) async fn mark_stuck(&self, payment: &Payment, why: &ProtocolError) {
+    pub(in crate::payment) async fn mark_stuck(&self, payment: &PaymentProcess, why: &ProtocolError) {
         tracing::error!(
             payment.id = payment.log().map(|log| log.id.as_str()),
             "stuck: {why}"
@@ -117,7 +117,7 @@ impl PaymentService {
     /// 9010, 9011.
     pub(super) async fn finish(&self, log: Log, deadline: Duration) -> Result<Log, CloudError> {
         let worker = self.worker_for(log.claims);
-        let payment = Payment::resumed(&self.0.names, worker, log);
+        let payment = PaymentProcess::resumed(&self.0.names, worker, log);
         match self.execute(payment, Prefetched::new(), deadline).await? {
             RunOutcome::Finished { log, .. } | RunOutcome::Taken(log) => Ok(log),
             RunOutcome::Unconfirmable => Err(undecided()),

@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::model::value::as_integer;
 use crate::model::{CloudError, ErrorCode, ObjectId, Value};
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::machine::NewPayment;
 use crate::payment::service::idempotency::{Initiator, KeyedPayment};
 use crate::payment::service::parameters::seconds_to_millis;
 use crate::payment::service::settlement_kind::SettlementKind;
@@ -51,9 +51,9 @@ impl PaymentService {
             ],
         };
         let expires_at = self.0.environment.now().plus_millis(seconds_to_millis(seconds));
-        let draft = Draft {
+        let draft = NewPayment {
             expires_at: Some(expires_at),
-            ..Draft::new(payment.into_intent()?)
+            ..NewPayment::new(payment.into_intent()?)
         };
         self.make_once_per_key(draft, Initiator::User).await
     }

@@ -7,9 +7,9 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Test, Value};
 use crate::payment::driver::Prefetched;
+use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Bound, Leg, Legs};
-use crate::payment::protocol::log::Intent;
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::machine::NewPayment;
 use crate::payment::service::errors::key_reused;
 use crate::payment::service::{PaymentService, Receipt};
 use crate::payment::{Amount, Kind};
@@ -129,7 +129,7 @@ impl PaymentService {
     /// The refusal; 9003, 9010, 9011.
     pub(super) async fn make_once_per_key(
         &self,
-        draft: Draft,
+        draft: NewPayment,
         initiator: Initiator,
     ) -> Result<Receipt, CloudError> {
         let params = Value::Object(draft.intent.params.clone());
@@ -143,7 +143,7 @@ impl PaymentService {
 
     async fn make(
         &self,
-        draft: Draft,
+        draft: NewPayment,
         initiator: Initiator,
         deadline: Duration,
     ) -> Result<Receipt, CloudError> {
@@ -157,7 +157,7 @@ impl PaymentService {
                 }
                 return self.replay(existing, deadline).await;
             }
-            Draft {
+            NewPayment {
                 expires_at: draft.expires_at,
                 ..self.ask_policy(draft.intent).await?
             }

@@ -40,7 +40,7 @@ impl PaymentService {
         deadline: Duration,
     ) -> Result<UnfinishedCounts, CloudError> {
         let class = &self.0.names.log_class;
-        let (open, stuck) = (recovery::open(created), recovery::left_stuck());
+        let (open, stuck) = (recovery::open_logs(created), recovery::stuck_logs());
         let (open, stuck) = futures_util::future::join(
             self.0.driver.count(class, &open, deadline),
             self.0.driver.count(class, &stuck, deadline),

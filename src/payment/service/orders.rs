@@ -6,13 +6,15 @@ use futures_util::future;
 
 use crate::environment::Backoff;
 use crate::model::value::as_integer;
+use crate::model::write::Write;
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Update, Value};
-use crate::payment::protocol::effect::{Outcome, Write};
-use crate::payment::protocol::leg::{Legs, Target};
+use crate::payment::protocol::effect::Outcome;
+use crate::payment::protocol::leg::Legs;
 use crate::payment::protocol::order::{self, Order, Payee};
+use crate::payment::protocol::target::Target;
 use crate::payment::service::errors::{key_reused, no_such, undecided};
 use crate::payment::service::{CallerKey, OrderReceipt, PaymentService};
-use crate::payment::{Amount, ProtocolError, Rules};
+use crate::payment::{Amount, ProtocolError, SchemaNames};
 
 /// Pauses before an order without an answer is stored again.
 const STORE_BACKOFF: Backoff = Backoff::new(Duration::from_millis(20), Duration::from_millis(500));
@@ -45,7 +47,7 @@ impl PaymentService {
         let fields = Order::fresh_fields(Update::new(), &self.0.names, user, &payees)
             .set("key", key.as_str())
             .set("subject", subject)
-            .set("product", Rules::pointer(&target.class, product))
+            .set("product", SchemaNames::pointer(&target.class, product))
             .set("quantity", quantity)
             .set("amount", amount)
             .set("expiresAt", self.expiry().to_date());
@@ -111,10 +113,10 @@ impl PaymentService {
         let mut may_exist = false;
         let mut tries = 0;
         loop {
-            let write = Write::Create {
-                class: self.0.names.order_class.clone(),
-                fields: fields.clone().set("number", number.as_str()),
-            };
+            let write = Write::create(
+                &self.0.names.order_class,
+                fields.clone().set("number", number.as_str()),
+            );
             match self.0.driver.write_before(write, deadline).await {
                 Outcome::Applied(answer) => {
                     let mut document = Document::new();

@@ -11,17 +11,18 @@ use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId,
 use crate::payment::audit::{self, AuditReport};
 use crate::payment::driver::Driver;
 use crate::payment::policy::{AllowAll, PaymentPolicy, Proposal};
-use crate::payment::protocol::leg::Target;
-use crate::payment::protocol::log::{Intent, Log};
-use crate::payment::protocol::machine::{Draft, Payment};
+use crate::payment::protocol::intent::Intent;
+use crate::payment::protocol::log::Log;
+use crate::payment::protocol::machine::{NewPayment, PaymentProcess};
 use crate::payment::protocol::recovery::Worker;
+use crate::payment::protocol::target::Target;
 use crate::payment::service::Receipt;
 use crate::payment::service::errors::undecided;
 use crate::payment::service::single_flight::SingleFlight;
 use crate::payment::worker::closing::Closer;
 use crate::payment::worker::notifying::Notifier;
 use crate::payment::worker::pruning::Pruner;
-use crate::payment::{PaymentConfig, Refusal, Rules};
+use crate::payment::{PaymentConfig, Refusal, SchemaNames};
 use crate::store::Store;
 
 /// Settled payments that may wait to be closed. Those beyond are left to recovery, which finds every open log.
@@ -38,15 +39,15 @@ pub(in crate::payment) struct Inner {
     pub(in crate::payment) driver: Driver,
     pub(in crate::payment) environment: Environment,
     pub(in crate::payment) config: PaymentConfig,
-    pub(in crate::payment) names: Arc<Rules>,
+    pub(in crate::payment) names: Arc<SchemaNames>,
     /// The name under which this process claims logs; new for every process, for operators.
     worker: String,
     policy: OnceLock<Arc<dyn PaymentPolicy>>,
     pub(in crate::payment) flights: SingleFlight,
     /// Sends settled payments to the closer.
-    pub(in crate::payment) closings: mpsc::Sender<Payment>,
+    pub(in crate::payment) closings: mpsc::Sender<PaymentProcess>,
     /// The other end of `closings`; taken by the first sweeper.
-    pub(in crate::payment) closings_waiting: Mutex<Option<mpsc::Receiver<Payment>>>,
+    pub(in crate::payment) closings_waiting: Mutex<Option<mpsc::Receiver<PaymentProcess>>>,
     pub(in crate::payment) closer: Closer,
     pub(in crate::payment) pruner: Pruner,
 }
@@ -156,7 +157,7 @@ impl PaymentService {
     ///
     /// # Errors
     /// 9010 if the policy does not answer within `store_timeout`.
-    pub(in crate::payment) async fn ask_policy(&self, intent: Intent) -> Result<Draft, CloudError> {
+    pub(in crate::payment) async fn ask_policy(&self, intent: Intent) -> Result<NewPayment, CloudError> {
         let policy = match self.0.policy.get() {
             Some(policy) => Arc::clone(policy),
             None => Arc::new(AllowAll) as Arc<dyn PaymentPolicy>,
@@ -169,10 +170,10 @@ impl PaymentService {
         };
         // The policy may call out. It gets no more time than a call of the store.
         match tokio::time::timeout(self.0.config.store_timeout, policy.allow(proposal)).await {
-            Ok(Ok(())) => Ok(Draft::new(intent)),
+            Ok(Ok(())) => Ok(NewPayment::new(intent)),
             Ok(Err(why)) => {
                 let refusal = Refusal::new(ErrorCode::REFUSED_BY_POLICY, why);
-                Ok(Draft::refused(intent, refusal))
+                Ok(NewPayment::refused(intent, refusal))
             }
             Err(_) => {
                 tracing::warn!("the payment policy did not answer in time; the payment is left undecided");
@@ -181,8 +182,8 @@ impl PaymentService {
         }
     }
 
-    pub(in crate::payment) fn fresh(&self, draft: Draft) -> Payment {
-        Payment::fresh(&self.0.names, self.worker(), self.0.driver.commit_mode(), draft)
+    pub(in crate::payment) fn fresh(&self, draft: NewPayment) -> PaymentProcess {
+        PaymentProcess::fresh(&self.0.names, self.worker(), self.0.driver.commit_mode(), draft)
     }
 
     /// Reads one document.

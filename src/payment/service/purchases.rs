@@ -7,15 +7,16 @@ use serde_json::Map;
 
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId};
 use crate::payment::driver::Prefetched;
+use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Bound, Leg, Legs};
-use crate::payment::protocol::log::{Intent, Log};
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::log::Log;
+use crate::payment::protocol::machine::NewPayment;
 use crate::payment::protocol::order::{Order, OrderMark, OrderStatus};
 use crate::payment::service::errors::{key_reused, no_such, undecided};
 use crate::payment::service::execution::RunOutcome;
 use crate::payment::service::orders::malformed;
 use crate::payment::service::{CallerKey, PaymentService, Receipt};
-use crate::payment::{Kind, Refusal, Rules};
+use crate::payment::{Kind, Refusal, SchemaNames};
 
 /// The most attempts of one order, cancelling and expiring included. Each is a log of its own, looked up one after the
 /// other.
@@ -155,7 +156,7 @@ impl PaymentService {
     async fn attempt_receipt(
         &self,
         order: &Order,
-        draft: Draft,
+        draft: NewPayment,
         prefetched: Prefetched,
         deadline: Duration,
     ) -> Result<Receipt, CloudError> {
@@ -168,7 +169,7 @@ impl PaymentService {
     async fn attempt(
         &self,
         order: &Order,
-        mut draft: Draft,
+        mut draft: NewPayment,
         mut prefetched: Prefetched,
         deadline: Duration,
     ) -> Result<RunOutcome, CloudError> {
@@ -222,7 +223,7 @@ impl PaymentService {
         if let Some(existing) = self.existing(order, purchase, deadline).await? {
             return Ok(existing);
         }
-        let draft = Draft::refused(purchase.clone(), status.refusal());
+        let draft = NewPayment::refused(purchase.clone(), status.refusal());
         self.attempt_receipt(order, draft, Prefetched::new(), deadline)
             .await
     }
@@ -277,7 +278,7 @@ impl PaymentService {
             // A cancelled order has one attempt that cancelled it: the same call finds it again.
             OrderStatus::Pending | OrderStatus::Cancelled => {
                 let prefetched = vec![(target, document)];
-                let draft = Draft::new(cancellation);
+                let draft = NewPayment::new(cancellation);
                 self.attempt_receipt(&order, draft, prefetched, deadline).await
             }
             OrderStatus::Paid | OrderStatus::Expired | OrderStatus::Refunded => {
@@ -293,7 +294,7 @@ impl PaymentService {
         deadline: Duration,
     ) -> Result<OrderStatus, CloudError> {
         let expiry = self.cancellation(order, OrderStatus::Expired)?;
-        let draft = Draft::new(expiry);
+        let draft = NewPayment::new(expiry);
         match self.attempt(order, draft, Prefetched::new(), deadline).await? {
             RunOutcome::Finished { .. } => Ok(OrderStatus::Expired),
             RunOutcome::Taken(log) => Ok(decided_status(&log, &self.0.names)),
@@ -303,7 +304,7 @@ impl PaymentService {
 }
 
 /// The status of an order after the attempt that decided it.
-fn decided_status(log: &Log, names: &Rules) -> OrderStatus {
+fn decided_status(log: &Log, names: &SchemaNames) -> OrderStatus {
     let mark = log.intent.order_mark(names).ok().flatten();
     mark.map_or(OrderStatus::Paid, OrderMark::status)
 }

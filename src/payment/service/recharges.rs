@@ -6,9 +6,10 @@ use serde_json::{Map, json};
 use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Query, Value};
 use crate::payment::driver::Prefetched;
 use crate::payment::gateway::{Channel, Gateways};
+use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Leg, Legs};
-use crate::payment::protocol::log::{Intent, Log, LogState};
-use crate::payment::protocol::machine::{Draft, Payment};
+use crate::payment::protocol::log::{Log, LogState};
+use crate::payment::protocol::machine::{NewPayment, PaymentProcess};
 use crate::payment::service::errors::{key_reused, no_such, undecided};
 use crate::payment::service::execution::RunOutcome;
 use crate::payment::service::{CallerKey, PaymentService, Receipt};
@@ -73,7 +74,7 @@ impl PaymentService {
                 let number = intent.number.as_deref().unwrap_or_default();
                 let draft = match self.pay(channel, number, amount) {
                     Ok(_) => self.ask_policy(intent).await?,
-                    Err(refusal) => Draft::refused(intent, refusal),
+                    Err(refusal) => NewPayment::refused(intent, refusal),
                 };
                 match self
                     .execute(self.fresh(draft), Prefetched::new(), deadline)
@@ -236,7 +237,7 @@ impl PaymentService {
             );
             return Err(why);
         }
-        let payment = Payment::confirmed(
+        let payment = PaymentProcess::confirmed(
             &self.0.names,
             self.worker(),
             self.0.driver.commit_mode(),
@@ -304,11 +305,11 @@ impl PaymentService {
         } else {
             LogState::Funded
         };
-        let draft = Draft {
+        let draft = NewPayment {
             state,
             trade_no: Some(notice.trade_no.clone()),
             stuck,
-            ..Draft::new(intent)
+            ..NewPayment::new(intent)
         };
         let outcome = self
             .execute(self.fresh(draft), Prefetched::new(), deadline)

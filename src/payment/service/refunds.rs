@@ -12,10 +12,12 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ErrorCode, ObjectId, Query, Value};
 use crate::payment::driver::Prefetched;
-use crate::payment::protocol::leg::{Bound, Leg, Legs, Target};
-use crate::payment::protocol::log::{Intent, Log};
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::intent::Intent;
+use crate::payment::protocol::leg::{Bound, Leg, Legs};
+use crate::payment::protocol::log::Log;
+use crate::payment::protocol::machine::NewPayment;
 use crate::payment::protocol::order::Order;
+use crate::payment::protocol::target::Target;
 use crate::payment::service::errors::{key_reused, no_such, undecided};
 use crate::payment::service::execution::RunOutcome;
 use crate::payment::service::idempotency::{keys_with_prefix, refund_key};
@@ -145,7 +147,7 @@ impl PaymentService {
         sale: Option<&Log>,
         key: String,
         refunded: i64,
-    ) -> Result<Draft, CloudError> {
+    ) -> Result<NewPayment, CloudError> {
         let order = &refund.order;
         let mut params = Map::from_iter([("order".to_owned(), order.id.as_str().into())]);
         if let Some(amount) = refund.amount {
@@ -170,7 +172,10 @@ impl PaymentService {
                 "Not refundable in this state: nothing was paid, the order is {}.",
                 order.status
             );
-            return Ok(Draft::refused(intent, Refusal::new(ErrorCode::NOT_PAYABLE, text)));
+            return Ok(NewPayment::refused(
+                intent,
+                Refusal::new(ErrorCode::NOT_PAYABLE, text),
+            ));
         };
         let rest = total.units().checked_sub(refunded).and_then(Amount::new);
         let Some(amount) = refund.amount.or(rest).filter(|amount| Some(*amount) <= rest) else {
@@ -179,11 +184,11 @@ impl PaymentService {
                 rest.map_or(0, Amount::units)
             );
             let refusal = Refusal::new(ErrorCode::AMOUNT_EXCEEDS_REST, text);
-            return Ok(Draft::refused(intent, refusal));
+            return Ok(NewPayment::refused(intent, refusal));
         };
         intent.amount = Some(amount);
         intent.legs = self.refund_legs(sale, total, amount, refunded)?;
-        Ok(Draft::new(intent))
+        Ok(NewPayment::new(intent))
     }
 
     /// The legs of a refund: the payees first, then the order as the last leg that may be refused, then the buyer.

@@ -9,9 +9,11 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ErrorCode, ObjectId};
 use crate::payment::driver::Prefetched;
-use crate::payment::protocol::leg::{Leg, Legs, Target};
-use crate::payment::protocol::log::{Intent, Log};
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::intent::Intent;
+use crate::payment::protocol::leg::{Leg, Legs};
+use crate::payment::protocol::log::Log;
+use crate::payment::protocol::machine::NewPayment;
+use crate::payment::protocol::target::Target;
 use crate::payment::service::errors::{key_reused, no_such};
 use crate::payment::service::idempotency::settlement_key;
 use crate::payment::service::settlement_kind::SettlementKind;
@@ -101,7 +103,7 @@ impl PaymentService {
     }
 
     /// The log of a settlement of `held`, or of its refusal.
-    fn settlement(&self, held: &Log, settlement: &Settlement) -> Result<Draft, CloudError> {
+    fn settlement(&self, held: &Log, settlement: &Settlement) -> Result<NewPayment, CloudError> {
         let owner = &held.intent.user;
         let whole = held.intent.amount.ok_or_else(|| malformed("amount"))?;
         let amount = settlement.amount.unwrap_or(whole);
@@ -134,13 +136,13 @@ impl PaymentService {
         };
         if amount > whole {
             let text = format!("More than what is held: {whole}.");
-            return Ok(Draft::refused(
+            return Ok(NewPayment::refused(
                 intent,
                 Refusal::new(ErrorCode::AMOUNT_EXCEEDS_REST, text),
             ));
         }
         intent.legs = self.settlement_legs(owner, whole, amount, settlement)?;
-        Ok(Draft::new(intent))
+        Ok(NewPayment::new(intent))
     }
 
     /// The legs of a settlement: the whole held amount leaves `frozen`; what is not captured or paid out returns to the

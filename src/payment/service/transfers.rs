@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ObjectId, Value};
 use crate::payment::protocol::leg::Leg;
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::machine::NewPayment;
 use crate::payment::service::idempotency::{Initiator, KeyedPayment};
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::{CallerKey, PaymentService, Receipt};
@@ -44,7 +44,7 @@ impl PaymentService {
             params,
             legs: vec![self.debit(user, amount), credit],
         };
-        self.make_once_per_key(Draft::new(payment.into_intent()?), Initiator::User)
+        self.make_once_per_key(NewPayment::new(payment.into_intent()?), Initiator::User)
             .await
     }
 }

@@ -1,7 +1,7 @@
 //! Deletion of users: only of those who never had anything to do with payments.
 
 use crate::model::{CloudError, Document, Filter, Query};
-use crate::payment::protocol::machine::Manner;
+use crate::payment::protocol::machine::CommitMode;
 use crate::payment::service::PaymentService;
 
 impl PaymentService {
@@ -15,7 +15,7 @@ impl PaymentService {
     /// [`PaymentConfig::undeletable_users`]: crate::payment::PaymentConfig::undeletable_users
     pub async fn check_user_delete(&self, user: &Document) -> Result<(), CloudError> {
         let config = &self.0.config;
-        let (Some(id), Manner::AtOnce) = (user.object_id(), self.0.driver.commit_mode()) else {
+        let (Some(id), CommitMode::Atomic) = (user.object_id(), self.0.driver.commit_mode()) else {
             return Err(config.user_is_undeletable());
         };
         if config.undeletable_users().matches(user)? {

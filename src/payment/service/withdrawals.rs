@@ -4,7 +4,7 @@ use serde_json::Map;
 
 use crate::model::{CloudError, ObjectId, Value};
 use crate::payment::gateway::{Channel, Gateways};
-use crate::payment::protocol::machine::Draft;
+use crate::payment::protocol::machine::NewPayment;
 use crate::payment::service::idempotency::{Initiator, KeyedPayment};
 use crate::payment::service::parameters::check_text;
 use crate::payment::service::settlement_kind::SettlementKind;
@@ -52,8 +52,8 @@ impl PaymentService {
         let intent = payment.into_intent()?;
         // A channel may be enabled later: the refusal is recorded under the key before it is returned.
         let draft = match gateways.pays_out(channel) {
-            Ok(()) => Draft::new(intent),
-            Err(refusal) => Draft::refused(intent, refusal),
+            Ok(()) => NewPayment::new(intent),
+            Err(refusal) => NewPayment::refused(intent, refusal),
         };
         self.make_once_per_key(draft, Initiator::User).await
     }

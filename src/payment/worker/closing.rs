@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::environment::Environment;
 use crate::payment::driver::Driver;
-use crate::payment::protocol::machine::Payment;
+use crate::payment::protocol::machine::PaymentProcess;
 use crate::payment::worker::notifying::Notifier;
 
 /// The most closings in one batch.
@@ -50,7 +50,11 @@ impl Closer {
 
     /// Runs `afterPayment` for the payments that are received, and closes those for which it succeeded. A slow
     /// `afterPayment` delays no other payment.
-    pub(in crate::payment) async fn run(&self, settled: mpsc::Receiver<Payment>, stop: &CancellationToken) {
+    pub(in crate::payment) async fn run(
+        &self,
+        settled: mpsc::Receiver<PaymentProcess>,
+        stop: &CancellationToken,
+    ) {
         let (sender, notified) = mpsc::channel(CLOSINGS_MAX);
         future::join(
             self.run_notifications(settled, sender, stop),
@@ -61,8 +65,8 @@ impl Closer {
 
     async fn run_notifications(
         &self,
-        mut settled: mpsc::Receiver<Payment>,
-        notified: mpsc::Sender<Payment>,
+        mut settled: mpsc::Receiver<PaymentProcess>,
+        notified: mpsc::Sender<PaymentProcess>,
         stop: &CancellationToken,
     ) {
         let mut notifying = FuturesUnordered::new();
@@ -89,7 +93,7 @@ impl Closer {
     }
 
     /// Collects payments for a moment and closes them in one batch, until no more can come.
-    async fn run_closings(&self, mut notified: mpsc::Receiver<Payment>, stop: &CancellationToken) {
+    async fn run_closings(&self, mut notified: mpsc::Receiver<PaymentProcess>, stop: &CancellationToken) {
         let mut waiting = Vec::with_capacity(CLOSINGS_MAX);
         loop {
             let received = notified.recv_many(&mut waiting, CLOSINGS_MAX).await;
@@ -109,12 +113,12 @@ impl Closer {
     }
 
     /// Runs `afterPayment` for a settled payment and closes it. True if it is closed now.
-    pub(in crate::payment) async fn close(&self, settled: Payment) -> bool {
+    pub(in crate::payment) async fn close(&self, settled: PaymentProcess) -> bool {
         self.notifier.notify(&settled).await && self.close_notified(vec![settled]).await == 1
     }
 
     /// Closes payments whose `afterPayment` has run; returns how many. From here on their marks can be pruned.
-    async fn close_notified(&self, notified: Vec<Payment>) -> usize {
+    async fn close_notified(&self, notified: Vec<PaymentProcess>) -> usize {
         let closed = self.driver.close(notified).await.unwrap_or_else(|error| {
             tracing::error!("closing payments: {error}");
             0

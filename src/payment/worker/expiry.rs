@@ -5,11 +5,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{Document, ErrorCode, Filter, ObjectId, Timestamp, Update};
 use crate::payment::Refusal;
-use crate::payment::protocol::effect::Write;
-use crate::payment::protocol::leg::Target;
-use crate::payment::protocol::log::{EXPIRES_AT, Log, LogState};
+use crate::payment::protocol::log::{Log, LogState, fields};
 use crate::payment::protocol::order::Order;
 use crate::payment::protocol::recovery;
+use crate::payment::protocol::target::Target;
 use crate::payment::service::PaymentService;
 use crate::payment::service::settlement_kind::SettlementKind;
 use crate::payment::service::settlements::Settlement;
@@ -79,7 +78,7 @@ impl PaymentService {
             last = next_page(&page);
             let logs = page.iter().filter_map(|document| self.readable_log(document));
             stream::iter(logs.collect::<Vec<_>>())
-                .map(|log| recovery::close_unpaid(&self.0.names, &log, &reason))
+                .map(|log| recovery::close_unpaid_recharge(&self.0.names, &log, &reason))
                 .for_each_concurrent(EXPIRIES_AT_ONCE, |write| async {
                     // Not matched: it was paid after all. No answer: the next round tries again.
                     let _ = self.0.driver.write(write).await;
@@ -128,11 +127,10 @@ impl PaymentService {
             }
         }
         // Nothing is left to expire. Not matched: the log of the hold is still open, and the next round tries again.
-        let write = Write::Update {
-            target: Target::new(&self.0.names.log_class, &log.id),
-            guard: Filter::all().eq("state", LogState::Closed.number()),
-            update: Update::new().delete(EXPIRES_AT),
-        };
+        let write = Target::new(&self.0.names.log_class, &log.id).update(
+            Filter::all().eq("state", LogState::Closed.number()),
+            Update::new().delete(fields::EXPIRES_AT),
+        );
         let _ = self.0.driver.write(write).await;
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::{CloudError, ObjectId};
 use crate::payment::Kind;
-use crate::payment::protocol::machine::Payment;
+use crate::payment::protocol::machine::PaymentProcess;
 use crate::payment::service::Receipt;
 use crate::payment::sync::lock;
 
@@ -33,7 +33,7 @@ impl Notifier {
 
     /// Runs `afterPayment` for a payment that has succeeded; a cancelled order is not one. True if the log can be closed.
     /// If `afterPayment` fails, the log stays open and recovery repeats it, less and less often.
-    pub(in crate::payment) async fn notify(&self, payment: &Payment) -> bool {
+    pub(in crate::payment) async fn notify(&self, payment: &PaymentProcess) -> bool {
         let (Some(hook), Some(log)) = (self.hook.get(), payment.log()) else {
             return true;
         };

@@ -16,9 +16,9 @@ use crate::model::{Filter, ObjectId, Query, Value};
 use crate::payment::PaymentConfig;
 use crate::payment::driver::Driver;
 use crate::payment::protocol::effect::Outcome;
-use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::LogState;
-use crate::payment::protocol::machine::Payment;
+use crate::payment::protocol::machine::PaymentProcess;
+use crate::payment::protocol::target::Target;
 use crate::payment::protocol::{mark, pruning};
 use crate::payment::sync::lock;
 
@@ -132,7 +132,7 @@ impl Pruner {
 
     /// Prunes the queued documents of a payment once, as far as possible, for at most `store_timeout` each. True if there
     /// were any.
-    pub(in crate::payment) async fn prune_before_write(&self, payment: &Payment) -> bool {
+    pub(in crate::payment) async fn prune_before_write(&self, payment: &PaymentProcess) -> bool {
         let queued = self.queue.among(&payment.targets().unwrap_or_default());
         for (target, turn) in &queued {
             let pruned = self.prune_in_turn(target, turn);
@@ -180,7 +180,7 @@ impl Pruner {
             Some(None) => return PruneOutcome::Done,
             None => return PruneOutcome::Later,
         };
-        let has_too_many = mark::list(&document).is_ok_and(|marks| marks.len() > threshold);
+        let has_too_many = mark::marks(&document).is_ok_and(|marks| marks.len() > threshold);
         let Ok(logs) = pruning::logs(&document) else {
             return PruneOutcome::Done;
         };

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{CloudError, ObjectId};
 use crate::payment::driver::RunResult;
 use crate::payment::protocol::log::Log;
-use crate::payment::protocol::machine::{End, Payment};
+use crate::payment::protocol::machine::{End, PaymentProcess};
 use crate::payment::protocol::recovery;
 use crate::payment::service::PaymentService;
 use crate::payment::service::errors::undecided;
@@ -44,7 +44,7 @@ pub(in crate::payment) enum RecoveryOutcome {
     /// Not decided, or not closed.
     Undecided {
         /// The payment as far as it came, if the store gave no answer in time.
-        payment: Option<Box<Payment>>,
+        payment: Option<Box<PaymentProcess>>,
         /// The last error of the store.
         store_error: Option<String>,
     },
@@ -121,7 +121,7 @@ impl PaymentService {
         let now = self.0.environment.now();
         let millis = i64::try_from(untouched.as_millis()).unwrap_or(i64::MAX);
         let longest = self.worker_for(i64::MAX).until;
-        let due = recovery::due(now, now.plus_millis(0_i64.saturating_sub(millis)), longest);
+        let due = recovery::due_logs(now, now.plus_millis(0_i64.saturating_sub(millis)), longest);
         let begin_until = deadline.map(|deadline| deadline.saturating_sub(self.0.config.deadline / 2));
         let is_late = || begin_until.is_some_and(|until| self.0.environment.elapsed() >= until);
         let mut report = RecoveryReport::default();
@@ -168,7 +168,7 @@ impl PaymentService {
         let most = self.0.config.claims_max;
         let worker = self.worker_for(log.claims);
         let (undecided, claims) = (log.verdict.is_none(), log.claims);
-        let payment = Payment::recovered(&self.0.names, worker, log);
+        let payment = PaymentProcess::recovered(&self.0.names, worker, log);
         let driver = &self.0.driver;
         if undecided && claims >= most.saturating_mul(2) {
             let why =
@@ -194,7 +194,7 @@ impl PaymentService {
     /// Brings a payment that was begun before to its end, as far as that is possible now.
     pub(in crate::payment) async fn recover_now(
         &self,
-        payment: Payment,
+        payment: PaymentProcess,
         deadline: Duration,
     ) -> RecoveryOutcome {
         let result = match self.run(payment, Vec::new(), deadline).await {
@@ -218,12 +218,12 @@ impl PaymentService {
                 store_error,
             },
             RunResult::Ended(payment, end) => match end {
-                End::Closed | End::Waiting => match payment.log() {
+                End::Closed | End::AwaitingGateway => match payment.log() {
                     Some(log) if log.failed() => RecoveryOutcome::Failed,
                     Some(_) => RecoveryOutcome::Succeeded,
                     None => RecoveryOutcome::Stuck,
                 },
-                End::Taken | End::Unconfirmable => RecoveryOutcome::UNDECIDED,
+                End::KeyTaken | End::Unconfirmable => RecoveryOutcome::UNDECIDED,
                 End::Secured => RecoveryOutcome::Secured,
                 End::Stuck(why) => {
                     self.mark_stuck(&payment, &why).await;

@@ -148,7 +148,7 @@ async fn update(
         class: class.name.clone(),
         action: Action::Update {
             id: id.clone(),
-            guard: condition.clone().unwrap_or_else(Filter::all),
+            precondition: condition.clone().unwrap_or_else(Filter::all),
             update,
             fetch,
         },

@@ -322,9 +322,12 @@ impl Transaction<'_> {
         match &write.action {
             Action::Create { fields } => self.validate_create(name, fields, prepared, overlay),
             Action::Update {
-                id, guard, update, ..
+                id,
+                precondition,
+                update,
+                ..
             } => {
-                let (document, created_at) = self.authorized(name, id, guard, principal, overlay)?;
+                let (document, created_at) = self.authorized(name, id, precondition, principal, overlay)?;
                 let class = self.class(name, overlay)?;
                 let known: &[String] = self.catalogue.tables.get(name).map_or(&[], |table| &table.keys);
                 let touched = known.iter().any(|key| {
@@ -348,8 +351,8 @@ impl Transaction<'_> {
                 let step = ValidatedWrite::put(name, Box::new(change), json, keys, known.len())?;
                 Ok(step.after(readers))
             }
-            Action::Delete { id, guard } => {
-                let (document, _) = self.authorized(name, id, guard, principal, overlay)?;
+            Action::Delete { id, precondition } => {
+                let (document, _) = self.authorized(name, id, precondition, principal, overlay)?;
                 let readers_before = readers(&document);
                 Ok(ValidatedWrite::Delete {
                     class: name,
@@ -405,7 +408,7 @@ impl Transaction<'_> {
         &self,
         class: &ClassName,
         id: &ObjectId,
-        guard: &Filter,
+        precondition: &Filter,
         principal: &Principal,
         overlay: &Overlay<'_>,
     ) -> Result<(Document, Timestamp), WriteError> {
@@ -414,7 +417,7 @@ impl Transaction<'_> {
             None => self.stored(class, id)?,
         };
         let (document, created_at) = found.ok_or(WriteOutcome::NotMatched)?;
-        change::allow(&document, guard, principal)?;
+        change::allow(&document, precondition, principal)?;
         Ok((document, created_at))
     }
 

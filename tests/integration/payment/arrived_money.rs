@@ -15,7 +15,7 @@ async fn take_away(bank: &Bank, user: &ObjectId) -> Document {
     let document = bank.get(class, user).await;
     let action = Action::Delete {
         id: user.clone(),
-        guard: Filter::all(),
+        precondition: Filter::all(),
     };
     let class = class.clone();
     let outcome = bank.store.write(Write { class, action }).await;

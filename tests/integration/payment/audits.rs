@@ -68,7 +68,7 @@ impl Books {
             class: self.class(class),
             action: Action::Delete {
                 id: id.clone(),
-                guard: Filter::all(),
+                precondition: Filter::all(),
             },
         };
         let outcome = self.bank.store.write(write).await;

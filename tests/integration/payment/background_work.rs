@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use paylog::environment::Environment;
 use paylog::model::{ClassName, CloudError, Filter, ObjectId, Principal, Query, Test, Update, Value};
-use paylog::payment::protocol::ledger::Difference;
+use paylog::payment::protocol::ledger::Discrepancy;
 use paylog::payment::protocol::recovery;
 use paylog::payment::service::Receipt;
 use paylog::payment::{audit, schema};
@@ -226,7 +226,7 @@ async fn two_successful_attempts_fail_the_audit() {
     second.insert("legs".into(), json!([]));
     bank.create(&bank.config.log_class, second.into_value()).await;
     let report = audit::audit(&*bank.store, &bank.config).await.unwrap();
-    let differing = |difference: &&Difference| difference.id == order && difference.field == "status";
+    let differing = |difference: &&Discrepancy| difference.id == order && difference.field == "status";
     assert_eq!(
         report.differences.iter().filter(differing).count(),
         1,
@@ -301,12 +301,12 @@ async fn sweeper_queries_use_indexes() {
     }
     let now = environment.now();
     let (logs, orders) = (&config.log_class, &config.order_class);
-    let due = recovery::due(now, now, now);
+    let due = recovery::due_logs(now, now, now);
     for (class, filter) in [
         (logs, due.clone()),
         (logs, due.and_key("objectId", Test::Gt("5f".into()))),
-        (logs, recovery::open(now)),
-        (logs, recovery::left_stuck()),
+        (logs, recovery::open_logs(now)),
+        (logs, recovery::stuck_logs()),
         (orders, recovery::unpaid_orders(now)),
         (logs, recovery::unpaid_recharges(now)),
         (logs, recovery::expired_holds(now)),

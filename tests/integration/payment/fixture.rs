@@ -330,7 +330,7 @@ impl Bank {
         {
             let action = Action::Update {
                 id: log.object_id().unwrap(),
-                guard: Filter::all(),
+                precondition: Filter::all(),
                 update: Update::new().delete("claimedUntil"),
                 fetch: false,
             };

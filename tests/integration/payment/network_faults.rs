@@ -600,7 +600,7 @@ impl Market {
         let due = Update::new().set("expiresAt", past);
         let action = Action::Update {
             id: hold.clone(),
-            guard: Filter::all(),
+            precondition: Filter::all(),
             update: due,
             fetch: false,
         };

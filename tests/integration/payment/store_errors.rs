@@ -97,7 +97,7 @@ impl Left {
     async fn write(&self, update: Update) {
         let action = Action::Update {
             id: self.log().await.object_id().unwrap(),
-            guard: Filter::all(),
+            precondition: Filter::all(),
             update,
             fetch: false,
         };

@@ -122,7 +122,7 @@ async fn settlement_of_missing_account_waits() {
         let class = bank.config.user_class.clone();
         let action = Action::Delete {
             id: user.clone(),
-            guard: Filter::all(),
+            precondition: Filter::all(),
         };
         let gone = bank.store.write(Write { class, action }).await;
         assert!(matches!(gone, WriteOutcome::Applied(_)), "{gone:?}");

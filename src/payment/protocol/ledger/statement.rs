@@ -1,63 +1,63 @@
-//! Statements: what all logs together say about one document, held against the document.
+//! Statements: the effects of all logs on one document, compared with the document.
 
 use std::collections::BTreeMap;
 
 use crate::model::value::as_integer;
 use crate::model::{Document, ObjectId};
 use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::ledger::discrepancy::{Discrepancy, LOGS_NAMED};
 use crate::payment::protocol::ledger::posting::{Entry, Posting};
-use crate::payment::protocol::ledger::{Difference, LOGS_NAMED};
-use crate::payment::protocol::leg::Target;
 use crate::payment::protocol::log::{LogState, Verdict};
 use crate::payment::protocol::mark::{self, MarkKind, PAY_EPOCH, PAYLOGS};
 use crate::payment::protocol::money::Amount;
-use crate::payment::protocol::names::Rules;
+use crate::payment::protocol::names::SchemaNames;
 use crate::payment::protocol::order::OrderStatus;
+use crate::payment::protocol::target::Target;
 
-/// Takes the postings of one document, in any order and each once, and compares their sum with the document. Its size
-/// does not depend on how many there are.
+/// The sum of the postings of one document, in any order and each once, to compare with the document. Its size does not
+/// depend on their number.
 #[derive(Debug)]
-pub struct Statement<'a> {
-    rules: &'a Rules,
+pub struct DocumentStatement<'a> {
+    names: &'a SchemaNames,
     target: Target,
     document: Option<&'a Document>,
-    /// What the document says about logs. `None` where its marks are no array.
-    marks: Option<BTreeMap<ObjectId, Marks>>,
-    /// What is in `paylogs` and is no mark, or the mark of something that cannot be.
-    strange: Vec<String>,
+    /// The document's marks, by log. `None` if they are no array.
+    marks: Option<BTreeMap<ObjectId, LogMarks>>,
+    /// Entries of `paylogs` that are no mark, or the mark of an impossible state.
+    unexplained: Vec<String>,
     account: i128,
     frozen: i128,
     refunded: i128,
-    /// An operator has taken money away, perhaps more than there was.
+    /// True if an operator has taken money away, perhaps more than there was.
     is_lowered: bool,
-    order: Attempts,
-    hold: Ends,
-    /// What open logs have taken from here and not yet given elsewhere.
+    order: OrderAttempts,
+    hold: HoldEnds,
+    /// Money that open logs have taken from here and not yet given elsewhere.
     in_flight: i128,
     is_under_way: bool,
     needs_document: bool,
     count: u64,
-    /// Those that have an effect here.
-    logs: Recent,
+    /// The logs with an effect here.
+    logs: NewestLogs,
 }
 
-/// What a statement says in the end.
+/// The result of a statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Finding {
-    /// What the logs do not account for.
-    pub differences: Vec<Difference>,
-    /// What open logs have taken from the document and not yet given, in minor units; negative where they have given
-    /// more here than they have taken.
+pub struct StatementResult {
+    /// The values that the logs do not account for.
+    pub differences: Vec<Discrepancy>,
+    /// The money that open logs have taken from the document and not yet given, in minor units; negative if they have
+    /// given more here than they have taken.
     pub in_flight: i128,
-    /// Whether a log that is neither decided nor stuck has something to do here.
+    /// True if a log that is neither decided nor stuck has work left here.
     pub is_under_way: bool,
-    /// An account that no payment has ever touched, and that holds money all the same: what is in its two fields.
+    /// The contents of the two money fields of an account that no payment has ever touched, unless both are 0.
     pub unopened: Option<(i64, i64)>,
 }
 
 /// The marks of one log on the document.
 #[derive(Clone, Copy, Debug, Default)]
-struct Marks {
+struct LogMarks {
     taken: bool,
     void: bool,
     undo: bool,
@@ -65,8 +65,8 @@ struct Marks {
     is_explained: bool,
 }
 
-impl Marks {
-    /// The leg stands applied.
+impl LogMarks {
+    /// Returns true if the leg is applied.
     fn applied(self) -> bool {
         self.taken && !self.void && !self.undo
     }
@@ -74,33 +74,33 @@ impl Marks {
 
 /// The attempts of an order.
 #[derive(Debug, Default)]
-struct Attempts {
-    /// What the attempts that have succeeded make of it, and whether it must show that already.
+struct OrderAttempts {
+    /// The statuses that successful attempts have given the order; true if the order must show it already.
     decided: Vec<(OrderStatus, bool)>,
-    /// What attempts under way may have made of it.
+    /// The statuses that attempts under way may have given it.
     possible: Vec<OrderStatus>,
-    /// A refund is not yet at its end.
+    /// True if a refund is still open.
     refunds: bool,
 }
 
-/// A log that holds, and what has ended it.
+/// A hold, and the settlements that ended it.
 #[derive(Debug, Default)]
-struct Ends {
-    /// How much it holds, and whether it has succeeded.
+struct HoldEnds {
+    /// The held amount, and true if the hold has succeeded.
     held: Option<(i64, bool)>,
-    /// How many have ended it, and what the last one took.
+    /// The number of settlements, and the amount that the last one took.
     ends: u32,
     taken: i64,
 }
 
-/// The newest of many logs, and how many there are.
+/// The newest of many logs, and their number.
 #[derive(Debug, Default)]
-struct Recent {
+struct NewestLogs {
     newest: Vec<(i64, ObjectId)>,
     total: u64,
 }
 
-impl Recent {
+impl NewestLogs {
     fn add(&mut self, created: i64, log: &ObjectId) {
         self.total = self.total.saturating_add(1);
         if self.newest.len() >= LOGS_NAMED {
@@ -123,33 +123,35 @@ impl Recent {
     }
 }
 
-impl<'a> Statement<'a> {
-    /// Before any posting. `document` is the target as it is, `None` where there is no such document.
+impl<'a> DocumentStatement<'a> {
+    /// A statement without postings. `document` is the target's contents, `None` if it does not exist.
     #[must_use]
-    pub fn new(rules: &'a Rules, target: Target, document: Option<&'a Document>) -> Self {
-        let mut strange = Vec::new();
-        let marks = document.map_or(Some(BTreeMap::new()), |document| marks_of(document, &mut strange));
+    pub fn new(names: &'a SchemaNames, target: Target, document: Option<&'a Document>) -> Self {
+        let mut unexplained = Vec::new();
+        let marks = document.map_or(Some(BTreeMap::new()), |document| {
+            marks_by_log(document, &mut unexplained)
+        });
         Self {
-            rules,
+            names,
             target,
             document,
             marks,
-            strange,
+            unexplained,
             account: 0,
             frozen: 0,
             refunded: 0,
             is_lowered: false,
-            order: Attempts::default(),
-            hold: Ends::default(),
+            order: OrderAttempts::default(),
+            hold: HoldEnds::default(),
             in_flight: 0,
             is_under_way: false,
             needs_document: false,
             count: 0,
-            logs: Recent::default(),
+            logs: NewestLogs::default(),
         }
     }
 
-    /// Takes a posting of this document into account.
+    /// Adds a posting of this document.
     pub fn post(&mut self, posting: &Posting) {
         self.count = self.count.saturating_add(1);
         if posting.verdict.is_none() && !posting.stuck && !posting.waits_for_gateway() {
@@ -200,7 +202,7 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// What an attempt makes of the order.
+    /// Notes the status that an attempt gives the order.
     fn attempt(&mut self, posting: &Posting, status: OrderStatus, is_new: bool) {
         let is_settled = posting.state >= LogState::Settled;
         if !is_settled {
@@ -217,10 +219,11 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// Whether a leg has its effect on the document: by the outcome of its log; of an undecided log by the marks.
+    /// Returns true if a leg has its effect on the document: by the outcome of its log; for an undecided log, by the
+    /// marks.
     fn counts(&mut self, posting: &Posting, conditional: bool) -> bool {
         let marks = self.marks.as_mut().and_then(|marks| marks.get_mut(&posting.log));
-        let marks = marks.map_or_else(Marks::default, |marks| {
+        let marks = marks.map_or_else(LogMarks::default, |marks| {
             marks.is_explained = true;
             *marks
         });
@@ -232,7 +235,7 @@ impl<'a> Statement<'a> {
             None => (marks.void || marks.undo) && !(marks.taken && conditional),
         };
         if wrong {
-            self.strange.push(format!(
+            self.unexplained.push(format!(
                 "the marks of {}, which {}",
                 posting.log,
                 match posting.verdict {
@@ -256,17 +259,17 @@ impl<'a> Statement<'a> {
         counts
     }
 
-    /// Compares the document with what was posted.
+    /// Compares the document with the postings.
     #[must_use]
-    pub fn finish(mut self) -> Finding {
-        let mut finding = Finding {
+    pub fn finish(mut self) -> StatementResult {
+        let mut finding = StatementResult {
             is_under_way: self.is_under_way,
             in_flight: self.in_flight,
-            ..Finding::default()
+            ..StatementResult::default()
         };
         let out = &mut finding.differences;
         match self.document {
-            _ if self.target.class == self.rules.log_class => self.compare_ends(out),
+            _ if self.target.class == self.names.log_class => self.compare_ends(out),
             None => {
                 if self.needs_document || !self.order.decided.is_empty() {
                     self.differ(
@@ -278,7 +281,7 @@ impl<'a> Statement<'a> {
                 }
             }
             Some(document) => {
-                if self.target.class == self.rules.user_class {
+                if self.target.class == self.names.user_class {
                     self.compare_account(document, out);
                     finding.unopened = self.unopened(document);
                 } else {
@@ -290,25 +293,25 @@ impl<'a> Statement<'a> {
         finding
     }
 
-    fn compare_account(&self, document: &Document, out: &mut Vec<Difference>) {
-        let account = self.compare(document, &self.rules.account, self.account, out);
-        let frozen = self.compare(document, &self.rules.frozen, self.frozen, out);
+    fn compare_account(&self, document: &Document, out: &mut Vec<Discrepancy>) {
+        let account = self.compare(document, &self.names.account, self.account, out);
+        let frozen = self.compare(document, &self.names.frozen, self.frozen, out);
         let negative = |found: Option<i64>| found.filter(|units| *units < 0);
         if let Some(units) = negative(account).filter(|_| !self.is_lowered) {
-            self.differ(out, &self.rules.account, "0 or more", &units.to_string());
+            self.differ(out, &self.names.account, "0 or more", &units.to_string());
         }
         if let Some(units) = negative(frozen) {
-            self.differ(out, &self.rules.frozen, "0 or more", &units.to_string());
+            self.differ(out, &self.names.frozen, "0 or more", &units.to_string());
         }
     }
 
-    /// Answers what is stored where that is as expected.
+    /// Compares a field with its expected value; returns the stored value if they are equal.
     fn compare(
         &self,
         document: &Document,
         field: &str,
         expected: i128,
-        out: &mut Vec<Difference>,
+        out: &mut Vec<Discrepancy>,
     ) -> Option<i64> {
         let found = match document.get(field) {
             None => Some(0),
@@ -324,18 +327,19 @@ impl<'a> Statement<'a> {
         None
     }
 
-    /// The account has money, and neither logs nor marks nor an epoch: it had it before any payment.
+    /// The account's contents, if it has money and neither logs nor marks nor an epoch: it had the money before any
+    /// payment.
     fn unopened(&self, document: &Document) -> Option<(i64, i64)> {
         let units = |field: &str| document.get(field).map_or(Some(0), as_integer);
-        let (account, frozen) = (units(&self.rules.account)?, units(&self.rules.frozen)?);
+        let (account, frozen) = (units(&self.names.account)?, units(&self.names.frozen)?);
         let is_untouched = self.count == 0
             && units(PAY_EPOCH) == Some(0)
-            && self.strange.is_empty()
+            && self.unexplained.is_empty()
             && self.marks.as_ref().is_some_and(BTreeMap::is_empty);
         (is_untouched && (account, frozen) != (0, 0)).then_some((account, frozen))
     }
 
-    fn compare_order(&self, document: &Document, out: &mut Vec<Difference>) {
+    fn compare_order(&self, document: &Document, out: &mut Vec<Discrepancy>) {
         let amount = match document.get("amount") {
             None => None,
             Some(value) => {
@@ -355,7 +359,7 @@ impl<'a> Statement<'a> {
         self.compare_status(document, amount, out);
     }
 
-    fn compare_status(&self, document: &Document, amount: Option<i128>, out: &mut Vec<Difference>) {
+    fn compare_status(&self, document: &Document, amount: Option<i128>, out: &mut Vec<Discrepancy>) {
         let shown = document.text("status").unwrap_or_default();
         let (status, must_show) = match self.order.decided.as_slice() {
             [] => (OrderStatus::Pending, self.order.possible.is_empty()),
@@ -387,22 +391,22 @@ impl<'a> Statement<'a> {
         }
     }
 
-    fn compare_marks(&mut self, out: &mut Vec<Difference>) {
+    fn compare_marks(&mut self, out: &mut Vec<Discrepancy>) {
         let Some(marks) = &self.marks else {
             self.differ(out, PAYLOGS, "an array of marks", "something else");
             return;
         };
-        let unexplained = marks.iter().filter(|(_, marks)| !marks.is_explained);
-        for (log, _) in unexplained {
-            self.strange
+        let without_leg = marks.iter().filter(|(_, marks)| !marks.is_explained);
+        for (log, _) in without_leg {
+            self.unexplained
                 .push(format!("a mark of {log}, which has no leg here"));
         }
-        if self.strange.is_empty() {
+        if self.unexplained.is_empty() {
             return;
         }
-        let total = self.strange.len();
+        let total = self.unexplained.len();
         let mut found = self
-            .strange
+            .unexplained
             .iter()
             .take(LOGS_NAMED)
             .cloned()
@@ -414,8 +418,8 @@ impl<'a> Statement<'a> {
         self.differ(out, PAYLOGS, "marks of logs with a leg here", &found);
     }
 
-    fn compare_ends(&self, out: &mut Vec<Difference>) {
-        let Ends { held, ends, taken } = self.hold;
+    fn compare_ends(&self, out: &mut Vec<Discrepancy>) {
+        let HoldEnds { held, ends, taken } = self.hold;
         let found = match (held, ends) {
             (_, 0) => return,
             (None, _) => "ended, and no hold or withdrawal".to_owned(),
@@ -432,9 +436,9 @@ impl<'a> Statement<'a> {
         self.differ(out, "settle", "a hold that is ended once, in full", &found);
     }
 
-    fn differ(&self, out: &mut Vec<Difference>, field: &str, expected: &str, found: &str) {
+    fn differ(&self, out: &mut Vec<Discrepancy>, field: &str, expected: &str, found: &str) {
         let (logs, logs_total) = self.logs.named();
-        out.push(Difference {
+        out.push(Discrepancy {
             class: self.target.class.to_string(),
             id: self.target.id.clone(),
             field: field.to_owned(),
@@ -446,15 +450,15 @@ impl<'a> Statement<'a> {
     }
 }
 
-fn marks_of(document: &Document, strange: &mut Vec<String>) -> Option<BTreeMap<ObjectId, Marks>> {
-    let mut marks: BTreeMap<ObjectId, Marks> = BTreeMap::new();
-    for held in mark::list(document).ok()? {
+fn marks_by_log(document: &Document, unexplained: &mut Vec<String>) -> Option<BTreeMap<ObjectId, LogMarks>> {
+    let mut marks: BTreeMap<ObjectId, LogMarks> = BTreeMap::new();
+    for held in mark::marks(document).ok()? {
         // Left by a move to another store, which moves no money.
         if held.as_str().is_some_and(|held| held.starts_with(mark::MOVE)) {
             continue;
         }
         let Some((kind, log)) = held.as_str().and_then(MarkKind::parse) else {
-            strange.push(held.to_string());
+            unexplained.push(held.to_string());
             continue;
         };
         let marks = marks.entry(log).or_default();

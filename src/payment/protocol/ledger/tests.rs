@@ -1,4 +1,4 @@
-//! What an audit must see, each on the smallest books that show it.
+//! Audits, each on the smallest ledger that shows the discrepancy.
 
 mod logs;
 
@@ -7,13 +7,16 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::model::{ClassName, Timestamp};
+use crate::model::{ClassName, ObjectId, Timestamp};
+use crate::payment::protocol::intent::Intent;
+use crate::payment::protocol::kind::Kind;
 use crate::payment::protocol::leg::{Bound, Leg, Legs};
 use crate::payment::protocol::log::{LogState, Verdict};
-use crate::payment::protocol::money::Delta;
+use crate::payment::protocol::money::{Amount, Delta};
+use crate::payment::protocol::target::Target;
 
-fn rules() -> Arc<Rules> {
-    Arc::new(Rules::default())
+fn names() -> Arc<SchemaNames> {
+    Arc::new(SchemaNames::default())
 }
 
 fn id(text: &str) -> ObjectId {
@@ -25,7 +28,7 @@ fn user(text: &str) -> Target {
 }
 
 fn order(text: &str) -> Target {
-    Target::new(&rules().order_class, &id(text))
+    Target::new(&names().order_class, &id(text))
 }
 
 fn document(value: Value) -> Document {
@@ -92,23 +95,23 @@ fn failed(mut log: Log) -> Log {
     log
 }
 
-/// What differs, in short: `field: found, not expected [logs]`.
+/// The discrepancies in short: `field: found, not expected [logs]`.
 fn audited(logs: &[Log], documents: &[(Target, Value)]) -> (Vec<String>, i128) {
-    let mut ledger = Ledger::new(&rules());
+    let mut ledger = Ledger::new(&names());
     for log in logs {
-        ledger.take(log);
+        ledger.add_log(log);
     }
     for (target, value) in documents {
-        ledger.check(target, &document(value.clone()));
+        ledger.check_document(target, &document(value.clone()));
     }
     let in_flight = ledger.in_flight();
     (short(ledger.finish()), in_flight)
 }
 
-fn short(differences: Vec<Difference>) -> Vec<String> {
-    let short = |difference: Difference| {
+fn short(differences: Vec<Discrepancy>) -> Vec<String> {
+    let short = |difference: Discrepancy| {
         let logs: Vec<_> = difference.logs.iter().map(ToString::to_string).collect();
-        let Difference {
+        let Discrepancy {
             id,
             field,
             expected,
@@ -125,7 +128,7 @@ fn differences(logs: &[Log], documents: &[(Target, Value)]) -> Vec<String> {
 }
 
 #[test]
-fn books_that_are_right() {
+fn correct_ledger_has_no_discrepancies() {
     let transfer = vec![take("u", 30), add(user("v"), "account", 30)];
     let hold = vec![take("u", 20).adding("frozen", Delta::new(20).unwrap())];
     let mut settle = log(
@@ -178,7 +181,7 @@ fn books_that_are_right() {
 }
 
 #[test]
-fn a_balance_that_somebody_has_edited() {
+fn edited_balance_is_reported() {
     let logs = [recharge("a", 100), recharge("b", 50)];
     for (stored, found) in [
         (json!({"account": 151}), "151"),
@@ -199,7 +202,7 @@ fn a_balance_that_somebody_has_edited() {
 }
 
 #[test]
-fn a_balance_below_zero_is_wrong_even_where_the_logs_say_so() {
+fn negative_balance_is_reported_even_if_logs_say_so() {
     let two = [log(
         "a",
         Kind::Hold,
@@ -213,7 +216,7 @@ fn a_balance_below_zero_is_wrong_even_where_the_logs_say_so() {
 }
 
 #[test]
-fn the_newest_logs_are_named_and_all_are_counted() {
+fn discrepancy_names_newest_logs_and_counts_all() {
     let logs: Vec<_> = (0..100_u8)
         .map(|n| {
             let mut log = recharge("x", 1);
@@ -222,12 +225,12 @@ fn the_newest_logs_are_named_and_all_are_counted() {
             log
         })
         .collect();
-    let mut ledger = Ledger::new(&rules());
+    let mut ledger = Ledger::new(&names());
     // In no order.
     for n in 0..100_usize {
-        ledger.take(&logs[n * 37 % 100]);
+        ledger.add_log(&logs[n * 37 % 100]);
     }
-    ledger.check(&user("u"), &document(json!({"account": 0})));
+    ledger.check_document(&user("u"), &document(json!({"account": 0})));
     let differences = ledger.finish();
     let [difference] = differences.as_slice() else {
         panic!("{differences:?}")
@@ -237,7 +240,7 @@ fn the_newest_logs_are_named_and_all_are_counted() {
 }
 
 #[test]
-fn marks_that_no_log_accounts_for() {
+fn marks_without_log_are_reported() {
     let fine = json!({"account": 100, "paylogs": ["a"]});
     assert_eq!(
         differences(&[recharge("a", 100)], &[(user("u"), fine)]),
@@ -304,7 +307,7 @@ fn marks_that_no_log_accounts_for() {
 }
 
 #[test]
-fn a_log_that_is_closed_without_its_effect() {
+fn closed_log_without_its_effect_is_reported() {
     let closed = [recharge("a", 100), purchase("b", 30)];
     let documents = |account: i64| {
         [
@@ -327,9 +330,9 @@ fn a_log_that_is_closed_without_its_effect() {
 }
 
 #[test]
-fn legs_that_do_not_add_up() {
+fn legs_that_do_not_add_up_are_reported() {
     let wrong = |log: Log| {
-        let found = examine(&log, &rules());
+        let found = check_log(&log, &names());
         found.is_some_and(|difference| difference.field == "legs" && difference.logs == [log.id])
     };
     let on_order = |leg: Leg, kind: Kind| {
@@ -369,7 +372,7 @@ fn legs_that_do_not_add_up() {
         ),
         (
             Kind::Cancel,
-            vec![Leg::new(Target::new(&rules().log_class, &id("x")))],
+            vec![Leg::new(Target::new(&names().log_class, &id("x")))],
         ),
     ] {
         assert!(wrong(log("a", kind, 5, legs.clone())), "{kind} {legs:?}");
@@ -387,29 +390,29 @@ fn legs_that_do_not_add_up() {
 }
 
 #[test]
-fn only_an_opening_says_what_was_held_before() {
+fn only_an_opening_may_fill_the_held_amount() {
     let legs = vec![add(user("u"), "account", -3).adding("frozen", Delta::new(2).unwrap())];
     let mut opening = log("a", Kind::Adjust, 5, legs);
-    assert!(examine(&opening, &rules()).is_some());
+    assert!(check_log(&opening, &names()).is_some());
     opening.intent.key = opening_key(&id("v"));
-    assert!(examine(&opening, &rules()).is_some(), "somebody else's");
+    assert!(check_log(&opening, &names()).is_some(), "somebody else's");
     opening.intent.key = opening_key(&id("u"));
-    assert_eq!(examine(&opening, &rules()), None);
+    assert_eq!(check_log(&opening, &names()), None);
 }
 
 #[test]
-fn amounts_that_are_none() {
+fn field_that_is_no_amount_is_reported() {
     let mut stored = document(json!({}));
     let intent = recharge("a", 5).intent;
     intent
-        .to_update(&rules(), LogState::Ordered)
+        .to_update(&names(), LogState::Ordered)
         .apply(&mut stored)
         .unwrap();
     stored.insert("objectId".into(), json!("a"));
-    assert!(read_log(&stored, &rules()).is_ok());
+    assert!(read_log(&stored, &names()).is_ok());
     for amount in [json!(-5), json!(0), json!(5.5), json!("5"), json!(null)] {
         stored.insert("amount".into(), amount.clone());
-        let difference = read_log(&stored, &rules()).unwrap_err().unwrap();
+        let difference = read_log(&stored, &names()).unwrap_err().unwrap();
         assert_eq!(
             (difference.field.as_str(), &difference.found),
             ("amount", &amount.to_string())
@@ -423,22 +426,22 @@ fn amounts_that_are_none() {
 }
 
 #[test]
-fn a_log_that_is_being_moved_is_read_as_before() {
+fn fenced_log_is_read_as_before_the_fence() {
     let mut stored = document(json!({}));
     let intent = recharge("a", 5).intent;
     intent
-        .to_update(&rules(), LogState::Ordered)
+        .to_update(&names(), LogState::Ordered)
         .apply(&mut stored)
         .unwrap();
     stored.insert("objectId".into(), json!("a"));
     stored.insert("state".into(), json!(11));
-    assert_eq!(read_log(&stored, &rules()).unwrap().state, LogState::Ordered);
+    assert_eq!(read_log(&stored, &names()).unwrap().state, LogState::Ordered);
     stored.insert("state".into(), json!(9));
-    assert_eq!(read_log(&stored, &rules()).unwrap_err().unwrap().field, "state");
+    assert_eq!(read_log(&stored, &names()).unwrap_err().unwrap().field, "state");
 }
 
 #[test]
-fn an_order_and_its_attempts() {
+fn order_status_follows_its_attempts() {
     let cancel = |name: &str, state| {
         let mut log = at(state, log(name, Kind::Cancel, 5, vec![Leg::new(order("o"))]));
         log.intent.order = Some(id("o"));
@@ -510,7 +513,7 @@ fn an_order_and_its_attempts() {
 }
 
 #[test]
-fn two_attempts_that_have_succeeded() {
+fn two_succeeded_attempts_are_reported() {
     let documents = [
         (user("u"), json!({"account": 90})),
         (order("o"), json!({"status": "paid"})),
@@ -525,7 +528,7 @@ fn two_attempts_that_have_succeeded() {
 }
 
 #[test]
-fn a_document_that_is_not_there() {
+fn missing_document_is_reported() {
     let gone = |logs: &[Log]| differences(logs, &[]);
     let missing = "objectId: no such document, not the document that these payments touch";
     assert_eq!(gone(&[recharge("a", 5)]), [format!("u {missing} [a]")]);
@@ -551,7 +554,7 @@ fn a_document_that_is_not_there() {
 }
 
 #[test]
-fn a_hold_is_ended_once_by_what_it_holds() {
+fn hold_ended_twice_or_for_another_amount_is_reported() {
     let hold = |name: &str| {
         log(
             name,
@@ -595,13 +598,13 @@ fn a_hold_is_ended_once_by_what_it_holds() {
     );
     let mut elsewhere = end("b", "a", 20);
     elsewhere.intent.key = "u:settle:k".into();
-    assert_eq!(examine(&elsewhere, &rules()).unwrap().field, "key");
+    assert_eq!(check_log(&elsewhere, &names()).unwrap().field, "key");
     // What was refused ends nothing, whatever its key.
-    assert_eq!(examine(&failed(elsewhere), &rules()), None);
+    assert_eq!(check_log(&failed(elsewhere), &names()), None);
 }
 
 #[test]
-fn money_in_flight() {
+fn in_flight_money_is_summed() {
     let transfer = |state| {
         let legs = vec![take("u", 30), add(user("v"), "account", 30)];
         at(state, log("b", Kind::Transfer, 30, legs))
@@ -649,13 +652,13 @@ fn money_in_flight() {
 }
 
 #[test]
-fn accounts_that_no_payment_has_touched() {
-    let rules = rules();
+fn untouched_account_with_money_is_unopened() {
+    let names = names();
     let unopened = |posted: bool, value: Value| {
         let document = document(value);
-        let mut statement = Statement::new(&rules, user("u"), Some(&document));
+        let mut statement = DocumentStatement::new(&names, user("u"), Some(&document));
         if posted {
-            statement.post(&Posting::all(&failed(recharge("a", 5)), &rules)[0]);
+            statement.post(&Posting::all(&failed(recharge("a", 5)), &names)[0]);
         }
         statement.finish().unopened
     };
@@ -682,12 +685,12 @@ fn accounts_that_no_payment_has_touched() {
 }
 
 #[test]
-fn how_many_logs_there_are() {
+fn log_totals_count_open_stuck_and_arrived() {
     let mut stuck = at(LogState::Ordered, purchase("d", 5));
     stuck.stuck = Some("why".to_owned());
     let mut closed = purchase("e", 5);
     closed.stuck = Some("why, before".to_owned());
-    let mut ledger = Ledger::new(&rules());
+    let mut ledger = Ledger::new(&names());
     for log in [
         recharge("a", 100),
         at(LogState::Ordered, recharge("b", 7)),
@@ -696,9 +699,9 @@ fn how_many_logs_there_are() {
         stuck,
         closed,
     ] {
-        ledger.take(&log);
+        ledger.add_log(&log);
     }
-    let expected = Totals {
+    let expected = LogTotals {
         logs: 6,
         open: 4,
         stuck: 1,

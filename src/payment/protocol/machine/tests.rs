@@ -5,18 +5,30 @@ mod ending;
 mod stuck;
 mod taking_up;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
-use super::*;
+use crate::model::write::{Action, Write};
 use crate::model::{ClassName, Document, ErrorCode, ObjectId, Timestamp};
-use crate::payment::protocol::effect::{Commit, Write};
+use crate::payment::protocol::effect::AtomicOutcome;
+use crate::payment::protocol::effect::{Effect, Input, Outcome};
+use crate::payment::protocol::error::Refusal;
+use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::kind::Kind;
+use crate::payment::protocol::leg::Leg;
 use crate::payment::protocol::leg::{Bound, Legs};
 use crate::payment::protocol::log::Verdict;
+use crate::payment::protocol::log::{Log, LogState};
+use crate::payment::protocol::machine::process::ABSENCES_MAX;
+use crate::payment::protocol::machine::{CommitMode, NewPayment, Next, PaymentProcess, step};
 use crate::payment::protocol::money::{Amount, Delta};
+use crate::payment::protocol::names::SchemaNames;
+use crate::payment::protocol::recovery::Worker;
+use crate::payment::protocol::target::Target;
 
-fn rules() -> Arc<Rules> {
-    Arc::new(Rules::default())
+fn names() -> Arc<SchemaNames> {
+    Arc::new(SchemaNames::default())
 }
 
 fn id(text: &str) -> ObjectId {
@@ -51,8 +63,8 @@ fn give(to: &str, units: i64) -> Leg {
 }
 
 /// A purchase of 100 by `u`, of the order `o`.
-fn purchase(legs: Vec<Leg>) -> Draft {
-    Draft::new(Intent {
+fn purchase(legs: Vec<Leg>) -> NewPayment {
+    NewPayment::new(Intent {
         key: "order:N:1".into(),
         request_key: Some("u:purchase:k".into()),
         number: None,
@@ -66,11 +78,11 @@ fn purchase(legs: Vec<Leg>) -> Draft {
 }
 
 /// The log of a purchase, as it is stored.
-fn stored(draft: &Draft, state: LogState) -> Document {
+fn stored(draft: &NewPayment, state: LogState) -> Document {
     let mut document = Document::new();
     draft
         .intent
-        .to_update(&rules(), state)
+        .to_update(&names(), state)
         .apply(&mut document)
         .unwrap();
     document.insert("objectId".into(), json!("G"));
@@ -82,12 +94,12 @@ fn stored(draft: &Draft, state: LogState) -> Document {
 
 /// Feeds inputs and writes down, in short, what the machine asks for.
 struct Script {
-    payment: Option<Payment>,
+    payment: Option<PaymentProcess>,
     asked: Next,
 }
 
 impl Script {
-    fn new(payment: Payment) -> Self {
+    fn new(payment: PaymentProcess) -> Self {
         let step = step(payment, Input::Begin).unwrap();
         Self {
             payment: Some(step.payment),
@@ -95,13 +107,13 @@ impl Script {
         }
     }
 
-    fn fresh(manner: Manner, draft: Draft) -> Self {
-        Self::new(Payment::fresh(&rules(), worker(), manner, draft))
+    fn fresh(manner: CommitMode, draft: NewPayment) -> Self {
+        Self::new(PaymentProcess::fresh(&names(), worker(), manner, draft))
     }
 
-    fn recovered(draft: &Draft, state: LogState) -> Self {
-        let log = Log::from_document(&stored(draft, state), &rules()).unwrap();
-        Self::new(Payment::recovered(&rules(), worker(), log))
+    fn recovered(draft: &NewPayment, state: LogState) -> Self {
+        let log = Log::from_document(&stored(draft, state), &names()).unwrap();
+        Self::new(PaymentProcess::recovered(&names(), worker(), log))
     }
 
     fn asks(self, expected: &str) -> Self {
@@ -148,8 +160,8 @@ impl Script {
 /// An effect in one line: what is read, or what each write guards and does.
 fn short(next: &Next) -> String {
     match next {
-        Next::Ask(effect) => short_effect(effect),
-        Next::Again(why, effect) => format!("{why:?}: {}", short_effect(effect)),
+        Next::Perform(effect) => short_effect(effect),
+        Next::Restart(why, effect) => format!("{why:?}: {}", short_effect(effect)),
         Next::Settled => "settled".into(),
         Next::End(end) => format!("{end:?}"),
     }
@@ -171,28 +183,35 @@ fn short_effect(effect: &Effect) -> String {
 }
 
 fn short_write(write: &Write) -> String {
-    match write {
-        Write::Create { class, fields } => {
+    let class = &write.class;
+    match &write.action {
+        Action::Create { fields } => {
             let fields = fields.to_value();
             let outcome = fields.get("outcome").cloned().unwrap_or_default();
             format!("create {class} {} {outcome}", fields["state"])
         }
-        Write::Update {
-            target,
-            guard,
+        Action::Update {
+            id,
+            precondition,
             update,
-        } => format!("{target} {} -> {}", guard.to_value(), update.to_value()),
+            fetch: true,
+        } => format!(
+            "{class}/{id} {} -> {}",
+            precondition.to_value(),
+            update.to_value()
+        ),
+        Action::Update { .. } | Action::Delete { .. } => panic!("{write:?}"),
     }
 }
 
 /// The fields of the log that is to be created.
 fn created(script: &Script) -> Value {
     let created = match &script.asked {
-        Next::Ask(Effect::Write(write)) => Some(write),
-        Next::Ask(Effect::Commit(writes)) => writes.first(),
+        Next::Perform(Effect::Write(write)) => Some(write),
+        Next::Perform(Effect::Commit(writes)) => writes.first(),
         _ => None,
     };
-    let Some(Write::Create { fields, .. }) = created else {
+    let Some(Action::Create { fields }) = created.map(|write| &write.action) else {
         panic!("{:?}", script.asked)
     };
     fields.to_value()
@@ -234,8 +253,8 @@ fn order() -> Value {
 }
 
 #[test]
-fn the_fast_path() {
-    let script = Script::fresh(Manner::Stepwise, purchase(vec![take("u", 100)]))
+fn purchase_without_conflict_settles() {
+    let script = Script::fresh(CommitMode::PerDocument, purchase(vec![take("u", 100)]))
         .asks(READ)
         .documents(&[json!({"objectId": "u", "account": 500}), order()])
         .asks("create Log 1 null")
@@ -248,7 +267,7 @@ fn the_fast_path() {
             Outcome::Applied(Document::new()),
         ])
         .asks("settled")
-        .feed(Input::Told)
+        .feed(Input::Notified)
         .asks(r#"close Log/G {"state":3} -> {"state":5}"#)
         .applied(json!({}))
         .asks("Closed");
@@ -256,12 +275,12 @@ fn the_fast_path() {
 }
 
 #[test]
-fn everything_in_one_commit() {
+fn atomic_purchase_is_one_commit() {
     let commit = format!(
         r#"commit create Log 3 "succeeded" | _User/u {{{EPOCH_0},"account":{{"$gte":100}}}} -> {{"account":{{"__op":"Increment","amount":-100}}}} | Order/o {{"status":"pending",{EPOCH_0}}} -> {{"status":"paid"}}"#
     );
     let begin = || {
-        Script::fresh(Manner::AtOnce, purchase(vec![take("u", 100)]))
+        Script::fresh(CommitMode::Atomic, purchase(vec![take("u", 100)]))
             .asks(READ)
             .documents(&[json!({"objectId": "u", "account": 500}), order()])
             .asks(&commit)
@@ -275,48 +294,48 @@ fn everything_in_one_commit() {
         Document::new(),
     ];
     begin()
-        .feed(Input::Committed(Commit::Applied(answers)))
+        .feed(Input::Committed(AtomicOutcome::Applied(answers)))
         .asks("settled");
     // Too little money: the refusal is recorded before it is told.
     begin()
-        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .feed(Input::Committed(AtomicOutcome::Refused(1, Outcome::NotMatched)))
         .asks("read Reason _User/u")
         .documents(&[json!({"objectId": "u", "account": 99})])
         .asks(&declining)
-        .feed(Input::Committed(Commit::Applied(vec![
+        .feed(Input::Committed(AtomicOutcome::Applied(vec![
             document(json!({"objectId": "G"})),
             Document::new(),
         ])))
         .asks("Closed");
     // That read was stale, and what kept the commit from having an effect was a pruning.
     begin()
-        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .feed(Input::Committed(AtomicOutcome::Refused(1, Outcome::NotMatched)))
         .documents(&[json!({"objectId": "u", "account": 99})])
         .asks(&declining)
-        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .feed(Input::Committed(AtomicOutcome::Refused(1, Outcome::NotMatched)))
         .asks(&format!("EpochMoved: {READ}"));
     // Pruned meanwhile: again, with the new epoch.
     begin()
-        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .feed(Input::Committed(AtomicOutcome::Refused(1, Outcome::NotMatched)))
         .documents(&[json!({"objectId": "u", "account": 500, "payEpoch": 1})])
         .asks(&format!("EpochMoved: {READ}"));
     // Somebody has the key.
     begin()
-        .feed(Input::Committed(Commit::Refused(
+        .feed(Input::Committed(AtomicOutcome::Refused(
             0,
             Outcome::Rejected(ErrorCode::DUPLICATE_VALUE),
         )))
         .asks(r#"find Log {"$or":[{"key":"order:N:1"},{"requestKey":"u:purchase:k"}]}"#);
     begin()
-        .feed(Input::Committed(Commit::Unknown))
+        .feed(Input::Committed(AtomicOutcome::Unknown))
         .asks(&format!("NoAnswer: {READ}"));
 }
 
 #[test]
-fn a_taken_key_leads_to_the_log_that_holds_it() {
+fn duplicate_key_adopts_the_holding_log() {
     let draft = purchase(vec![take("u", 100)]);
     let begin = || {
-        Script::fresh(Manner::Stepwise, draft.clone())
+        Script::fresh(CommitMode::PerDocument, draft.clone())
             .documents(&[json!({"objectId": "u"}), order()])
             .outcomes(vec![Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)])
     };
@@ -347,8 +366,8 @@ fn a_taken_key_leads_to_the_log_that_holds_it() {
 }
 
 #[test]
-fn an_unanswered_create_is_not_ones_own() {
-    Script::fresh(Manner::Stepwise, purchase(vec![take("u", 100)]))
+fn unanswered_create_is_looked_up_again() {
+    Script::fresh(CommitMode::PerDocument, purchase(vec![take("u", 100)]))
         .documents(&[json!({"objectId": "u"}), order()])
         .unknown()
         .asks(&format!("NoAnswer: {READ}"))
@@ -372,7 +391,7 @@ fn claimed(legs: Vec<Leg>) -> Script {
 }
 
 #[test]
-fn what_a_leg_without_effect_says() {
+fn unmatched_leg_is_decided_by_its_document() {
     let read = "read Reason _User/u";
     let again = format!("EpochMoved: {READ}");
     for (found, expected) in [
@@ -412,7 +431,7 @@ fn what_a_leg_without_effect_says() {
 }
 
 #[test]
-fn any_other_answer_is_no_answer() {
+fn rejected_update_restarts_the_run() {
     for outcome in [
         Outcome::Unknown,
         Outcome::Rejected(ErrorCode::TIMEOUT),
@@ -427,7 +446,7 @@ fn any_other_answer_is_no_answer() {
 }
 
 #[test]
-fn a_refusal_takes_back_the_legs_before_it_last_first() {
+fn refusal_reverses_earlier_legs_last_first() {
     let legs = vec![take("u", 10), take("v", 20), take("w", 30), give("x", 60)];
     let script = claimed(legs)
         .asks(&debit_of("u", 10))
@@ -455,7 +474,7 @@ fn a_refusal_takes_back_the_legs_before_it_last_first() {
 }
 
 #[test]
-fn a_refusal_that_comes_too_late_is_none() {
+fn refusal_of_applied_leg_is_dropped() {
     claimed(vec![take("u", 100)])
         .not_matched()
         .documents(&[json!({"objectId": "u", "account": 0})])
@@ -467,11 +486,11 @@ fn a_refusal_that_comes_too_late_is_none() {
 }
 
 #[test]
-fn credits_come_last_and_together() {
+fn credits_are_sent_last_in_one_batch() {
     let script = claimed(vec![give("x", 7), take("u", 100), give("y", 8)])
         .asks(&debit_of("u", 100))
         .applied(json!({}));
-    let Next::Ask(Effect::Batch(writes)) = &script.asked else {
+    let Next::Perform(Effect::Batch(writes)) = &script.asked else {
         panic!()
     };
     assert_eq!(writes.len(), 2);
@@ -484,7 +503,7 @@ fn credits_come_last_and_together() {
 }
 
 #[test]
-fn a_claim_goes_on_from_the_state_that_it_answers() {
+fn claim_continues_from_returned_state() {
     let draft = purchase(vec![take("u", 100)]);
     let claim = || {
         Script::recovered(&draft, LogState::Ordered)
@@ -516,7 +535,7 @@ fn a_claim_goes_on_from_the_state_that_it_answers() {
 }
 
 #[test]
-fn a_run_counts_as_one_claim() {
+fn restarted_run_counts_as_one_claim() {
     let repeated = CLAIM.replacen(r#""amount":1"#, r#""amount":0"#, 1);
     assert_ne!(repeated, CLAIM);
     claimed(vec![take("u", 100)])
@@ -527,7 +546,7 @@ fn a_run_counts_as_one_claim() {
 }
 
 #[test]
-fn an_order_that_shows_the_result_is_marked() {
+fn order_that_shows_the_result_settles() {
     let settle = |order: Value| {
         let draft = purchase(vec![take("u", 100)]);
         let script = Script::recovered(&draft, LogState::Applied)
@@ -552,8 +571,8 @@ fn an_order_that_shows_the_result_is_marked() {
 
 /// A refund of 40 of an order of 100 that no read may take for the last one, or for not the last one.
 #[test]
-fn whether_an_order_is_refunded_in_full_is_decided_by_a_write() {
-    let on_order = Leg::new(Target::new(&rules().order_class, &id("o")))
+fn full_refund_is_decided_by_a_write() {
+    let on_order = Leg::new(Target::new(&names().order_class, &id("o")))
         .adding("refunded", Delta::new(40).unwrap())
         .requiring("refunded", Bound::at_most(60));
     let mut draft = purchase(vec![on_order, give("u", 40)]);
@@ -594,13 +613,13 @@ fn whether_an_order_is_refunded_in_full_is_decided_by_a_write() {
 }
 
 #[test]
-fn a_confirmation_writes_the_number_with_the_state() {
+fn confirmation_writes_trade_no_with_state() {
     let mut draft = purchase(vec![give("u", 100)]);
     draft.intent.kind = Kind::Recharge;
     draft.intent.order = None;
-    let log = Log::from_document(&stored(&draft, LogState::Ordered), &rules()).unwrap();
+    let log = Log::from_document(&stored(&draft, LogState::Ordered), &names()).unwrap();
     let begin = |manner| {
-        let payment = Payment::confirmed(&rules(), worker(), manner, log.clone(), "T");
+        let payment = PaymentProcess::confirmed(&names(), worker(), manner, log.clone(), "T");
         Script::new(payment)
             .asks("read Epochs _User/u")
             .documents(&[json!({"objectId": "u"})])
@@ -608,21 +627,21 @@ fn a_confirmation_writes_the_number_with_the_state() {
     let credit = format!(
         r#"_User/u {{"paylogs":{{"$ne":"G"}},{EPOCH_0}}} -> {{"account":{{"__op":"Increment","amount":100}},"paylogs":{{"__op":"AddUnique","objects":["G"]}}}}"#
     );
-    begin(Manner::Stepwise)
+    begin(CommitMode::PerDocument)
         .asks(r#"Log/G {"state":1} -> {"state":2,"tradeNo":"T","stuck":{"__op":"Delete"}}"#)
         .applied(json!({}))
         .asks(&credit)
         .applied(json!({}))
         .asks(r#"Log/G {"state":2} -> {"state":3,"outcome":"succeeded","stuck":{"__op":"Delete"}}"#);
     // In one commit the marks stay: lower states of this log exist.
-    begin(Manner::AtOnce).asks(&format!(
+    begin(CommitMode::Atomic).asks(&format!(
         r#"commit Log/G {{"state":1}} -> {{"state":3,"outcome":"succeeded","tradeNo":"T","stuck":{{"__op":"Delete"}}}} | {credit}"#
     ));
     let late = |trade_no: &str, state, outcome: &str| {
         let mut found = stored(&draft, state);
         found.insert("tradeNo".into(), json!(trade_no));
         found.insert("outcome".into(), json!(outcome));
-        let script = begin(Manner::Stepwise)
+        let script = begin(CommitMode::PerDocument)
             .not_matched()
             .asks("read Reason Log/G")
             .documents(&[found.into_value()]);
@@ -634,14 +653,14 @@ fn a_confirmation_writes_the_number_with_the_state() {
     assert_eq!(late("T0", LogState::Closed, "failed"), "Unconfirmable");
     assert_eq!(late("T", LogState::Closed, "failed"), "Unconfirmable");
     // A stale read, older than the log.
-    begin(Manner::Stepwise)
+    begin(CommitMode::PerDocument)
         .not_matched()
         .documents(&[Value::Null])
         .asks("NotSeenYet: read Epochs _User/u");
 }
 
 /// A recharge of 100 for `u`.
-fn recharge() -> Draft {
+fn recharge() -> NewPayment {
     let mut draft = purchase(vec![give("u", 100)]);
     draft.intent.kind = Kind::Recharge;
     draft.intent.order = None;
@@ -649,16 +668,16 @@ fn recharge() -> Draft {
 }
 
 #[test]
-fn money_that_has_arrived_is_recorded_before_anything_can_stand_in_its_way() {
-    let log = Log::from_document(&stored(&recharge(), LogState::Ordered), &rules()).unwrap();
-    let apart = Draft {
+fn arrived_money_is_recorded_before_any_obstacle() {
+    let log = Log::from_document(&stored(&recharge(), LogState::Ordered), &names()).unwrap();
+    let apart = NewPayment {
         state: LogState::Funded,
         trade_no: Some("T".into()),
         ..recharge()
     };
     for obstacle in [Value::Null, json!({"objectId": "u", "payEpoch": "x"})] {
-        for manner in [Manner::Stepwise, Manner::AtOnce] {
-            let payment = Payment::confirmed(&rules(), worker(), manner, log.clone(), "T");
+        for manner in [CommitMode::PerDocument, CommitMode::Atomic] {
+            let payment = PaymentProcess::confirmed(&names(), worker(), manner, log.clone(), "T");
             let script = Script::new(payment)
                 .documents(std::slice::from_ref(&obstacle))
                 .asks(r#"Log/G {"state":1} -> {"state":2,"tradeNo":"T","stuck":{"__op":"Delete"}}"#)
@@ -681,20 +700,20 @@ fn money_that_has_arrived_is_recorded_before_anything_can_stand_in_its_way() {
         }
     }
     // The account goes after its epoch was read.
-    let script = Script::fresh(Manner::AtOnce, apart).documents(&[json!({"objectId": "u"})]);
+    let script = Script::fresh(CommitMode::Atomic, apart).documents(&[json!({"objectId": "u"})]);
     script
-        .feed(Input::Committed(Commit::Refused(1, Outcome::NotMatched)))
+        .feed(Input::Committed(AtomicOutcome::Refused(1, Outcome::NotMatched)))
         .asks("EpochMoved: read Epochs _User/u")
         .documents(&[Value::Null])
         .asks("create Log 2 null");
 }
 
 #[test]
-fn a_recharge_waits_for_its_gateway() {
+fn recharge_ends_awaiting_gateway() {
     let mut draft = purchase(vec![give("u", 100)]);
     draft.intent.kind = Kind::Recharge;
     draft.intent.order = None;
-    Script::fresh(Manner::AtOnce, draft.clone())
+    Script::fresh(CommitMode::Atomic, draft.clone())
         .asks("create Log 1 null")
         .applied(json!({"objectId": "G"}))
         .asks("Waiting");
@@ -705,8 +724,8 @@ fn a_recharge_waits_for_its_gateway() {
 }
 
 #[test]
-fn moved_documents_are_left_alone() {
-    for manner in [Manner::Stepwise, Manner::AtOnce] {
+fn moved_document_ends_the_run() {
+    for manner in [CommitMode::PerDocument, CommitMode::Atomic] {
         Script::fresh(manner, purchase(vec![take("u", 100)]))
             .documents(&[json!({"objectId": "u", "payEpoch": -2}), order()])
             .asks(r#"Moved("_User/u")"#);
@@ -722,14 +741,19 @@ fn moved_documents_are_left_alone() {
 
 /// Every input that was not asked for is an error, and no panic.
 #[test]
-fn inputs_that_nobody_asked_for() {
-    let payment = Payment::fresh(&rules(), worker(), Manner::Stepwise, purchase(vec![take("u", 1)]));
+fn unexpected_inputs_are_errors() {
+    let payment = PaymentProcess::fresh(
+        &names(),
+        worker(),
+        CommitMode::PerDocument,
+        purchase(vec![take("u", 1)]),
+    );
     let inputs = [
         Input::Documents(vec![]),
         Input::Found(vec![]),
         Input::Outcomes(vec![]),
-        Input::Committed(Commit::Unknown),
-        Input::Told,
+        Input::Committed(AtomicOutcome::Unknown),
+        Input::Notified,
     ];
     for input in inputs {
         assert!(step(payment.clone(), input).is_err());

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::model::write::Action;
 use crate::model::{ClassName, ObjectId};
 use crate::payment::protocol::mark::Epoch;
 
-fn rules() -> Arc<Rules> {
-    Arc::new(Rules::default())
+fn names() -> Arc<SchemaNames> {
+    Arc::new(SchemaNames::default())
 }
 
 fn user() -> Target {
@@ -17,7 +18,7 @@ fn user() -> Target {
 }
 
 fn log() -> Target {
-    Target::new(&rules().log_class, &ObjectId::parse("G").unwrap())
+    Target::new(&names().log_class, &ObjectId::parse("G").unwrap())
 }
 
 fn document(value: Value) -> Document {
@@ -37,27 +38,30 @@ fn decided(attempt: Attempt, resolution: Resolution) -> Decision {
     Decision { attempt, resolution }
 }
 
-/// Whether the write takes effect, and its effect.
+/// Applies a write to a document if its condition holds; returns true if it did.
 fn lands(write: &Write, document: &mut Document) -> bool {
-    let Write::Update { guard, update, .. } = write else {
+    let Action::Update {
+        precondition, update, ..
+    } = &write.action
+    else {
         panic!()
     };
-    let matches = guard.matches(document).unwrap();
+    let matches = precondition.matches(document).unwrap();
     if matches {
         update.apply(document).unwrap();
     }
     matches
 }
 
-fn written(todo: Todo) -> Write {
+fn written(todo: RelocationStep) -> Write {
     match todo {
-        Todo::Write(write) => write,
+        RelocationStep::Write(write) => write,
         other => panic!("{other:?}"),
     }
 }
 
 fn fenced_write(target: &Target, document: &Document, attempt: Attempt) -> Write {
-    written(fence(&rules(), target, document, attempt).unwrap())
+    written(fence(&names(), target, document, attempt).unwrap())
 }
 
 fn fenced(target: &Target, document: &Document, attempt: Attempt) -> Document {
@@ -69,37 +73,40 @@ fn fenced(target: &Target, document: &Document, attempt: Attempt) -> Document {
 fn rolled_back(target: &Target, document: &Document, attempt: Attempt) -> Document {
     let decision = decided(attempt, Resolution::RolledBack);
     let mut after = document.clone();
-    let write = written(roll_back(&rules(), target, document, decision).unwrap());
+    let write = written(roll_back(&names(), target, document, decision).unwrap());
     assert!(lands(&write, &mut after));
     after
 }
 
 fn opened(target: &Target, document: &Document, attempt: Attempt) -> Document {
     let mut after = document.clone();
-    let write = written(open(&rules(), target, document, decided(attempt, Resolution::Final)).unwrap());
+    let write = written(open(&names(), target, document, decided(attempt, Resolution::Final)).unwrap());
     assert!(lands(&write, &mut after));
     after
 }
 
-fn copy(target: &Target, document: &Document, attempt: Attempt) -> Copy {
-    Copy::of(&rules(), target, document, attempt).unwrap().unwrap()
+fn copy(target: &Target, document: &Document, attempt: Attempt) -> FencedCopy {
+    FencedCopy::of(&names(), target, document, attempt)
+        .unwrap()
+        .unwrap()
 }
 
-fn placing(copy: &Copy, there: &Document) -> Placing {
-    copy.place(&rules(), Some(there)).unwrap()
+fn placing(copy: &FencedCopy, there: &Document) -> CopyAction {
+    copy.place(&names(), Some(there)).unwrap()
 }
 
-fn replaced(copy: &Copy, there: &Document) -> Document {
-    let Placing::Replace(write) = placing(copy, there) else {
+fn replaced(copy: &FencedCopy, there: &Document) -> Document {
+    let CopyAction::Replace { precondition, update } = placing(copy, there) else {
         panic!()
     };
+    let write = copy.target().update(precondition, update);
     let mut after = there.clone();
     assert!(lands(&write, &mut after));
     after
 }
 
 #[test]
-fn an_account_goes_from_home_to_home() {
+fn account_moves_from_source_to_destination() {
     for (before, fenced_epoch) in [
         (json!({"objectId": "u"}), -1),
         (json!({"payEpoch": 7, "account": 5}), -8),
@@ -109,31 +116,31 @@ fn an_account_goes_from_home_to_home() {
         assert_eq!(there["payEpoch"], fenced_epoch);
         assert_eq!(there["paylogs"], json!(["move:1"]));
         assert!(Epoch::of(&there, &user()).is_err());
-        let again = fence(&rules(), &user(), &there, first()).unwrap();
-        assert_eq!(again, Todo::Nothing);
+        let again = fence(&names(), &user(), &there, first()).unwrap();
+        assert_eq!(again, RelocationStep::Done);
 
         let copied = copy(&user(), &there, first());
         assert_eq!(
-            copied.place(&rules(), None).unwrap(),
-            Placing::Create(there.clone())
+            copied.place(&names(), None).unwrap(),
+            CopyAction::Create(there.clone())
         );
-        assert_eq!(placing(&copied, &there), Placing::Stands);
+        assert_eq!(placing(&copied, &there), CopyAction::Done);
         let open = opened(&user(), &there, first());
         assert_eq!(open["payEpoch"], -fenced_epoch);
         assert_eq!(open["paylogs"], json!([]));
         assert_eq!(open.get("account"), before.get("account"));
-        assert_eq!(placing(&copied, &open), Placing::Keep);
+        assert_eq!(placing(&copied, &open), CopyAction::Keep);
     }
 }
 
 #[test]
-fn nothing_under_way_changes_what_is_fenced() {
+fn request_under_way_does_not_match_fenced_document() {
     let before = document(json!({"account": 5}));
     let there = fenced(&user(), &before, first());
     assert!(
         !Epoch::of(&before, &user())
             .unwrap()
-            .guard()
+            .precondition()
             .matches(&there)
             .unwrap()
     );
@@ -145,7 +152,7 @@ fn nothing_under_way_changes_what_is_fenced() {
 }
 
 #[test]
-fn a_pruning_is_faster_than_the_fence() {
+fn fence_after_pruning_does_not_match() {
     let before = document(json!({"payEpoch": 3, "paylogs": ["L"]}));
     let mut pruned = document(json!({"payEpoch": 4, "paylogs": []}));
     assert!(!lands(&fenced_write(&user(), &before, first()), &mut pruned));
@@ -153,20 +160,23 @@ fn a_pruning_is_faster_than_the_fence() {
 }
 
 #[test]
-fn only_what_is_seen_fenced_is_copied() {
+fn unfenced_read_makes_no_copy() {
     let before = document(json!({"account": 5, "payEpoch": 2}));
     let open = document(json!({"state": 1}));
     for (target, before) in [(user(), before), (log(), open)] {
-        assert_eq!(Copy::of(&rules(), &target, &before, first()).unwrap(), None);
+        assert_eq!(FencedCopy::of(&names(), &target, &before, first()).unwrap(), None);
         let by_first = fenced(&target, &before, first());
-        assert_eq!(Copy::of(&rules(), &target, &by_first, second()).unwrap(), None);
+        assert_eq!(
+            FencedCopy::of(&names(), &target, &by_first, second()).unwrap(),
+            None
+        );
         let copied = copy(&target, &by_first, first());
         assert_eq!((copied.target(), copied.document()), (&target, &by_first));
     }
 }
 
 #[test]
-fn the_old_home_goes_on_with_the_epoch_after() {
+fn rolled_back_document_has_the_next_epoch() {
     let before = document(json!({"account": 5, "payEpoch": 2}));
     let there = fenced(&user(), &before, first());
     let back = rolled_back(&user(), &there, first());
@@ -177,7 +187,7 @@ fn the_old_home_goes_on_with_the_epoch_after() {
     // The next fence has a value of its own, so a late roll-back of the first attempt does not undo it.
     let late = written(
         roll_back(
-            &rules(),
+            &names(),
             &user(),
             &there,
             decided(first(), Resolution::RolledBack),
@@ -194,7 +204,7 @@ fn the_old_home_goes_on_with_the_epoch_after() {
 }
 
 #[test]
-fn copies_of_an_earlier_attempt_do_not_stay() {
+fn copy_of_an_earlier_attempt_is_replaced() {
     let before = document(json!({"account": 5, "nickname": "a"}));
     let old = fenced(&user(), &before, first());
     let mut between = rolled_back(&user(), &old, first());
@@ -206,52 +216,53 @@ fn copies_of_an_earlier_attempt_do_not_stay() {
     let late = copy(&user(), &old, first());
     let current = copy(&user(), &new, second());
     assert_eq!(replaced(&current, &old), new);
-    assert_eq!(placing(&late, &new), Placing::Keep);
+    assert_eq!(placing(&late, &new), CopyAction::Keep);
     // An earlier copy that was left is never opened.
-    let left = open(&rules(), &user(), &old, decided(second(), Resolution::Final)).unwrap();
-    assert_eq!(left, Todo::NotAllowed);
+    let left = open(&names(), &user(), &old, decided(second(), Resolution::Final)).unwrap();
+    assert_eq!(left, RelocationStep::NotAllowed);
     // The one that replaces it meets the earlier one only.
-    let Placing::Replace(write) = placing(&current, &old) else {
+    let CopyAction::Replace { precondition, .. } = placing(&current, &old) else {
         panic!()
     };
-    assert!(!lands(&write, &mut opened(&user(), &new, second())));
+    let reopened = opened(&user(), &new, second());
+    assert_eq!(precondition.matches(&reopened), Ok(false));
 }
 
 #[test]
-fn what_an_earlier_attempt_has_fenced_is_fenced_anew() {
+fn document_fenced_by_earlier_attempt_is_fenced_again() {
     let before = document(json!({"account": 5}));
     let by_first = fenced(&user(), &before, first());
-    let late = written(roll_back(&rules(), &user(), &by_first, decided(second(), Resolution::Open)).unwrap());
+    let late = written(roll_back(&names(), &user(), &by_first, decided(second(), Resolution::Open)).unwrap());
     let by_second = fenced(&user(), &by_first, second());
     assert_eq!(by_second["payEpoch"], -2);
     assert!(!lands(&late, &mut by_second.clone()));
     let over = decided(first(), Resolution::RolledBack);
     assert_eq!(
-        roll_back(&rules(), &user(), &by_second, over).unwrap(),
-        Todo::NotAllowed
+        roll_back(&names(), &user(), &by_second, over).unwrap(),
+        RelocationStep::NotAllowed
     );
     assert_eq!(
-        fence(&rules(), &user(), &by_second, first()).unwrap(),
-        Todo::NotAllowed
+        fence(&names(), &user(), &by_second, first()).unwrap(),
+        RelocationStep::NotAllowed
     );
     let back = rolled_back(&user(), &by_second, second());
     assert_eq!(back["paylogs"], json!([]));
 
     let open = document(json!({"state": 2}));
     let by_first = fenced(&log(), &open, first());
-    let late = written(roll_back(&rules(), &log(), &by_first, decided(second(), Resolution::Open)).unwrap());
+    let late = written(roll_back(&names(), &log(), &by_first, decided(second(), Resolution::Open)).unwrap());
     let by_second = fenced(&log(), &by_first, second());
     assert_eq!(by_second, document(json!({"state": 12, "move": 2})));
     assert!(!lands(&late, &mut by_second.clone()));
     assert_eq!(
-        roll_back(&rules(), &log(), &by_second, over).unwrap(),
-        Todo::NotAllowed
+        roll_back(&names(), &log(), &by_second, over).unwrap(),
+        RelocationStep::NotAllowed
     );
     assert_eq!(rolled_back(&log(), &by_second, second()), open);
 }
 
 #[test]
-fn open_logs_in_every_state_go_on_in_it() {
+fn open_log_keeps_its_state_across_the_move() {
     for state in 0..5 {
         let before = document(json!({"state": state, "stuck": "why", "claims": 3}));
         let there = fenced(&log(), &before, first());
@@ -259,48 +270,54 @@ fn open_logs_in_every_state_go_on_in_it() {
         assert_eq!(there["stuck"], "why");
         let claim = Filter::all().lt("state", 5);
         assert!(!claim.matches(&there).unwrap());
-        let again = fence(&rules(), &log(), &there, first()).unwrap();
-        assert_eq!(again, Todo::Nothing);
-        assert_eq!(placing(&copy(&log(), &there, first()), &there), Placing::Stands);
+        let again = fence(&names(), &log(), &there, first()).unwrap();
+        assert_eq!(again, RelocationStep::Done);
+        assert_eq!(placing(&copy(&log(), &there, first()), &there), CopyAction::Done);
         let open = opened(&log(), &there, first());
         assert_eq!(open, before);
-        assert_eq!(placing(&copy(&log(), &there, first()), &open), Placing::Keep);
+        assert_eq!(placing(&copy(&log(), &there, first()), &open), CopyAction::Keep);
         assert_eq!(rolled_back(&log(), &there, first()), before);
     }
 }
 
 #[test]
-fn a_step_is_faster_than_the_fence_of_a_log() {
+fn fence_after_a_log_step_does_not_match() {
     let write = fenced_write(&log(), &document(json!({"state": 1})), first());
     assert!(!lands(&write, &mut document(json!({"state": 3}))));
 }
 
 #[test]
-fn closed_logs_are_copied_as_they_are() {
+fn closed_log_is_copied_unchanged() {
     let closed = document(json!({"state": 5, "outcome": "failed"}));
-    assert_eq!(fence(&rules(), &log(), &closed, first()).unwrap(), Todo::Nothing);
+    assert_eq!(
+        fence(&names(), &log(), &closed, first()).unwrap(),
+        RelocationStep::Done
+    );
     let current = copy(&log(), &closed, second());
     // It was open when the first attempt copied it.
     let early = document(json!({"state": 11, "move": 1, "stuck": "why"}));
     assert_eq!(replaced(&current, &early), closed);
-    assert_eq!(placing(&copy(&log(), &early, first()), &closed), Placing::Keep);
-    assert_eq!(placing(&current, &closed), Placing::Stands);
+    assert_eq!(placing(&copy(&log(), &early, first()), &closed), CopyAction::Keep);
+    assert_eq!(placing(&current, &closed), CopyAction::Done);
     // Once opened, the new home's word holds.
-    assert_eq!(placing(&current, &document(json!({"state": 1}))), Placing::Keep);
+    assert_eq!(
+        placing(&current, &document(json!({"state": 1}))),
+        CopyAction::Keep
+    );
 }
 
 #[test]
-fn later_fences_of_a_log_replace_earlier_ones() {
+fn copy_of_a_later_log_fence_replaces_earlier_one() {
     let early = document(json!({"state": 11, "move": 1}));
     let later = document(json!({"state": 11, "move": 2}));
     assert_eq!(replaced(&copy(&log(), &later, second()), &early), later);
-    assert_eq!(placing(&copy(&log(), &early, first()), &later), Placing::Keep);
-    let left = open(&rules(), &log(), &early, decided(second(), Resolution::Final)).unwrap();
-    assert_eq!(left, Todo::NotAllowed);
+    assert_eq!(placing(&copy(&log(), &early, first()), &later), CopyAction::Keep);
+    let left = open(&names(), &log(), &early, decided(second(), Resolution::Final)).unwrap();
+    assert_eq!(left, RelocationStep::NotAllowed);
 }
 
 #[test]
-fn the_decision_falls_once() {
+fn decision_is_made_once() {
     let target = user();
     let mut stored = Document::new();
     Decision::begin().apply(&mut stored).unwrap();
@@ -335,34 +352,34 @@ fn the_decision_falls_once() {
 }
 
 #[test]
-fn nothing_opens_before_the_decision() {
+fn open_before_final_decision_is_not_allowed() {
     let account = fenced(&user(), &document(json!({})), first());
     let record = fenced(&log(), &document(json!({"state": 1})), first());
     for (target, document) in [(user(), account), (log(), record)] {
         let undecided = decided(first(), Resolution::Open);
         assert_eq!(
-            open(&rules(), &target, &document, undecided).unwrap(),
-            Todo::NotAllowed
+            open(&names(), &target, &document, undecided).unwrap(),
+            RelocationStep::NotAllowed
         );
         assert_eq!(
-            roll_back(&rules(), &target, &document, undecided).unwrap(),
-            Todo::NotAllowed
+            roll_back(&names(), &target, &document, undecided).unwrap(),
+            RelocationStep::NotAllowed
         );
         let back = decided(first(), Resolution::RolledBack);
         assert_eq!(
-            open(&rules(), &target, &document, back).unwrap(),
-            Todo::NotAllowed
+            open(&names(), &target, &document, back).unwrap(),
+            RelocationStep::NotAllowed
         );
         let forth = decided(first(), Resolution::Final);
         assert_eq!(
-            roll_back(&rules(), &target, &document, forth).unwrap(),
-            Todo::NotAllowed
+            roll_back(&names(), &target, &document, forth).unwrap(),
+            RelocationStep::NotAllowed
         );
     }
 }
 
 #[test]
-fn what_nobody_wrote_is_not_moved() {
+fn malformed_document_is_not_moved() {
     let money = [
         json!({"payEpoch": null}),
         json!({"payEpoch": 0.5}),
@@ -371,7 +388,7 @@ fn what_nobody_wrote_is_not_moved() {
     ];
     for bad in money {
         assert!(
-            fence(&rules(), &user(), &document(bad.clone()), first()).is_err(),
+            fence(&names(), &user(), &document(bad.clone()), first()).is_err(),
             "{bad}"
         );
     }
@@ -384,7 +401,7 @@ fn what_nobody_wrote_is_not_moved() {
     ];
     for bad in logs {
         assert!(
-            fence(&rules(), &log(), &document(bad.clone()), first()).is_err(),
+            fence(&names(), &log(), &document(bad.clone()), first()).is_err(),
             "{bad}"
         );
     }
@@ -398,17 +415,17 @@ fn what_nobody_wrote_is_not_moved() {
 }
 
 #[test]
-fn numbers_end_somewhere() {
+fn epoch_or_attempt_beyond_range_overflows() {
     let last = document(json!({ "payEpoch": INTEGER_MAX }));
     assert_eq!(
-        fence(&rules(), &user(), &last, first()),
+        fence(&names(), &user(), &last, first()),
         Err(ProtocolError::Overflow)
     );
     assert!(Attempt(INTEGER_MAX).next().is_err());
 }
 
 #[test]
-fn what_is_prepared_is_so_for_one_attempt() {
+fn prepared_note_holds_for_one_attempt() {
     let target = user();
     let mut stored = Document::new();
     Decision::begin().apply(&mut stored).unwrap();
@@ -431,7 +448,7 @@ fn what_is_prepared_is_so_for_one_attempt() {
 }
 
 #[test]
-fn a_probe_decides_nothing() {
+fn probe_document_is_no_decision() {
     let fields = |update: Update| {
         let mut made = Document::new();
         update.apply(&mut made).unwrap();

@@ -199,7 +199,7 @@ impl Harness {
     pub(super) async fn change(&self, class: &ClassName, id: &ObjectId, update: Update) {
         let action = Action::Update {
             id: id.clone(),
-            guard: Filter::all(),
+            precondition: Filter::all(),
             update,
             fetch: false,
         };

@@ -1,9 +1,9 @@
-//! What an audit says of single logs.
+//! Audits of single logs.
 
 use super::*;
 
 #[test]
-fn legs_that_add_up() {
+fn legs_that_add_up_are_accepted() {
     let on_order = |units: i64| add(order("o"), "refunded", units);
     let account = |user_id: &str, units: i64| add(user(user_id), "account", units);
     let both = |account: i64, frozen: i64| {
@@ -12,7 +12,7 @@ fn legs_that_add_up() {
     let adds_up = |kind: Kind, legs: Vec<Leg>| {
         let mut log = log("a", kind, 5, legs);
         log.intent.order = Some(id("o"));
-        legs_add_up(&log.intent, &rules())
+        legs_add_up(&log.intent, &names())
     };
     for (kind, legs) in [
         (Kind::Recharge, vec![account("u", 5)]),
@@ -65,7 +65,7 @@ fn legs_that_add_up() {
 }
 
 #[test]
-fn only_what_an_operator_takes_may_leave_less_than_nothing() {
+fn negative_balance_after_operator_debit_is_accepted() {
     let hold = |units: i64| {
         let leg = add(user("u"), "account", -units).adding("frozen", Delta::new(units).unwrap());
         log("a", Kind::Hold, units, vec![leg])
@@ -93,7 +93,7 @@ fn only_what_an_operator_takes_may_leave_less_than_nothing() {
 }
 
 #[test]
-fn each_log_is_named_once_and_those_without_effect_are_not() {
+fn discrepancy_names_each_log_with_effect_once() {
     let leg = add(order("o"), "refunded", 2).requiring("refunded", Bound::at_most(3));
     let mut refund = log("c", Kind::Refund, 2, vec![leg]);
     refund.intent.order = Some(id("o"));
@@ -109,16 +109,16 @@ fn each_log_is_named_once_and_those_without_effect_are_not() {
 
 /// An audit of a store without a snapshot judges no document that something is still to happen to.
 #[test]
-fn what_is_under_way() {
-    let rules = rules();
+fn statement_is_under_way_while_a_log_is_open_and_not_stuck() {
+    let names = names();
     let stuck = |mut log: Log| {
         log.stuck = Some("why".to_owned());
         log
     };
     let is_under_way = |target: Target, log: &Log| {
         let document = document(json!({"status": "pending"}));
-        let mut statement = Statement::new(&rules, target.clone(), Some(&document));
-        for posting in Posting::all(log, &rules) {
+        let mut statement = DocumentStatement::new(&names, target.clone(), Some(&document));
+        for posting in Posting::all(log, &names) {
             if posting.target == target {
                 statement.post(&posting);
             }

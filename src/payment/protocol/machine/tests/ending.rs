@@ -3,9 +3,9 @@
 use super::*;
 
 /// The one log that may end the hold `H`.
-fn capture(request_key: Option<&str>) -> Draft {
+fn capture(request_key: Option<&str>) -> NewPayment {
     let taken = Leg::new(user("u")).adding("frozen", Amount::new(1).unwrap().debit());
-    Draft::new(Intent {
+    NewPayment::new(Intent {
         key: "settle:H".into(),
         request_key: request_key.map(ToOwned::to_owned),
         kind: Kind::Settle,
@@ -17,9 +17,9 @@ fn capture(request_key: Option<&str>) -> Draft {
 }
 
 #[test]
-fn a_refused_end_does_not_take_the_key_of_the_end() {
+fn refused_settlement_leaves_the_fixed_key_free() {
     let there = [json!({"objectId": "u"}), json!({"objectId": "p"})];
-    for manner in [Manner::Stepwise, Manner::AtOnce] {
+    for manner in [CommitMode::PerDocument, CommitMode::Atomic] {
         let begin = |key| Script::fresh(manner, capture(key));
         let refused = begin(Some("u:settle:k")).documents(&[json!({"objectId": "u"}), Value::Null]);
         let log = created(&refused);
@@ -48,9 +48,9 @@ fn a_refused_end_does_not_take_the_key_of_the_end() {
         (Some("u:settle:k"), r#"create Log 5 "failed""#),
         (None, "Stuck(NoDocument("),
     ] {
-        let refused = Script::fresh(Manner::AtOnce, capture(key))
+        let refused = Script::fresh(CommitMode::Atomic, capture(key))
             .documents(&there)
-            .feed(Input::Committed(Commit::Refused(2, Outcome::NotMatched)))
+            .feed(Input::Committed(AtomicOutcome::Refused(2, Outcome::NotMatched)))
             .documents(&[Value::Null]);
         assert!(
             short(&refused.asked).starts_with(expected),
@@ -61,13 +61,13 @@ fn a_refused_end_does_not_take_the_key_of_the_end() {
 }
 
 #[test]
-fn a_refusal_that_stands_is_not_overlooked_for_the_end() {
-    let refused = Draft::refused(
+fn standing_refusal_is_returned_before_the_settlement() {
+    let refused = NewPayment::refused(
         capture(Some("u:settle:k")).intent,
         Refusal::new(ErrorCode::AMOUNT_EXCEEDS_REST, "More than what is held: 1."),
     );
     let begin = || {
-        Script::fresh(Manner::Stepwise, refused.clone())
+        Script::fresh(CommitMode::PerDocument, refused.clone())
             .asks(r#"create Log 5 "failed""#)
             .outcomes(vec![Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)])
     };
@@ -81,9 +81,9 @@ fn a_refusal_that_stands_is_not_overlooked_for_the_end() {
 }
 
 #[test]
-fn a_hold_says_when_it_expires() {
-    for manner in [Manner::Stepwise, Manner::AtOnce] {
-        let hold = Draft {
+fn hold_log_stores_its_expiry() {
+    for manner in [CommitMode::PerDocument, CommitMode::Atomic] {
+        let hold = NewPayment {
             expires_at: Some(Timestamp::EPOCH),
             ..capture(None)
         };

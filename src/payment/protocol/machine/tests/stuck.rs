@@ -3,11 +3,11 @@
 use super::*;
 
 #[test]
-fn somebody_who_asks_again_takes_a_stuck_log_back_and_counts_from_the_beginning() {
+fn resumption_clears_stuck_and_resets_claims() {
     let mut found = stored(&purchase(vec![take("u", 100)]), LogState::Ordered);
     found.insert("stuck".into(), json!("no answer"));
-    let log = Log::from_document(&found, &rules()).unwrap();
-    let claims = |payment: Payment| {
+    let log = Log::from_document(&found, &names()).unwrap();
+    let claims = |payment: PaymentProcess| {
         let script = Script::new(payment).documents(&[json!({"objectId": "u"}), order()]);
         short(&script.asked)
     };
@@ -16,20 +16,23 @@ fn somebody_who_asks_again_takes_a_stuck_log_back_and_counts_from_the_beginning(
         r#"{},"stuck":{{"__op":"Delete"}}}}"#,
         counted.strip_suffix('}').unwrap()
     );
-    assert_eq!(claims(Payment::resumed(&rules(), worker(), log.clone())), begun);
-    assert_eq!(claims(Payment::recovered(&rules(), worker(), log)), CLAIM);
+    assert_eq!(
+        claims(PaymentProcess::resumed(&names(), worker(), log.clone())),
+        begun
+    );
+    assert_eq!(claims(PaymentProcess::recovered(&names(), worker(), log)), CLAIM);
 }
 
 #[test]
-fn nobody_is_asked_to_resume_what_is_closed() {
-    let log = |state| Log::from_document(&stored(&purchase(vec![take("u", 100)]), state), &rules()).unwrap();
-    let stuck = |state| crate::payment::protocol::recovery::stuck(&rules(), &log(state), "why");
+fn closed_log_is_never_marked_stuck() {
+    let log = |state| Log::from_document(&stored(&purchase(vec![take("u", 100)]), state), &names()).unwrap();
+    let stuck = |state| crate::payment::protocol::recovery::mark_stuck(&names(), &log(state), "why");
     assert!(stuck(LogState::Settled).is_some());
     assert_eq!(stuck(LogState::Closed), None);
 }
 
 #[test]
-fn a_claimed_log_that_a_stale_read_does_not_show_is_read_again() {
+fn claimed_log_missing_in_stale_read_is_read_again() {
     Script::recovered(&purchase(vec![take("u", 100)]), LogState::Ordered)
         .documents(&[json!({"objectId": "u"}), order()])
         .asks(CLAIM)
@@ -48,7 +51,7 @@ fn paid_for_an_order_that_is_not_shown() -> Script {
 }
 
 #[test]
-fn a_document_that_a_stale_read_does_not_show_is_read_again() {
+fn document_missing_in_stale_read_is_read_again() {
     paid_for_an_order_that_is_not_shown()
         .asks(&format!("NotSeenYet: {READ}"))
         .documents(&[json!({"objectId": "u"}), order()])
@@ -59,7 +62,7 @@ fn a_document_that_a_stale_read_does_not_show_is_read_again() {
 }
 
 #[test]
-fn a_document_that_no_read_shows_leaves_the_log_to_an_operator() {
+fn document_missing_in_every_read_leaves_log_stuck() {
     let mut script = paid_for_an_order_that_is_not_shown();
     for _ in 0..ABSENCES_MAX {
         script = script
@@ -76,9 +79,9 @@ fn a_document_that_no_read_shows_leaves_the_log_to_an_operator() {
 
 /// A script that stands right after the claim of somebody who wants a log cancelled.
 fn cancelled(legs: Vec<Leg>) -> Script {
-    let log = Log::from_document(&stored(&purchase(legs), LogState::Ordered), &rules()).unwrap();
+    let log = Log::from_document(&stored(&purchase(legs), LogState::Ordered), &names()).unwrap();
     let reason = Refusal::new(ErrorCode::NOT_PAYABLE, "Cancelled.");
-    let script = Script::new(Payment::cancelled(&rules(), worker(), log, reason));
+    let script = Script::new(PaymentProcess::cancelled(&names(), worker(), log, reason));
     let targets = script.payment.as_ref().unwrap().targets().unwrap();
     let documents: Vec<_> = targets
         .iter()
@@ -98,7 +101,7 @@ fn cancelled(legs: Vec<Leg>) -> Script {
 const FAIL_CANCELLED: &str = r#"Log/G {"state":1} -> {"state":5,"outcome":"failed","reason":"9006 Cancelled.","stuck":{"__op":"Delete"}}"#;
 
 #[test]
-fn an_operator_cancels_by_refusing_a_leg() {
+fn cancellation_refuses_the_first_unapplied_leg() {
     let script = cancelled(vec![take("u", 100)])
         .applied(json!({"state": 1, "claims": 1}))
         .asks(&refusal_of("u"))
@@ -123,7 +126,7 @@ fn an_operator_cancels_by_refusing_a_leg() {
 }
 
 #[test]
-fn legs_applied_before_a_cancellation_are_taken_back() {
+fn cancellation_reverses_applied_legs() {
     cancelled(vec![take("u", 10), take("v", 20), give("x", 30)])
         .applied(json!({"state": 1}))
         .asks(&refusal_of("u"))
@@ -137,7 +140,7 @@ fn legs_applied_before_a_cancellation_are_taken_back() {
 }
 
 #[test]
-fn secured_money_is_not_cancelled() {
+fn cancellation_of_secured_money_ends_secured() {
     // Every conditional leg is applied.
     cancelled(vec![take("u", 100), give("x", 100)])
         .applied(json!({"state": 1}))
@@ -166,8 +169,8 @@ fn secured_money_is_not_cancelled() {
     // It goes on to its end, and nothing is left of the wish.
     let mut found = stored(&draft, LogState::Ordered);
     found.insert("cancel".into(), json!("9006 Cancelled."));
-    let log = Log::from_document(&found, &rules()).unwrap();
-    let script = Script::new(Payment::recovered(&rules(), worker(), log))
+    let log = Log::from_document(&found, &names()).unwrap();
+    let script = Script::new(PaymentProcess::recovered(&names(), worker(), log))
         .documents(&[json!({"objectId": "u"}), order()])
         .applied(json!({"state": 1}))
         .asks(&debit_of("u", 100))
@@ -190,11 +193,11 @@ fn secured_money_is_not_cancelled() {
 }
 
 #[test]
-fn whoever_closes_a_cancelled_log_gives_the_operators_reason() {
+fn cancelled_log_closes_with_the_operators_reason() {
     let mut found = stored(&purchase(vec![take("u", 100)]), LogState::Ordered);
     found.insert("cancel".into(), json!("9006 Cancelled."));
-    let log = Log::from_document(&found, &rules()).unwrap();
-    Script::new(Payment::recovered(&rules(), worker(), log))
+    let log = Log::from_document(&found, &names()).unwrap();
+    Script::new(PaymentProcess::recovered(&names(), worker(), log))
         .documents(&[json!({"objectId": "u"}), order()])
         .applied(json!({"state": 1}))
         .not_matched()

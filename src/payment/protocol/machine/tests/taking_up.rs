@@ -1,8 +1,8 @@
-//! Which log a payment takes up that finds its keys taken, and what of it is certain.
+//! Taken keys: the log that a payment finds under its keys, and the certain part of it.
 
 use super::*;
 
-fn named(key: &str, request_key: Option<&str>, number: Option<&str>) -> Draft {
+fn named(key: &str, request_key: Option<&str>, number: Option<&str>) -> NewPayment {
     let mut draft = recharge();
     draft.intent.key = key.into();
     draft.intent.request_key = request_key.map(ToOwned::to_owned);
@@ -10,15 +10,15 @@ fn named(key: &str, request_key: Option<&str>, number: Option<&str>) -> Draft {
     draft
 }
 
-fn found(draft: Draft, logs: &[&Draft]) -> Script {
+fn found(draft: NewPayment, logs: &[&NewPayment]) -> Script {
     let logs = logs.iter().map(|log| stored(log, LogState::Ordered)).collect();
-    Script::fresh(Manner::Stepwise, draft)
+    Script::fresh(CommitMode::PerDocument, draft)
         .outcomes(vec![Outcome::Rejected(ErrorCode::DUPLICATE_VALUE)])
         .feed(Input::Found(logs))
 }
 
 #[test]
-fn of_several_logs_the_own_request_comes_first_and_then_the_own_key() {
+fn own_request_key_wins_over_own_key() {
     let ours = named("u:recharge:1", Some("r"), Some("N"));
     let same_key = named("u:recharge:1", Some("s"), Some("M"));
     let same_number = named("u:recharge:2", Some("t"), Some("N"));
@@ -33,11 +33,11 @@ fn of_several_logs_the_own_request_comes_first_and_then_the_own_key() {
 }
 
 #[test]
-fn a_refusal_is_kept_out_by_its_key_or_its_number() {
+fn duplicate_refusal_adopts_by_key_or_number() {
     let refusal = Refusal::new(ErrorCode::NOT_PAYABLE, "No.");
     let refused = |number| {
         let intent = named("k", Some("r"), number).intent;
-        Draft::refused(intent, refusal.clone())
+        NewPayment::refused(intent, refusal.clone())
     };
     let find =
         |keys: &str| format!(r#"NotSeenYet: find Log {{"$or":[{{"key":"k"}},{{"requestKey":"r"}}{keys}]}}"#);
@@ -52,9 +52,9 @@ fn a_refusal_is_kept_out_by_its_key_or_its_number() {
 }
 
 #[test]
-fn who_was_there_before_is_known() {
+fn adopted_log_counts_as_replayed() {
     let replayed = |script: &Script| script.payment.as_ref().unwrap().is_replayed();
-    let fresh = Script::fresh(Manner::Stepwise, recharge());
+    let fresh = Script::fresh(CommitMode::PerDocument, recharge());
     assert!(!replayed(&fresh));
     assert!(!replayed(&fresh.applied(json!({"objectId": "G"}))));
     assert!(replayed(&found(recharge(), &[&recharge()]).asks("Waiting")));
@@ -62,7 +62,7 @@ fn who_was_there_before_is_known() {
 }
 
 #[test]
-fn a_log_that_is_further_on_is_read_again_before_anything_is_said() {
+fn log_ahead_of_the_claim_is_read_again() {
     let draft = purchase(vec![take("u", 100)]);
     for state in [LogState::Funded, LogState::Applied, LogState::Settled] {
         Script::recovered(&draft, LogState::Ordered)
@@ -74,8 +74,8 @@ fn a_log_that_is_further_on_is_read_again_before_anything_is_said() {
 }
 
 #[test]
-fn an_epoch_that_is_none_is_no_reason_to_refuse() {
-    for manner in [Manner::Stepwise, Manner::AtOnce] {
+fn malformed_epoch_does_not_refuse_arrived_money() {
+    for manner in [CommitMode::PerDocument, CommitMode::Atomic] {
         let script = Script::fresh(manner, purchase(vec![take("u", 100)]))
             .documents(&[json!({"objectId": "u", "payEpoch": "x"}), order()]);
         assert!(
@@ -87,14 +87,14 @@ fn an_epoch_that_is_none_is_no_reason_to_refuse() {
 }
 
 #[test]
-fn what_was_read_before_a_restart_says_nothing_after_it() {
+fn restart_forgets_epochs() {
     // The account has gone meanwhile: nothing has begun yet, so that is a refusal.
-    for manner in [Manner::Stepwise, Manner::AtOnce] {
+    for manner in [CommitMode::PerDocument, CommitMode::Atomic] {
         let script = Script::fresh(manner, purchase(vec![take("u", 100)]))
             .documents(&[json!({"objectId": "u"}), order()]);
         let script = match manner {
-            Manner::Stepwise => script.unknown(),
-            Manner::AtOnce => script.feed(Input::Committed(Commit::Unknown)),
+            CommitMode::PerDocument => script.unknown(),
+            CommitMode::Atomic => script.feed(Input::Committed(AtomicOutcome::Unknown)),
         };
         script
             .asks(&format!("NoAnswer: {READ}"))
@@ -104,14 +104,14 @@ fn what_was_read_before_a_restart_says_nothing_after_it() {
 }
 
 #[test]
-fn a_log_is_created_with_all_that_is_known() {
-    let draft = Draft {
+fn created_log_holds_all_known_fields() {
+    let draft = NewPayment {
         state: LogState::Funded,
         trade_no: Some("T".into()),
         stuck: Some("why".into()),
         ..recharge()
     };
-    let script = Script::fresh(Manner::Stepwise, draft.clone()).documents(&[json!({"objectId": "u"})]);
+    let script = Script::fresh(CommitMode::PerDocument, draft.clone()).documents(&[json!({"objectId": "u"})]);
     let fields = created(&script);
     assert_eq!(
         (&fields["tradeNo"], &fields["stuck"]),
@@ -120,22 +120,22 @@ fn a_log_is_created_with_all_that_is_known() {
     let script = script.applied(json!({"objectId": "G"}));
     assert_eq!(script.log().trade_no.as_deref(), Some("T"));
     assert_eq!(script.log().stuck.as_deref(), Some("why"));
-    let at_once = Draft { stuck: None, ..draft };
-    let script = Script::fresh(Manner::AtOnce, at_once).documents(&[json!({"objectId": "u"})]);
+    let at_once = NewPayment { stuck: None, ..draft };
+    let script = Script::fresh(CommitMode::Atomic, at_once).documents(&[json!({"objectId": "u"})]);
     let fields = created(&script);
     assert_eq!((&fields["tradeNo"], &fields["state"]), (&json!("T"), &json!(3)));
     let answers = vec![document(json!({"objectId": "G"})), Document::new()];
     let script = script
-        .feed(Input::Committed(Commit::Applied(answers)))
+        .feed(Input::Committed(AtomicOutcome::Applied(answers)))
         .asks("settled");
     assert_eq!(script.log().trade_no.as_deref(), Some("T"));
 }
 
 #[test]
-fn a_refusal_is_recorded_with_its_reason() {
+fn declined_payment_stores_its_reason() {
     let refusal = Refusal::new(ErrorCode::NOT_PAYABLE, "No.");
-    let refused = Draft::refused(purchase(vec![take("u", 100)]).intent, refusal.clone());
-    let script = Script::fresh(Manner::Stepwise, refused);
+    let refused = NewPayment::refused(purchase(vec![take("u", 100)]).intent, refusal.clone());
+    let script = Script::fresh(CommitMode::PerDocument, refused);
     assert_eq!(created(&script)["reason"], "9006 No.");
     let script = script.applied(json!({"objectId": "G"})).asks("Closed");
     let log = script.log();
@@ -147,25 +147,25 @@ fn a_refusal_is_recorded_with_its_reason() {
 }
 
 #[test]
-fn what_is_certain_stands_in_the_log() {
-    let stuck_log = |draft: &Draft, state| {
+fn process_log_holds_what_is_certain() {
+    let stuck_log = |draft: &NewPayment, state| {
         let mut found = stored(draft, state);
         found.insert("stuck".into(), json!("why"));
-        Log::from_document(&found, &rules()).unwrap()
+        Log::from_document(&found, &names()).unwrap()
     };
     let seen = |script: &Script| {
         let log = script.log();
         (log.state, log.verdict, log.stuck.clone())
     };
     // The gateway's number, and what comes of it.
-    for manner in [Manner::Stepwise, Manner::AtOnce] {
+    for manner in [CommitMode::PerDocument, CommitMode::Atomic] {
         let log = stuck_log(&recharge(), LogState::Ordered);
-        let script = Script::new(Payment::confirmed(&rules(), worker(), manner, log, "T"))
+        let script = Script::new(PaymentProcess::confirmed(&names(), worker(), manner, log, "T"))
             .documents(&[json!({"objectId": "u"})]);
         let (script, expected) = match manner {
-            Manner::Stepwise => (script.applied(json!({})), (LogState::Funded, None, None)),
-            Manner::AtOnce => (
-                script.feed(Input::Committed(Commit::Applied(vec![Document::new(); 2]))),
+            CommitMode::PerDocument => (script.applied(json!({})), (LogState::Funded, None, None)),
+            CommitMode::Atomic => (
+                script.feed(Input::Committed(AtomicOutcome::Applied(vec![Document::new(); 2]))),
                 (LogState::Applied, Some(Verdict::Succeeded), None),
             ),
         };
@@ -176,7 +176,7 @@ fn what_is_certain_stands_in_the_log() {
     let draft = purchase(vec![take("u", 100)]);
     let claimed = || {
         let log = stuck_log(&draft, LogState::Ordered);
-        Script::new(Payment::recovered(&rules(), worker(), log))
+        Script::new(PaymentProcess::recovered(&names(), worker(), log))
             .documents(&[json!({"objectId": "u"}), order()])
             .applied(json!({"state": 1, "claims": 7}))
     };
@@ -187,7 +187,7 @@ fn what_is_certain_stands_in_the_log() {
     ]);
     let succeeded = Some(Verdict::Succeeded);
     assert_eq!(seen(&recorded), (LogState::Applied, succeeded, None));
-    let closed = recorded.feed(Input::Told).applied(json!({}));
+    let closed = recorded.feed(Input::Notified).applied(json!({}));
     assert_eq!(seen(&closed), (LogState::Closed, succeeded, None));
     // A refusal.
     let failed = claimed()
@@ -200,12 +200,12 @@ fn what_is_certain_stands_in_the_log() {
 }
 
 #[test]
-fn a_closing_without_an_answer_is_sent_again() {
+fn unanswered_closing_is_sent_again() {
     let script = Script::recovered(&purchase(vec![take("u", 100)]), LogState::Settled)
         .documents(&[json!({"objectId": "u"}), order()])
         .applied(json!({"state": 4}))
         .asks("settled")
-        .feed(Input::Told)
+        .feed(Input::Notified)
         .unknown()
         .asks(r#"NoAnswer: close Log/G {"state":4} -> {"state":5}"#)
         .not_matched()
@@ -215,7 +215,7 @@ fn a_closing_without_an_answer_is_sent_again() {
 }
 
 #[test]
-fn a_log_is_shown_as_it_was_last_read() {
+fn process_shows_the_log_last_read() {
     let draft = purchase(vec![take("u", 100)]);
     let mut closed = stored(&draft, LogState::Closed);
     closed.insert("claims".into(), json!(3));
@@ -225,10 +225,10 @@ fn a_log_is_shown_as_it_was_last_read() {
         .documents(&[closed.into_value()])
         .asks("Closed");
     assert_eq!((script.log().state, script.log().claims), (LogState::Closed, 3));
-    let log = Log::from_document(&stored(&recharge(), LogState::Ordered), &rules()).unwrap();
+    let log = Log::from_document(&stored(&recharge(), LogState::Ordered), &names()).unwrap();
     let mut paid = stored(&recharge(), LogState::Funded);
     paid.insert("tradeNo".into(), json!("other"));
-    let payment = Payment::confirmed(&rules(), worker(), Manner::Stepwise, log, "T");
+    let payment = PaymentProcess::confirmed(&names(), worker(), CommitMode::PerDocument, log, "T");
     let script = Script::new(payment)
         .documents(&[json!({"objectId": "u"})])
         .not_matched()

@@ -19,28 +19,20 @@
     reason = "the numbers of states, and how long it took, are what the test reports"
 )]
 
-#[path = "model/control.rs"]
 mod control;
-#[path = "model/moving.rs"]
-mod moving;
-#[path = "model/outside.rs"]
 mod outside;
-#[path = "model/properties.rs"]
 mod properties;
-#[path = "model/scenario.rs"]
+mod relocation;
 mod scenario;
-#[path = "model/store.rs"]
 mod store;
-#[path = "model/tables.rs"]
 mod tables;
-#[path = "model/world.rs"]
 mod world;
 
 use std::time::Instant;
 
 use control::Control;
 use paylog::payment::protocol::log::LogState;
-use paylog::payment::protocol::machine::Manner::{AtOnce, Stepwise};
+use paylog::payment::protocol::machine::CommitMode::{Atomic, PerDocument};
 use properties::Seen;
 use scenario::{Scenario, capture, capture_part, expiry, keyed_capture, keyed_release, release};
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
@@ -129,16 +121,16 @@ const REVERSED: [Seen; 6] = [
 ];
 
 #[test]
-fn a_purchase() {
-    holds(Scenario::purchase(Stepwise).seeing(&SMOOTH));
+fn purchase_with_enough_money() {
+    holds(Scenario::purchase(PerDocument).seeing(&SMOOTH));
     holds(
-        Scenario::purchase(AtOnce)
+        Scenario::purchase(Atomic)
             .seeing(&[Seen::Success])
             .with_repeats()
             .named("purchase at once"),
     );
     holds(
-        Scenario::purchase(Stepwise)
+        Scenario::purchase(PerDocument)
             .seeing(&SMOOTH)
             .with_stale(1)
             .named("purchase, stale reads"),
@@ -146,10 +138,10 @@ fn a_purchase() {
 }
 
 #[test]
-fn a_purchase_without_enough_money() {
-    holds(Scenario::poor_purchase(Stepwise).with_repeats().seeing(&ROUGH));
+fn purchase_without_enough_money() {
+    holds(Scenario::poor_purchase(PerDocument).with_repeats().seeing(&ROUGH));
     holds(
-        Scenario::poor_purchase(AtOnce)
+        Scenario::poor_purchase(Atomic)
             .with_repeats()
             .seeing(&[Seen::Success, Seen::Refusal]),
     );
@@ -163,7 +155,7 @@ fn a_purchase_without_enough_money() {
 }
 
 #[test]
-fn paying_or_cancelling() {
+fn purchase_against_cancellation() {
     let seen = [
         Seen::Success,
         Seen::Refusal,
@@ -172,9 +164,9 @@ fn paying_or_cancelling() {
         Seen::Expired,
     ];
     let mixed = |pay, cancel| Scenario::attempts(pay, cancel, true).seeing(&seen);
-    holds(mixed(AtOnce, Stepwise).named("pay at once or cancel"));
-    holds(mixed(Stepwise, AtOnce).named("pay or cancel at once"));
-    holds(mixed(Stepwise, Stepwise).with_workers(1));
+    holds(mixed(Atomic, PerDocument).named("pay at once or cancel"));
+    holds(mixed(PerDocument, Atomic).named("pay or cancel at once"));
+    holds(mixed(PerDocument, PerDocument).with_workers(1));
 }
 
 #[test]
@@ -182,53 +174,53 @@ fn recharges() {
     let paid = [Seen::Success, Seen::Refusal, Seen::Apart];
     let seen = [paid.as_slice(), &[Seen::Pruned, Seen::Unknown]].concat();
     holds(
-        Scenario::recharge(Stepwise, &["T"])
+        Scenario::recharge(PerDocument, &["T"])
             .seeing(&seen)
             .named("recharge, one notice"),
     );
     holds(
-        Scenario::recharge(AtOnce, &["T"])
+        Scenario::recharge(Atomic, &["T"])
             .seeing(&paid)
             .named("recharge at once, one notice"),
     );
-    let two = Scenario::recharge(Stepwise, &["T", "U"]).with_workers(1);
+    let two = Scenario::recharge(PerDocument, &["T", "U"]).with_workers(1);
     holds(two.seeing(&seen).named("recharge, two numbers"));
 }
 
 #[test]
-fn two_debits_and_a_credit() {
-    holds(Scenario::transfer(Stepwise).seeing(&REVERSED));
+fn transfer_with_two_debits_and_a_credit() {
+    holds(Scenario::transfer(PerDocument).seeing(&REVERSED));
     holds(
-        Scenario::transfer(AtOnce)
+        Scenario::transfer(Atomic)
             .seeing(&[Seen::Success, Seen::Refusal])
             .with_repeats(),
     );
 }
 
 #[test]
-fn two_payments_for_the_same_money() {
-    holds(Scenario::two_transfers(Stepwise, AtOnce).seeing(&ROUGH));
+fn two_payments_compete_for_one_balance() {
+    holds(Scenario::two_transfers(PerDocument, Atomic).seeing(&ROUGH));
 }
 
 #[test]
-fn holds_and_their_ends() {
+fn holds_captured_released_and_expired() {
     let captured = [Seen::Success, Seen::Captured, Seen::Pruned, Seen::Unknown];
     let seen = [captured.as_slice(), &[Seen::Released]].concat();
     let hold = |manner, ends| Scenario::hold(manner, ends).with_ample_money();
     holds(
-        hold(Stepwise, [capture, release])
+        hold(PerDocument, [capture, release])
             .with_workers(1)
             .seeing(&seen)
             .named("hold, capture or release"),
     );
     holds(
-        hold(Stepwise, [capture_part, capture])
+        hold(PerDocument, [capture_part, capture])
             .with_workers(1)
             .seeing(&captured)
             .named("hold, capture of a part or of all"),
     );
     holds(
-        hold(AtOnce, [capture_part, expiry])
+        hold(Atomic, [capture_part, expiry])
             .seeing(&captured)
             .named("hold, capture of a part or expiry, in both manners"),
     );
@@ -243,9 +235,9 @@ fn withdrawals() {
         Seen::Pruned,
         Seen::Unknown,
     ];
-    holds(Scenario::withdrawal(Stepwise).with_workers(1).seeing(&seen));
+    holds(Scenario::withdrawal(PerDocument).with_workers(1).seeing(&seen));
     holds(
-        Scenario::withdrawal(AtOnce)
+        Scenario::withdrawal(Atomic)
             .seeing(&seen)
             .named("withdrawal, in both manners"),
     );
@@ -254,10 +246,10 @@ fn withdrawals() {
 #[test]
 fn adjustments() {
     let seen = [Seen::Success, Seen::Refusal, Seen::Pruned, Seen::Unknown];
-    holds(Scenario::adjusting(Stepwise, 0).with_workers(1).seeing(&seen));
+    holds(Scenario::adjusting(PerDocument, 0).with_workers(1).seeing(&seen));
     let seen = [Seen::Success, Seen::Refusal, Seen::Unknown];
     holds(
-        Scenario::adjusting(AtOnce, -1)
+        Scenario::adjusting(Atomic, -1)
             .with_workers(1)
             .seeing(&seen)
             .named("adjusting an account below zero, in both manners"),
@@ -269,16 +261,16 @@ fn refunds() {
     let refunded = [Seen::Success, Seen::Refunded];
     let seen = [refunded.as_slice(), &[Seen::Pruned, Seen::Unknown]].concat();
     let one = |manner| Scenario::refunds(manner, 2, true).with_workers(1);
-    holds(one(AtOnce).seeing(&refunded).named("refunds in both manners"));
-    holds(one(Stepwise).seeing(&seen));
+    holds(one(Atomic).seeing(&refunded).named("refunds in both manners"));
+    holds(one(PerDocument).seeing(&seen));
     let reversed = [seen.as_slice(), &[Seen::Refusal, Seen::Reversal]].concat();
     holds(
-        Scenario::too_many_refunds(Stepwise, Stepwise)
+        Scenario::too_many_refunds(PerDocument, PerDocument)
             .with_workers(1)
             .seeing(&reversed),
     );
     holds(
-        Scenario::too_many_refunds(AtOnce, Stepwise)
+        Scenario::too_many_refunds(Atomic, PerDocument)
             .with_workers(1)
             .seeing(&reversed)
             .named("a refund in full or in part, in both manners"),
@@ -298,7 +290,7 @@ fn refunds_with_stale_reads() {
 
 /// The old home goes on working while it moves; once the move is final, both serve whoever asks.
 #[test]
-fn a_move() {
+fn relocation_of_documents() {
     let seen = [
         Seen::Success,
         Seen::Unknown,
@@ -314,16 +306,16 @@ fn a_move() {
             .moving(1)
     };
     holds(
-        transfer(Stepwise)
+        transfer(PerDocument)
             .seeing(&seen)
             .named("transfer while the store moves"),
     );
     holds(
-        transfer(AtOnce)
+        transfer(Atomic)
             .seeing(&[Seen::Success, Seen::ArrivedApplied, Seen::ArrivedClosed])
             .named("transfer at once while the store moves"),
     );
-    let recharge = Scenario::recharge(Stepwise, &["T"]).with_workers(1).moving(1);
+    let recharge = Scenario::recharge(PerDocument, &["T"]).with_workers(1).moving(1);
     let seen = [
         Seen::Success,
         Seen::ArrivedOrdered,
@@ -334,7 +326,7 @@ fn a_move() {
 }
 
 #[test]
-fn a_move_of_logs_in_every_state() {
+fn relocation_of_logs_in_every_state() {
     let states = [
         LogState::Created,
         LogState::Ordered,
@@ -367,7 +359,7 @@ fn state_name(state: LogState) -> &'static str {
 }
 
 #[test]
-fn a_move_that_is_tried_again() {
+fn relocation_after_a_rolled_back_attempt() {
     let seen = [
         Seen::Success,
         Seen::TriedAgain,
@@ -375,7 +367,7 @@ fn a_move_that_is_tried_again() {
         Seen::ArrivedClosed,
     ];
     holds(
-        Scenario::one_account(Stepwise)
+        Scenario::one_account(PerDocument)
             .with_workers(1)
             .with_epochs(0)
             .moving(2)
@@ -385,16 +377,16 @@ fn a_move_that_is_tried_again() {
 }
 
 #[test]
-fn to_oneself() {
+fn transfer_to_oneself() {
     holds(Scenario::to_oneself().seeing(&[Seen::Success]));
 }
 
 /// The largest of those that are always explored.
 #[test]
 fn more_than_a_million_states() {
-    holds(Scenario::attempts(Stepwise, Stepwise, true).named("pay or cancel, two workers"));
+    holds(Scenario::attempts(PerDocument, PerDocument, true).named("pay or cancel, two workers"));
     holds(
-        Scenario::purchase(Stepwise)
+        Scenario::purchase(PerDocument)
             .with_workers(3)
             .named("purchase, three workers"),
     );
@@ -403,14 +395,14 @@ fn more_than_a_million_states() {
 #[test]
 #[ignore = "millions of states; takes minutes"]
 fn at_large() {
-    holds(Scenario::recharge(Stepwise, &["T", "U"]).named("recharge, two numbers, two workers"));
-    holds(Scenario::hold(Stepwise, [capture_part, release]).named("hold, two workers"));
+    holds(Scenario::recharge(PerDocument, &["T", "U"]).named("recharge, two numbers, two workers"));
+    holds(Scenario::hold(PerDocument, [capture_part, release]).named("hold, two workers"));
 }
 
 #[test]
 #[ignore = "many millions of states"]
 fn two_payments_at_large() {
-    let both = Scenario::two_transfers(Stepwise, Stepwise).seeing(&REVERSED);
+    let both = Scenario::two_transfers(PerDocument, PerDocument).seeing(&REVERSED);
     holds(both.named("two payments for the same money, both step by step"));
 }
 
@@ -418,46 +410,46 @@ fn two_payments_at_large() {
 #[ignore = "millions of states; takes minutes"]
 fn stale_reads_at_large() {
     holds(
-        Scenario::transfer(Stepwise)
+        Scenario::transfer(PerDocument)
             .with_stale(1)
             .named("two debits and a credit, stale reads"),
     );
     holds(
-        Scenario::hold(AtOnce, [capture_part, release])
+        Scenario::hold(Atomic, [capture_part, release])
             .with_stale(1)
             .named("hold, in both manners, stale reads"),
     );
     holds(
-        Scenario::recharge(Stepwise, &["T"])
+        Scenario::recharge(PerDocument, &["T"])
             .with_stale(1)
             .named("recharge, stale reads"),
     );
 }
 
 #[test]
-fn no_rule_can_be_left_out() {
-    fails(Scenario::purchase(Stepwise).without(Control::EpochInGuard));
-    fails(Scenario::purchase(Stepwise).without(Control::MarkInGuard));
-    fails(Scenario::transfer(Stepwise).without(Control::UndoMark));
-    fails(Scenario::transfer(Stepwise).without(Control::Tombstone));
-    fails(Scenario::purchase(Stepwise).without(Control::ClaimByWrite));
+fn every_protocol_rule_is_necessary() {
+    fails(Scenario::purchase(PerDocument).without(Control::EpochInGuard));
+    fails(Scenario::purchase(PerDocument).without(Control::MarkInGuard));
+    fails(Scenario::transfer(PerDocument).without(Control::UndoMark));
+    fails(Scenario::transfer(PerDocument).without(Control::Tombstone));
+    fails(Scenario::purchase(PerDocument).without(Control::ClaimByWrite));
     fails(
-        Scenario::purchase(Stepwise)
+        Scenario::purchase(PerDocument)
             .with_repeats()
             .without(Control::OwnCreateOnly),
     );
-    fails(Scenario::poor_purchase(AtOnce).without(Control::RefusalsStored));
+    fails(Scenario::poor_purchase(Atomic).without(Control::RefusalsStored));
     fails(Scenario::poor_transfer().without(Control::OneAtATime));
-    fails(Scenario::transfer(Stepwise).without(Control::StateInGuard));
-    fails(Scenario::recharge(Stepwise, &["T", "U"]).without(Control::TradeNo));
-    fails(Scenario::recharge(Stepwise, &["T", "U"]).without(Control::ConfirmOnce));
-    fails(Scenario::purchase(Stepwise).without(Control::PruneRaisesEpoch));
-    fails(Scenario::purchase(Stepwise).without(Control::PruneClosedOnly));
-    fails(Scenario::purchase(Stepwise).without(Control::NoAnswerIsNone));
+    fails(Scenario::transfer(PerDocument).without(Control::StateInGuard));
+    fails(Scenario::recharge(PerDocument, &["T", "U"]).without(Control::TradeNo));
+    fails(Scenario::recharge(PerDocument, &["T", "U"]).without(Control::ConfirmOnce));
+    fails(Scenario::purchase(PerDocument).without(Control::PruneRaisesEpoch));
+    fails(Scenario::purchase(PerDocument).without(Control::PruneClosedOnly));
+    fails(Scenario::purchase(PerDocument).without(Control::NoAnswerIsNone));
     fails(Scenario::to_oneself().without(Control::Merging));
-    fails(Scenario::attempts(Stepwise, Stepwise, false).without(Control::AttemptKey));
-    fails(Scenario::hold(Stepwise, [keyed_capture, keyed_release]).without(Control::SettleKey));
-    fails(Scenario::refunds(Stepwise, 1, false).without(Control::OrderLegLast));
+    fails(Scenario::attempts(PerDocument, PerDocument, false).without(Control::AttemptKey));
+    fails(Scenario::hold(PerDocument, [keyed_capture, keyed_release]).without(Control::SettleKey));
+    fails(Scenario::refunds(PerDocument, 1, false).without(Control::OrderLegLast));
     fails(
         Scenario::plain_refunds()
             .with_workers(1)
@@ -467,15 +459,15 @@ fn no_rule_can_be_left_out() {
 }
 
 #[test]
-fn no_rule_of_a_move_can_be_left_out() {
+fn every_relocation_rule_is_necessary() {
     let moving = |attempts| {
-        Scenario::one_account(Stepwise)
+        Scenario::one_account(PerDocument)
             .with_workers(1)
             .with_epochs(0)
             .moving(attempts)
             .named("moving store")
     };
-    let at_once = Scenario::one_account(AtOnce).with_workers(1).moving(1);
+    let at_once = Scenario::one_account(Atomic).with_workers(1).moving(1);
     fails(moving(1).without(Control::EpochInGuard));
     fails(
         at_once
@@ -490,7 +482,7 @@ fn no_rule_of_a_move_can_be_left_out() {
     fails(moving(2).without(Control::RollBackEpoch));
     fails(moving(2).without(Control::MoveAttempt));
     fails(
-        Scenario::one_account(AtOnce)
+        Scenario::one_account(Atomic)
             .with_workers(1)
             .with_top_up(0, 1)
             .with_repeats()

@@ -4,11 +4,13 @@
 //! that comes late and takes effect is therefore one that could be computed right now. What cannot be computed again
 //! is kept: copies that were read behind an earlier fence, and decisions that were sent.
 
+use paylog::model::write::{Action, Write};
 use paylog::model::{Document, Filter, Update, Value};
-use paylog::payment::protocol::effect::Write;
-use paylog::payment::protocol::leg::Target;
 use paylog::payment::protocol::log::LogState;
-use paylog::payment::protocol::relocation::{self, Attempt, Copy, Decision, Placing, Resolution, Todo};
+use paylog::payment::protocol::relocation::{
+    self, Attempt, CopyAction, Decision, FencedCopy, RelocationStep, Resolution,
+};
+use paylog::payment::protocol::target::Target;
 use paylog::payment::protocol::{mark, pruning};
 
 use crate::control::Control;
@@ -69,7 +71,7 @@ impl World {
     fn target_of(&self, index: usize) -> Target {
         match self.scenario.documents.get(index) {
             Some((target, _)) => target.clone(),
-            None => Target::new(&self.scenario.rules.log_class, &log_id(index - self.fixed())),
+            None => Target::new(&self.scenario.names.log_class, &log_id(index - self.fixed())),
         }
     }
 
@@ -96,32 +98,37 @@ impl World {
                     marks.push(format!("{}{}", mark::MOVE, attempt.get()).into());
                 }
             }
-            if document.contains_key(relocation::LOG_MOVE) {
-                document.insert(relocation::LOG_MOVE.into(), attempt.get().into());
+            if document.contains_key(paylog::payment::protocol::log::fields::MOVE) {
+                document.insert(
+                    paylog::payment::protocol::log::fields::MOVE.into(),
+                    attempt.get().into(),
+                );
             }
         }
         document
     }
 
     /// The copy that a document, as it was read at the old home, makes.
-    fn copy_of(&self, tables: &Tables, index: usize, number: Number, attempt: Attempt) -> Option<Copy> {
+    fn copy_of(&self, tables: &Tables, index: usize, number: Number, attempt: Attempt) -> Option<FencedCopy> {
         let document = self.seen(tables, number, attempt);
-        Copy::of(&self.scenario.rules, &self.target_of(index), &document, attempt).unwrap()
+        FencedCopy::of(&self.scenario.names, &self.target_of(index), &document, attempt).unwrap()
     }
 
     /// What is to be done with what was read at the old home.
-    fn placing(&self, tables: &Tables, store: &Store, index: usize, number: Number) -> Option<Placing> {
+    fn placing(&self, tables: &Tables, store: &Store, index: usize, number: Number) -> Option<CopyAction> {
         let attempt = tables.documents.value(number);
-        let marks = mark::list(attempt).unwrap().iter().filter_map(Value::as_str);
+        let marks = mark::marks(attempt).unwrap().iter().filter_map(Value::as_str);
         let by_mark = marks
             .filter_map(|held| held.strip_prefix(mark::MOVE)?.parse().ok())
             .max();
-        let by = by_mark.or(attempt.integer(relocation::LOG_MOVE)).unwrap_or(1);
+        let by = by_mark
+            .or(attempt.integer(paylog::payment::protocol::log::fields::MOVE))
+            .unwrap_or(1);
         let copy = self.copy_of(tables, index, number, attempt_of(by))?;
         let there = store.newest(self.place_of(NEW, index));
         let there = (there != ABSENT).then(|| tables.documents.value(there));
         Some(
-            copy.place(&self.scenario.rules, there.map(AsRef::as_ref))
+            copy.place(&self.scenario.names, there.map(AsRef::as_ref))
                 .unwrap(),
         )
     }
@@ -144,10 +151,10 @@ impl World {
         copies.retain(|(index, number)| {
             let index = usize::from(*index);
             match self.placing(tables, store, index, *number) {
-                Some(Placing::Create(document)) => self.holder(tables, store, NEW, &document).is_none(),
-                Some(Placing::Replace(_)) => true,
-                Some(Placing::Keep) => self.scenario.control == Control::CopyGuard,
-                Some(Placing::Stands) | None => false,
+                Some(CopyAction::Create(document)) => self.holder(tables, store, NEW, &document).is_none(),
+                Some(CopyAction::Replace { .. }) => true,
+                Some(CopyAction::Keep) => self.scenario.control == Control::CopyGuard,
+                Some(CopyAction::Done) | None => false,
             }
         });
         store.moving.copies = copies;
@@ -155,17 +162,15 @@ impl World {
 
     /// A write of a mover at one home, where it takes effect.
     fn moved(&self, tables: &mut Tables, store: &Store, home: usize, write: &Write) -> Option<Store> {
-        let Write::Update {
-            target,
-            guard,
-            update,
-        } = write
+        let Action::Update {
+            precondition, update, ..
+        } = &write.action
         else {
             return None;
         };
-        let place = self.place(home, target);
+        let place = self.place(home, &Target::of(write)?);
         let mut document = Document::clone(tables.documents.value(store.newest(place)));
-        if !guard.matches(&document).unwrap() {
+        if !precondition.matches(&document).unwrap() {
             return None;
         }
         update.apply(&mut document).unwrap();
@@ -177,12 +182,15 @@ impl World {
     }
 
     fn decided(&self, tables: &mut Tables, store: &Store, write: &Write) -> Option<Store> {
-        let Write::Update { guard, update, .. } = write else {
+        let Action::Update {
+            precondition, update, ..
+        } = &write.action
+        else {
             return None;
         };
         let mut document = Document::clone(tables.documents.value(store.moving.decision));
         let free = self.scenario.control == Control::DecisionOnce;
-        if !free && !guard.matches(&document).unwrap() {
+        if !free && !precondition.matches(&document).unwrap() {
             return None;
         }
         update.apply(&mut document).unwrap();
@@ -199,8 +207,10 @@ impl World {
         let attempt = attempt_of(attempt);
         let document = self.seen(tables, number, attempt);
         let todo =
-            relocation::fence(&self.scenario.rules, &self.target_of(index), &document, attempt).unwrap();
-        let Todo::Write(write) = todo else { return None };
+            relocation::fence(&self.scenario.names, &self.target_of(index), &document, attempt).unwrap();
+        let RelocationStep::Write(write) = todo else {
+            return None;
+        };
         let log = index >= self.fixed();
         let left_out = match self.scenario.control {
             Control::DocumentFence => !log,
@@ -211,7 +221,7 @@ impl World {
             return self.moved(tables, store, OLD, &write);
         }
         // The copy is made as if it were fenced, and the old home knows nothing of it.
-        let Write::Update { update, .. } = write else {
+        let Action::Update { update, .. } = write.action else {
             return None;
         };
         let mut copy = document;
@@ -228,7 +238,7 @@ impl World {
 
     fn placed(&self, tables: &mut Tables, store: &Store, index: usize, copy: Number) -> Option<Store> {
         match self.placing(tables, store, index, copy)? {
-            Placing::Create(document) => {
+            CopyAction::Create(document) => {
                 if self.holder(tables, store, NEW, &document).is_some() {
                     return None;
                 }
@@ -242,20 +252,19 @@ impl World {
                 self.note_copies(tables, &mut after);
                 Some(after)
             }
-            Placing::Replace(write) => self.moved(tables, store, NEW, &write),
-            Placing::Keep if self.scenario.control == Control::CopyGuard => {
+            CopyAction::Replace { precondition, update } => {
+                let write = self.target_of(index).update(precondition, update);
+                self.moved(tables, store, NEW, &write)
+            }
+            CopyAction::Keep if self.scenario.control == Control::CopyGuard => {
                 let document = tables.documents.value(copy).iter();
                 let update = document.fold(Update::new(), |update, (key, value)| {
                     update.set(key, value.clone())
                 });
-                let write = Write::Update {
-                    target: self.target_of(index),
-                    guard: Filter::all(),
-                    update,
-                };
+                let write = self.target_of(index).update(Filter::all(), update);
                 self.moved(tables, store, NEW, &write)
             }
-            Placing::Stands | Placing::Keep => None,
+            CopyAction::Done | CopyAction::Keep => None,
         }
     }
 
@@ -294,7 +303,7 @@ impl World {
             let there = store.newest(self.place_of(NEW, index));
             let there = (there != ABSENT).then(|| self.seen(tables, there, attempt));
             copy.is_some_and(|copy| {
-                copy.place(&self.scenario.rules, there.as_ref()).unwrap() == Placing::Stands
+                copy.place(&self.scenario.names, there.as_ref()).unwrap() == CopyAction::Done
             })
         })
     }
@@ -304,7 +313,7 @@ impl World {
         if number == ABSENT {
             return None;
         }
-        let (rules, target) = (&self.scenario.rules, self.target_of(index));
+        let (names, target) = (&self.scenario.names, self.target_of(index));
         let decision = decision_of(tables, store);
         let todo = if home == NEW {
             let document = self.seen(tables, number, decision.attempt);
@@ -314,7 +323,7 @@ impl World {
             };
             let early = self.scenario.control == Control::OpenAfterFinal;
             relocation::open(
-                rules,
+                names,
                 &target,
                 &document,
                 if early { final_now } else { decision },
@@ -325,14 +334,14 @@ impl World {
                 // A late roll-back of the first attempt names this epoch, too.
                 document.insert(mark::PAYLOGS.into(), vec![Value::from("move:1")].into());
             }
-            relocation::roll_back(rules, &target, &document, decision)
+            relocation::roll_back(names, &target, &document, decision)
         };
-        let Todo::Write(mut write) = todo.unwrap() else {
+        let RelocationStep::Write(mut write) = todo.unwrap() else {
             return None;
         };
         if self.scenario.control == Control::RollBackEpoch
             && home == OLD
-            && let Write::Update { update, .. } = &mut write
+            && let Action::Update { update, .. } = &mut write.action
             && index < self.fixed()
         {
             let epoch = -tables.fact(number).epoch - 1;
@@ -342,7 +351,7 @@ impl World {
     }
 
     fn make(&self, tables: &mut Tables, store: &Store, one: Move) -> Option<Store> {
-        let target = Target::new(&self.scenario.rules.order_class, &id("move"));
+        let target = Target::new(&self.scenario.names.order_class, &id("move"));
         match one {
             Move::Fence { index, attempt } => self.fenced(tables, store, index, attempt),
             Move::Place { index, copy } => self.placed(tables, store, index, copy),
