@@ -49,7 +49,7 @@ pub(crate) enum Control {
     SettleKey,
     /// A refund changes its order before the payees. Left out by the scenario.
     OrderLegLast,
-    /// Whether an order is refunded in full is read, not found out by a write.
+    /// A full refund is read, not found out by a write.
     RefundedByWrite,
     /// A commit that refuses for want of money does not ask for the epoch of the account.
     EpochInRefusal,
@@ -65,12 +65,12 @@ pub(crate) enum Control {
     OpenAfterFinal,
     /// A copy replaces whatever stands at the new home.
     CopyGuard,
-    /// What an earlier attempt has fenced is taken for fenced by this one.
+    /// Documents of an earlier attempt are taken for fenced by this one.
     MoveAttempt,
 }
 
 impl Control {
-    /// What the machine is told at once, in the place of what it asks for.
+    /// Returns the input that is pretended, in the place of the effect.
     pub(crate) fn pretended(self, payment: &PaymentProcess, effect: &Effect) -> Option<Input> {
         if let (Self::RefusalsStored, Effect::Commit(writes)) = (self, effect)
             && let Some(Action::Create { fields }) = writes.first().map(|write| &write.action)
@@ -101,7 +101,7 @@ impl Control {
         }
     }
 
-    /// What is read in the place of a write that only finds out whether its condition holds.
+    /// Returns the read in the place of a write that only finds out if its condition holds.
     pub(crate) fn read_instead(self, write: &Write) -> Option<Ask> {
         let Action::Update {
             precondition, update, ..
@@ -165,12 +165,12 @@ impl Control {
     }
 }
 
-/// Whether the update writes a tombstone.
+/// Returns true if the update writes a tombstone.
 pub(crate) fn is_void(update: &Update) -> bool {
     update.to_value()["paylogs"].to_string().contains("void:")
 }
 
-/// Whether the update claims a log: it changes nothing that anything rests on.
+/// Returns true if the update claims a log: it changes nothing that a guarantee rests on.
 pub(crate) fn is_claim(update: &Update) -> bool {
     update.columns().iter().any(|column| column == "claims")
 }

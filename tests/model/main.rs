@@ -101,9 +101,9 @@ fn fails(scenario: Scenario) {
     }
 }
 
-/// What a payment that can only succeed shows.
+/// Sightings of a payment that can only succeed.
 const SMOOTH: [Seen; 4] = [Seen::Success, Seen::Pruned, Seen::Two, Seen::Unknown];
-/// What one shows that can be refused, too.
+/// Sightings of a payment that can be refused, too.
 const ROUGH: [Seen; 5] = [
     Seen::Success,
     Seen::Refusal,

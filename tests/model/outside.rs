@@ -1,4 +1,4 @@
-//! What happens to the documents beside the payments: pruning, money from elsewhere, giving up, moving.
+//! Events beside the payments: pruning, money from elsewhere, giving up, relocation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What must always hold, and what must happen at least once for that to mean anything.
+//! Invariants, and the sightings without which they would mean nothing.
 //!
 //! The numbers are those of the invariants of the protocol; the others say when an invariant could be lost.
 
@@ -94,7 +94,7 @@ const TOLD: u16 = 1 << 10;
 const AUDITED: u16 = 1 << 11;
 const RECOVERABLE: u16 = 1 << 12;
 
-/// What should be seen at least once.
+/// Events that must be seen at least once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Success,
@@ -153,7 +153,7 @@ pub(crate) fn violated(world: &World, tables: &mut Tables, state: &State) -> u16
     bits
 }
 
-/// What does not hold of a store, computed once.
+/// The violations of a store, computed once.
 fn verdict(world: &World, tables: &mut Tables, number: Number) -> u16 {
     if let Some(known) = tables.verdicts.get(&number) {
         return *known;
@@ -258,7 +258,7 @@ fn conserved(view: &View<'_>) -> bool {
     })
 }
 
-/// What the logs that were there from the beginning had done to a document by then.
+/// The effects on a document of the logs that existed from the beginning.
 fn before(view: &View<'_>, target: &Target, field: &str) -> i64 {
     let logs = view.world.scenario.logs.iter().zip(&view.logs);
     logs.map(|((_, applied), number)| {
@@ -416,7 +416,7 @@ fn few_marks(view: &View<'_>) -> bool {
     })
 }
 
-/// Where there is always enough for everyone, nobody is refused for want of it.
+/// No payment is refused for want of money if there is always enough for everyone.
 fn justified(view: &View<'_>) -> bool {
     !view.world.scenario.ample
         || view.logs().all(|facts| {
@@ -468,7 +468,7 @@ fn audit(view: &View<'_>) -> bool {
     ledger.finish().is_empty()
 }
 
-/// What was there before paylog.
+/// The contents of the store before paylog.
 fn opened(
     kind: Kind,
     user: &ObjectId,

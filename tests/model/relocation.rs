@@ -20,12 +20,12 @@ use crate::store::{Landed, Store, log_id, log_index};
 use crate::tables::{ABSENT, Number};
 use crate::world::{Tables, World};
 
-/// How far a move has come.
+/// The progress of a relocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Moving {
     /// The document that decides.
     pub(crate) decision: Number,
-    /// What was read at the old home and could still be put into the new one: of which document, and what.
+    /// The reads at the source that could still be put into the destination: the document, and its version.
     copies: Vec<(u8, Number)>,
     /// The attempts for which somebody has sent that they are final: bits.
     final_sent: u8,
@@ -57,13 +57,14 @@ impl World {
         moving
     }
 
-    /// Whether workers begin anything at this home. The new one serves nobody before the decision; the old one may
-    /// still do so after it.
+    /// Returns true if workers begin anything at this store. The destination serves nobody before the decision; the
+    /// source may still do so after it.
     pub(crate) fn serves(&self, tables: &Tables, store: &Store, home: usize) -> bool {
         home == OLD || decision_of(tables, store).resolution == Resolution::Final
     }
 
-    /// Whether the sweeper of this home gives up what nobody paid: that of the old one is stopped before the decision.
+    /// Returns true if the sweeper of this store gives up unpaid recharges: that of the source is stopped before the
+    /// decision.
     pub(crate) fn sweeps(&self, tables: &Tables, store: &Store, home: usize) -> bool {
         (home == NEW) == (decision_of(tables, store).resolution == Resolution::Final)
     }
@@ -114,7 +115,7 @@ impl World {
         FencedCopy::of(&self.scenario.names, &self.target_of(index), &document, attempt).unwrap()
     }
 
-    /// What is to be done with what was read at the old home.
+    /// The action for a document that was read at the source.
     fn placing(&self, tables: &Tables, store: &Store, index: usize, number: Number) -> Option<CopyAction> {
         let attempt = tables.documents.value(number);
         let marks = mark::marks(attempt).unwrap().iter().filter_map(Value::as_str);
@@ -268,8 +269,8 @@ impl World {
         }
     }
 
-    /// Whether a mover may take the attempt for complete: all that it sees at the old home is fenced and stands at the
-    /// new one. It may not see a log yet, where reads are stale; but then no mark may name it.
+    /// Returns true if a relocator may take the attempt for complete: all that it sees at the source is fenced and
+    /// stands at the destination. A stale read may not show it a log yet; but then no mark may name that log.
     fn is_complete(&self, tables: &Tables, store: &Store, attempt: Attempt) -> bool {
         let marked = |log: usize| {
             (0..self.fixed()).any(|index| {

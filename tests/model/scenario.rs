@@ -1,4 +1,4 @@
-//! What is checked: a few documents, a few callers, and how much may go wrong.
+//! Scenarios: a few documents, a few callers, and a bound on what may go wrong.
 
 use std::sync::Arc;
 
@@ -22,33 +22,33 @@ pub(crate) struct Scenario {
     pub(crate) documents: Vec<(Target, Document)>,
     pub(crate) callers: Vec<Caller>,
     pub(crate) workers: usize,
-    /// How many older versions of each document a read may answer.
+    /// The number of older versions of each document that a read may return.
     pub(crate) stale: usize,
-    /// How often each document may be pruned.
+    /// The number of times that each document may be pruned.
     pub(crate) epochs: i64,
     /// A document whose account grows by 1 from outside, and how often.
     pub(crate) top_up: Option<(usize, u8)>,
-    /// Whether a recharge may be given up unpaid.
+    /// True if a recharge may be given up unpaid.
     pub(crate) unpaid: bool,
-    /// How often the store may try to move to another one.
+    /// The number of attempts to move the store.
     pub(crate) attempts: i64,
     /// Logs that are there from the beginning, and how often each of their legs was applied by then.
     pub(crate) logs: Vec<(Document, Vec<u8>)>,
-    /// Whether everyone has enough money for everything, always.
+    /// True if everyone always has enough money for everything.
     pub(crate) ample: bool,
-    /// How far below zero an account may be brought by an operator.
+    /// The lowest balance that an operator may leave in an account.
     pub(crate) floor: i64,
-    /// Whether a call may be repeated once its log stands.
+    /// True if a call may be repeated once its log stands.
     pub(crate) repeats: bool,
     pub(crate) control: Control,
-    /// What must be seen at least once.
+    /// The events that must be seen at least once.
     pub(crate) seen: Vec<Seen>,
 }
 
 /// A draft that rests on another log.
 pub(crate) type DraftOf = fn(&ObjectId) -> NewPayment;
 
-/// Who wants something.
+/// A caller.
 #[derive(Clone, Debug)]
 pub(crate) enum Caller {
     /// A payment, once the log of the caller before it (an index) is closed as failed.
@@ -214,7 +214,7 @@ fn set_aside(kind: Kind, units: i64) -> NewPayment {
     NewPayment::new(intent(kind, &format!("a:{kind}:h"), units, json!({}), vec![leg]))
 }
 
-/// What becomes of `units` that `a` has set aside: `captured` go to `m`, `paid_out` leave the app, the rest comes back.
+/// The legs that end a hold of `units` by `a`: `captured` go to `m`, `paid_out` leave the app, the rest comes back.
 fn settle(key: &str, to: &str, units: i64, captured: i64, paid_out: i64) -> NewPayment {
     let mut leg = Leg::new(user("a")).adding("frozen", Delta::new(-units).unwrap());
     let back = units - captured - paid_out;

@@ -16,7 +16,7 @@ use crate::world::{FAULT_FELL, FAULT_MOVED, Tables, World};
 /// Of each log, how often each leg was applied and reversed.
 pub(crate) type Effects = Vec<Vec<(u8, u8)>>;
 
-/// What is stored, and what is counted along with it.
+/// The contents of the stores, and the counters kept along with them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Store {
     /// Of each document its last versions, the newest last: the scenario's at the first home, at the second one; then,
@@ -33,7 +33,7 @@ impl Store {
     }
 }
 
-/// What a request has done.
+/// The result of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Landed {
     pub(crate) store: Number,
@@ -67,7 +67,7 @@ impl World {
         self.homes() * (self.fixed() + log) + home
     }
 
-    /// Where a document is, or would be.
+    /// The place of a document, existing or not.
     pub(crate) fn place(&self, home: usize, target: &Target) -> usize {
         if target.class == self.scenario.names.log_class {
             return self.place_of_log(home, log_index(&target.id).unwrap());
@@ -265,7 +265,8 @@ impl World {
         self.land(tables, store, message)
     }
 
-    /// Whether no delivery of this message can ever have an effect: epochs and states only grow, keys stay taken.
+    /// Returns true if no delivery of this message can ever have an effect: epochs and states only grow, keys stay
+    /// taken.
     pub(crate) fn is_dead(&self, tables: &mut Tables, store: &Store, message: Number) -> bool {
         let sent = Arc::clone(tables.messages.value(message));
         let home = usize::from(sent.home);
@@ -312,7 +313,7 @@ impl Tables {
         &self.facts[number as usize]
     }
 
-    /// What a conditional update makes of a document, and what it answers.
+    /// Applies a conditional update to a document; returns the new version and the answer.
     fn apply(
         &mut self,
         message: Number,

@@ -1,5 +1,5 @@
-//! What states are made of, each kept once: a state then consists of numbers only, and whatever is pure is computed
-//! once for each combination of them.
+//! Parts of states, each kept once: a state then consists of numbers only, and every pure function is computed once for
+//! each combination of them.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -67,7 +67,7 @@ impl<T: Hash + Eq> Table<T> {
     }
 }
 
-/// What is read off a document again and again.
+/// Facts read off a document again and again.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) account: i64,
@@ -99,7 +99,7 @@ impl Facts {
         }
     }
 
-    /// Whether it has moved away, or has been copied and not been opened.
+    /// Returns true if it has moved away, or has been copied and not been opened.
     pub(crate) fn is_fenced(&self) -> bool {
         self.epoch < 0 || self.state >= LogState::FENCE
     }
@@ -110,14 +110,14 @@ impl Facts {
 pub(crate) struct Message {
     /// To which store.
     pub(crate) home: u8,
-    /// Whether all of its writes happen or none does.
+    /// True if its writes take effect together or not at all.
     pub(crate) commit: bool,
     pub(crate) writes: Vec<(Write, Role)>,
-    /// Whose it is; `None` where the message creates the log.
+    /// The log that it belongs to; `None` if the message creates the log.
     pub(crate) log: Option<u8>,
 }
 
-/// What a write does, for counting.
+/// The role of a write, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
     Create,
@@ -134,14 +134,14 @@ pub(crate) struct Job {
     pub(crate) payment: Option<PaymentProcess>,
     /// The store that it works on.
     pub(crate) home: u8,
-    /// Whom the result is told: an index of the scenario's callers.
+    /// The caller that gets the result: an index into the scenario's callers.
     pub(crate) caller: Option<u8>,
     pub(crate) ask: Ask,
     /// Those that came already, in order.
     pub(crate) answers: Vec<Answer>,
 }
 
-/// What a worker waits for.
+/// The answer that a worker waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Ask {
     Nothing,

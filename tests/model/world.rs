@@ -40,9 +40,9 @@ pub(crate) struct State {
     pub(crate) net: Number,
     /// Their jobs, sorted: workers are alike.
     pub(crate) workers: [Number; WORKERS_MAX],
-    /// What each caller was told: two bits each.
+    /// The answers that the callers got: two bits each.
     pub(crate) told: u16,
-    /// What must never happen, and can only be seen while it happens.
+    /// Faults that can only be seen while they happen.
     pub(crate) faults: u16,
     /// The properties that do not hold: bits. Follows from the above.
     pub(crate) violated: u16,
@@ -77,7 +77,7 @@ pub(crate) enum Action {
     Outside { index: u16 },
 }
 
-/// How a worker may begin.
+/// The beginning of a worker.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beginning {
     pub(crate) what: Begin,
@@ -86,16 +86,16 @@ pub(crate) struct Beginning {
     untold: Option<u8>,
 }
 
-/// What a worker begins with.
+/// The subject of a worker's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Begin {
-    /// What a caller wants; for a notice and what follows on a log, with this version of the log.
+    /// The caller's request; for a notice and its successors on a log, with this version of the log.
     Caller { caller: u8, home: u8, log: Number },
     /// A log, of which it has read this version.
     Recovery { home: u8, log: Number },
 }
 
-/// What follows when a worker is given its answers.
+/// The next state of a worker after its answers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Transition {
     job: Number,
@@ -126,7 +126,7 @@ pub(crate) struct Tables {
     alive: FastMap<(Number, Number), Number>,
     beginnings: FastMap<Number, Arc<Vec<Beginning>>>,
     pub(crate) outside: FastMap<Number, Arc<Vec<(Outside, Landed)>>>,
-    /// What `properties` has found out.
+    /// Results of `properties`.
     pub(crate) verdicts: FastMap<Number, u16>,
     pub(crate) told: FastMap<(Number, u16), bool>,
     pub(crate) recovered: FastMap<Number, u16>,
@@ -171,7 +171,7 @@ impl World {
         self.tables.lock().unwrap()
     }
 
-    /// What the worker makes of one more answer.
+    /// The next state of the worker after one more answer.
     fn answered(&self, tables: &mut Tables, job: Number, answer: Number) -> Number {
         if let Some(known) = tables.stepped.get(&(job, answer)) {
             return *known;
@@ -344,7 +344,7 @@ impl World {
         })
     }
 
-    /// What a write of this payment does to which leg.
+    /// The role of a write of this payment, and its leg.
     fn role(&self, payment: &PaymentProcess, write: &Write) -> Role {
         let (Some(target), WriteAction::Update { update, .. }) = (Target::of(write), &write.action) else {
             return Role::Create;
@@ -545,7 +545,7 @@ impl World {
             })
     }
 
-    /// What a read answers: a version of a document, or a combination of versions of the logs.
+    /// The result of a read: a version of a document, or a combination of versions of the logs.
     fn read(&self, tables: &mut Tables, state: &State, job: Number, version: u8) -> Option<Number> {
         match tables.asked[job as usize] {
             Asked::Document(place) => {
@@ -898,13 +898,13 @@ impl Model for World {
     }
 }
 
-/// Whether the update adds nothing to what it writes.
+/// Returns true if the update adds nothing to the fields that it writes.
 fn is_probe(update: &Update) -> bool {
     let nothing = |op: &Op| matches!(op, Op::Increment(amount) if amount.as_i64() == Some(0));
     !update.ops.is_empty() && update.ops.iter().all(|(_, op)| nothing(op))
 }
 
-/// Whether the write changes nothing that is kept here, however late it arrives.
+/// Returns true if the write changes nothing that is kept here, however late it arrives.
 fn changes_nothing(write: &Write) -> bool {
     match &write.action {
         WriteAction::Create { .. } | WriteAction::Delete { .. } => false,
