@@ -43,7 +43,7 @@ impl StoredTasks {
         })
     }
 
-    fn guard(task: &Task) -> Result<(ObjectId, Filter), CloudError> {
+    fn precondition(task: &Task) -> Result<(ObjectId, Filter), CloudError> {
         let id = ObjectId::parse(&task.id)?;
         Ok((id, Filter::all().eq("revision", task.revision)))
     }
@@ -156,14 +156,14 @@ impl TaskStore for StoredTasks {
     }
 
     async fn replace(&self, task: Task) -> Result<Option<Task>, CloudError> {
-        let (id, guard) = Self::guard(&task)?;
+        let (id, precondition) = Self::precondition(&task)?;
         let task = Task {
             revision: task.revision.saturating_add(1),
             ..task
         };
         match self
             .store
-            .write(Write::update(&self.class, &id, guard, fields(&task)))
+            .write(Write::update(&self.class, &id, precondition, fields(&task)))
             .await
         {
             WriteOutcome::Applied(_) => Ok(Some(task)),
@@ -174,8 +174,12 @@ impl TaskStore for StoredTasks {
     }
 
     async fn remove(&self, task: &Task) -> Result<(), CloudError> {
-        let (id, guard) = Self::guard(task)?;
-        match self.store.write(Write::delete(&self.class, &id, guard)).await {
+        let (id, precondition) = Self::precondition(task)?;
+        match self
+            .store
+            .write(Write::delete(&self.class, &id, precondition))
+            .await
+        {
             WriteOutcome::Applied(_) | WriteOutcome::NotMatched => Ok(()),
             WriteOutcome::Rejected(error) => Err(error),
             WriteOutcome::Unknown(reason) => Err(unknown(&reason)),

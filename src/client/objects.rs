@@ -31,7 +31,7 @@ pub struct ReadOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct WriteOptions {
-    guard: Filter,
+    precondition: Filter,
     fetch: bool,
     ignored_hooks: Vec<HookKind>,
     idempotent: Idempotent,
@@ -47,7 +47,7 @@ impl WriteOptions {
     /// Unconditional, with hooks, never repeated.
     pub fn new() -> Self {
         Self {
-            guard: Filter::all(),
+            precondition: Filter::all(),
             fetch: false,
             ignored_hooks: Vec::new(),
             idempotent: Idempotent::No,
@@ -56,7 +56,7 @@ impl WriteOptions {
 
     /// Sets the condition (`where`) of an update or delete. A create ignores it.
     pub fn precondition(mut self, precondition: Filter) -> Self {
-        self.guard = precondition;
+        self.precondition = precondition;
         self
     }
 
@@ -166,7 +166,7 @@ impl Objects<'_> {
     pub async fn update(&self, id: &ObjectId, update: &Update, options: WriteOptions) -> WriteOutcome {
         let action = Action::Update {
             id: id.clone(),
-            precondition: options.guard.clone(),
+            precondition: options.precondition.clone(),
             update: update.clone(),
             fetch: options.fetch,
         };
@@ -178,7 +178,7 @@ impl Objects<'_> {
     pub async fn delete(&self, id: &ObjectId, options: WriteOptions) -> WriteOutcome {
         let action = Action::Delete {
             id: id.clone(),
-            precondition: options.guard.clone(),
+            precondition: options.precondition.clone(),
         };
         self.write(action, &options).await
     }

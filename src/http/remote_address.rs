@@ -44,7 +44,7 @@ pub fn remote_address(
     trust_proxy: bool,
 ) -> Option<RemoteAddress> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let told = || {
+    let forwarded_address = || {
         let forwarded = header("forwarded").and_then(forwarded);
         forwarded.map(|hop| RemoteAddress::Ip(hop.address)).or_else(|| {
             let plain = header("x-real-ip").or_else(|| header("x-forwarded-for"));
@@ -54,7 +54,7 @@ pub fn remote_address(
                 .map(|text| RemoteAddress::Reported(text.to_owned()))
         })
     };
-    trust_proxy.then(told).flatten().or_else(|| {
+    trust_proxy.then(forwarded_address).flatten().or_else(|| {
         let ConnectInfo(socket) = extensions.get::<ConnectInfo<SocketAddr>>()?;
         Some(RemoteAddress::Ip(socket.ip().to_canonical()))
     })
@@ -76,7 +76,7 @@ pub fn base_url(uri: &Uri, headers: &HeaderMap, trust_proxy: bool) -> String {
     let Some(host) = host else {
         return String::new();
     };
-    let told = || {
+    let forwarded_proto = || {
         let forwarded = header("forwarded").and_then(|header| {
             let pairs = header.split([',', ';']).filter_map(|pair| pair.split_once('='));
             let mut protos = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case("proto"));
@@ -84,7 +84,7 @@ pub fn base_url(uri: &Uri, headers: &HeaderMap, trust_proxy: bool) -> String {
         });
         forwarded.or_else(|| header("x-forwarded-proto").map(str::trim))
     };
-    let is_tls = trust_proxy && told().is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
+    let is_tls = trust_proxy && forwarded_proto().is_some_and(|proto| proto.eq_ignore_ascii_case("https"));
     format!("{}://{host}", if is_tls { "https" } else { "http" })
 }
 

@@ -112,8 +112,8 @@ mod tests {
         let error = CloudError::internal("no such table: Secret");
         assert_eq!(error.cause(), Some("no such table: Secret"));
         assert_eq!((error.code, error.status), (ErrorCode::OTHER, 500));
-        let told = serde_json::to_string(&error).unwrap();
-        assert!(!told.contains("Secret") && !error.to_string().contains("Secret"));
+        let serialized = serde_json::to_string(&error).unwrap();
+        assert!(!serialized.contains("Secret") && !error.to_string().contains("Secret"));
         assert_eq!(CloudError::other("x").cause(), None);
     }
 }

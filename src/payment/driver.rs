@@ -119,8 +119,8 @@ impl Driver {
         }
     }
 
-    /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`]. Calls `crowded`
-    /// for each document that is seen with more marks than the threshold.
+    /// Runs a payment until the caller can be answered, or until `deadline` on [`Environment::elapsed`]. Calls
+    /// `on_excess_marks` for each document that is seen with more marks than the threshold.
     ///
     /// **Idempotency**: dropping the future at any point, or running the same payment again, is safe.
     ///
@@ -131,7 +131,7 @@ impl Driver {
         mut payment: PaymentProcess,
         mut prefetched: Prefetched,
         deadline: Duration,
-        crowded: &(dyn Fn(Target) + Send + Sync),
+        on_excess_marks: &(dyn Fn(Target) + Send + Sync),
     ) -> Result<RunResult, ProtocolError> {
         let mut input = Input::Begin;
         let mut restarts = 0;
@@ -158,7 +158,7 @@ impl Driver {
                 Some(result) => input = result,
                 None => break,
             }
-            self.report_crowded(&input, &payment, crowded);
+            self.report_excess_marks(&input, &payment, on_excess_marks);
         }
         Ok(RunResult::Undecided {
             payment: Some(payment),
@@ -410,22 +410,22 @@ impl Driver {
     }
 
     /// Reports the documents with too many marks: results of reads and writes show their marks.
-    fn report_crowded(
+    fn report_excess_marks(
         &self,
         input: &Input,
         payment: &PaymentProcess,
-        crowded: &(dyn Fn(Target) + Send + Sync),
+        on_excess_marks: &(dyn Fn(Target) + Send + Sync),
     ) {
         let report = |document: &Document| {
-            let crowd = mark::marks(document).is_ok_and(|marks| marks.len() > self.threshold);
-            let Some(id) = document.object_id().filter(|_| crowd) else {
+            let has_excess = mark::marks(document).is_ok_and(|marks| marks.len() > self.threshold);
+            let Some(id) = document.object_id().filter(|_| has_excess) else {
                 return;
             };
             let targets = payment.targets().unwrap_or_default();
             targets
                 .into_iter()
                 .filter(|target| target.id == id)
-                .for_each(crowded);
+                .for_each(on_excess_marks);
         };
         match input {
             Input::Documents(documents) => documents.iter().flatten().for_each(report),

@@ -314,11 +314,11 @@ async fn commit_writes_see_earlier_writes(fixture: StoreFixture) {
     };
     let class = class("Seen");
     let id = create(&fixture, &class, Update::new().set("n", 1)).await;
-    let add = |guard: i64| {
+    let add = |expected: i64| {
         Write::update(
             &class,
             &id,
-            Filter::all().eq("n", guard),
+            Filter::all().eq("n", expected),
             Update::new().increment("n", 1),
         )
     };
@@ -722,12 +722,17 @@ async fn acl_hides_and_protects_objects(fixture: StoreFixture) {
     let found = database.find_as(&class, &query, &as_reader).await.unwrap();
     assert_eq!((found.results.len(), found.count), (2, Some(2)));
 
-    let change = |id, guard: i64| {
-        let guard = Filter::all().eq("n", guard);
-        vec![Write::update(&class, id, guard, Update::new().set("seen", true))]
+    let change = |id, expected: i64| {
+        let precondition = Filter::all().eq("n", expected);
+        vec![Write::update(
+            &class,
+            id,
+            precondition,
+            Update::new().set("seen", true),
+        )]
     };
     for principal in [&anyone, &as_reader] {
-        // The right to write is looked at before the guard is.
+        // The right to write is looked at before the precondition is.
         let outcome = database.write_as(change(&secret, 9), principal).await.remove(0);
         let WriteOutcome::Rejected(error) = outcome else {
             panic!("forbidden: {outcome:?}");
@@ -861,13 +866,13 @@ async fn concurrent_conditional_updates_never_overspend(fixture: StoreFixture) {
     let tasks: Vec<_> = (0..64)
         .map(|task| {
             let mark = format!("log{task}");
-            let guard = Filter::all()
+            let precondition = Filter::all()
                 .ne("paylogs", mark.as_str())
                 .and_key("account", Test::Gte(10.into()));
             let update = Update::new()
                 .increment("account", -10)
                 .add_unique("paylogs", vec![mark.into()]);
-            let write = Write::update(&class, &id, guard, update);
+            let write = Write::update(&class, &id, precondition, update);
             let store = Arc::clone(&fixture.store);
             tokio::spawn(async move { store.write(write).await })
         })

@@ -346,12 +346,13 @@ impl Tables {
         applied
     }
 
-    fn is_dead(&mut self, message: Number, index: usize, guard: &Filter, document: Number) -> bool {
+    fn is_dead(&mut self, message: Number, index: usize, precondition: &Filter, document: Number) -> bool {
         let (facts, dead) = (&self.facts, &mut self.dead);
         *dead.entry((message, index, document)).or_insert_with(|| {
             let fact = &facts[document as usize];
-            let epoch = demanded(guard, "payEpoch").is_some_and(|epoch| rank(fact.epoch) > rank(epoch));
-            let state = demanded(guard, "state").is_some_and(|state| fact.state % 10 > state);
+            let epoch =
+                demanded(precondition, "payEpoch").is_some_and(|epoch| rank(fact.epoch) > rank(epoch));
+            let state = demanded(precondition, "state").is_some_and(|state| fact.state % 10 > state);
             epoch || state
         })
     }

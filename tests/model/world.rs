@@ -384,8 +384,8 @@ impl World {
         let log = payment.log()?;
         let next = log.intent.legs.as_slice().get(usize::from(leg) + 1)?;
         next.is_conditional().then(|| {
-            let guard = next.precondition(&log.id, Epoch::default());
-            let write = next.target.update(guard, next.update(&log.id));
+            let precondition = next.precondition(&log.id, Epoch::default());
+            let write = next.target.update(precondition, next.update(&log.id));
             self.message(tables, payment, home, false, vec![write])
         })
     }

@@ -329,7 +329,7 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Step> {
-    let guards = || {
+    let preconditions = || {
         prop_oneof![
             3 => Just(Filter::all()),
             2 => typed_filters(),
@@ -354,9 +354,11 @@ fn steps() -> impl Strategy<Value = Step> {
             let op = acl.map_or(Op::Delete, Op::Set);
             Step::Update(at, Filter::all(), Update::new().with("ACL", op))
         }),
-        4 => (0_usize..8, guards(), strategies::updates()).prop_map(|(at, guard, update)| Step::Update(at, guard, update)),
-        2 => (0_usize..8, guards(), strategies::wild_updates()).prop_map(|(at, guard, update)| Step::Update(at, guard, update)),
-        1 => (0_usize..8, guards()).prop_map(|(at, guard)| Step::Delete(at, guard)),
+        4 => (0_usize..8, preconditions(), strategies::updates())
+            .prop_map(|(at, precondition, update)| Step::Update(at, precondition, update)),
+        2 => (0_usize..8, preconditions(), strategies::wild_updates())
+            .prop_map(|(at, precondition, update)| Step::Update(at, precondition, update)),
+        1 => (0_usize..8, preconditions()).prop_map(|(at, precondition)| Step::Delete(at, precondition)),
         1 => (0_usize..8, pointers, any::<bool>()).prop_map(|(at, targets, add)| {
             let op = if add { Op::AddRelation(targets) } else { Op::RemoveRelation(targets) };
             Step::Relate(at, op)
@@ -369,8 +371,8 @@ fn to_write(step: Step, ids: &[ObjectId]) -> Write {
     let id = |at: usize| ids.get(at).unwrap_or(&absent);
     match step {
         Step::Create(document) => create(&document),
-        Step::Update(at, guard, update) => Write::update(&class(), id(at), guard, update),
-        Step::Delete(at, guard) => Write::delete(&class(), id(at), guard),
+        Step::Update(at, precondition, update) => Write::update(&class(), id(at), precondition, update),
+        Step::Delete(at, precondition) => Write::delete(&class(), id(at), precondition),
         Step::Relate(at, op) => {
             let update = Update::new().with("r", op);
             Write::update(&class(), id(at), Filter::all(), update)

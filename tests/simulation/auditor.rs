@@ -110,7 +110,7 @@ struct Holdings {
 }
 
 pub(crate) struct Auditor {
-    rules: Arc<SchemaNames>,
+    names: Arc<SchemaNames>,
     logs: BTreeMap<ObjectId, Log>,
     /// The log of each key, by store.
     keys: BTreeMap<(usize, String), ObjectId>,
@@ -134,9 +134,9 @@ pub(crate) struct Auditor {
 type Checked = Result<(), String>;
 
 impl Auditor {
-    pub(crate) fn new(rules: &Arc<SchemaNames>) -> Self {
+    pub(crate) fn new(names: &Arc<SchemaNames>) -> Self {
         Self {
-            rules: Arc::clone(rules),
+            names: Arc::clone(names),
             logs: BTreeMap::new(),
             keys: BTreeMap::new(),
             last_in_use: BTreeMap::new(),
@@ -210,8 +210,8 @@ impl Auditor {
         decision: Option<Decision>,
     ) -> Checked {
         let class = &effect.write.class;
-        let is_log = *class == self.rules.log_class;
-        if !is_log && *class != self.rules.user_class && *class != self.rules.order_class {
+        let is_log = *class == self.names.log_class;
+        if !is_log && *class != self.names.user_class && *class != self.names.order_class {
             return Ok(());
         }
         if is_live(effect.after, is_log) && elsewhere.iter().any(|document| is_live(document, is_log)) {
@@ -282,8 +282,8 @@ impl Auditor {
 
     /// Checks a copy that a mover places: fenced, or a closed log that is known.
     pub(crate) fn placed(&mut self, class: &ClassName, document: &Document, store: usize) -> Checked {
-        if *class != self.rules.log_class {
-            let has_money = *class == self.rules.user_class || *class == self.rules.order_class;
+        if *class != self.names.log_class {
+            let has_money = *class == self.names.user_class || *class == self.names.order_class;
             if has_money && is_live(document, false) {
                 return Err(format!("{class}/{:?} is placed in use", document.object_id()));
             }
@@ -329,7 +329,7 @@ impl Auditor {
     }
 
     fn read(&self, document: &Document) -> Result<Log, String> {
-        Log::from_document(document, &self.rules)
+        Log::from_document(document, &self.names)
             .map_err(|error| format!("a log that cannot be read is written: {error}"))
     }
 
@@ -360,7 +360,7 @@ impl Auditor {
     }
 
     fn money_fields(&self, class: &ClassName) -> &'static [&'static str] {
-        if *class == self.rules.user_class {
+        if *class == self.names.user_class {
             &["account", "frozen"]
         } else {
             &["refunded"]
@@ -378,7 +378,7 @@ impl Auditor {
             .map(|field| (*field, integer(effect.after, field) - integer(before, field)))
             .filter(|(_, diff)| *diff != 0)
             .collect();
-        if effect.write.class == self.rules.user_class {
+        if effect.write.class == self.names.user_class {
             self.total += diff.values().sum::<i64>();
         }
         self.check_unchanged(&effect, before, false)?;
@@ -407,7 +407,7 @@ impl Auditor {
     }
 
     fn bounds(&self, target: &Target, after: &Document) -> Checked {
-        let most = if target.class == self.rules.order_class {
+        let most = if target.class == self.names.order_class {
             integer(after, "amount")
         } else {
             i64::MAX
@@ -558,7 +558,7 @@ impl Auditor {
     }
 
     fn count_moved(&mut self, target: &Target, diff: &BTreeMap<&str, i64>) {
-        if target.class == self.rules.user_class {
+        if target.class == self.names.user_class {
             self.moved += diff.values().sum::<i64>();
         }
     }
@@ -643,7 +643,7 @@ impl Auditor {
         {
             return Err(format!("{other} and {} have the request key {key}", log.id));
         }
-        if !log.failed() && !legs_add_up(&log.intent, &self.rules) {
+        if !log.failed() && !legs_add_up(&log.intent, &self.names) {
             return Err(format!("the legs of {} do not add up: {:?}", log.id, log.intent));
         }
         if log.intent.key.starts_with("trade:") {

@@ -269,24 +269,24 @@ impl ImportStore for Network {
 
 /// Checks, at the end of a run, that each document is in use in the serving store and nowhere else.
 pub(crate) fn check_one_store_in_use(world: &World, store: usize) {
-    let rules = world.config.names();
-    for class in [&rules.user_class, &rules.order_class] {
+    let names = world.config.names();
+    for class in [&names.user_class, &names.order_class] {
         for document in world.all(SOURCE, class) {
             let id = document.object_id().unwrap();
             let here = world.newest(store, class, &id);
             let elsewhere = (store != SOURCE).then_some(&document);
             let fenced_elsewhere = elsewhere.is_none_or(|document| is_fenced(document, false));
             let in_use_here = here.is_some_and(|here| is_live(&here, false));
-            if !fenced_elsewhere || !in_use_here && !is_stranded_order(world, &rules, store, class, &document)
+            if !fenced_elsewhere || !in_use_here && !is_stranded_order(world, &names, store, class, &document)
             {
                 world.violated(format!("{class}/{id} is not in use in store {store} alone"));
             }
         }
     }
-    for document in world.all(SOURCE, &rules.log_class) {
+    for document in world.all(SOURCE, &names.log_class) {
         let id = document.object_id().unwrap();
-        let here = world.newest(store, &rules.log_class, &id);
-        if here.is_none_or(|here| is_fenced(&here, true)) && !is_stranded_log(world, &rules, store, &document)
+        let here = world.newest(store, &names.log_class, &id);
+        if here.is_none_or(|here| is_fenced(&here, true)) && !is_stranded_log(world, &names, store, &document)
         {
             world.violated(format!(
                 "the log {id} (state {}) is not in store {store}",
@@ -300,7 +300,7 @@ pub(crate) fn check_one_store_in_use(world: &World, store: usize) {
 /// destination: nobody knows its id, and nothing was paid for it.
 fn is_stranded_order(
     world: &World,
-    rules: &SchemaNames,
+    names: &SchemaNames,
     store: usize,
     class: &ClassName,
     document: &Document,
@@ -311,15 +311,15 @@ fn is_stranded_order(
             && other.text(KEY).is_some()
             && other.text(KEY) == document.text(KEY)
     };
-    *class == rules.order_class
+    *class == names.order_class
         && store == DESTINATION
         && world.all(DESTINATION, class).iter().any(same_key)
         && !world.state().auditor.has_paid(&id)
 }
 
 /// True for a log that was created too late for the move, and whose payment nobody has lost.
-fn is_stranded_log(world: &World, rules: &SchemaNames, store: usize, document: &Document) -> bool {
-    let Ok(log) = ledger::read_log(document, rules) else {
+fn is_stranded_log(world: &World, names: &SchemaNames, store: usize, document: &Document) -> bool {
+    let Ok(log) = ledger::read_log(document, names) else {
         return false;
     };
     let state = world.state();

@@ -289,8 +289,8 @@ impl Network {
             let Ok(epoch) = Epoch::of(&document, target) else {
                 continue;
             };
-            let (guard, body) = (leg.precondition(&log.id, epoch), leg.update(&log.id));
-            let leg = Request::Write(Write::update(&target.class, &target.id, guard, body));
+            let (precondition, body) = (leg.precondition(&log.id, epoch), leg.update(&log.id));
+            let leg = Request::Write(Write::update(&target.class, &target.id, precondition, body));
             let _ = self.world.arrive(self.store, &leg, " (all at once)");
         }
     }

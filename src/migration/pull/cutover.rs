@@ -39,7 +39,7 @@ pub struct Cutover {
     puller: Puller,
     source: Arc<SourceStore>,
     config: PaymentConfig,
-    rules: Arc<SchemaNames>,
+    names: Arc<SchemaNames>,
     environment: Environment,
     decision_class: ClassName,
     /// True if the app moves although objects without money differ.
@@ -84,7 +84,7 @@ impl Cutover {
         Ok(Self {
             puller,
             source: Arc::new(source),
-            rules: config.names(),
+            names: config.names(),
             config,
             environment,
             decision_class: Self::decision_class()?,
@@ -158,11 +158,11 @@ impl Cutover {
     /// The relocator that fences and copies; before the decision, unfenced copies are hidden from it.
     fn relocator(&self, before_decision: bool) -> Relocator {
         let store = Arc::clone(&self.puller.store);
-        let rules = Arc::clone(&self.rules);
+        let names = Arc::clone(&self.names);
         let destination = if before_decision {
-            DestinationStore::before_decision(store, rules)
+            DestinationStore::before_decision(store, names)
         } else {
-            DestinationStore::from_decision(store, rules)
+            DestinationStore::from_decision(store, names)
         };
         let source: Arc<dyn Store> = Arc::<SourceStore>::clone(&self.source);
         Relocator::new(
@@ -202,7 +202,7 @@ impl Cutover {
                 attempt.get()
             ));
             let excluded = self.puller.excluded.clone();
-            let mut verifier = Verifier::new(Arc::clone(&self.puller.store), Arc::clone(&self.rules))
+            let mut verifier = Verifier::new(Arc::clone(&self.puller.store), Arc::clone(&self.names))
                 .against(self.puller.source.clone(), excluded)
                 .with_observer(Arc::clone(&self.puller.observer));
             if !self.compares_relations {
@@ -236,7 +236,7 @@ impl Cutover {
     }
 
     fn holds_money(&self, class: &ClassName) -> bool {
-        self.rules.classes().contains(&class)
+        self.names.classes().contains(&class)
     }
 
     /// True if a row may be loaded while the source is fenced: of the documents with money, only fenced ones.
@@ -245,7 +245,7 @@ impl Cutover {
             return true;
         }
         let Some(id) = row.object_id() else { return false };
-        let copy = FencedCopy::of(&self.rules, &Target::new(class, &id), row, attempt);
+        let copy = FencedCopy::of(&self.names, &Target::new(class, &id), row, attempt);
         matches!(copy, Ok(Some(_)))
     }
 

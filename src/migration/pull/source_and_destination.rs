@@ -71,35 +71,35 @@ impl Store for SourceStore {
 #[derive(Clone, Debug)]
 pub struct DestinationStore {
     store: Arc<dyn Loader>,
-    rules: Arc<SchemaNames>,
+    names: Arc<SchemaNames>,
     hides_copies: bool,
 }
 
 impl DestinationStore {
     /// The destination before the decision: unfenced copies are hidden.
     #[must_use]
-    pub fn before_decision(store: Arc<dyn Loader>, rules: Arc<SchemaNames>) -> Self {
+    pub fn before_decision(store: Arc<dyn Loader>, names: Arc<SchemaNames>) -> Self {
         Self {
             store,
-            rules,
+            names,
             hides_copies: true,
         }
     }
 
     /// The destination after the decision: nothing is hidden.
     #[must_use]
-    pub fn from_decision(store: Arc<dyn Loader>, rules: Arc<SchemaNames>) -> Self {
+    pub fn from_decision(store: Arc<dyn Loader>, names: Arc<SchemaNames>) -> Self {
         Self {
             store,
-            rules,
+            names,
             hides_copies: false,
         }
     }
 
     /// The filter of a class's documents that are in use, i.e. not fenced. Closed logs never change: they are neither.
     fn in_use(&self, class: &ClassName) -> Option<Filter> {
-        let holds_money = self.rules.classes().contains(&class);
-        holds_money.then(|| relocation::in_use(&self.rules, class))
+        let holds_money = self.names.classes().contains(&class);
+        holds_money.then(|| relocation::in_use(&self.names, class))
     }
 
     /// The filter without hidden documents.

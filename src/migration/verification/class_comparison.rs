@@ -93,16 +93,16 @@ impl<'a> ClassComparison<'a> {
         there: Vec<Document>,
         totals: &mut Totals,
     ) -> Result<(), PullError> {
-        let rules = self.options.rules.rules;
+        let names = self.options.rules.names;
         for document in &here {
-            totals.here.add(rules, self.class, document);
-            if *self.class == rules.user_class {
+            totals.here.add(names, self.class, document);
+            if *self.class == names.user_class {
                 totals.logins.add(document);
             }
         }
         totals.dangling.add_page(self.store, self.class, &here).await?;
         for document in &there {
-            totals.there.add(rules, self.class, document);
+            totals.there.add(names, self.class, document);
         }
         let by_id = |documents: Vec<Document>| -> BTreeMap<ObjectId, Document> {
             documents

@@ -12,7 +12,7 @@ use crate::payment::protocol::mark::{MOVE, PAY_EPOCH, PAYLOGS};
 /// Rules of the comparison.
 #[derive(Clone, Debug)]
 pub(super) struct ComparisonRules<'a> {
-    pub(super) rules: &'a SchemaNames,
+    pub(super) names: &'a SchemaNames,
     /// True if the source shows third-party logins.
     pub(super) shows_logins: bool,
     /// True if the app has moved: the documents with money were opened here, at a later time.
@@ -37,7 +37,7 @@ impl ComparisonRules<'_> {
         if self.moved {
             omitted.push(format!(
                 "updatedAt of {}, {} and {}: opening them here was a write",
-                self.rules.user_class, self.rules.order_class, self.rules.log_class
+                self.names.user_class, self.names.order_class, self.names.log_class
             ));
         }
         omitted
@@ -45,7 +45,7 @@ impl ComparisonRules<'_> {
 
     /// Fields of a class that are not compared.
     fn omitted_fields(&self, class: &ClassName) -> Vec<&'static str> {
-        let rules = self.rules;
+        let names = self.names;
         let mut omitted = Vec::new();
         if *class == ClassName::user() {
             omitted.extend(canonical_form::hidden_fields(self.shows_logins));
@@ -53,7 +53,7 @@ impl ComparisonRules<'_> {
         if *class == ClassName::file() {
             omitted.push("url");
         }
-        if self.moved && rules.classes().contains(&class) {
+        if self.moved && names.classes().contains(&class) {
             omitted.push("updatedAt");
         }
         omitted
@@ -61,9 +61,9 @@ impl ComparisonRules<'_> {
 
     /// Removes the traces of a move from an object.
     pub(super) fn unfenced(&self, class: &ClassName, mut document: Document) -> Document {
-        if *class == self.rules.log_class {
+        if *class == self.names.log_class {
             unfence_log(&mut document);
-        } else if *class == self.rules.user_class || *class == self.rules.order_class {
+        } else if *class == self.names.user_class || *class == self.names.order_class {
             unfence_account(&mut document);
         }
         document
@@ -126,7 +126,7 @@ mod tests {
     fn object_has_the_same_hash_on_both_sides() {
         let names = PaymentConfig::new().names();
         let rules = ComparisonRules {
-            rules: &names,
+            names: &names,
             shows_logins: true,
             moved: false,
         };
@@ -171,7 +171,7 @@ mod tests {
     fn differing_fields_are_named() {
         let names = PaymentConfig::new().names();
         let rules = ComparisonRules {
-            rules: &names,
+            names: &names,
             shows_logins: true,
             moved: false,
         };

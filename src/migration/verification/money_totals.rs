@@ -27,11 +27,11 @@ pub struct MoneyTotals {
 
 impl MoneyTotals {
     /// Adds a document.
-    pub(super) fn add(&mut self, rules: &SchemaNames, class: &ClassName, document: &Document) {
-        if *class == rules.user_class {
+    pub(super) fn add(&mut self, names: &SchemaNames, class: &ClassName, document: &Document) {
+        if *class == names.user_class {
             for (field, sum) in [
-                (&rules.account, &mut self.account),
-                (&rules.frozen, &mut self.frozen),
+                (&names.account, &mut self.account),
+                (&names.frozen, &mut self.frozen),
             ] {
                 match document.get(field).map(as_integer) {
                     None => {}
@@ -40,7 +40,7 @@ impl MoneyTotals {
                 }
             }
         }
-        if *class == rules.log_class {
+        if *class == names.log_class {
             match document.integer("state").map(LogState::without_fence) {
                 Some(5) => {}
                 Some(state @ 0..5) => {

@@ -18,7 +18,7 @@ use crate::store::paging::{is_last_page, page_query};
 #[derive(Clone, Debug)]
 pub struct Verifier {
     store: Arc<dyn Loader>,
-    rules: Arc<SchemaNames>,
+    names: Arc<SchemaNames>,
     source: Option<Source>,
     excluded: Vec<ClassName>,
     compares_relations: bool,
@@ -30,10 +30,10 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier of `store` alone.
     #[must_use]
-    pub fn new(store: Arc<dyn Loader>, rules: Arc<SchemaNames>) -> Self {
+    pub fn new(store: Arc<dyn Loader>, names: Arc<SchemaNames>) -> Self {
         Self {
             store,
-            rules,
+            names,
             source: None,
             excluded: Vec::new(),
             compares_relations: true,
@@ -92,7 +92,7 @@ impl Verifier {
             classes.retain(|class| !self.excluded.contains(class));
         }
         let rules = ComparisonRules {
-            rules: &self.rules,
+            names: &self.names,
             shows_logins,
             moved: self.moved,
         };

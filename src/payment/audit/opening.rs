@@ -88,7 +88,7 @@ impl Unopened {
     pub async fn open(
         self,
         store: &dyn Store,
-        rules: &SchemaNames,
+        names: &SchemaNames,
         environment: &Environment,
     ) -> Result<Opened, AuditError> {
         let mut opened = Opened::default();
@@ -97,13 +97,13 @@ impl Unopened {
         while let Some(record) = accounts.peek() {
             let (user, account, frozen): (ObjectId, i64, i64) =
                 serde_json::from_slice(record).map_err(io::Error::other)?;
-            match opening(&user, account, frozen, rules) {
+            match opening(&user, account, frozen, names) {
                 Some(intent) => waiting.push((intent, i128::from(account).saturating_add(frozen.into()))),
                 None => opened.beyond.push(user),
             }
             accounts.advance()?;
             if waiting.len() >= BATCH || accounts.peek().is_none() {
-                create(&mut waiting, store, rules, environment, &mut opened).await?;
+                create(&mut waiting, store, names, environment, &mut opened).await?;
             }
         }
         Ok(opened)
@@ -111,10 +111,10 @@ impl Unopened {
 }
 
 /// The log of an account; `None` if its sum does not fit into one log.
-fn opening(user: &ObjectId, account: i64, frozen: i64, rules: &SchemaNames) -> Option<Intent> {
+fn opening(user: &ObjectId, account: i64, frozen: i64, names: &SchemaNames) -> Option<Intent> {
     let amount = Amount::new(account.checked_abs()?.checked_add(frozen.checked_abs()?)?)?;
-    let fields = [(&rules.account, account), (&rules.frozen, frozen)];
-    let mut leg = Leg::new(Target::new(&rules.user_class, user));
+    let fields = [(&names.account, account), (&names.frozen, frozen)];
+    let mut leg = Leg::new(Target::new(&names.user_class, user));
     for (field, units) in fields.into_iter().filter(|(_, units)| *units != 0) {
         leg = leg.adding(field, Delta::new(units)?);
     }
@@ -139,16 +139,16 @@ fn opening(user: &ObjectId, account: i64, frozen: i64, rules: &SchemaNames) -> O
 async fn create(
     waiting: &mut Vec<(Intent, i128)>,
     store: &dyn Store,
-    rules: &SchemaNames,
+    names: &SchemaNames,
     environment: &Environment,
     opened: &mut Opened,
 ) -> Result<(), AuditError> {
     for attempt in 1..=TRIES {
         let writes = waiting.iter().map(|(intent, _)| {
             let fields = intent
-                .to_update(rules, LogState::Closed)
+                .to_update(names, LogState::Closed)
                 .set("outcome", Verdict::Succeeded.name());
-            Write::create(&rules.log_class, fields)
+            Write::create(&names.log_class, fields)
         });
         let mut outcomes = store.batch(writes.collect()).await.into_iter();
         let mut unanswered = Vec::new();

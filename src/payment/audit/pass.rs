@@ -115,7 +115,7 @@ fn hash(of: &impl Hash) -> u64 {
 /// The first half of a pass: reads the logs.
 #[derive(Debug)]
 pub(super) struct Reading {
-    rules: Arc<SchemaNames>,
+    names: Arc<SchemaNames>,
     totals: LogTotals,
     sorter: Sorter,
     record: Vec<u8>,
@@ -123,9 +123,9 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn new(rules: Arc<SchemaNames>, judge: Judge) -> Self {
+    pub(super) fn new(names: Arc<SchemaNames>, judge: Judge) -> Self {
         Self {
-            rules,
+            names,
             totals: LogTotals::default(),
             sorter: Sorter::new(),
             record: Vec::new(),
@@ -140,15 +140,15 @@ impl Reading {
 
     pub(super) fn take(&mut self, page: &[(ObjectId, Document)]) -> io::Result<()> {
         for (id, document) in page {
-            let wrong = match ledger::read_log(document, &self.rules) {
+            let wrong = match ledger::read_log(document, &self.names) {
                 Ok(log) => {
                     self.totals.add(&log);
-                    for posting in Posting::all(&log, &self.rules) {
+                    for posting in Posting::all(&log, &self.names) {
                         self.record.clear();
-                        record::write(&posting, &self.rules, &mut self.record);
+                        record::write(&posting, &self.names, &mut self.record);
                         self.sorter.push(&self.record)?;
                     }
-                    ledger::check_log(&log, &self.rules)
+                    ledger::check_log(&log, &self.names)
                 }
                 Err(difference) => {
                     self.totals.logs = self.totals.logs.saturating_add(1);
@@ -160,7 +160,7 @@ impl Reading {
                     differences: vec![difference],
                     ..StatementResult::default()
                 };
-                let target = Target::new(&self.rules.log_class, id);
+                let target = Target::new(&self.names.log_class, id);
                 self.judge.judge(&target, None, finding)?;
             }
         }
@@ -170,7 +170,7 @@ impl Reading {
     /// Continues with the documents.
     pub(super) fn finish(self) -> io::Result<Comparing> {
         Ok(Comparing {
-            rules: self.rules,
+            names: self.names,
             totals: self.totals,
             sorted: self.sorter.finish()?,
             judge: self.judge,
@@ -183,7 +183,7 @@ impl Reading {
 /// The second half of a pass: compares the documents.
 #[derive(Debug)]
 pub(super) struct Comparing {
-    rules: Arc<SchemaNames>,
+    names: Arc<SchemaNames>,
     pub(super) totals: LogTotals,
     sorted: Sorted,
     pub(super) judge: Judge,
@@ -224,8 +224,8 @@ impl Comparing {
 
     /// Compares one document with all its postings.
     fn compare_one(&mut self, key: &[u8], document: Option<&Document>) -> io::Result<()> {
-        let target = record::target(key, &self.rules)?;
-        let mut statement = DocumentStatement::new(&self.rules, target.clone(), document);
+        let target = record::target(key, &self.names)?;
+        let mut statement = DocumentStatement::new(&self.names, target.clone(), document);
         while let Some(record) = self.sorted.peek().filter(|record| record.starts_with(key)) {
             statement.post(&record::read(&target, record)?);
             self.sorted.advance()?;

@@ -22,10 +22,10 @@ pub(super) enum Class {
 }
 
 impl Class {
-    fn of(target: &Target, rules: &SchemaNames) -> Self {
-        if target.class == rules.user_class {
+    fn of(target: &Target, names: &SchemaNames) -> Self {
+        if target.class == names.user_class {
             Self::Users
-        } else if target.class == rules.order_class {
+        } else if target.class == names.order_class {
             Self::Orders
         } else {
             Self::Logs
@@ -57,13 +57,13 @@ pub(super) fn key_of(record: &[u8]) -> &[u8] {
 }
 
 /// The document of a key.
-pub(super) fn target(key: &[u8], rules: &SchemaNames) -> io::Result<Target> {
+pub(super) fn target(key: &[u8], names: &SchemaNames) -> io::Result<Target> {
     let broken = || io::Error::new(io::ErrorKind::InvalidData, "a record without a document");
     let (class, id) = key.split_first().ok_or_else(broken)?;
     let class = match class {
-        1 => &rules.user_class,
-        2 => &rules.order_class,
-        3 => &rules.log_class,
+        1 => &names.user_class,
+        2 => &names.order_class,
+        3 => &names.log_class,
         _ => return Err(broken()),
     };
     let id = id.strip_suffix(&[END]).ok_or_else(broken)?;
@@ -76,8 +76,8 @@ fn id_of(bytes: &[u8]) -> io::Result<ObjectId> {
 }
 
 /// Appends a posting to `out`.
-pub(super) fn write(posting: &Posting, rules: &SchemaNames, out: &mut Vec<u8>) {
-    out.push(Class::of(&posting.target, rules) as u8);
+pub(super) fn write(posting: &Posting, names: &SchemaNames, out: &mut Vec<u8>) {
+    out.push(Class::of(&posting.target, names) as u8);
     out.extend_from_slice(posting.target.id.as_str().as_bytes());
     out.push(END);
     let (entry, conditional, has_leg, numbers, shows) = match posting.entry {
@@ -173,8 +173,8 @@ mod tests {
 
     #[test]
     fn postings_are_read_back() {
-        let rules = PaymentConfig::new().names();
-        let classes = [&rules.user_class, &rules.order_class, &rules.log_class];
+        let names = PaymentConfig::new().names();
+        let classes = [&names.user_class, &names.order_class, &names.log_class];
         let id = ObjectId::parse("5f000000aaaaaaaaaaaaaaaa").unwrap();
         let entries = [
             Entry::Account {
@@ -211,8 +211,8 @@ mod tests {
                     entry,
                 };
                 let mut record = Vec::new();
-                write(&posting, &rules, &mut record);
-                let read_target = target(key_of(&record), &rules).unwrap();
+                write(&posting, &names, &mut record);
+                let read_target = target(key_of(&record), &names).unwrap();
                 assert_eq!(read(&read_target, &record).unwrap(), posting);
             }
         }
@@ -233,10 +233,10 @@ mod tests {
 
     #[test]
     fn malformed_record_is_an_error() {
-        let rules = PaymentConfig::new().names();
-        assert!(target(b"", &rules).is_err());
-        assert!(target(b"\x09a\0", &rules).is_err());
-        let target = target(b"\x01a\0", &rules).unwrap();
+        let names = PaymentConfig::new().names();
+        assert!(target(b"", &names).is_err());
+        assert!(target(b"\x09a\0", &names).is_err());
+        let target = target(b"\x01a\0", &names).unwrap();
         assert!(read(&target, b"\x01a\0\0\0\0").is_err());
     }
 }

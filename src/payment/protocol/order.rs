@@ -243,7 +243,7 @@ impl OrderMark {
     #[must_use]
     pub fn precondition(self, epoch: Epoch) -> Filter {
         let status = |status: OrderStatus| Value::from(status.name());
-        let guard = match self {
+        let precondition = match self {
             Self::Paid | Self::Cancelled | Self::Expired => {
                 Filter::all().eq("status", status(OrderStatus::Pending))
             }
@@ -254,7 +254,7 @@ impl OrderMark {
                 )
                 .gte(Self::REFUNDED, total),
         };
-        guard.and(epoch.precondition())
+        precondition.and(epoch.precondition())
     }
 
     /// The condition that there is nothing to show yet, because more is to be refunded. `None` for marks that are

@@ -51,11 +51,17 @@ pub enum TakeoverReason {
 ///
 /// **Atomicity**: the log. **Idempotency**: safe to repeat; the first claim of recovery counts once more.
 #[must_use]
-pub fn claim(names: &SchemaNames, log: &Log, worker: &Worker, claim: Claim, wish: &TakeoverReason) -> Write {
-    let begins = *wish == TakeoverReason::Resumption && log.stuck.is_some();
+pub fn claim(
+    names: &SchemaNames,
+    log: &Log,
+    worker: &Worker,
+    claim: Claim,
+    reason: &TakeoverReason,
+) -> Write {
+    let begins = *reason == TakeoverReason::Resumption && log.stuck.is_some();
     let mut update = match claim {
         Claim::First if begins => Update::new().set(fields::CLAIMS, 0),
-        Claim::First if *wish == TakeoverReason::Recovery => Update::new().increment(fields::CLAIMS, 1),
+        Claim::First if *reason == TakeoverReason::Recovery => Update::new().increment(fields::CLAIMS, 1),
         Claim::First | Claim::Repeated => Update::new().increment(fields::CLAIMS, 0),
     };
     update = update
@@ -63,7 +69,7 @@ pub fn claim(names: &SchemaNames, log: &Log, worker: &Worker, claim: Claim, wish
         .set(fields::CLAIMED_BY, worker.name.as_str())
         .set(fields::CLAIMED_UNTIL, worker.until.to_date());
     let mut below = LogState::Closed;
-    match wish {
+    match reason {
         TakeoverReason::Recovery => {}
         TakeoverReason::Resumption => update = update.delete(fields::STUCK),
         TakeoverReason::Cancellation(refusal) => {

@@ -79,8 +79,11 @@ impl PaymentService {
         prefetched: Prefetched,
         deadline: Duration,
     ) -> Result<RunResult, ProtocolError> {
-        let crowded = |target| self.0.pruner.enqueue(target);
-        self.0.driver.run(payment, prefetched, deadline, &crowded).await
+        let on_excess_marks = |target| self.0.pruner.enqueue(target);
+        self.0
+            .driver
+            .run(payment, prefetched, deadline, &on_excess_marks)
+            .await
     }
 
     async fn outcome_of(&self, payment: &PaymentProcess, end: End) -> Result<RunOutcome, CloudError> {

@@ -108,11 +108,11 @@ async fn condition_is_honoured_in_a_batch() {
     let class = class();
     let id = create(&client, Update::new().set("state", 0)).await;
     let step = |from: i64| {
-        let guard = Filter::all().eq("state", from);
+        let precondition = Filter::all().eq("state", from);
         Write::update(
             &class,
             &id,
-            guard,
+            precondition,
             Update::new().set("state", from + 1).increment("steps", 1),
         )
     };
@@ -147,13 +147,13 @@ async fn one_of_many_concurrent_conditional_updates_is_applied() {
     let class = class();
     let id = create(&client, Update::new().set("account", 100)).await;
     let attempts = (0..20).map(|n| {
-        let guard = Filter::all()
+        let precondition = Filter::all()
             .gte("account", 100)
             .ne("paylogs", format!("log-{n}"));
         let update = Update::new()
             .increment("account", -100)
             .add_unique("paylogs", vec![format!("log-{n}").into()]);
-        client.write(Write::update(&class, &id, guard, update))
+        client.write(Write::update(&class, &id, precondition, update))
     });
     let outcomes = futures_util::future::join_all(attempts).await;
     assert_eq!(

@@ -456,10 +456,10 @@ async fn batch_sends_condition_and_fetch_as_params() {
     )])
     .await;
     let class = class();
-    let guard = Filter::all().eq("name", "\"é\" + &");
+    let precondition = Filter::all().eq("name", "\"é\" + &");
     let writes = [
         Write::create(&class, Update::new().set("score", 1)),
-        Write::update(&class, &id(), guard, Update::new().increment("score", 1)),
+        Write::update(&class, &id(), precondition, Update::new().increment("score", 1)),
         Write::delete(&class, &id(), Filter::all()),
     ];
     let outcomes = client(&server.uri())

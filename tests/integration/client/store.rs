@@ -14,11 +14,11 @@ fn hooks() -> Value {
 }
 
 fn leg() -> Write {
-    let guard = Filter::all().ne("paylogs", "log-1").gte("account", 100);
+    let precondition = Filter::all().ne("paylogs", "log-1").gte("account", 100);
     let update = Update::new()
         .increment("account", -100)
         .add_unique("paylogs", vec!["log-1".into()]);
-    Write::update(&ClassName::user(), &id(), guard, update)
+    Write::update(&ClassName::user(), &id(), precondition, update)
 }
 
 #[tokio::test]

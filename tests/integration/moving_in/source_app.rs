@@ -295,8 +295,8 @@ impl SourceApp {
             if marks.is_some_and(|marks| marks != marked) {
                 continue;
             }
-            let guard = Filter::all().eq("state", found.integer("state").unwrap());
-            let write = Write::update(&log, &id, guard, Update::new().set("state", to));
+            let precondition = Filter::all().eq("state", found.integer("state").unwrap());
+            let write = Write::update(&log, &id, precondition, Update::new().set("state", to));
             assert!(matches!(self.client.write(write).await, WriteOutcome::Applied(_)));
             return;
         }

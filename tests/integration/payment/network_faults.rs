@@ -195,9 +195,9 @@ async fn increment_is_sent_once() {
 async fn declared_guarded_write_is_sent_again() {
     for fate in faults() {
         let counter = Counter::start(fate, 2).await;
-        let guard = Filter::all().eq("n", 0);
+        let precondition = Filter::all().eq("n", 0);
         let options = WriteOptions::new()
-            .precondition(guard)
+            .precondition(precondition)
             .idempotent(Idempotent::Guarded);
         let outcome = counter.increment(options).await;
         assert_eq!(counter.proxy.asked().len(), 3, "{fate:?}");

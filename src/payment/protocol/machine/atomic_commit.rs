@@ -117,13 +117,13 @@ impl PaymentProcess {
             Part::Leg(index) => {
                 let leg = self.leg(index)?;
                 let epoch = self.epoch(&leg.target)?;
-                let (guard, update) = if self.keeps_marks() {
+                let (precondition, update) = if self.keeps_marks() {
                     let id = &self.own_log()?.id;
                     (leg.precondition(id, epoch), leg.update(id))
                 } else {
                     (leg.precondition_unmarked(epoch), leg.update_unmarked())
                 };
-                Ok(leg.target.update(guard, update))
+                Ok(leg.target.update(precondition, update))
             }
             Part::Mark(mark) => self.mark_write(mark),
         }

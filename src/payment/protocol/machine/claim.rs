@@ -24,7 +24,7 @@ impl PaymentProcess {
                 let log = self.own_log_mut()?;
                 log.reached(state);
                 log.claims = answer.integer(fields::CLAIMS).unwrap_or(log.claims);
-                if let TakeoverReason::Cancellation(refusal) = &self.wish {
+                if let TakeoverReason::Cancellation(refusal) = &self.takeover_reason {
                     let refusal = refusal.clone();
                     self.own_log_mut()?.refusal = Some(refusal);
                 }

@@ -86,13 +86,14 @@ impl PaymentProcess {
     /// refund would leave the order unmarked for ever. A write that changes nothing tells it.
     pub(super) fn probe_order(&mut self, mark: OrderMark) -> Result<Next, ProtocolError> {
         let target = self.order_target()?;
-        let Some(guard) = mark.unfinished(self.epoch(&target)?) else {
+        let Some(precondition) = mark.unfinished(self.epoch(&target)?) else {
             return Ok(self.ask_reason(target, Phase::ReadingOrder { mark }));
         };
         self.phase = Phase::ProbingOrder { mark };
-        Ok(Next::Perform(Effect::Write(
-            target.update(guard, Update::new().increment(OrderMark::REFUNDED, 0)),
-        )))
+        Ok(Next::Perform(Effect::Write(target.update(
+            precondition,
+            Update::new().increment(OrderMark::REFUNDED, 0),
+        ))))
     }
 
     /// Ends the wait: a refund that completes the order comes after this answer, and marks it.

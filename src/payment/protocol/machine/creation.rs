@@ -79,7 +79,7 @@ impl PaymentProcess {
                 } else {
                     Claim::First
                 };
-                let claim = recovery::claim(&self.names, log, &self.worker, which, &self.wish);
+                let claim = recovery::claim(&self.names, log, &self.worker, which, &self.takeover_reason);
                 self.claimed = true;
                 self.phase = Phase::Claiming;
                 Ok(Next::Perform(Effect::Write(claim)))

@@ -33,7 +33,7 @@ pub struct PaymentProcess {
     /// True if this run has claimed the log before.
     pub(super) claimed: bool,
     /// The reason for taking up the log, once it is taken up.
-    pub(super) wish: TakeoverReason,
+    pub(super) takeover_reason: TakeoverReason,
     /// The number of reads of this run that have not shown a document that the log needs.
     pub(super) absences: u32,
     pub(super) phase: Phase,
@@ -85,7 +85,7 @@ impl PaymentProcess {
     #[must_use]
     pub fn resumed(names: &Arc<SchemaNames>, worker: Worker, log: Log) -> Self {
         Self {
-            wish: TakeoverReason::Resumption,
+            takeover_reason: TakeoverReason::Resumption,
             ..Self::recovered(names, worker, log)
         }
     }
@@ -96,7 +96,7 @@ impl PaymentProcess {
     #[must_use]
     pub fn cancelled(names: &Arc<SchemaNames>, worker: Worker, log: Log, reason: Refusal) -> Self {
         Self {
-            wish: TakeoverReason::Cancellation(reason),
+            takeover_reason: TakeoverReason::Cancellation(reason),
             ..Self::recovered(names, worker, log)
         }
     }
@@ -106,7 +106,7 @@ impl PaymentProcess {
     pub fn recovered(names: &Arc<SchemaNames>, worker: Worker, log: Log) -> Self {
         Self {
             replayed: true,
-            wish: TakeoverReason::Recovery,
+            takeover_reason: TakeoverReason::Recovery,
             ..Self::new(
                 names,
                 worker,
@@ -130,7 +130,7 @@ impl PaymentProcess {
             epochs: BTreeMap::new(),
             replayed: false,
             claimed: false,
-            wish: TakeoverReason::Resumption,
+            takeover_reason: TakeoverReason::Resumption,
             absences: 0,
             phase: Phase::New,
         }

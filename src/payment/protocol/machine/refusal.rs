@@ -15,7 +15,7 @@ use crate::payment::protocol::recovery::TakeoverReason;
 impl PaymentProcess {
     /// Returns true if an operator wants the payment refused.
     pub(super) fn cancels(&self) -> bool {
-        matches!(self.wish, TakeoverReason::Cancellation(_))
+        matches!(self.takeover_reason, TakeoverReason::Cancellation(_))
     }
 
     /// Refuses the conditional leg `index`, after the applied ones before it. After the last one there is none left.

@@ -166,7 +166,7 @@ fn cancellation_of_secured_money_ends_secured() {
         .not_matched()
         .documents(&[closed.into_value()])
         .asks("Closed");
-    // It goes on to its end, and nothing is left of the wish.
+    // It goes on to its end, and nothing is left of the cancellation.
     let mut found = stored(&draft, LogState::Ordered);
     found.insert("cancel".into(), json!("9006 Cancelled."));
     let log = Log::from_document(&found, &names()).unwrap();
