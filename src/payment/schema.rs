@@ -8,6 +8,7 @@ use crate::model::{
 use crate::payment::PaymentConfig;
 use crate::payment::protocol::log::fields;
 use crate::payment::protocol::mark::{PAY_EPOCH, PAYLOGS};
+use crate::payment::protocol::order::OrderMark;
 
 /// Error: a class of that name exists already and clients may write it, so it is not paylog's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -189,23 +190,23 @@ pub fn log_class(config: &PaymentConfig) -> Class {
         class_name: class.clone(),
     };
     let columns = [
-        ("state", ColumnType::Number),
-        ("key", ColumnType::String),
-        ("kind", ColumnType::String),
-        ("requestKey", ColumnType::String),
-        ("number", ColumnType::String),
-        ("user", pointer(&config.user_class)),
-        ("order", pointer(&config.order_class)),
-        ("amount", ColumnType::Number),
-        ("params", ColumnType::Object),
-        ("legs", ColumnType::Array),
-        ("outcome", ColumnType::String),
-        ("reason", ColumnType::String),
-        ("tradeNo", ColumnType::String),
-        ("claims", ColumnType::Number),
-        ("claimedBy", ColumnType::String),
-        ("claimedUntil", ColumnType::Date),
-        ("stuck", ColumnType::String),
+        (fields::STATE, ColumnType::Number),
+        (fields::KEY, ColumnType::String),
+        (fields::KIND, ColumnType::String),
+        (fields::REQUEST_KEY, ColumnType::String),
+        (fields::NUMBER, ColumnType::String),
+        (fields::USER, pointer(&config.user_class)),
+        (fields::ORDER, pointer(&config.order_class)),
+        (fields::AMOUNT, ColumnType::Number),
+        (fields::PARAMS, ColumnType::Object),
+        (fields::LEGS, ColumnType::Array),
+        (fields::OUTCOME, ColumnType::String),
+        (fields::REASON, ColumnType::String),
+        (fields::TRADE_NO, ColumnType::String),
+        (fields::CLAIMS, ColumnType::Number),
+        (fields::CLAIMED_BY, ColumnType::String),
+        (fields::CLAIMED_UNTIL, ColumnType::Date),
+        (fields::STUCK, ColumnType::String),
         (fields::CANCEL, ColumnType::String),
         (fields::EXPIRES_AT, ColumnType::Date),
     ];
@@ -213,12 +214,12 @@ pub fn log_class(config: &PaymentConfig) -> Class {
         columns: columns_of(columns),
         permissions: ClassPermissions::master_only(),
         indexes: vec![
-            unique("key", false),
-            unique("requestKey", true),
-            unique("number", true),
-            plain(&["state", "kind"]),
-            plain(&["tradeNo"]),
-            plain(&["user"]),
+            unique(fields::KEY, false),
+            unique(fields::REQUEST_KEY, true),
+            unique(fields::NUMBER, true),
+            plain(&[fields::STATE, fields::KIND]),
+            plain(&[fields::TRADE_NO]),
+            plain(&[fields::USER]),
             // Few logs have it at a time, and the others are not in a sparse index.
             Index {
                 sparse: true,
@@ -245,7 +246,7 @@ pub fn order_class(config: &PaymentConfig) -> Class {
         ("amount", ColumnType::Number),
         ("payees", ColumnType::Array),
         ("status", ColumnType::String),
-        ("refunded", ColumnType::Number),
+        (OrderMark::REFUNDED, ColumnType::Number),
         (PAYLOGS, ColumnType::Array),
         (PAY_EPOCH, ColumnType::Number),
         ("expiresAt", ColumnType::Date),

@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use crate::config::{LOG_CLASS, ORDER_CLASS};
 use crate::model::{Class, ClassName, Permission, Schema};
+use crate::payment::protocol::log::fields;
 use crate::payment::{PaymentConfig, schema};
 
 /// Name of a permission, and its holders.
@@ -21,7 +22,10 @@ const RIGHTS: [Right; 5] = [
 pub(crate) fn check(schema: &Schema, config: &PaymentConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, indexes) in [
-        (&config.log_class, &["key", "requestKey", "number"][..]),
+        (
+            &config.log_class,
+            &[fields::KEY, fields::REQUEST_KEY, fields::NUMBER][..],
+        ),
         (&config.order_class, &["number", "key"][..]),
     ] {
         match schema.classes.get(name) {

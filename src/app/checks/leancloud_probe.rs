@@ -9,6 +9,7 @@ use crate::client::{Client, ClientError, WriteOptions};
 use crate::environment::Environment;
 use crate::model::{ClassName, Document, ErrorCode, Filter, HookKind, ObjectId, Query, Update, Value};
 use crate::payment::PaymentConfig;
+use crate::payment::protocol::log::fields;
 use crate::payment::protocol::mark;
 use crate::store::{Store, Write, WriteOutcome};
 
@@ -212,7 +213,9 @@ impl Probe<'_> {
     async fn indexes(&self, findings: &mut Vec<Finding>) -> Result<bool> {
         let log = &self.config.log_class;
         let order = &self.config.order_class;
-        let first = self.make(log, &["key", "requestKey", "number"], "first").await?;
+        let first = self
+            .make(log, &[fields::KEY, fields::REQUEST_KEY, fields::NUMBER], "first")
+            .await?;
         let guarded_batches = self.is_guarded_in_a_batch(log, &first).await;
         let mut made = vec![(log, first)];
         made.push((order, self.make(order, &["number", "key"], "first").await?));
@@ -232,9 +235,9 @@ impl Probe<'_> {
         let log = &self.config.log_class;
         let order = &self.config.order_class;
         for (class, keys, column) in [
-            (log, &["key"][..], "key"),
-            (log, &["requestKey"], "requestKey"),
-            (log, &["number"], "number"),
+            (log, &[fields::KEY][..], fields::KEY),
+            (log, &[fields::REQUEST_KEY], fields::REQUEST_KEY),
+            (log, &[fields::NUMBER], fields::NUMBER),
             (order, &["number"], "number"),
             (order, &["key"], "key"),
         ] {
@@ -259,7 +262,7 @@ impl Probe<'_> {
     }
 
     async fn is_guarded_in_a_batch(&self, class: &ClassName, id: &ObjectId) -> Result<bool> {
-        let never = Filter::all().eq("state", -1);
+        let never = Filter::all().eq(fields::STATE, -1);
         let write = Write::update(class, id, never, Update::new().set("probe", 1));
         match self.store.batch(vec![write]).await.pop() {
             Some(WriteOutcome::NotMatched) => Ok(true),
@@ -298,14 +301,14 @@ impl Probe<'_> {
     /// Fields of a failed payment of nothing: should the object stay behind, no worker takes it up.
     fn harmless(&self, name: &str) -> Update {
         Update::new()
-            .set("key", Value::from(format!("probe:{}:{name}", self.run)))
-            .set("kind", "adjust")
-            .set("state", 5)
-            .set("outcome", "failed")
-            .set("reason", "probe")
+            .set(fields::KEY, Value::from(format!("probe:{}:{name}", self.run)))
+            .set(fields::KIND, "adjust")
+            .set(fields::STATE, 5)
+            .set(fields::OUTCOME, "failed")
+            .set(fields::REASON, "probe")
             .set("status", "cancelled")
-            .set("legs", json!([]))
-            .set("user", json!({"__type": "Pointer", "className": self.config.user_class.as_str(), "objectId": NOBODY}))
+            .set(fields::LEGS, json!([]))
+            .set(fields::USER, json!({"__type": "Pointer", "className": self.config.user_class.as_str(), "objectId": NOBODY}))
             .set("ACL", json!({}))
     }
 

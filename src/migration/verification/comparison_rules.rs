@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use crate::migration::canonical_form;
 use crate::model::{ClassName, Document, Value};
 use crate::payment::SchemaNames;
-use crate::payment::protocol::log::LogState;
-use crate::payment::protocol::log::fields::MOVE as LOG_MOVE;
+use crate::payment::protocol::log::{LogState, fields};
 use crate::payment::protocol::mark::{MOVE, PAY_EPOCH, PAYLOGS};
 
 /// Rules of the comparison.
@@ -30,7 +29,8 @@ impl ComparisonRules<'_> {
             format!("{} of _User: the REST API does not show them", secrets.join(", ")),
             "url of _File: each server names its own".to_owned(),
             format!(
-                "what a move writes: the sign of {PAY_EPOCH}, marks {MOVE}<n> in {PAYLOGS}, {LOG_MOVE} and the state's {} of logs",
+                "what a move writes: the sign of {PAY_EPOCH}, marks {MOVE}<n> in {PAYLOGS}, {} and the state's {} of logs",
+                fields::MOVE,
                 LogState::FENCE
             ),
         ];
@@ -105,9 +105,9 @@ fn unfence_account(document: &mut Document) {
 
 /// Removes the fence of a log.
 fn unfence_log(document: &mut Document) {
-    document.shift_remove(LOG_MOVE);
-    if let Some(state) = document.integer("state") {
-        document.insert("state".to_owned(), LogState::without_fence(state).into());
+    document.shift_remove(fields::MOVE);
+    if let Some(state) = document.integer(fields::STATE) {
+        document.insert(fields::STATE.to_owned(), LogState::without_fence(state).into());
     }
 }
 

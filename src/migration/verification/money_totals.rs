@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::model::value::as_integer;
 use crate::model::{ClassName, Document};
 use crate::payment::SchemaNames;
-use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::log::{LogState, fields};
 
 /// Sums of money, and payments that are not closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -41,11 +41,11 @@ impl MoneyTotals {
             }
         }
         if *class == names.log_class {
-            match document.integer("state").map(LogState::without_fence) {
+            match document.integer(fields::STATE).map(LogState::without_fence) {
                 Some(5) => {}
                 Some(state @ 0..5) => {
                     *self.open.entry(state).or_default() += 1;
-                    if document.text("stuck").is_some() {
+                    if document.text(fields::STUCK).is_some() {
                         self.stuck += 1;
                     }
                 }

@@ -21,7 +21,7 @@ use crate::payment::audit::sort::Sorter;
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::ledger::opening_key;
 use crate::payment::protocol::leg::{Leg, Legs};
-use crate::payment::protocol::log::{LogState, Verdict};
+use crate::payment::protocol::log::{LogState, Verdict, fields};
 use crate::payment::protocol::target::Target;
 use crate::payment::{Amount, Delta, Kind, SchemaNames};
 use crate::store::{ReadError, Store, Write, WriteOutcome};
@@ -147,7 +147,7 @@ async fn create(
         let writes = waiting.iter().map(|(intent, _)| {
             let fields = intent
                 .to_update(names, LogState::Closed)
-                .set("outcome", Verdict::Succeeded.name());
+                .set(fields::OUTCOME, Verdict::Succeeded.name());
             Write::create(&names.log_class, fields)
         });
         let mut outcomes = store.batch(writes.collect()).await.into_iter();

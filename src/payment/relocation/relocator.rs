@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::model::{ClassName, Document, ErrorCode, Filter, Timestamp};
-use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::log::{LogState, fields};
 use crate::payment::protocol::relocation::{self, Attempt, Decision, Resolution};
 use crate::payment::protocol::target::Target;
 use crate::payment::protocol::{ledger, pruning};
@@ -103,7 +103,7 @@ impl Relocator {
     pub async fn copy_ahead(&self) -> Result<RelocationReport, RelocationError> {
         let mut transfer = self.transfer(RelocationStage::CopyingAhead);
         // The attempt does not matter for closed logs.
-        let closed = Filter::all().eq("state", LogState::Closed.number());
+        let closed = Filter::all().eq(fields::STATE, LogState::Closed.number());
         transfer
             .copy_matching(&self.0.names.log_class, &closed, Attempt::FIRST)
             .await?;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Timestamp};
 use crate::payment::protocol::effect::Outcome;
-use crate::payment::protocol::log::{Log, LogState};
+use crate::payment::protocol::log::{Log, LogState, fields};
 use crate::payment::protocol::machine::PaymentProcess;
 use crate::payment::protocol::recovery;
 use crate::payment::service::PaymentService;
@@ -72,14 +72,14 @@ impl StuckPayment {
         let text = |key: &str| document.text(key).map(ToOwned::to_owned);
         Self {
             log: text("objectId").unwrap_or_default(),
-            kind: text("kind"),
-            amount: document.integer("amount"),
-            user: SchemaNames::pointed(document.get("user"), &names.user_class),
-            order: SchemaNames::pointed(document.get("order"), &names.order_class),
-            state: document.integer("state"),
-            attempts: document.integer("claims").unwrap_or(0),
-            trade_no: text("tradeNo"),
-            error: text("stuck").unwrap_or_default(),
+            kind: text(fields::KIND),
+            amount: document.integer(fields::AMOUNT),
+            user: SchemaNames::pointed(document.get(fields::USER), &names.user_class),
+            order: SchemaNames::pointed(document.get(fields::ORDER), &names.order_class),
+            state: document.integer(fields::STATE),
+            attempts: document.integer(fields::CLAIMS).unwrap_or(0),
+            trade_no: text(fields::TRADE_NO),
+            error: text(fields::STUCK).unwrap_or_default(),
             created_at: document.created_at(),
         }
     }
@@ -265,7 +265,7 @@ impl PaymentService {
         trade_no: &str,
         deadline: Duration,
     ) -> Result<(), CloudError> {
-        let query = Query::new(Filter::all().eq("tradeNo", trade_no));
+        let query = Query::new(Filter::all().eq(fields::TRADE_NO, trade_no));
         let found = self.find(&self.0.names.log_class, &query, deadline).await?;
         let channel = |log: &Log| log.intent.params.get("channel").cloned();
         let other = found

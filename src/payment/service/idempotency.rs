@@ -9,6 +9,7 @@ use crate::model::{CloudError, ErrorCode, Filter, ObjectId, Test, Value};
 use crate::payment::driver::Prefetched;
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Bound, Leg, Legs};
+use crate::payment::protocol::log::fields;
 use crate::payment::protocol::machine::NewPayment;
 use crate::payment::service::errors::key_reused;
 use crate::payment::service::{PaymentService, Receipt};
@@ -73,8 +74,8 @@ pub(super) fn refund_key(number: &str, n: u32) -> String {
 pub(super) fn keys_with_prefix(prefix: &str) -> Filter {
     // In ASCII the semicolon follows the colon.
     Filter::all()
-        .gte("key", format!("{prefix}:"))
-        .and_key("key", Test::Lt(format!("{prefix};").into()))
+        .gte(fields::KEY, format!("{prefix}:"))
+        .and_key(fields::KEY, Test::Lt(format!("{prefix};").into()))
 }
 
 /// The one on whose behalf a payment is made.
@@ -150,7 +151,7 @@ impl PaymentService {
         // Without a policy the unique index finds an existing key when the log is created. With one, a repetition must
         // be found before, as the policy must not be asked about it again.
         let draft = if initiator == Initiator::User && draft.refusal.is_none() && self.has_policy() {
-            let filter = Filter::all().eq("key", draft.intent.key.as_str());
+            let filter = Filter::all().eq(fields::KEY, draft.intent.key.as_str());
             if let Some(existing) = self.find_log(filter, deadline).await? {
                 if !draft.intent.repeats(&existing.intent) {
                     return Err(key_reused());

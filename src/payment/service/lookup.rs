@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Timestamp};
+use crate::payment::protocol::log::fields;
 use crate::payment::protocol::recovery;
 use crate::payment::service::PaymentService;
 use crate::payment::service::errors::undecided;
@@ -67,12 +68,15 @@ impl PaymentService {
         let mut of_order = vec![Filter::all().eq("number", what)];
         by_id(&mut of_order);
         let orders = self.find_any(&names.order_class, of_order).await?;
-        let mut of_log: Vec<Filter> = ["number", "tradeNo", "key", "requestKey"]
+        let mut of_log: Vec<Filter> = [fields::NUMBER, fields::TRADE_NO, fields::KEY, fields::REQUEST_KEY]
             .into_iter()
             .map(|field| Filter::all().eq(field, what))
             .collect();
         by_id(&mut of_log);
-        of_log.extend(id.iter().map(|id| Filter::all().eq("key", settlement_key(id))));
+        of_log.extend(
+            id.iter()
+                .map(|id| Filter::all().eq(fields::KEY, settlement_key(id))),
+        );
         for number in orders.iter().filter_map(|order| order.text("number")) {
             of_log.extend(["order", "refund"].map(|kind| keys_with_prefix(&format!("{kind}:{number}"))));
         }

@@ -9,7 +9,7 @@ use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId};
 use crate::payment::driver::Prefetched;
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Bound, Leg, Legs};
-use crate::payment::protocol::log::Log;
+use crate::payment::protocol::log::{Log, fields};
 use crate::payment::protocol::machine::NewPayment;
 use crate::payment::protocol::order::{Order, OrderMark, OrderStatus};
 use crate::payment::service::errors::{key_reused, no_such, undecided};
@@ -236,8 +236,8 @@ impl PaymentService {
         deadline: Duration,
     ) -> Result<Option<Receipt>, CloudError> {
         let filter = match &purchase.request_key {
-            Some(key) => Filter::all().eq("requestKey", key.as_str()),
-            None => Filter::all().eq("key", order.attempt_key(1)),
+            Some(key) => Filter::all().eq(fields::REQUEST_KEY, key.as_str()),
+            None => Filter::all().eq(fields::KEY, order.attempt_key(1)),
         };
         match self.find_log(filter, deadline).await? {
             Some(log) if purchase.repeats(&log.intent) => self.replay(log, deadline).await.map(Some),

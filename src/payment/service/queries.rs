@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::model::{CloudError, Document, ErrorCode, Filter, ObjectId, Query, Test, Timestamp};
-use crate::payment::protocol::log::Log;
+use crate::payment::protocol::log::{Log, fields};
 use crate::payment::service::errors::{no_such, undecided};
 use crate::payment::service::{CallerKey, PaymentService, Receipt};
 use crate::payment::{Balance, Kind};
@@ -65,7 +65,7 @@ impl PaymentService {
             return Err(CloudError::new(ErrorCode::INVALID_JSON, text));
         }
         let deadline = self.deadline();
-        let mut filter = Filter::all().eq("user", self.0.names.user_pointer(user));
+        let mut filter = Filter::all().eq(fields::USER, self.0.names.user_pointer(user));
         if let Some(before) = before {
             let time = self.time_of(user, before).await?.to_date();
             let same_time = Filter::all()
@@ -91,7 +91,7 @@ impl PaymentService {
     async fn time_of(&self, user: &ObjectId, log: &ObjectId) -> Result<Timestamp, CloudError> {
         let filter = Filter::all()
             .eq("objectId", log.as_str())
-            .eq("user", self.0.names.user_pointer(user));
+            .eq(fields::USER, self.0.names.user_pointer(user));
         let query = Query::new(filter).limit(1);
         let found = self
             .find(&self.0.names.log_class, &query, self.deadline())
@@ -110,8 +110,8 @@ impl PaymentService {
             PaymentSelector::Key(kind, key) => {
                 let key = key.of_payment(user, *kind);
                 Filter::all().and_any(vec![
-                    Filter::all().eq("key", key.as_str()),
-                    Filter::all().and_key("requestKey", Test::Eq(key.into())),
+                    Filter::all().eq(fields::KEY, key.as_str()),
+                    Filter::all().and_key(fields::REQUEST_KEY, Test::Eq(key.into())),
                 ])
             }
         };

@@ -8,7 +8,7 @@ use crate::payment::driver::Prefetched;
 use crate::payment::gateway::{Channel, Gateways};
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Leg, Legs};
-use crate::payment::protocol::log::{Log, LogState};
+use crate::payment::protocol::log::{Log, LogState, fields};
 use crate::payment::protocol::machine::{NewPayment, PaymentProcess};
 use crate::payment::service::errors::{key_reused, no_such, undecided};
 use crate::payment::service::execution::RunOutcome;
@@ -65,7 +65,9 @@ impl PaymentService {
         let number = self.recharge_number();
         let params = json!({"amount": amount, "channel": channel.name()});
         let intent = self.credit(user, key.to_owned(), Some(number), amount, params)?;
-        let existing = self.find_log(Filter::all().eq("key", key), deadline).await?;
+        let existing = self
+            .find_log(Filter::all().eq(fields::KEY, key), deadline)
+            .await?;
         let (log, replayed) = match existing {
             Some(log) if intent.repeats(&log.intent) => (log, true),
             Some(_) => return Err(key_reused()),
@@ -204,7 +206,7 @@ impl PaymentService {
             let text = "'tradeNo' is a text of 1 to 64 characters, the gateway's own number.";
             return Err(CloudError::new(ErrorCode::INVALID_JSON, text));
         }
-        let filter = Filter::all().eq("number", notice.number.as_str());
+        let filter = Filter::all().eq(fields::NUMBER, notice.number.as_str());
         let (log, existing) = future::join(
             self.find_log(filter, deadline),
             self.log_of_trade(notice, deadline),
@@ -258,7 +260,7 @@ impl PaymentService {
         notice: &Notice,
         deadline: std::time::Duration,
     ) -> Result<Option<Log>, CloudError> {
-        let query = Query::new(Filter::all().eq("tradeNo", notice.trade_no.as_str()));
+        let query = Query::new(Filter::all().eq(fields::TRADE_NO, notice.trade_no.as_str()));
         let logs = self.find_logs(&query, deadline).await?;
         let channel = Some(notice.channel.name());
         Ok(logs

@@ -14,9 +14,9 @@ use crate::model::{CloudError, ErrorCode, ObjectId, Query, Value};
 use crate::payment::driver::Prefetched;
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Bound, Leg, Legs};
-use crate::payment::protocol::log::Log;
+use crate::payment::protocol::log::{Log, fields};
 use crate::payment::protocol::machine::NewPayment;
-use crate::payment::protocol::order::Order;
+use crate::payment::protocol::order::{Order, OrderMark};
 use crate::payment::protocol::target::Target;
 use crate::payment::service::errors::{key_reused, no_such, undecided};
 use crate::payment::service::execution::RunOutcome;
@@ -117,8 +117,8 @@ impl PaymentService {
     /// The attempt that paid the order. The log decides this, not the order.
     async fn sale(&self, number: &str, deadline: Duration) -> Result<Option<Log>, CloudError> {
         let filter = keys_with_prefix(&format!("order:{number}"))
-            .eq("kind", Kind::Purchase.name())
-            .ne("outcome", "failed");
+            .eq(fields::KIND, Kind::Purchase.name())
+            .ne(fields::OUTCOME, "failed");
         let Some(log) = self.find_log(filter, deadline).await? else {
             return Ok(None);
         };
@@ -219,11 +219,12 @@ impl PaymentService {
         }
         let most = total.units().checked_sub(amount.units()).ok_or_else(too_much)?;
         let order = sale.intent.order.as_ref();
-        let order = order.ok_or_else(|| ProtocolError::malformed("order", "a pointer").to_cloud_error())?;
+        let order =
+            order.ok_or_else(|| ProtocolError::malformed(fields::ORDER, "a pointer").to_cloud_error())?;
         legs.push(
             Leg::new(self.order_target(order))
-                .adding("refunded", amount.credit())
-                .requiring("refunded", Bound::at_most(most)),
+                .adding(OrderMark::REFUNDED, amount.credit())
+                .requiring(OrderMark::REFUNDED, Bound::at_most(most)),
         );
         legs.push(Leg::new(buyer).adding(&names.account, amount.credit()));
         Legs::new(legs).map_err(|error| error.to_cloud_error())

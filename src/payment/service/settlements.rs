@@ -11,7 +11,7 @@ use crate::model::{CloudError, ErrorCode, ObjectId};
 use crate::payment::driver::Prefetched;
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::leg::{Leg, Legs};
-use crate::payment::protocol::log::Log;
+use crate::payment::protocol::log::{Log, fields};
 use crate::payment::protocol::machine::NewPayment;
 use crate::payment::protocol::target::Target;
 use crate::payment::service::errors::{key_reused, no_such};
@@ -105,7 +105,7 @@ impl PaymentService {
     /// The log of a settlement of `held`, or of its refusal.
     fn settlement(&self, held: &Log, settlement: &Settlement) -> Result<NewPayment, CloudError> {
         let owner = &held.intent.user;
-        let whole = held.intent.amount.ok_or_else(|| malformed("amount"))?;
+        let whole = held.intent.amount.ok_or_else(|| malformed(fields::AMOUNT))?;
         let amount = settlement.amount.unwrap_or(whole);
         let mut params = Map::from_iter([
             (
@@ -162,7 +162,9 @@ impl PaymentService {
                 Some(whole.units())
             }
         };
-        let back = back.and_then(Delta::new).ok_or_else(|| malformed("amount"))?;
+        let back = back
+            .and_then(Delta::new)
+            .ok_or_else(|| malformed(fields::AMOUNT))?;
         let mut leg = Leg::new(self.user_target(owner)).adding(&names.frozen, whole.debit());
         if back.units() != 0 {
             leg = leg.adding(&names.account, back);

@@ -1,6 +1,7 @@
 //! Deletion of users: only of those who never had anything to do with payments.
 
 use crate::model::{CloudError, Document, Filter, Query};
+use crate::payment::protocol::log::fields;
 use crate::payment::protocol::machine::CommitMode;
 use crate::payment::service::PaymentService;
 
@@ -22,7 +23,7 @@ impl PaymentService {
             return Err(config.user_is_undeletable());
         }
         // Payments that have not touched the account yet, and those that were refused.
-        let filter = Filter::all().eq("user", self.0.names.user_pointer(&id));
+        let filter = Filter::all().eq(fields::USER, self.0.names.user_pointer(&id));
         let query = Query::new(filter).limit(1);
         let logs = self
             .find(&self.0.names.log_class, &query, self.deadline())

@@ -128,7 +128,7 @@ impl PaymentService {
         }
         // Nothing is left to expire. Not matched: the log of the hold is still open, and the next round tries again.
         let write = Target::new(&self.0.names.log_class, &log.id).update(
-            Filter::all().eq("state", LogState::Closed.number()),
+            Filter::all().eq(fields::STATE, LogState::Closed.number()),
             Update::new().delete(fields::EXPIRES_AT),
         );
         let _ = self.0.driver.write(write).await;

@@ -16,7 +16,7 @@ use crate::model::{Filter, ObjectId, Query, Value};
 use crate::payment::PaymentConfig;
 use crate::payment::driver::Driver;
 use crate::payment::protocol::effect::Outcome;
-use crate::payment::protocol::log::LogState;
+use crate::payment::protocol::log::{LogState, fields};
 use crate::payment::protocol::machine::PaymentProcess;
 use crate::payment::protocol::target::Target;
 use crate::payment::protocol::{mark, pruning};
@@ -191,7 +191,7 @@ impl Pruner {
         for some in logs.chunks(LOGS_AT_ONCE) {
             let filter = Filter::all()
                 .one_of("objectId", some.to_vec())
-                .eq("state", LogState::Closed.number());
+                .eq(fields::STATE, LogState::Closed.number());
             let query = Query::new(filter).limit(Query::LIMIT_MAX);
             let class = &self.config.log_class;
             let Some(found) = self.driver.find(class, &query, deadline).await else {
