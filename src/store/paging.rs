@@ -4,6 +4,7 @@ use crate::model::{ClassName, Document, Filter, ObjectId, Query};
 use crate::store::{ReadError, Store};
 
 /// The query for one page: the first [`Query::LIMIT_MAX`] matching documents after `last`, by ascending ids.
+/// A caller with smaller pages sets its own limit, and does not ask [`is_last_page`].
 #[must_use]
 pub fn page_query(filter: Filter, last: Option<&ObjectId>) -> Query {
     Query::new(filter.after_id(last))

@@ -1,36 +1,29 @@
 //! Pages of a class, in the order of ids.
 
-use crate::model::{ClassName, Document, Filter, ObjectId, Query};
+use crate::model::{ClassName, Document, Filter, ObjectId};
 use crate::payment::audit::error::AuditError;
+use crate::store::paging::IdPages;
 use crate::store::{ReadError, Store};
 
-/// Reads a class once, from its first id to its last.
+/// Reads a class once, from its first id to its last, and checks the order.
 pub(super) struct Pages<'a> {
-    store: &'a dyn Store,
-    class: ClassName,
+    pages: IdPages<'a, dyn Store + 'a>,
+    class: &'a ClassName,
     after: Option<ObjectId>,
-    done: bool,
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(store: &'a dyn Store, class: &ClassName) -> Self {
+    pub(super) fn new(store: &'a dyn Store, class: &'a ClassName) -> Self {
         Self {
-            store,
-            class: class.clone(),
+            pages: IdPages::new(store, class, Filter::all()),
+            class,
             after: None,
-            done: false,
         }
     }
 
     /// The next documents, by ascending ids; none after the last.
     pub(super) async fn next(&mut self) -> Result<Vec<(ObjectId, Document)>, AuditError> {
-        if self.done {
-            return Ok(Vec::new());
-        }
-        let filter = Filter::all().after_id(self.after.as_ref());
-        let query = Query::new(filter).order_by("objectId").limit(Query::LIMIT_MAX);
-        let found = self.store.find(&self.class, &query).await?;
-        self.done = found.len() < usize::try_from(Query::LIMIT_MAX).unwrap_or(usize::MAX);
+        let found = self.pages.next().await?.unwrap_or_default();
         let mut page = Vec::with_capacity(found.len());
         for document in found {
             // Postings are in this order: a document out of order would seem to differ.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::environment::{Backoff, Environment};
-use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query, Timestamp, Value};
+use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Timestamp, Value};
 use crate::payment::ProtocolError;
 use crate::payment::protocol::ledger;
 use crate::payment::protocol::log::Log;
@@ -14,6 +14,7 @@ use crate::payment::relocation::context::Context;
 use crate::payment::relocation::error::{RelocationError, malformed};
 use crate::payment::relocation::import::{IfExists, ImportDocument, ImportOutcome};
 use crate::payment::relocation::report::{RelocationProgress, RelocationReport, RelocationStage, Side};
+use crate::store::paging::page_query;
 use crate::store::{ReadError, Write, WriteOutcome};
 
 /// Documents in a page.
@@ -137,9 +138,7 @@ impl<'a> Transfer<'a> {
         filter: &Filter,
         last: Option<&ObjectId>,
     ) -> Result<Vec<Document>, RelocationError> {
-        let query = Query::new(filter.clone().after_id(last))
-            .order_by("objectId")
-            .limit(PAGE);
+        let query = page_query(filter.clone(), last).limit(PAGE);
         let mut retry = self.retry();
         loop {
             let found = self.context.store(side).find(class, &query);

@@ -1,7 +1,8 @@
 //! Paging through a class by object id.
 
-use crate::model::{ClassName, Document, Filter, ObjectId, Query};
+use crate::model::{ClassName, Document, Filter, ObjectId};
 use crate::payment::service::PaymentService;
+use crate::store::paging::page_query;
 
 /// Documents in a page.
 const PAGE: u32 = 500;
@@ -15,8 +16,7 @@ impl PaymentService {
         filter: &Filter,
         last: Option<&ObjectId>,
     ) -> Option<Vec<Document>> {
-        let filter = filter.clone().after_id(last);
-        let query = Query::new(filter).order_by("objectId").limit(PAGE);
+        let query = page_query(filter.clone(), last).limit(PAGE);
         self.0.driver.find(class, &query, self.deadline()).await
     }
 }
