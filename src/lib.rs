@@ -20,6 +20,7 @@ mod load_generator;
 #[cfg(feature = "runtime")]
 pub mod migration;
 pub mod model;
+#[cfg(feature = "runtime")]
 pub mod payment;
 #[cfg(feature = "runtime")]
 pub mod server;
@@ -32,3 +33,9 @@ pub mod telemetry;
 
 #[cfg(feature = "runtime")]
 pub mod cli;
+
+/// The pure half of the payment flow. The other half needs the feature `runtime`.
+#[cfg(not(feature = "runtime"))]
+pub mod payment {
+    pub mod protocol;
+}

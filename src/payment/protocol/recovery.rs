@@ -1,5 +1,7 @@
 //! Recovery: the claim of a log, and the filters that find logs and orders with work left.
 
+use std::time::Duration;
+
 use crate::model::write::Write;
 use crate::model::{Filter, Test, Timestamp, Update};
 use crate::payment::protocol::error::Refusal;
@@ -23,6 +25,34 @@ pub struct Worker {
 /// itself, and a customer whose money hangs is not left alone for much longer. A run that failed only because marks
 /// were pruned meanwhile leaves nothing to an operator.
 pub const CLAIMS_MAX: i64 = 20;
+
+/// The longest lease of a log that keeps failing, unless the configured lease is longer.
+const LEASE_MAX: Duration = Duration::from_secs(60);
+
+/// The lease of a log that was claimed `claims` times before. It begins with `shortest` and doubles with each claim, up to
+/// one minute: a log that keeps failing is tried less and less often, and soon after the cause is gone. A payment whose
+/// `afterPayment` has failed is tried again after the same time.
+#[must_use]
+pub fn lease(shortest: Duration, claims: i64) -> Duration {
+    let doublings = u32::try_from(claims.clamp(0, 8)).unwrap_or(0);
+    shortest
+        .saturating_mul(1 << doublings)
+        .min(shortest.max(LEASE_MAX))
+}
+
+/// True if recovery leaves the log to an operator without another attempt. It was taken up twice `claims_max` times, and
+/// no attempt reported an error: whatever takes it up dies. A log whose outcome is decided is never given up.
+#[must_use]
+pub fn is_abandoned(log: &Log, claims_max: i64) -> bool {
+    log.verdict.is_none() && log.claims >= claims_max.saturating_mul(2)
+}
+
+/// True if an attempt that ends in an error of the store was the last one: recovery has taken the log up `claims_max` times
+/// with it, and leaves it to an operator. A log whose outcome is decided is never given up.
+#[must_use]
+pub fn is_last_attempt(log: &Log, claims_max: i64) -> bool {
+    log.verdict.is_none() && log.claims.saturating_add(1) >= claims_max
+}
 
 /// The position of a claim in its run. A run is one worker's work on one payment; it claims again with every restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

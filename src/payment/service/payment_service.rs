@@ -14,7 +14,7 @@ use crate::payment::policy::{AllowAll, PaymentPolicy, Proposal};
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::log::Log;
 use crate::payment::protocol::machine::{NewPayment, PaymentProcess};
-use crate::payment::protocol::recovery::Worker;
+use crate::payment::protocol::recovery::{self, Worker};
 use crate::payment::protocol::target::Target;
 use crate::payment::service::Receipt;
 use crate::payment::service::errors::undecided;
@@ -27,9 +27,6 @@ use crate::store::Store;
 
 /// Settled payments that may wait to be closed. Those beyond are left to recovery, which finds every open log.
 const CLOSINGS_WAITING_MAX: usize = 8192;
-
-/// The longest lease of a log that keeps failing, unless the configured lease is longer.
-const LEASE_MAX: Duration = Duration::from_secs(60);
 
 /// The payment service. Cheap to clone.
 #[derive(Clone)]
@@ -126,13 +123,9 @@ impl PaymentService {
         self.worker_for(0)
     }
 
-    /// This worker, with the lease of a log that was claimed `claims` times before. The lease doubles with each claim,
-    /// up to [`LEASE_MAX`]: a log that keeps failing is tried less and less often, and soon after the cause is gone.
+    /// This worker, with the lease of a log that was claimed `claims` times before.
     pub(in crate::payment) fn worker_for(&self, claims: i64) -> Worker {
-        let doublings = u32::try_from(claims.clamp(0, 8)).unwrap_or(0);
-        let shortest = self.0.config.lease;
-        let longest = shortest.max(LEASE_MAX);
-        let lease = shortest.saturating_mul(1 << doublings).min(longest);
+        let lease = recovery::lease(self.0.config.lease, claims);
         let millis = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         Worker {
             name: self.0.worker.clone(),

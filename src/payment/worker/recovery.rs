@@ -165,20 +165,20 @@ impl PaymentService {
     }
 
     async fn recover(&self, log: Log, deadline: Duration) -> RecoveryOutcome {
-        let most = self.0.config.claims_max;
+        let claims_max = self.0.config.claims_max;
         let worker = self.worker_for(log.claims);
-        let (undecided, claims) = (log.verdict.is_none(), log.claims);
+        let is_abandoned = recovery::is_abandoned(&log, claims_max);
+        let is_last_attempt = recovery::is_last_attempt(&log, claims_max);
+        let claims = log.claims;
         let payment = PaymentProcess::recovered(&self.0.names, worker, log);
         let driver = &self.0.driver;
-        if undecided && claims >= most.saturating_mul(2) {
-            let why =
-                format!("taken up {claims} times without a word of what became of it: whoever does it dies");
+        if is_abandoned {
+            let why = format!("taken up {claims} times, and no attempt reported its result: its worker dies");
             driver.mark_stuck(&payment, &self.0.names, &why).await;
             return RecoveryOutcome::Stuck;
         }
         let outcome = self.recover_now(payment, deadline).await;
-        if undecided
-            && claims.saturating_add(1) >= most
+        if is_last_attempt
             && let RecoveryOutcome::Undecided {
                 payment: Some(payment),
                 store_error: Some(error),
