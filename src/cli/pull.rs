@@ -218,7 +218,7 @@ async fn watch(
         match round {
             Ok(round) => terminal::print_line(describe(&round)),
             Err(error) if error.is_transient() => {
-                terminal::eprint_line(format!("this round was not finished: {error}"))
+                terminal::eprint_line(format!("this round was not finished: {error}"));
             }
             Err(error) => return Err(error.into()),
         }

@@ -111,7 +111,7 @@ impl FaultStore {
         match (request, self.inner.atomic()) {
             (DelayedRequest::Commit(writes), Some(atomic)) => drop(atomic.commit(writes).await),
             (DelayedRequest::Commit(writes) | DelayedRequest::Batch(writes), _) => {
-                drop(self.inner.batch(writes).await)
+                drop(self.inner.batch(writes).await);
             }
         }
         true

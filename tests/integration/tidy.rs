@@ -270,7 +270,11 @@ fn doc_comments_do_not_begin_with_a_question_word() {
             found.push(format!("{}:{line}: {summary}", path.display()));
         }
     }
-    assert!(found.is_empty(), "begin with a question word:\n{}", found.join("\n"));
+    assert!(
+        found.is_empty(),
+        "begin with a question word:\n{}",
+        found.join("\n")
+    );
 }
 
 #[test]

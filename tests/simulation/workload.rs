@@ -145,11 +145,11 @@ impl Population {
     /// never is.
     pub(crate) async fn ask_unknown_again(self: &Arc<Self>, rng: &Rng) {
         self.responses().stale_reads = false;
-        for call in self.from_responses(Responses::first_calls) {
+        for call in self.with_responses(Responses::first_calls) {
             let _ = self.ask(rng, &call).await;
         }
         for _ in 0..40 {
-            let unknown = self.from_responses(Responses::unknown);
+            let unknown = self.with_responses(Responses::unknown);
             if unknown.is_empty() {
                 return;
             }
@@ -157,7 +157,7 @@ impl Population {
                 let _ = self.ask(rng, &call).await;
             }
         }
-        if let Some(call) = self.from_responses(Responses::unknown).first() {
+        if let Some(call) = self.with_responses(Responses::unknown).first() {
             self.world
                 .violated(format!("stays undecided: {}", call.describe()));
         }
@@ -173,7 +173,7 @@ impl Population {
         let _ = self.ask(rng, &call).await;
     }
 
-    fn from_responses<T>(&self, look: impl FnOnce(&Responses) -> T) -> T {
+    fn with_responses<T>(&self, look: impl FnOnce(&Responses) -> T) -> T {
         look(&self.responses())
     }
 

@@ -45,7 +45,7 @@ impl OrderedScan {
                 Err(error) if error.code() == Some(ErrorCode::NOT_FOUND) => return Ok(None),
                 // A lost page cannot be requested again.
                 Err(error) if error.retry() != Retry::Never && self.started < SCAN_STARTS_MAX => {
-                    self.scan = None
+                    self.scan = None;
                 }
                 Err(error) => return Err(failed(|| format!("the class {}", self.class))(error)),
             }

@@ -100,7 +100,7 @@ fn zero_limits_and_unknown_log_levels_are_refused() {
     assert_eq!(none.status.code(), Some(2), "{}", stderr(&none));
     let (_folder, data) = folder();
     let mistyped = run(&["audit", "--data", text(&data), "--log", "wran"]);
-    assert!(inspection_error(&mistyped).contains("no log filter"));
+    assert!(inspection_error(&mistyped).contains("not a log filter"));
 }
 
 #[tokio::test]

@@ -451,8 +451,11 @@ impl Market {
 
     /// Two calls that exclude each other: one of them succeeds.
     async fn one_of(&self, one: (Call, Moves), other: (Call, Moves)) {
-        let told = tokio::join!(self.insist(one.0, one.1), self.insist(other.0, other.1));
-        if let (Some(one), Some(other)) = told {
+        let results = tokio::join!(
+            Box::pin(self.insist(one.0, one.1)),
+            Box::pin(self.insist(other.0, other.1))
+        );
+        if let (Some(one), Some(other)) = results {
             assert!(one.is_ok() != other.is_ok(), "{one:?} and {other:?}");
         }
     }

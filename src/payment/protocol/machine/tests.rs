@@ -299,7 +299,7 @@ fn atomic_purchase_is_one_commit() {
     // Too little money: the refusal is recorded before it is told.
     begin()
         .feed(Input::Committed(AtomicOutcome::Refused(1, Outcome::NotMatched)))
-        .asks("read Reason _User/u")
+        .asks("read Conflict _User/u")
         .documents(&[json!({"objectId": "u", "account": 99})])
         .asks(&declining)
         .feed(Input::Committed(AtomicOutcome::Applied(vec![
@@ -392,7 +392,7 @@ fn claimed(legs: Vec<Leg>) -> Script {
 
 #[test]
 fn unmatched_leg_is_decided_by_its_document() {
-    let read = "read Reason _User/u";
+    let read = "read Conflict _User/u";
     let again = format!("EpochMoved: {READ}");
     for (found, expected) in [
         // Applied before.
@@ -462,7 +462,7 @@ fn refusal_reverses_earlier_legs_last_first() {
         .applied(json!({}))
         .asks(&reversal_of("u", 10))
         .not_matched()
-        .asks("read Reason _User/u")
+        .asks("read Conflict _User/u")
         .documents(&[json!({"objectId": "u", "paylogs": ["G", "undo:G"]})])
         .asks(FAIL)
         .applied(json!({}))
@@ -480,7 +480,7 @@ fn refusal_of_applied_leg_is_dropped() {
         .documents(&[json!({"objectId": "u", "account": 0})])
         .asks(&refusal_of("u"))
         .not_matched()
-        .asks("read Reason _User/u")
+        .asks("read Conflict _User/u")
         .documents(&[json!({"objectId": "u", "account": 0, "paylogs": ["G"]})])
         .asks(&format!("batch {}", record()));
 }
@@ -497,7 +497,7 @@ fn credits_are_sent_last_in_one_batch() {
     let once = Outcome::Applied(Document::new());
     script
         .outcomes(vec![once, Outcome::NotMatched])
-        .asks("read Reason _User/y")
+        .asks("read Conflict _User/y")
         .documents(&[json!({"objectId": "y", "paylogs": ["G"]})])
         .asks(&format!("batch {}", record()));
 }
@@ -518,7 +518,7 @@ fn claim_continues_from_returned_state() {
     closed.insert("outcome".into(), json!("succeeded"));
     claim()
         .not_matched()
-        .asks("read Reason Log/G")
+        .asks("read Conflict Log/G")
         .documents(&[closed.into_value()])
         .asks("Closed");
     // A stale read shows it open still.
@@ -556,7 +556,7 @@ fn order_that_shows_the_result_settles() {
             ])
             .applied(json!({"state": 3}))
             .not_matched()
-            .asks("read Reason Order/o")
+            .asks("read Conflict Order/o")
             .documents(&[order]);
         short(&script.asked)
     };
@@ -597,7 +597,7 @@ fn full_refund_is_decided_by_a_write() {
     let look = |order: Value| {
         let script = begin()
             .not_matched()
-            .asks("read Reason Order/o")
+            .asks("read Conflict Order/o")
             .documents(&[order]);
         short(&script.asked)
     };
@@ -643,7 +643,7 @@ fn confirmation_writes_trade_no_with_state() {
         found.insert("outcome".into(), json!(outcome));
         let script = begin(CommitMode::PerDocument)
             .not_matched()
-            .asks("read Reason Log/G")
+            .asks("read Conflict Log/G")
             .documents(&[found.into_value()]);
         short(&script.asked)
     };

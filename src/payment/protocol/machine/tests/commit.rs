@@ -53,7 +53,7 @@ fn refused_commit_is_explained_by_its_document() {
                 Outcome::NotMatched,
             )))
     };
-    refused(0).asks("read Reason Log/G");
+    refused(0).asks("read Conflict Log/G");
     // Money that has arrived is recorded step by step from then on, whatever stands in the way of its credit.
     refused(1)
         .asks("EpochMoved: read Epochs _User/u")

@@ -37,7 +37,7 @@ fn claimed_log_missing_in_stale_read_is_read_again() {
         .documents(&[json!({"objectId": "u"}), order()])
         .asks(CLAIM)
         .not_matched()
-        .asks("read Reason Log/G")
+        .asks("read Conflict Log/G")
         .documents(&[Value::Null])
         .asks("NotSeenYet: read Epochs _User/u Order/o");
 }
@@ -114,7 +114,7 @@ fn cancellation_refuses_the_first_unapplied_leg() {
     cancelled(vec![take("u", 100)])
         .applied(json!({"state": 1}))
         .not_matched()
-        .asks("read Reason _User/u")
+        .asks("read Conflict _User/u")
         .documents(&[json!({"objectId": "u", "payEpoch": 1})])
         .asks(&format!("EpochMoved: {READ}"));
     // Refused before, by anyone.
@@ -156,7 +156,7 @@ fn cancellation_of_secured_money_ends_secured() {
     for state in [LogState::Funded, LogState::Applied, LogState::Settled] {
         cancelled(vec![take("u", 100)])
             .not_matched()
-            .asks("read Reason Log/G")
+            .asks("read Conflict Log/G")
             .documents(&[stored(&draft, state).into_value()])
             .asks("Secured");
     }

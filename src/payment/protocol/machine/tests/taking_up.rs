@@ -209,7 +209,7 @@ fn unanswered_closing_is_sent_again() {
         .unknown()
         .asks(r#"NoAnswer: close Log/G {"state":4} -> {"state":5}"#)
         .not_matched()
-        .asks("read Reason Log/G");
+        .asks("read Conflict Log/G");
     let closed = stored(&purchase(vec![take("u", 100)]), LogState::Closed);
     script.documents(&[closed.into_value()]).asks("Closed");
 }
