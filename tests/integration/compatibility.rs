@@ -1,7 +1,7 @@
 //! The table of compatibility with LeanCloud: each behaviour, and the tests that show it.
 //!
-//! A test names the behaviours that it shows in a comment before it: `// compat: op.increment type.mismatch`. A test
-//! named `section_9_…` shows `engine.9`. This file lists all behaviours. The check fails for a behaviour without a test,
+//! A test names the behaviours that it shows in a comment before it: `// compat: op.increment type.mismatch`. This
+//! file lists all behaviours. The check fails for a behaviour without a test,
 //! for a test of an unlisted behaviour, and for a table that is out of date. To write the table:
 //! `PAYLOG_WRITE_TABLE=1 cargo test --test integration compatibility`.
 
@@ -469,12 +469,6 @@ fn test_name(line: &str) -> Option<String> {
     Some(function.split('(').next()?.to_owned())
 }
 
-/// The section of LeanEngine's behaviour that a test is named after.
-fn engine_section(test: &str) -> Option<String> {
-    let (number, _) = test.strip_prefix("section_")?.split_once('_')?;
-    Some(format!("engine.{number}"))
-}
-
 /// The tests of a file, by the behaviour that they show.
 fn shown(text: &str, file: &str) -> BTreeMap<String, BTreeSet<String>> {
     let mut shown: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -487,7 +481,6 @@ fn shown(text: &str, file: &str) -> BTreeMap<String, BTreeSet<String>> {
         {
             open.extend(names.split_whitespace().map(str::to_owned));
         } else if let Some(test) = test_name(line) {
-            open.extend(engine_section(&test));
             for name in open.drain(..) {
                 shown.entry(name).or_default().insert(format!("{file}: {test}"));
             }
@@ -564,7 +557,7 @@ fn every_listed_behaviour_has_a_test() {
 
 #[test]
 fn compat_comments_are_read_in_rust_javascript_and_python() {
-    let text = "// compat: a.b c\n#[tokio::test]\nasync fn rust_test() {\n// compat: d\ntest('js: test', async () => {\n    # compat: e\n    def test_python(self):\nfn section_9_errors() {";
+    let text = "// compat: a.b c\n#[tokio::test]\nasync fn rust_test() {\n// compat: d\ntest('js: test', async () => {\n    # compat: e\n    def test_python(self):\n";
     let found = shown(text, "f");
     let tests: Vec<_> = found
         .iter()
@@ -577,7 +570,6 @@ fn compat_comments_are_read_in_rust_javascript_and_python() {
             ("c", "f: rust_test"),
             ("d", "f: js: test"),
             ("e", "f: test_python"),
-            ("engine.9", "f: section_9_errors")
         ]
     );
 }

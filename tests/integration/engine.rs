@@ -282,6 +282,7 @@ fn error(code: i32, text: &str) -> Value {
     json!({"code": code, "error": text})
 }
 
+// compat: engine.2
 #[tokio::test]
 async fn ping_needs_no_key() {
     let engine = running().await;
@@ -301,6 +302,7 @@ async fn ping_needs_no_key() {
     }
 }
 
+// compat: engine.3
 #[tokio::test]
 async fn every_prefix_reaches_a_function() {
     let engine = running().await;
@@ -331,6 +333,7 @@ async fn every_prefix_reaches_a_function() {
     assert_eq!(reply, (200, json!({})));
 }
 
+// compat: engine.4
 #[tokio::test]
 async fn metadatas_list_all_definitions_for_the_master_key() {
     let engine = running().await;
@@ -361,6 +364,7 @@ async fn metadatas_list_all_definitions_for_the_master_key() {
     }
 }
 
+// compat: engine.5
 #[tokio::test]
 async fn credentials_by_key_sign_master_and_text_plain_authenticate() {
     let engine = running().await;
@@ -421,6 +425,7 @@ async fn credentials_by_key_sign_master_and_text_plain_authenticate() {
     assert_eq!(reply, (200, json!({"result": {"name": "you", "__kept": 2}})));
 }
 
+// compat: engine.5
 #[tokio::test]
 async fn hook_or_internal_function_without_its_key_is_refused() {
     let engine = running().await;
@@ -476,6 +481,7 @@ async fn hook_or_internal_function_without_its_key_is_refused() {
     }
 }
 
+// compat: engine.6
 #[tokio::test]
 async fn preflight_needs_no_authentication() {
     let engine = running().await;
@@ -497,6 +503,7 @@ async fn preflight_needs_no_authentication() {
     assert_eq!(response.text().await.unwrap(), "");
 }
 
+// compat: engine.7
 #[tokio::test]
 async fn bodies_as_json_form_and_text_are_parsed() {
     let engine = running().await;
@@ -538,6 +545,7 @@ async fn bodies_as_json_form_and_text_are_parsed() {
     assert_eq!(reply, (413, error(413, "Payload Too Large.")));
 }
 
+// compat: engine.8
 #[tokio::test]
 async fn session_token_resolves_to_a_user() {
     let engine = running().await;
@@ -569,6 +577,7 @@ async fn session_token_resolves_to_a_user() {
     assert_eq!((status, &body["code"]), (401, &json!(211)));
 }
 
+// compat: engine.8
 #[tokio::test]
 async fn wrong_parameter_is_refused_by_name() {
     let engine = running().await;
@@ -588,6 +597,7 @@ async fn wrong_parameter_is_refused_by_name() {
     assert!(body["error"].as_str().unwrap().contains("name"), "{body}");
 }
 
+// compat: engine.9
 #[tokio::test]
 async fn function_errors_keep_code_and_status() {
     let engine = running().await;
@@ -619,6 +629,7 @@ async fn function_errors_keep_code_and_status() {
     assert_eq!(reply, (404, error(1, "No such hook: onVerified")));
 }
 
+// compat: engine.9
 #[tokio::test]
 async fn detached_function_continues_after_time_out() {
     let mut config = config();
@@ -633,6 +644,7 @@ async fn detached_function_continues_after_time_out() {
     assert_eq!(engine.counters.finished.load(Ordering::SeqCst), 1);
 }
 
+// compat: engine.10
 #[tokio::test]
 async fn class_hooks_run_over_http() {
     let engine = running().await;
@@ -655,6 +667,7 @@ async fn class_hooks_run_over_http() {
     assert_eq!(reply, (400, error(1, "the title stays")));
 }
 
+// compat: engine.10
 #[tokio::test]
 async fn class_hooks_run_in_process() {
     let mut config = config();
@@ -698,6 +711,7 @@ async fn class_hooks_run_in_process() {
     assert_eq!(late.code, ErrorCode::TIMEOUT);
 }
 
+// compat: engine.12
 #[tokio::test]
 async fn on_login_hook_refuses_login() {
     let engine = running().await;
@@ -713,7 +727,7 @@ async fn on_login_hook_refuses_login() {
     assert_eq!(login("banned").await, (400, error(1, "banned")));
 }
 
-// compat: recorded.cloud_functions
+// compat: recorded.cloud_functions engine.13
 #[tokio::test]
 async fn call_returns_empty_object_for_unit_and_scalars_unchanged() {
     let engine = running().await;
@@ -732,6 +746,7 @@ async fn call_returns_empty_object_for_unit_and_scalars_unchanged() {
     );
 }
 
+// compat: engine.14
 #[tokio::test]
 async fn proxy_headers_count_only_from_trusted_proxy() {
     let headers = [("X-LC-Key", "key"), ("Forwarded", "for=203.0.113.7")];
@@ -747,6 +762,7 @@ async fn proxy_headers_count_only_from_trusted_proxy() {
     assert_eq!(reply, (200, json!({"result": "203.0.113.7"})));
 }
 
+// compat: engine.17
 #[tokio::test]
 async fn stop_finishes_calls_in_flight_and_accepts_no_more() {
     let mut engine = running().await;

@@ -177,6 +177,7 @@ async fn wait_until_discovered(server: &Server) {
     .await;
 }
 
+// compat: engine.8
 #[tokio::test]
 async fn remote_function_call_is_forwarded_unchanged() {
     let folder = tempfile::tempdir().unwrap();
@@ -230,6 +231,7 @@ async fn remote_function_call_is_forwarded_unchanged() {
     .await;
 }
 
+// compat: engine.10
 #[tokio::test]
 async fn remote_hooks_run_on_writes() {
     let folder = tempfile::tempdir().unwrap();
@@ -392,7 +394,7 @@ async fn secrets_are_in_no_log_line() {
     }
 }
 
-// compat: hook.recursion
+// compat: hook.recursion engine.11
 #[tokio::test]
 async fn recursive_remote_hooks_are_bounded() {
     let folder = tempfile::tempdir().unwrap();
@@ -428,7 +430,7 @@ fn assert_signed(server: &Server, name: &str, mark: &Value) {
     assert_eq!(digest, expected, "{name}");
 }
 
-// compat: hook.recursion hook.mark
+// compat: hook.recursion hook.mark engine.11
 #[tokio::test]
 async fn hook_signature_replaces_the_hook_key_of_older_sdks() {
     let folder = tempfile::tempdir().unwrap();
@@ -468,6 +470,7 @@ async fn hook_signature_replaces_the_hook_key_of_older_sdks() {
     }
 }
 
+// compat: engine.10
 #[tokio::test]
 async fn unreachable_remote_app_blocks_writes_it_may_refuse() {
     let folder = tempfile::tempdir().unwrap();
@@ -498,6 +501,7 @@ async fn ended(server: &Server, id: &str) -> Value {
     .await
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn running_task_survives_a_killed_process() {
     let folder = tempfile::tempdir().unwrap();
@@ -529,6 +533,7 @@ async fn running_task_survives_a_killed_process() {
     );
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn waiting_task_survives_a_killed_process() {
     let folder = tempfile::tempdir().unwrap();
@@ -546,6 +551,7 @@ async fn waiting_task_survives_a_killed_process() {
     assert_eq!(status, 401);
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn cron_calls_a_function_of_the_program() {
     let folder = tempfile::tempdir().unwrap();

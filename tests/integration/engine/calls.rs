@@ -98,6 +98,7 @@ impl RemoteCaller for Others {
     }
 }
 
+// compat: engine.8
 #[tokio::test]
 async fn function_calls_another_in_process() {
     let engine = calling(config()).await;
@@ -119,6 +120,7 @@ async fn function_calls_another_in_process() {
     assert_eq!(reply, (200, json!({"result": true})));
 }
 
+// compat: engine.8
 #[tokio::test]
 async fn undefined_function_is_called_through_the_remote_port() {
     let engine = calling(config()).await;
@@ -154,6 +156,7 @@ async fn undefined_function_is_called_through_the_remote_port() {
     );
 }
 
+// compat: engine.8
 #[tokio::test]
 async fn app_calls_its_own_functions() {
     let engine = calling(config()).await;
@@ -166,6 +169,7 @@ async fn app_calls_its_own_functions() {
     assert_eq!(misread.status, 500);
 }
 
+// compat: engine.9
 #[tokio::test]
 async fn unforeseen_error_is_hidden_from_the_caller() {
     let engine = calling(config()).await;
@@ -183,6 +187,7 @@ async fn unforeseen_error_is_hidden_from_the_caller() {
     }
 }
 
+// compat: engine.9
 #[tokio::test]
 async fn storage_error_keeps_its_code() {
     let rejected = {
@@ -202,6 +207,7 @@ async fn storage_error_keeps_its_code() {
     assert_eq!(error.message, "A unique field was given a taken value.");
 }
 
+// compat: engine.12
 #[tokio::test]
 async fn realtime_hooks_have_fixed_names_and_need_the_hook_key() {
     let app = App::new()
@@ -246,6 +252,7 @@ async fn realtime_hooks_have_fixed_names_and_need_the_hook_key() {
     }
 }
 
+// compat: engine.12
 #[tokio::test]
 async fn user_hooks_have_fixed_paths() {
     let app = App::new()
@@ -350,6 +357,7 @@ async fn reader(axum::Extension(session): axum::Extension<CookieSession>) -> Str
     name.unwrap_or("nobody").to_owned()
 }
 
+// compat: engine.14
 #[tokio::test]
 async fn pages_use_cookie_session_and_redirect_to_https() {
     use axum::routing::get;

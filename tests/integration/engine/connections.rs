@@ -224,6 +224,7 @@ fn late() -> App<Counters> {
     App::new().function_with("late", detached, panics_late)
 }
 
+// compat: engine.9
 #[tokio::test]
 async fn panic_after_time_out_is_logged_with_its_request_id() {
     let lines = Lines::default();
@@ -245,6 +246,7 @@ async fn panic_after_time_out_is_logged_with_its_request_id() {
     );
 }
 
+// compat: engine.9
 #[tokio::test]
 async fn panic_after_disconnect_is_logged_with_its_request_id() {
     let lines = Lines::default();
@@ -268,6 +270,7 @@ async fn panic_after_disconnect_is_logged_with_its_request_id() {
     );
 }
 
+// compat: engine.3
 #[tokio::test]
 async fn deadline_counts_from_the_request_head() {
     let app = App::new().function("left", async |meta: Meta| {
@@ -290,6 +293,7 @@ async fn deadline_counts_from_the_request_head() {
     assert!((500..=1500).contains(&left), "{left} ms are left");
 }
 
+// compat: engine.9
 #[tokio::test]
 async fn deadline_cancels_a_function() {
     let mut config = config();

@@ -96,7 +96,7 @@ fn typed(kind: &str, class: &str, mut fields: Value) -> Value {
     fields
 }
 
-// compat: recorded.cloud_functions
+// compat: recorded.cloud_functions engine.13
 #[tokio::test]
 async fn objects_inside_a_map_round_trip() {
     let engine = engine().await;
@@ -131,7 +131,7 @@ async fn objects_inside_a_map_round_trip() {
     );
 }
 
-// compat: recorded.cloud_functions
+// compat: recorded.cloud_functions engine.13
 #[tokio::test]
 async fn bare_object_and_list_of_objects_round_trip() {
     let engine = engine().await;
@@ -151,6 +151,7 @@ async fn bare_object_and_list_of_objects_round_trip() {
     assert_eq!((status, &body["code"]), (400, &json!(107)));
 }
 
+// compat: engine.13
 #[tokio::test]
 async fn unread_values_stay_unchanged() {
     let engine = engine().await;

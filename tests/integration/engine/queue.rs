@@ -172,6 +172,7 @@ impl WithQueue {
     }
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn task_runs_and_keeps_its_result() {
     let done = Done::default();
@@ -212,6 +213,7 @@ async fn task_runs_and_keeps_its_result() {
     assert_eq!(queue.ended("seven").await["result"], 7);
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn expired_result_frees_its_unique_id() {
     let done = Done::default();
@@ -226,6 +228,7 @@ async fn expired_result_frees_its_unique_id() {
     assert_eq!(queue.add(&task).await.0, 200);
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn failed_task_is_retried() {
     let done = Done::default();
@@ -250,6 +253,7 @@ async fn failed_task_is_retried() {
     );
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn tasks_run_one_at_a_time_by_priority() {
     let done = Done::default();
@@ -286,6 +290,7 @@ async fn tasks_run_one_at_a_time_by_priority() {
     assert_eq!(*done.0.lock().unwrap(), [1, 1, 1, 1]);
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn task_of_a_dead_process_is_reclaimed() {
     let done = Done::default();
@@ -331,6 +336,7 @@ fn job(name: &str, schedule: Schedule) -> CronJob {
     }
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn cron_calls_a_function_repeatedly() {
     let done = Done::default();
@@ -362,6 +368,7 @@ async fn cron_calls_a_function_repeatedly() {
     );
 }
 
+// compat: engine.15
 #[tokio::test]
 async fn missed_cron_times_become_one() {
     let done = Done::default();

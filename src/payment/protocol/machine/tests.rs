@@ -362,7 +362,7 @@ fn duplicate_key_adopts_the_holding_log() {
     other.intent.request_key = Some("u:purchase:other".into());
     begin()
         .feed(Input::Found(vec![stored(&other, LogState::Ordered)]))
-        .asks("Taken");
+        .asks("KeyTaken");
 }
 
 #[test]
@@ -716,11 +716,11 @@ fn recharge_ends_awaiting_gateway() {
     Script::fresh(CommitMode::Atomic, draft.clone())
         .asks("create Log 1 null")
         .applied(json!({"objectId": "G"}))
-        .asks("Waiting");
+        .asks("AwaitingGateway");
     Script::recovered(&draft, LogState::Ordered)
         .documents(&[json!({"objectId": "u"})])
         .applied(json!({"state": 1}))
-        .asks("Waiting");
+        .asks("AwaitingGateway");
 }
 
 #[test]

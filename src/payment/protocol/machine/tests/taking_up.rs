@@ -24,11 +24,11 @@ fn own_request_key_wins_over_own_key() {
     let same_number = named("u:recharge:2", Some("t"), Some("N"));
     let key_of = |script: Script| script.log().intent.key.clone();
     let attempt = named("u:recharge:0", Some("r"), None);
-    let script = found(ours.clone(), &[&same_number, &same_key, &attempt]).asks("Waiting");
+    let script = found(ours.clone(), &[&same_number, &same_key, &attempt]).asks("AwaitingGateway");
     assert_eq!(key_of(script), "u:recharge:0");
-    let script = found(ours.clone(), &[&same_number, &same_key]).asks("Taken");
+    let script = found(ours.clone(), &[&same_number, &same_key]).asks("KeyTaken");
     assert_eq!(key_of(script), "u:recharge:1");
-    let script = found(ours, &[&same_number]).asks("Taken");
+    let script = found(ours, &[&same_number]).asks("KeyTaken");
     assert_eq!(key_of(script), "u:recharge:2");
 }
 
@@ -42,9 +42,9 @@ fn duplicate_refusal_adopts_by_key_or_number() {
     let find =
         |keys: &str| format!(r#"NotSeenYet: find Log {{"$or":[{{"key":"k"}},{{"requestKey":"r"}}{keys}]}}"#);
     let same_key = named("k", Some("s"), None);
-    found(refused(None), &[&same_key]).asks("Taken");
+    found(refused(None), &[&same_key]).asks("KeyTaken");
     let same_number = named("l", Some("s"), Some("N"));
-    found(refused(Some("N")), &[&same_number]).asks("Taken");
+    found(refused(Some("N")), &[&same_number]).asks("KeyTaken");
     // A read that is older than what kept it out.
     let other = named("l", Some("s"), Some("M"));
     found(refused(None), &[&other]).asks(&find(""));
@@ -57,7 +57,9 @@ fn adopted_log_counts_as_replayed() {
     let fresh = Script::fresh(CommitMode::PerDocument, recharge());
     assert!(!replayed(&fresh));
     assert!(!replayed(&fresh.applied(json!({"objectId": "G"}))));
-    assert!(replayed(&found(recharge(), &[&recharge()]).asks("Waiting")));
+    assert!(replayed(
+        &found(recharge(), &[&recharge()]).asks("AwaitingGateway")
+    ));
     assert!(replayed(&Script::recovered(&recharge(), LogState::Ordered)));
 }
 
