@@ -87,6 +87,10 @@ impl LastStoreError {
     }
 }
 
+/// The store answered no read of the kind before the deadline: nothing is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoAnswer;
+
 /// Documents that the caller has read in the same call, before the payment began.
 pub type Prefetched = Vec<(Target, Document)>;
 
@@ -155,8 +159,8 @@ impl Driver {
                 Next::End(end) => return Ok(RunResult::Ended(payment, end)),
             };
             match self.perform(effect, &prefetched, deadline, &last_error).await {
-                Some(result) => input = result,
-                None => break,
+                Ok(result) => input = result,
+                Err(NoAnswer) => break,
             }
             self.report_excess_marks(&input, &payment, on_excess_marks);
         }
@@ -210,8 +214,11 @@ impl Driver {
         }
     }
 
-    /// Reads a document, again and again until `deadline`. `None` if no read was answered.
-    pub async fn read(&self, target: &Target, deadline: Duration) -> Option<Option<Document>> {
+    /// Reads a document, again and again until `deadline`; `None` if there is no such document.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] if no read was answered.
+    pub async fn read(&self, target: &Target, deadline: Duration) -> Result<Option<Document>, NoAnswer> {
         self.read_noting(target, deadline, &LastStoreError::default())
             .await
     }
@@ -221,20 +228,36 @@ impl Driver {
         target: &Target,
         deadline: Duration,
         last_error: &LastStoreError,
-    ) -> Option<Option<Document>> {
+    ) -> Result<Option<Document>, NoAnswer> {
         let read = || self.store.get(&target.class, &target.id);
         self.retrying(deadline, last_error, read).await
     }
 
-    /// Finds documents, again and again until `deadline`. `None` if no query was answered.
-    pub async fn find(&self, class: &ClassName, query: &Query, deadline: Duration) -> Option<Vec<Document>> {
+    /// Finds documents, again and again until `deadline`.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] if no query was answered.
+    pub async fn find(
+        &self,
+        class: &ClassName,
+        query: &Query,
+        deadline: Duration,
+    ) -> Result<Vec<Document>, NoAnswer> {
         let last_error = LastStoreError::default();
         self.retrying(deadline, &last_error, || self.store.find(class, query))
             .await
     }
 
-    /// Counts the documents that match, again and again until `deadline`. `None` if no query was answered.
-    pub async fn count(&self, class: &ClassName, filter: &Filter, deadline: Duration) -> Option<u64> {
+    /// Counts the documents that match, again and again until `deadline`.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] if no query was answered.
+    pub async fn count(
+        &self,
+        class: &ClassName,
+        filter: &Filter,
+        deadline: Duration,
+    ) -> Result<u64, NoAnswer> {
         let last_error = LastStoreError::default();
         self.retrying(deadline, &last_error, || self.store.count(class, filter))
             .await
@@ -285,7 +308,7 @@ impl Driver {
         deadline: Duration,
         last_error: &LastStoreError,
         read: impl Fn() -> F,
-    ) -> Option<T>
+    ) -> Result<T, NoAnswer>
     where
         F: Future<Output = Result<T, ReadError>>,
     {
@@ -293,11 +316,11 @@ impl Driver {
         loop {
             let timeout = self.time_left(deadline);
             match tokio::time::timeout(timeout, read()).await {
-                Ok(Ok(answer)) => return Some(answer),
+                Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(ReadError::Rejected(error))) => {
                     tracing::warn!(code = error.code.0, "the store refused a read: {error}");
                     last_error.note(format!("{} {error}", error.code));
-                    return None;
+                    return Err(NoAnswer);
                 }
                 Ok(Err(ReadError::Unavailable(why))) => last_error.note(why),
                 Err(_) => last_error.note_timeout(timeout),
@@ -305,20 +328,23 @@ impl Driver {
             let pause = self.pause(RestartReason::NoAnswer, tries);
             tries += 1;
             if self.environment.elapsed().saturating_add(pause) >= deadline {
-                return None;
+                return Err(NoAnswer);
             }
             self.environment.sleep(pause).await;
         }
     }
 
-    /// Carries out an effect. `None` if a read was not answered before the deadline.
+    /// Carries out an effect.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] if a read was not answered before the deadline.
     async fn perform(
         &self,
         effect: Effect,
         prefetched: &Prefetched,
         deadline: Duration,
         last_error: &LastStoreError,
-    ) -> Option<Input> {
+    ) -> Result<Input, NoAnswer> {
         match effect {
             Effect::Read(purpose, targets) => {
                 let reads = targets.iter().map(|target| async move {
@@ -326,11 +352,11 @@ impl Driver {
                         .iter()
                         .find(|(known, _)| purpose == ReadPurpose::Epochs && known == target);
                     match known {
-                        Some((_, document)) => Some(Some(document.clone())),
+                        Some((_, document)) => Ok(Some(document.clone())),
                         None => self.read_noting(target, deadline, last_error).await,
                     }
                 });
-                let documents: Option<Vec<_>> = future::join_all(reads).await.into_iter().collect();
+                let documents: Result<Vec<_>, _> = future::join_all(reads).await.into_iter().collect();
                 documents.map(Input::Documents)
             }
             Effect::Find(class, filter) => {
@@ -340,19 +366,19 @@ impl Driver {
             }
             Effect::Write(write) => {
                 let outcome = self.write_within(write, self.time_left(deadline), last_error);
-                Some(Input::Outcomes(vec![outcome.await]))
+                Ok(Input::Outcomes(vec![outcome.await]))
             }
             Effect::Close(write) => {
                 let outcomes = self.batch(vec![write], self.time_left(deadline), last_error);
-                Some(Input::Outcomes(outcomes.await))
+                Ok(Input::Outcomes(outcomes.await))
             }
             Effect::Batch(writes) => {
                 let outcomes = self.batch(writes, self.time_left(deadline), last_error);
-                Some(Input::Outcomes(outcomes.await))
+                Ok(Input::Outcomes(outcomes.await))
             }
             Effect::Commit(writes) => {
                 let commit = self.commit(writes, self.time_left(deadline), last_error);
-                Some(Input::Committed(commit.await))
+                Ok(Input::Committed(commit.await))
             }
         }
     }

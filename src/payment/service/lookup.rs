@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ClassName, CloudError, Document, Filter, ObjectId, Query, Timestamp};
+use crate::payment::driver::NoAnswer;
 use crate::payment::protocol::log::fields;
 use crate::payment::protocol::recovery;
 use crate::payment::service::PaymentService;
@@ -48,8 +49,8 @@ impl PaymentService {
         )
         .await;
         Ok(UnfinishedCounts {
-            open: open.ok_or_else(undecided)?,
-            stuck: stuck.ok_or_else(undecided)?,
+            open: open.map_err(|NoAnswer| undecided())?,
+            stuck: stuck.map_err(|NoAnswer| undecided())?,
         })
     }
 

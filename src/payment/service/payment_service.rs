@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::environment::Environment;
 use crate::model::{ClassName, CloudError, Document, ErrorCode, Filter, ObjectId, Query};
 use crate::payment::audit::{self, AuditReport};
-use crate::payment::driver::Driver;
+use crate::payment::driver::{Driver, NoAnswer};
 use crate::payment::policy::{AllowAll, PaymentPolicy, Proposal};
 use crate::payment::protocol::intent::Intent;
 use crate::payment::protocol::log::Log;
@@ -188,7 +188,8 @@ impl PaymentService {
         target: &Target,
         deadline: Duration,
     ) -> Result<Option<Document>, CloudError> {
-        self.0.driver.read(target, deadline).await.ok_or_else(undecided)
+        let read = self.0.driver.read(target, deadline).await;
+        read.map_err(|NoAnswer| undecided())
     }
 
     /// Finds documents.
@@ -202,7 +203,7 @@ impl PaymentService {
         deadline: Duration,
     ) -> Result<Vec<Document>, CloudError> {
         let found = self.0.driver.find(class, query, deadline).await;
-        found.ok_or_else(undecided)
+        found.map_err(|NoAnswer| undecided())
     }
 
     /// Finds logs.

@@ -17,7 +17,7 @@ impl PaymentService {
         last: Option<&ObjectId>,
     ) -> Option<Vec<Document>> {
         let query = page_query(filter.clone(), last).limit(PAGE);
-        self.0.driver.find(class, &query, self.deadline()).await
+        self.0.driver.find(class, &query, self.deadline()).await.ok()
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::environment::Environment;
 use crate::model::{Filter, ObjectId, Query, Value};
 use crate::payment::PaymentConfig;
-use crate::payment::driver::Driver;
+use crate::payment::driver::{Driver, NoAnswer};
 use crate::payment::protocol::effect::Outcome;
 use crate::payment::protocol::log::{LogState, fields};
 use crate::payment::protocol::machine::PaymentProcess;
@@ -176,9 +176,9 @@ impl Pruner {
             return PruneOutcome::Done;
         };
         let document = match self.driver.read(target, deadline).await {
-            Some(Some(document)) => document,
-            Some(None) => return PruneOutcome::Done,
-            None => return PruneOutcome::Later,
+            Ok(Some(document)) => document,
+            Ok(None) => return PruneOutcome::Done,
+            Err(NoAnswer) => return PruneOutcome::Later,
         };
         let has_too_many = mark::marks(&document).is_ok_and(|marks| marks.len() > threshold);
         let Ok(logs) = pruning::logs(&document) else {
@@ -194,7 +194,7 @@ impl Pruner {
                 .eq(fields::STATE, LogState::Closed.number());
             let query = Query::new(filter).limit(Query::LIMIT_MAX);
             let class = &self.config.log_class;
-            let Some(found) = self.driver.find(class, &query, deadline).await else {
+            let Ok(found) = self.driver.find(class, &query, deadline).await else {
                 return PruneOutcome::Later;
             };
             let closed: BTreeSet<ObjectId> = found.iter().filter_map(|log| log.object_id()).collect();
