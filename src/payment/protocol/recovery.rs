@@ -221,8 +221,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::Document;
     use crate::model::write::Action;
+    use crate::model::{Document, ObjectId};
+    use crate::payment::protocol::intent::Intent;
+    use crate::payment::protocol::leg::Legs;
+    use crate::payment::protocol::log::Verdict;
+    use crate::payment::protocol::money::Amount;
 
     #[test]
     fn wrong_clock_keeps_no_log_from_recovery() {
@@ -242,6 +246,50 @@ mod tests {
             assert!(
                 is_due(created.plus_millis(-hours * 3_600_000)),
                 "{hours} hours behind"
+            );
+        }
+    }
+
+    #[test]
+    fn lease_doubles_with_each_claim_up_to_a_minute() {
+        let seconds = |claims| lease(Duration::from_secs(5), claims).as_secs();
+        let all = [-1, 0, 1, 2, 3, 4, 5, 100, i64::MAX].map(seconds);
+        assert_eq!(all, [5, 5, 10, 20, 40, 60, 60, 60, 60]);
+        assert_eq!(lease(Duration::from_secs(90), 3).as_secs(), 90);
+    }
+
+    #[test]
+    fn undecided_log_is_given_up_after_its_attempts_and_decided_log_never() {
+        let log = |claims: i64, verdict| {
+            let intent = Intent {
+                key: "u:adjust:k".into(),
+                request_key: None,
+                number: None,
+                kind: Kind::Adjust,
+                user: ObjectId::parse("u").unwrap(),
+                order: None,
+                amount: Amount::new(1),
+                params: serde_json::Map::new(),
+                legs: Legs::new(Vec::new()).unwrap(),
+            };
+            let created = Document::from_iter([("objectId".to_owned(), json!("G"))]);
+            let mut log = Log::created(intent, LogState::Ordered, &created).unwrap();
+            (log.claims, log.verdict) = (claims, verdict);
+            log
+        };
+        for (claims, is_last, abandoned) in [
+            (18, false, false),
+            (19, true, false),
+            (39, true, false),
+            (40, true, true),
+        ] {
+            let undecided = log(claims, None);
+            assert_eq!(is_last_attempt(&undecided, 20), is_last, "{claims}");
+            assert_eq!(is_abandoned(&undecided, 20), abandoned, "{claims}");
+            let decided = log(claims, Some(Verdict::Succeeded));
+            assert!(
+                !is_last_attempt(&decided, 20) && !is_abandoned(&decided, 20),
+                "{claims}"
             );
         }
     }

@@ -18,7 +18,7 @@ fn expected() -> Document {
         "title": "Tea, and \"more\"", "n": 7, "share": 0.25, "open": true,
         "at": {"__type": "Date", "iso": "2021-05-06T07:08:09.010Z"},
         "tags": ["a", 1], "box": {"k": "v"},
-        "fixture": {"__type": "GeoPoint", "latitude": 39.5, "longitude": 116.25},
+        "place": {"__type": "GeoPoint", "latitude": 39.5, "longitude": 116.25},
         "author": {"__type": "Pointer", "className": "_User", "objectId": "u1"},
         "raw": {"__type": "Bytes", "base64": "AQID"},
         "ACL": {"*": {"read": true}, "role:Admin": {"write": true}},
@@ -86,7 +86,7 @@ async fn csv_is_imported_by_its_two_heading_rows() {
     fixture.file(
         "Post.csv",
         "string,number,number,boolean,date,array,object,geopoint,pointer:_User,bytes,ACL,string,string,string\n\
-         title,n,share,open,at,tags,box,fixture,author,raw,ACL,objectId,createdAt,updatedAt\n\
+         title,n,share,open,at,tags,box,place,author,raw,ACL,objectId,createdAt,updatedAt\n\
          \"Tea, and \"\"more\"\"\",7,0.25,true,2021-05-06T07:08:09.010Z,\"[\"\"a\"\",1]\",\"{\"\"k\"\":\"\"v\"\"}\",116.25 39.5,u1,AQID,\
          \"{\"\"*\"\":{\"\"read\"\":true},\"\"role:Admin\"\":{\"\"write\"\":true}}\",5f0c1a2b3c4d5e6f70819203,\
          2020-01-02T03:04:05.006Z,2020-02-02T03:04:05.006Z\n\
@@ -132,7 +132,7 @@ async fn bson_is_imported_in_every_known_layout() {
     let mut native = doc! {"_id": id};
     native.extend(common.clone());
     native.extend(doc! {
-        "at": time("2021-05-06T07:08:09.010Z"), "fixture": point.clone(),
+        "at": time("2021-05-06T07:08:09.010Z"), "place": point.clone(),
         "author": {"$ref": "_User", "$id": "u1"},
         "ACL": {"*": {"read": true}, "role:Admin": {"write": true}},
         "createdAt": time("2020-01-02T03:04:05.006Z"), "updatedAt": time("2020-02-02T03:04:05.006Z"),
@@ -140,7 +140,7 @@ async fn bson_is_imported_in_every_known_layout() {
     let mut typed = doc! {"_id": "5f0c1a2b3c4d5e6f70819203"};
     typed.extend(common.clone());
     typed.extend(doc! {
-        "at": {"__type": "Date", "iso": time("2021-05-06T07:08:09.010Z")}, "fixture": point.clone(),
+        "at": {"__type": "Date", "iso": time("2021-05-06T07:08:09.010Z")}, "place": point.clone(),
         "author": {"__type": "Pointer", "className": "_User", "objectId": "u1"},
         "_acl": {"*": {"r": true}, "role:Admin": {"w": true}},
         "createdAt": "2020-01-02T03:04:05.006Z", "updatedAt": {"__type": "Date", "iso": "2020-02-02T03:04:05.006Z"},
@@ -148,7 +148,7 @@ async fn bson_is_imported_in_every_known_layout() {
     let mut parse = doc! {"_id": "5f0c1a2b3c4d5e6f70819203"};
     parse.extend(common);
     parse.extend(doc! {
-        "at": time("2021-05-06T07:08:09.010Z"), "fixture": point, "_p_author": "_User$u1",
+        "at": time("2021-05-06T07:08:09.010Z"), "place": point, "_p_author": "_User$u1",
         "_rperm": ["*"], "_wperm": ["role:Admin"],
         "_created_at": time("2020-01-02T03:04:05.006Z"), "_updated_at": time("2020-02-02T03:04:05.006Z"),
     });

@@ -57,7 +57,7 @@ async fn store_with_all_kinds_of_data() -> ImportFixture {
     fixture.file(
         "Post.jsonl",
         "{\"z\":1.0,\"a\":1e300,\"objectId\":\"p2\",\"big\":9007199254740993,\"nothing\":null,\"text\":\"\\u0007\\u2028é\"}\n\
-         {\"objectId\":\"p1\",\"fixture\":{\"__type\":\"GeoPoint\",\"latitude\":1,\"longitude\":2},\"f\":{\"__type\":\"File\",\"id\":\"f1\",\"name\":\"n\"},\"ACL\":{}}\n",
+         {\"objectId\":\"p1\",\"place\":{\"__type\":\"GeoPoint\",\"latitude\":1,\"longitude\":2},\"f\":{\"__type\":\"File\",\"id\":\"f1\",\"name\":\"n\"},\"ACL\":{}}\n",
     );
     let post = class_name("Post");
     let index = Index {
