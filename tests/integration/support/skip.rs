@@ -12,11 +12,16 @@ mod registry;
 /// # Panics
 /// If it is missing and `PAYLOG_SDK_REQUIRED` is set.
 pub(crate) fn is_installed(sdk: &str, file: &Path) -> bool {
+    let is_required = std::env::var_os("PAYLOG_SDK_REQUIRED").is_some();
+    is_present(sdk, file, is_required)
+}
+
+fn is_present(sdk: &str, file: &Path, is_required: bool) -> bool {
     if file.exists() {
         return true;
     }
     assert!(
-        std::env::var_os("PAYLOG_SDK_REQUIRED").is_none(),
+        !is_required,
         "the {sdk} must be installed (.ci/sdk): {} is missing",
         file.display()
     );
@@ -31,4 +36,15 @@ pub(crate) fn skip(reason: &str) {
     let test = thread.name().unwrap_or("a test");
     let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
     registry::add(test, reason);
+}
+
+#[test]
+#[should_panic(expected = "the SDK for tests must be installed")]
+fn missing_sdk_fails_if_required() {
+    is_present("SDK for tests", Path::new("no/such/file"), true);
+}
+
+#[test]
+fn installed_sdk_is_present_if_required() {
+    assert!(is_present("SDK for tests", Path::new(file!()), true));
 }
